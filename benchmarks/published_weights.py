@@ -1,0 +1,156 @@
+"""Published TFLite files in their own runtime against our float nets with their weights, picture by picture.
+
+    python benchmarks/published_weights.py --weights ../shared/weights --images ../shared/data/imagenet-sample
+
+Needs the `tflite` and `dev` extras. A picture's file name begins with its ImageNet class, 0 to 999. Both sides get the
+same prepared uint8 pixels: short side to resolution / 0.875, centre crop. `--kernels N` also asks on N pictures how
+often the runtime's fast kernels agree with its own reference kernels (slow): below that, no float net can agree more.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pocketvision.images.prepare import load
+from pocketvision.models import build
+from pocketvision.models.blocks import Net
+from pocketvision.weights import Weights, load_into, read, restore_batch_norms
+
+FILES = (
+    "mobilenet_v1_0.25_128_quant.tflite",
+    "mobilenet_v1_0.5_160_quant.tflite",
+    "mobilenet_v1_0.75_192_quant.tflite",
+    "mobilenet_v2_1.0_224_quant.tflite",
+    "tf2_mobilenet_v2_1.0_224_ptq.tflite",
+)
+BATCH = 25
+RESTORED_FROM = 100
+"""Pictures for the batch norms' statistics."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one file gave; shares in 0..1."""
+
+    file: str
+    count: int
+    runtime_top1: float
+    our_top1: float
+    same: float
+    restored_same: float
+    restored_gap: float
+    """Largest change of a logit by putting the batch norms back."""
+    seconds: float
+
+
+def compare(path: Path, images: list[Path]) -> Line:
+    """Measure one file on pictures named by class; the net keeps all of the file's classes."""
+    started = time.perf_counter()
+    weights = read(path)
+    pictures = np.stack([load(image, weights.image) for image in images])
+    truth = np.array([int(image.name[:3]) for image in images]) + weights.spec.num_classes - 1000
+    theirs = runtime_answers(path, pictures)
+    net = our_net(weights)
+    before = logits(net, pictures, weights)
+    shuffled = np.random.default_rng(0).permutation(len(pictures))[:RESTORED_FROM]
+    restore_batch_norms(net, [normalised(pictures[chunk], weights) for chunk in np.array_split(shuffled, 4)])
+    after = logits(net, pictures, weights)
+    ours, restored = before.argmax(1), after.argmax(1)
+    return Line(
+        file=path.name,
+        count=len(images),
+        runtime_top1=float((theirs == truth).mean()),
+        our_top1=float((ours == truth).mean()),
+        same=float((ours == theirs).mean()),
+        restored_same=float((restored == ours).mean()),
+        restored_gap=float(np.abs(after - before).max()),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def our_net(weights: Weights) -> Net:
+    """Build the float net that a file describes and load all of it."""
+    spec = weights.spec
+    net = build(
+        spec.name,
+        width=spec.width,
+        resolution=spec.resolution,
+        num_classes=spec.num_classes,
+        padding=spec.padding,
+    )
+    load_into(net, weights, keep_head=True)
+    return net.eval()
+
+
+def normalised(pictures: NDArray[np.uint8], weights: Weights) -> torch.Tensor:
+    """Turn uint8 [N, R, R, 3] into what the net takes."""
+    mean, std = (np.array(values, np.float32) for values in (weights.image.mean, weights.image.std))
+    values = (pictures.astype(np.float32) / 255 - mean) / std
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(0, 3, 1, 2)))
+
+
+def logits(net: Net, pictures: NDArray[np.uint8], weights: Weights) -> NDArray[np.float32]:
+    """Return logits [N, classes]."""
+    starts = range(0, len(pictures), BATCH)
+    with torch.inference_mode():
+        return np.concatenate([net(normalised(pictures[i : i + BATCH], weights)).numpy() for i in starts])
+
+
+def runtime_answers(path: Path, pictures: NDArray[np.uint8], *, reference: bool = False) -> NDArray[np.int64]:
+    """Return the top class of every picture in LiteRT, with its fast or its reference kernels."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+    interpreter = Interpreter(model_path=str(path), num_threads=1, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    entry, out = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    answers = []
+    for picture in pictures:
+        interpreter.set_tensor(entry, picture[None])
+        interpreter.invoke()
+        answers.append(int(interpreter.get_tensor(out)[0].argmax()))
+    return np.array(answers)
+
+
+def kernels_agree(path: Path, images: list[Path]) -> float:
+    """Return the share of pictures on which the runtime's two sets of kernels name the same class."""
+    image = read(path).image
+    pictures = np.stack([load(file, image) for file in images])
+    return float((runtime_answers(path, pictures) == runtime_answers(path, pictures, reference=True)).mean())
+
+
+def main() -> None:
+    """Print one line a file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--weights", type=Path, default=Path("../shared/weights"))
+    parser.add_argument("--images", type=Path, default=Path("../shared/data/imagenet-sample"))
+    parser.add_argument("--count", type=int, default=500, help="take this many pictures, evenly spread")
+    parser.add_argument(
+        "--kernels", type=int, default=0, metavar="N", help="compare the runtime's kernels on N pictures"
+    )
+    parser.add_argument("--files", nargs="+", default=FILES)
+    options = parser.parse_args()
+    found = sorted(options.images.glob("*.jpg"))
+    images = found[:: max(1, len(found) // options.count)][: options.count]
+    print("| file | images | runtime top-1 | our float top-1 | same top-1 | norms back: same, largest change | s |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for file in options.files:
+        line = compare(options.weights / file, images)
+        print(
+            f"| {line.file} | {line.count} | {line.runtime_top1:.1%} | {line.our_top1:.1%} | {line.same:.1%} "
+            f"| {line.restored_same:.1%}, {line.restored_gap:.1e} | {line.seconds:.0f} |",
+            flush=True,
+        )
+        if options.kernels:
+            chosen = images[:: max(1, len(images) // options.kernels)][: options.kernels]
+            share = kernels_agree(options.weights / file, chosen)
+            print(f"{file}: the runtime's fast and reference kernels agree on {share:.1%} of {len(chosen)} pictures")
+
+
+if __name__ == "__main__":
+    main()

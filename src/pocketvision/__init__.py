@@ -1,0 +1,74 @@
+"""Small vision models, from photos to phone: a folder of images and a budget in, a proven model file out.
+
+The names below are the verbs of the command line, as functions: `pocketvision.fit("photos/", max_size="2MB")`.
+They are found on first use, so importing the package costs nothing. Rooms of the same name are reached by
+`from pocketvision.cost import ...`; on the package itself the name always means the verb.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pocketvision.cost.verb import cost
+    from pocketvision.data.check import check
+    from pocketvision.export.verb import export
+    from pocketvision.fit.verb import fit
+    from pocketvision.models.catalogue import build, models
+    from pocketvision.report.report import report
+    from pocketvision.train.verb import train
+    from pocketvision.verify.bench import bench
+    from pocketvision.verify.predict import predict
+    from pocketvision.verify.verify import verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "bench",
+    "build",
+    "check",
+    "cost",
+    "export",
+    "fit",
+    "models",
+    "predict",
+    "report",
+    "train",
+    "verify",
+]
+
+_HOMES = {
+    "bench": "pocketvision.verify.bench",
+    "build": "pocketvision.models.catalogue",
+    "check": "pocketvision.data.check",
+    "cost": "pocketvision.cost.verb",
+    "export": "pocketvision.export.verb",
+    "fit": "pocketvision.fit.verb",
+    "models": "pocketvision.models.catalogue",
+    "predict": "pocketvision.verify.predict",
+    "report": "pocketvision.report.report",
+    "train": "pocketvision.train.verb",
+    "verify": "pocketvision.verify.verify",
+}
+
+
+class _Package(ModuleType):
+    """Importing a room sets it on its package; a verb of the same name must not vanish behind it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pocketvision' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+sys.modules[__name__].__class__ = _Package

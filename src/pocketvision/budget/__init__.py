@@ -1,0 +1,1 @@
+"""Which net keeps the budget: amounts, candidates, what published figures suggest, the choice."""

@@ -1,0 +1,47 @@
+"""What the published ImageNet figures suggest for any width and resolution: an order among nets, not a promise."""
+
+import math
+from functools import cache
+
+import numpy as np
+
+from pocketvision.models.catalogue import published
+from pocketvision.values import ModelSpec, Precision
+
+INT8_DROP = 1.0
+"""Points of top-1 that int8 costs in the mean over TensorFlow's sixteen float and quantised MobileNet V1 releases."""
+
+
+def suggested_top1(spec: ModelSpec, precision: Precision = "float") -> float:
+    """Return an ImageNet top-1 in percent: printed figures, smoothed and continued to other widths and resolutions.
+
+    In each family the log-odds of top-1 are a quadratic in log width plus a quadratic in log resolution. A family
+    with fewer than six figures keeps its own level and takes the mean slopes of the others.
+    """
+    log_odds = float(_terms(spec.width, spec.resolution) @ _coefficients()[spec.name])
+    return 100 / (1 + math.exp(-log_odds)) - (INT8_DROP if precision == "int8" else 0.0)
+
+
+def _terms(width: float, resolution: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    w, r = math.log(width), math.log(resolution / 224)
+    return np.array([1.0, w, w * w, r, r * r])
+
+
+@cache
+def _coefficients() -> "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]":
+    lines = [line for line in published() if line.name]
+    fitted = {}
+    scarce = {}
+    for name in sorted({line.name for line in lines}):
+        own = [line for line in lines if line.name == name]
+        terms = np.stack([_terms(line.width, line.resolution) for line in own])
+        log_odds = np.array([math.log(line.top1 / (100 - line.top1)) for line in own])
+        if len(own) >= 6:
+            fitted[name] = np.linalg.lstsq(terms, log_odds, rcond=None)[0]
+        else:
+            scarce[name] = (terms, log_odds)
+    slopes = np.mean([found[1:] for found in fitted.values()], axis=0)
+    for name, (terms, log_odds) in scarce.items():
+        level = float(np.mean(log_odds - terms[:, 1:] @ slopes))
+        fitted[name] = np.concatenate([[level], slopes])
+    return fitted

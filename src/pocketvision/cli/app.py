@@ -1,0 +1,72 @@
+"""The application: its verbs in the order of a project's life, and what happens to errors."""
+
+import errno
+import importlib
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from pocketvision.errors import PocketvisionError
+
+VERBS = ("fit", "check", "models", "cost", "train", "export", "verify", "bench", "predict", "report")
+INTERRUPTED = 130
+
+
+def application() -> typer.Typer:
+    """Build the application out of the verbs' files."""
+    app = typer.Typer(
+        name="pocketvision",
+        help="Small vision models, from photos to phone: a folder of images and a budget in, a proven file out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for verb in VERBS:
+        module = importlib.import_module(f"pocketvision.cli.{verb}")
+        app.command(verb, no_args_is_help=verb != "models")(getattr(module, verb))
+
+    @app.callback(invoke_without_command=True)
+    def options(
+        context: typer.Context,
+        version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    ) -> None:
+        if version:
+            import pocketvision
+
+            typer.echo(pocketvision.__version__)
+            raise typer.Exit
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
+
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit code. Errors meant for users are told in words, without a trace."""
+    try:
+        result = application()(list(arguments), standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        return _told("interrupted; what was done is kept: run the same command with --resume to go on", INTERRUPTED)
+    except PocketvisionError as error:
+        return _told(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _told("the disk is full; free some room and run the same command with --resume", 1)
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            return _told(f"no permission for {error.filename}; choose another place with --output", 1)
+        raise
+    except Exception as error:
+        # Wrong usage: typer brings its own copy of click, whose exceptions it does not export.
+        if not (callable(getattr(error, "show", None)) and isinstance(getattr(error, "exit_code", None), int)):
+            raise
+        error.show()  # type: ignore[attr-defined]
+        return int(error.exit_code)  # type: ignore[attr-defined]
+    return result if isinstance(result, int) else 0
+
+
+def _told(text: str, code: int) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,30 @@
+"""The verb `export`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pocketvision.cli import options as o
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
+    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
+    precision: Annotated[Literal["float", "int8"], typer.Option(help="float or int8.")] = "float",
+    output: Annotated[Path | None, typer.Option(help="Folder for the file; by default the run's export.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the file without suffix; by default model.")] = None,
+    json: o.Json = False,
+) -> None:
+    """Write a trained net as a file that holds all it needs: labels, picture rule, probes."""
+    import pocketvision
+    from pocketvision.budget.parse import bytes_text
+    from pocketvision.cli.terminal import Terminal, emit
+
+    written = pocketvision.export(
+        run, format=format, precision=precision, output=output, name=name, progress=Terminal()
+    )
+    if json:
+        emit(written)
+        return
+    print(f"{written.file}: {written.precision}, {bytes_text(written.size_bytes)}")

@@ -1,0 +1,29 @@
+"""The verb `predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli import options as o
+
+
+def predict(
+    file: Annotated[Path, typer.Argument(help="A delivered file.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them.")],
+    top: Annotated[int, typer.Option("--top", "--topk", help="How many labels to name.")] = 5,
+    json: o.Json = False,
+) -> None:
+    """Name what is in pictures."""
+    import pocketvision
+    from pocketvision.cli.terminal import Terminal, emit, table
+
+    answers = pocketvision.predict(file, images, top=top, progress=Terminal())
+    if json:
+        emit(answers)
+        return
+    rows = [
+        [answer.file, answer.error or answer.label, f"{answer.probability:.1%}" if answer.error is None else "-"]
+        for answer in answers
+    ]
+    table(["file", "answer", "probability"], rows)

@@ -1,0 +1,119 @@
+"""What a person sees: news and live bars on stderr, results on stdout, or one JSON value and nothing else there."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pocketvision.progress import Bar
+from pocketvision.values import to_json
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Live
+    from rich.progress import TaskID
+
+
+class Terminal:
+    """A `Progress` on stderr: live bars on a terminal, one line a finished bar elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+
+    def say(self, text: str) -> None:
+        """Print one line of news."""
+        self.console.print(text, markup=False)
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Bar]:
+        """Show a bar of `total` steps."""
+        if not self.console.is_terminal:
+            with _written(self, title, total) as bar:
+                yield bar
+            return
+        outermost = self._live is None
+        live = self._live = self._live or _live(self.console)
+        if outermost:
+            live.start()
+        task = live.add_task(title, total=total, note="")
+        try:
+            yield _LiveBar(live, task)
+        finally:
+            live.remove_task(task)
+            if outermost:
+                live.stop()
+                self._live = None
+
+
+class _LiveBar:
+    def __init__(self, live: "Live", task: "TaskID") -> None:
+        self._live, self._task = live, task
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        """Move on."""
+        if note:
+            self._live.update(self._task, advance=steps, note=note)
+        else:
+            self._live.update(self._task, advance=steps)
+
+
+def _live(console: Any) -> "Live":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+class _Line:
+    """Counts in silence, and speaks every half minute, for logs."""
+
+    def __init__(self, terminal: Terminal, title: str, total: int) -> None:
+        self.terminal, self.title, self.total = terminal, title, total
+        self.done, self.note, self.spoken = 0, "", time.monotonic()
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        self.done += steps
+        self.note = note or self.note
+        if time.monotonic() - self.spoken > 30:
+            self.spoken = time.monotonic()
+            self.terminal.say(f"{self.title}: {self.done}/{self.total}  {self.note}".rstrip())
+
+
+@contextmanager
+def _written(terminal: Terminal, title: str, total: int) -> Iterator[Bar]:
+    line, started = _Line(terminal, title, total), time.monotonic()
+    yield line
+    seconds = time.monotonic() - started
+    if seconds > 1 or line.note:
+        terminal.say(f"{title}: {seconds:.0f} s  {line.note}".rstrip())
+
+
+def emit(value: Any) -> None:
+    """Print a result as one JSON value."""
+    print(json.dumps(to_json(value), ensure_ascii=False))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a plain table: text columns to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
+    right = [all(_number(row[place]) for row in rows) for place in range(len(columns))]
+    for row in [columns, *rows]:
+        cells = (
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        )
+        print("  ".join(cells).rstrip(), file=sys.stdout)
+
+
+def _number(text: str) -> bool:
+    return text[:1].isdigit() or text[:1] in ("-", "")

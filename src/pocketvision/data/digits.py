@@ -1,0 +1,78 @@
+"""The word `digits`: scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, as a folder of PNG files.
+
+Real data for trying everything out in a minute, with nothing to download. Source: E. Alpaydin and C. Kaynak, Optical
+Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (its test part, as scikit-learn ships it).
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+WORD = "digits"
+COUNT = 1797
+INK = 16
+"""The data set's darkest value; 0 is paper."""
+
+
+def resolve(data: str | Path) -> Path:
+    """Return the folder meant by `data`: the word `digits`, or a path (`./digits` for a folder of that name)."""
+    return digits_folder() if data == WORD else Path(data).expanduser()
+
+
+def digits_folder() -> Path:
+    """Return the folder `<cache>/digits/<label>/<index>.png`, made on first use.
+
+    The cache is the environment's POCKETVISION_CACHE, or ~/.cache/pocketvision. The folder is whole or absent, even
+    where two processes make it at once.
+    """
+    folder = _place()
+    if _complete(folder):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
+    try:
+        _write(draft / "new")
+        if folder.exists() and not _complete(folder):
+            folder.rename(draft / "damaged")
+        if not folder.exists():
+            _take(draft / "new", folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def mirror_safe(root: Path) -> bool:
+    """Tell whether the pictures of `root` may be mirrored: digits may not."""
+    return root.expanduser().absolute() != _place().absolute()
+
+
+def _place() -> Path:
+    return Path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision").expanduser() / WORD
+
+
+def _complete(folder: Path) -> bool:
+    return sum(path.stat().st_size > 0 for path in folder.glob("[0-9]/*.png")) == COUNT
+
+
+def _take(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not _complete(folder):  # else another process was faster
+            raise
+
+
+def _write(folder: Path) -> None:
+    # Not by `files`, which would flush 1,797 times to the disk: the whole folder gets its name at the end.
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pictures = np.rint(digits.images * 255 / INK).astype(np.uint8)
+    for index, (picture, label) in enumerate(zip(pictures, digits.target, strict=True)):
+        path = folder / str(label) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)

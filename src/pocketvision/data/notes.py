@@ -1,0 +1,69 @@
+"""Sentences about a data set that break nothing but that its owner should know."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+IMBALANCE = 3.0
+"""Ratio of the largest class to the smallest above which it is worth a word."""
+FEW = 20
+"""Pictures of a class below which its accuracy says little."""
+TINY = 32
+"""Short side in pixels."""
+LONG = 1.5
+"""Ratio of the sides above which a square distorts or loses much."""
+
+
+def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """Return what to know of these counts (per label and split) and sizes (width, height)."""
+    totals = {label: sum(splits.values()) for label, splits in counts.items()}
+    return (*_imbalance(totals), *_few(totals), *_unjudged(counts), *_tiny(sizes), *_long(sizes))
+
+
+def _imbalance(totals: Mapping[str, int]) -> list[str]:
+    smallest, largest = (pick(totals, key=lambda label: totals[label]) for pick in (min, max))
+    if totals[largest] <= IMBALANCE * totals[smallest]:
+        return []
+    ratio = totals[largest] / totals[smallest]
+    return [
+        f"The classes are uneven: '{largest}' has {totals[largest]} pictures, {ratio:.1f} times as many as "
+        f"'{smallest}' with {totals[smallest]}."
+    ]
+
+
+def _few(totals: Mapping[str, int]) -> list[str]:
+    few = [label for label, count in totals.items() if count < FEW]
+    if not few:
+        return []
+    return [f"Fewer than {FEW} pictures in {_named(few)}: expect its accuracy to be uncertain."]
+
+
+def _unjudged(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    notes = []
+    for split in ("val", "test"):
+        lacking = [label for label, splits in counts.items() if not splits[split]]
+        if lacking and len(lacking) < len(counts):
+            notes.append(f"No {split} picture in {_named(lacking)}.")
+    return notes
+
+
+def _tiny(sizes: Sequence[tuple[int, int]]) -> list[str]:
+    tiny = sum(min(size) < TINY for size in sizes)
+    if not tiny:
+        return []
+    return [f"{tiny} of {len(sizes)} pictures are smaller than {TINY} pixels; they are enlarged."]
+
+
+def _long(sizes: Sequence[tuple[int, int]]) -> list[str]:
+    ratios = [max(size) / min(size) for size in sizes]
+    long = sum(ratio > LONG for ratio in ratios)
+    if long * 2 <= len(sizes):
+        return []
+    return [
+        f"{long} of {len(sizes)} pictures are far from square (median ratio of the sides {median(ratios):.2f}); "
+        "the net sees them as squares."
+    ]
+
+
+def _named(labels: list[str], most: int = 5) -> str:
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(f"'{label}'" for label in labels[:most]) + more

@@ -1,0 +1,142 @@
+"""Which picture trains, validates and tests: decided by its content, so that it stays where it is.
+
+A picture's place is a hash of its bytes and the seed, read as a number from 0 to 1. Adding, renaming or removing files
+moves no other, and copies of one picture never lie on both sides.
+
+The only case in which files move is a small class: where it would be left without a training, validation or test
+picture, the picture nearest to the missing range is taken for it.
+"""
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import cast, get_args
+
+from pocketvision.data.digits import mirror_safe
+from pocketvision.data.parallel import in_order
+from pocketvision.errors import DataError, UsageError
+from pocketvision.files import write_text
+from pocketvision.images.decode import content_of
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.values import Dataset, Example, Split
+
+COLUMNS = ("file", "label", "split", "sha256")
+
+FEWEST = 3
+"""Distinct pictures of a class: one each to train, validate and test."""
+
+
+def split_of(sha256: str, *, seed: int, val: float, test: float) -> Split:
+    """Return the split of one content; `val` and `test` are shares, 0..1."""
+    place = position(sha256, seed)
+    return next(split for split, (_, end) in _ranges(val, test).items() if place < end)
+
+
+def position(sha256: str, seed: int) -> float:
+    """Return a content's place in [0, 1): the first 52 bits, all that a float holds, of a hash with the seed."""
+    return int(hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def assign(contents: Iterable[str], *, seed: int, val: float, test: float) -> dict[str, Split]:
+    """Split the distinct contents of one class, leaving no wanted split empty where there are three or more.
+
+    Fewer than three all go to train.
+    """
+    places = {sha256: position(sha256, seed) for sha256 in contents}
+    if len(places) < FEWEST:
+        return dict.fromkeys(places, "train")
+    splits = {sha256: split_of(sha256, seed=seed, val=val, test=test) for sha256 in places}
+    for split, (start, end) in _ranges(val, test).items():
+        counts = Counter(splits.values())
+        if start == end or counts[split]:
+            continue
+        spare = [sha256 for sha256 in places if counts[splits[sha256]] > 1]
+        nearest = min(spare, key=lambda sha256: (max(start - places[sha256], places[sha256] - end), sha256))
+        splits[nearest] = split
+    return splits
+
+
+def check_shares(val: float, test: float) -> None:
+    """Raise a `UsageError` unless both shares are at least 0 and leave something to train on."""
+    if val < 0 or test < 0 or val + test >= 1:
+        raise UsageError(
+            f"val={val:g} and test={test:g} are shares of the pictures: each from 0 to 1, together below 1."
+        )
+
+
+def _ranges(val: float, test: float) -> dict[Split, tuple[float, float]]:
+    return {"test": (0.0, test), "val": (test, test + val), "train": (test + val, 1.0)}
+
+
+# ---------------------------------------------------------------- splits.csv
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of splits.csv."""
+
+    file: str
+    label: str
+    split: Split
+    sha256: str
+
+
+def write_splits(path: Path, dataset: Dataset) -> None:
+    """Write file, label by name, split and content hash of every picture as CSV."""
+    stream = io.StringIO()
+    lines = csv.writer(stream, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    lines.writerows((e.file, dataset.labels[e.label], e.split, e.sha256) for e in dataset.examples)
+    write_text(path, stream.getvalue())
+
+
+def read_splits(path: Path) -> tuple[Row, ...]:
+    """Read what `write_splits` wrote; an unknown column or split, or a path out of the root, is a `DataError`."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror}.") from None
+    header, *lines = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    if tuple(header) != COLUMNS:
+        raise DataError(f"'{path}' must have the columns {','.join(COLUMNS)}; it has {','.join(header) or 'none'}.")
+    return tuple(_row(path, line, number) for number, line in enumerate(lines, 2) if line)
+
+
+def read_dataset(root: Path, labels: tuple[str, ...], splits_csv: Path, *, progress: Progress = Silent()) -> Dataset:
+    """Rebuild the data set that `write_splits` wrote, in its order; `labels` in the order of the net's outputs.
+
+    Every file's content is compared with its hash: a `DataError` names the first that is absent or changed.
+    """
+    indices = {label: index for index, label in enumerate(labels)}
+    rows = read_splits(splits_csv)
+    if unknown := {row.label for row in rows} - set(labels):
+        raise DataError(f"'{splits_csv}' has labels the net does not: {', '.join(sorted(unknown))}.")
+    hashes = in_order(lambda row: _sha256(root / row.file, row.file), rows)
+    found = list(track(hashes, progress, "Comparing with splits.csv", len(rows)))
+    changed = [row.file for row, sha256 in zip(rows, found, strict=True) if row.sha256 != sha256]
+    if changed:
+        raise DataError(f"{len(changed)} pictures have changed since the run began, '{changed[0]}' first. Start anew.")
+    examples = tuple(Example(row.file, indices[row.label], row.split, row.sha256) for row in rows)
+    return Dataset(str(root), labels, examples, mirror_safe=mirror_safe(root))
+
+
+def _row(path: Path, line: list[str], number: int) -> Row:
+    if len(line) != len(COLUMNS):
+        raise DataError(f"line {number} of '{path}' has {len(line)} values, not {len(COLUMNS)}.")
+    file, label, split, sha256 = line
+    if split not in get_args(Split):
+        raise DataError(f"line {number} of '{path}' has the split '{split}'; known are train, val and test.")
+    if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+        raise DataError(f"line {number} of '{path}' leads out of the data folder: '{file}'.")
+    return Row(file, label, cast(Split, split), sha256)
+
+
+def _sha256(path: Path, file: str) -> str:
+    try:
+        return hashlib.sha256(content_of(path)).hexdigest()
+    except DataError as error:
+        raise DataError(f"'{file}' of the data set is gone: {error}.") from None

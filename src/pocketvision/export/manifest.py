@@ -1,0 +1,74 @@
+"""The manifest of a file: built from what training recorded, with probes whose answers the numpy reference gives."""
+
+import base64
+import io
+from datetime import UTC, datetime
+from importlib import metadata
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.graph.graph import Graph
+from pocketvision.graph.run import run
+from pocketvision.images.prepare import load
+from pocketvision.values import Accuracy, ImageSpec, Manifest, Precision, Probe, Trained
+
+FORMAT_VERSION = 1
+PROBES = 3
+PROBE_PIXELS = 16
+_PACKAGES = ("pocketvision", "torch", "onnx", "numpy", "pillow")
+
+
+def make_manifest(
+    trained: Trained,
+    labels: tuple[str, ...],
+    *,
+    name: str,
+    precision: Precision,
+    figures: dict[str, Accuracy],
+    probes: tuple[Probe, ...],
+) -> Manifest:
+    """Say everything a reader of the file needs: labels, picture rule, origin, figures, probes, versions."""
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=name,
+        task="classification",
+        labels=labels,
+        image=trained.image,
+        model=trained.spec,
+        precision=precision,
+        data_digest=trained.data_digest,
+        splits=trained.splits,
+        figures=figures,
+        probes=probes,
+        versions={package: metadata.version(package) for package in _PACKAGES},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def thumbnails(pictures: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Shrink pictures [N, R, R, 3] to tiny PNGs in base64, for probes."""
+    from PIL import Image
+
+    texts = []
+    for picture in pictures:
+        stream = io.BytesIO()
+        small = Image.fromarray(picture).resize((PROBE_PIXELS, PROBE_PIXELS), Image.Resampling.BOX)
+        small.save(stream, "PNG", optimize=True)
+        texts.append(base64.b64encode(stream.getvalue()).decode())
+    return tuple(texts)
+
+
+def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[Probe, ...]:
+    """Answer tiny pictures by the numpy reference, from their bytes on, so that any runtime can be held to it."""
+    inputs = np.stack([load(base64.b64decode(png), image) for png in pngs])
+    answers = run(graph, inputs)
+    return tuple(
+        Probe(png, tuple(round(float(value), 6) for value in row)) for png, row in zip(pngs, answers, strict=True)
+    )
+
+
+def stand_in_probes(classes: int) -> tuple[Probe, ...]:
+    """Return probes of noise, which take as much room as any: for weighing a file before there is a trained net."""
+    noise = np.random.default_rng(0).integers(0, 256, (PROBES, PROBE_PIXELS, PROBE_PIXELS, 3), np.uint8)
+    return tuple(Probe(png, (0.123456,) * classes) for png in thumbnails(noise))

@@ -1,0 +1,39 @@
+"""Files that are whole or absent: every file the project writes goes through here."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pocketvision.values import from_json, to_json
+
+R = TypeVar("R")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a record as indented JSON, atomically."""
+    write_text(path, json.dumps(to_json(value), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(kind: type[R], path: Path) -> R:
+    """Read a record written by `write_json`."""
+    return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text so that the file is either whole or absent."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes so that the file is either whole or absent; flushed to disk before it gets its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

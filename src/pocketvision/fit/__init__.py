@@ -1,0 +1,1 @@
+"""The whole chain: check, split, choose, train, compress, export, verify, report."""

@@ -1,0 +1,183 @@
+"""The stage `choose`: which net, judged by counts, published figures, and exported candidates on the clock."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.budget.candidates import candidates, largest_useful_resolution, specs
+from pocketvision.budget.choose import choose
+from pocketvision.compress.compress import compress
+from pocketvision.errors import UsageError
+from pocketvision.export.manifest import make_manifest, stand_in_probes
+from pocketvision.export.onnx import to_bytes
+from pocketvision.files import read_json, write_json
+from pocketvision.fit.options import Options
+from pocketvision.graph.graph import Graph
+from pocketvision.latency.measure import quick, reference_graph
+from pocketvision.metrics.accuracy import wilson
+from pocketvision.models.catalogue import parse_name
+from pocketvision.progress import Progress
+from pocketvision.runtime.onnx import answer_of, runtime_name
+from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
+from pocketvision.values import (
+    Budget,
+    Candidate,
+    Choice,
+    Health,
+    ImageSpec,
+    Latency,
+    Manifest,
+    ModelSpec,
+    Trained,
+    Verdict,
+)
+from pocketvision.weights.load import Weights
+
+CHOICE = "choice.json"
+UNASKED_MACS = 100_000_000
+"""Without any budget larger nets are not considered: two cores would train them for hours."""
+
+
+def choose_net(run: Path, loaded: Loaded, options: Options, start: Weights | None, *, progress: Progress) -> Choice:
+    """Choose, or read what an interrupted run chose; clocks would not decide twice the same."""
+    if (run / CHOICE).exists():
+        return read_json(Choice, run / CHOICE)
+    from pocketvision.graph.trace import trace_spec
+
+    settings, notes = considered(loaded.health, len(loaded.dataset.labels), options, start)
+    budget = options.budget
+    if budget.empty and start is None and options.model is None:
+        budget = Budget(max_macs=UNASKED_MACS)
+        notes += (
+            f"No limit was given: nets of at most {UNASKED_MACS // 10**6}M multiply-adds are considered, "
+            "which two cores train in minutes. Allow more with --max-macs.",
+        )
+    found = candidates(settings, trace_spec)
+    scale = Scale(loaded.dataset.labels, image_spec(224, options.crop_mode, start))
+    choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
+    choice = replace(choice, budget=options.budget)
+    write_json(run / CHOICE, choice)
+    for note in notes:
+        progress.say(note)
+    progress.say(_told(choice.taken))
+    return choice
+
+
+def considered(
+    health: Health, num_classes: int, options: Options, start: Weights | None
+) -> tuple[list[ModelSpec], tuple[str, ...]]:
+    """List the settings to consider under the user's wishes, with a sentence for each restriction."""
+    largest = largest_useful_resolution(health.median_short_side)
+    settings = specs(num_classes, options.resolution or largest, start.spec if start else None)
+    notes: tuple[str, ...] = ()
+    if options.resolution is None:
+        notes = (f"The pictures' median short side is {health.median_short_side} pixels: at most {largest} are used.",)
+    if start is not None:
+        notes += (f"The weights given are of {start.spec.name} {start.spec.width:g}: no other net is considered.",)
+    wanted = parse_name(options.model) if options.model else None
+    if wanted is not None or options.width is not None:
+        settings = _restricted(settings, wanted, options, start)
+    if options.resolution is not None:
+        settings = list(dict.fromkeys(replace(item, resolution=options.resolution) for item in settings))
+    return settings, notes
+
+
+def _restricted(
+    settings: list[ModelSpec], wanted: ModelSpec | None, options: Options, start: Weights | None
+) -> list[ModelSpec]:
+    """Keep one family, or one width of it, also where that width is not in the usual list."""
+    name = wanted.name if wanted else None
+    width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
+    if start is not None:
+        fits(ModelSpec(name or start.spec.name, width or start.spec.width), start)
+        return settings
+    kept = [item for item in settings if name in (None, item.name)]
+    if width is None:
+        return kept
+    if width <= 0:
+        raise UsageError(f"--width must be more than zero, not {width:g}")
+    return list(dict.fromkeys(replace(item, width=width) for item in kept))
+
+
+class Scale:
+    """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference."""
+
+    def __init__(self, labels: tuple[str, ...], image: ImageSpec) -> None:
+        self.labels = labels
+        self.image = image
+        self.reference = caller(to_bytes(reference_graph()), 128)
+
+    def weigh(self, candidate: Candidate) -> tuple[int, Latency]:
+        """Return the file's bytes and the latency of a candidate."""
+        image = replace(self.image, resolution=candidate.spec.resolution)
+        graph = untrained(candidate.spec, image)
+        if candidate.precision == "int8":
+            noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
+            graph = compress(graph, noise).graph
+        content = to_bytes(graph, self._manifest(candidate, image))
+        run = caller(content, image.resolution)
+        return len(content), quick(run, self.reference, threads=1, runtime=runtime_name())
+
+    def _manifest(self, candidate: Candidate, image: ImageSpec) -> Manifest:
+        figure = wilson(1, 1)
+        splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
+        trained = Trained(candidate.spec, image, SCRATCH, 0, figure, 1.0, "0" * 64, splits)
+        return make_manifest(
+            trained,
+            self.labels,
+            name="candidate",
+            precision=candidate.precision,
+            figures={"validation": figure, "test": figure},
+            probes=stand_in_probes(len(self.labels)),
+        )
+
+
+def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
+    """Build a net with seeded fresh weights and trace it."""
+    import torch
+
+    from pocketvision.graph.trace import trace
+    from pocketvision.models.catalogue import build
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = build(
+            spec.name, width=spec.width, resolution=spec.resolution, num_classes=spec.num_classes, padding=spec.padding
+        )
+    return trace(net.eval(), image)
+
+
+def caller(content: bytes, resolution: int) -> Callable[[], object]:
+    """Open a file's content on one thread, ready to be called with one picture of noise."""
+    answer = answer_of(content)
+    picture = np.random.default_rng(0).integers(0, 256, (1, resolution, resolution, 3), np.uint8)
+    return lambda: answer(picture)
+
+
+def _told(taken: Candidate) -> str:
+    latency = f", {taken.latency.median_ms:.2f} ms" if taken.latency else ""
+    return f"chosen: {taken.spec}, {taken.precision}, {taken.cost.macs / 1e6:.3g}M multiply-adds{latency}"
+
+
+def offer(verdicts: Sequence[Verdict], choice: Choice) -> str:
+    """Say what the delivered file does keep, and which lower candidate may keep a missed latency."""
+    missed = [verdict for verdict in verdicts if not verdict.passed]
+    keeps = ", ".join(f"--{verdict.limit.replace('_', '-')} {_rounded(verdict)}" for verdict in missed)
+    text = f"Nearest feasible: this very file keeps {keeps}."
+    slow = next((verdict for verdict in missed if verdict.limit == "max_latency"), None)
+    if slow is None:
+        return text
+    share = slow.allowed / slow.measured * choice.taken.cost.macs
+    lower = [item for item in choice.candidates if item.status == "not needed" and item.cost.macs <= share]
+    if not lower:
+        return text
+    spec = lower[0].spec
+    return f"{text} Or a smaller net: --model {spec.name} --width {spec.width:g} --resolution {spec.resolution}."
+
+
+def _rounded(verdict: Verdict) -> str:
+    if verdict.limit == "min_accuracy":
+        return f"{verdict.measured - 0.0005:.3f}"
+    return f"{verdict.measured * 1.05:.3g}ms" if verdict.unit == "ms" else f"{round(verdict.measured)}"

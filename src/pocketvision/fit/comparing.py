@@ -1,0 +1,116 @@
+"""The stage `compress`: the trained net as float and as int8, both judged on validation pictures in the runtime."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.budget.choose import broken_by_count
+from pocketvision.compress.compress import compress
+from pocketvision.cost import count
+from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.export.manifest import make_manifest, stand_in_probes
+from pocketvision.export.onnx import to_bytes
+from pocketvision.export.verb import calibration
+from pocketvision.files import write_json
+from pocketvision.fit.choosing import caller
+from pocketvision.fit.options import Options
+from pocketvision.graph.graph import Graph
+from pocketvision.latency.measure import measure, reference_graph
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.progress import Progress
+from pocketvision.runtime.onnx import answer_of, runtime_name
+from pocketvision.train.start import Loaded
+from pocketvision.values import Budget, Compression, Precision, Trained, Variant
+
+FASTER = 0.95
+"""int8 counts as faster below this share of the float file's latency; less is within the clock's noise."""
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The graph that is delivered, and why it is that one."""
+
+    graph: Graph
+    record: Compression
+
+
+def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, *, progress: Progress) -> Compared:
+    """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
+    from pocketvision.graph.trace import trace
+    from pocketvision.train.job import trained_net
+
+    net, _ = trained_net(run)
+    plain = trace(net, trained.image)
+    small = compress(plain, calibration(loaded.dataset, trained), progress=progress).graph
+    graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
+    pictures = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
+    labels = labels_of(loaded.dataset.of("val"))
+    variants = {
+        precision: _judged(graph, precision, trained, loaded.dataset.labels, (pictures, labels))
+        for precision, graph in graphs.items()
+    }
+    taken, reason = decide(variants, graphs, options)
+    record = Compression(taken, reason, tuple(variants.values()))
+    write_json(run / "compress.json", record)
+    progress.say(f"{taken}: {reason}")
+    return Compared(graphs[taken], record)
+
+
+def _judged(
+    graph: Graph,
+    precision: Precision,
+    trained: Trained,
+    labels: tuple[str, ...],
+    examples: tuple[NDArray[np.uint8], NDArray[np.int64]],
+) -> Variant:
+    manifest = make_manifest(
+        trained,
+        labels,
+        name="variant",
+        precision=precision,
+        figures={"validation": trained.validation, "test": trained.validation},
+        probes=stand_in_probes(len(labels)),
+    )
+    content = to_bytes(graph, manifest)
+    run = caller(content, trained.image.resolution)
+    reference = caller(to_bytes(reference_graph()), 128)
+    latency = measure(run, reference, threads=1, runtime=runtime_name())
+    answer = answer_of(content, threads=os.cpu_count() or 1)
+    pictures, truth = examples
+    answers = np.concatenate([answer(pictures[s : s + BATCH]) for s in range(0, len(pictures), BATCH)])
+    return Variant(precision, accuracy(answers, truth), len(content), latency)
+
+
+def decide(
+    variants: dict[Precision, Variant], graphs: dict[Precision, Graph], options: Options
+) -> tuple[Precision, str]:
+    """Choose between the two files by the budget, the clock and validation accuracy; say why."""
+    plain, small = variants["float"], variants["int8"]
+    drop = 100 * (plain.validation.value - small.validation.value)
+    lost = f"{drop:.1f} points" if drop > 0 else "nothing"
+    broken = _broken(plain, graphs["float"], options.budget)
+    if broken:
+        held = not _broken(small, graphs["int8"], options.budget)
+        kept = "keeps the budget" if held else "comes nearer to it"
+        return "int8", f"float breaks the budget ({'; '.join(broken)}); int8 {kept} and loses {lost} on validation"
+    broken = _broken(small, graphs["int8"], options.budget)
+    if broken:
+        return "float", f"int8 breaks the budget ({'; '.join(broken)})"
+    ratio = small.latency.median_ms / plain.latency.median_ms
+    if drop > options.max_drop:
+        return "float", f"int8 loses {drop:.1f} points on validation; allowed {options.max_drop:g}"
+    if ratio > FASTER:
+        return "float", f"int8 is not faster here ({ratio:.2f} times float's latency)"
+    return "int8", f"{1 / ratio:.1f} times as fast as float and loses {lost} on validation"
+
+
+def _broken(variant: Variant, graph: Graph, budget: Budget) -> list[str]:
+    cost = count(graph, precision=variant.precision)
+    broken = broken_by_count(cost, variant.size_bytes, budget)
+    if budget.max_latency_ms is not None and variant.latency.median_ms > budget.max_latency_ms:
+        broken.append(f"latency {variant.latency.median_ms:.2f} ms; allowed {budget.max_latency_ms:g} ms")
+    return broken

@@ -1,0 +1,50 @@
+"""What a user asked of `fit`, in one record, and the command line that asks for it again."""
+
+import inspect
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketvision.values import Budget, CropMode
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that the stages need; the budget parsed, the others as given."""
+
+    budget: Budget
+    model: str | None
+    width: float | None
+    resolution: int | None
+    weights: str | Path | None
+    epochs: int | None
+    batch_size: int | None
+    lr: float | None
+    optimizer: str
+    patience: int | None
+    flip: bool | None
+    crop_mode: CropMode
+    max_drop: float
+    val: float
+    test: float
+    seed: int
+    device: str
+
+
+def command(verb: Callable[..., Any], settings: Mapping[str, Any]) -> str:
+    """Write the command line of a verb with these settings, leaving out what is at its default."""
+    words = ["pocketvision", verb.__name__]
+    for name, parameter in inspect.signature(verb).parameters.items():
+        value = settings.get(name, parameter.default)
+        option = f"--{name.replace('_', '-')}"
+        if parameter.default is inspect.Parameter.empty:
+            words.append(str(value))
+        elif value == parameter.default or name in ("progress", "resume", "exist_ok"):
+            continue
+        elif isinstance(value, bool):
+            words.append(option if value else f"--no-{name.replace('_', '-')}")
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)

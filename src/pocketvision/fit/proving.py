@@ -1,0 +1,67 @@
+"""The stages `export` and `verify`: the file is written, then judged by a fresh process that never loads torch."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
+from pocketvision.export.verb import write_file
+from pocketvision.files import read_json, write_bytes
+from pocketvision.fit.comparing import Compared
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.progress import Progress
+from pocketvision.train.start import Loaded
+from pocketvision.values import Budget, Proof, Trained
+
+FILE = "export/model.onnx"
+OUTPUTS = "trained_outputs.npz"
+
+
+def export_net(run: Path, loaded: Loaded, trained: Trained, compared: Compared, *, progress: Progress) -> Path:
+    """Write the delivered file and, beside it, what the trained net itself answers on the test pictures."""
+    from pocketvision.train.device import accelerator
+    from pocketvision.train.job import trained_net
+    from pocketvision.train.transfer import logits
+
+    examples = loaded.dataset.of("test")
+    pictures = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)
+    net, _ = trained_net(run)
+    device = accelerator("cpu").device
+    found = logits(net, pictures, trained.image, device).astype(np.float64)
+    shares = np.exp(found - found.max(1, keepdims=True))
+    probabilities = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, files=np.array([e.file for e in examples]), probabilities=probabilities)
+    write_bytes(run / "export" / OUTPUTS, stream.getvalue())
+    figures = {"validation": trained.validation, "test": accuracy(probabilities, labels_of(examples))}
+    precision = compared.record.taken
+    exported = write_file(compared.graph, trained, loaded.dataset, run / FILE, precision=precision, figures=figures)
+    progress.say(f"written: {exported.file}, {exported.size_bytes:,} bytes")
+    return run / FILE
+
+
+def verify_file(run: Path, loaded: Loaded, file: Path, budget: Budget, *, progress: Progress) -> Proof:
+    """Let a new process prove the file from the pictures' bytes on; return what it found.
+
+    A process of its own, so that nothing of training (torch, its threads, its caches) can help or disturb.
+    """
+    limits = {
+        "--max-size": budget.max_size_bytes,
+        "--max-latency": budget.max_latency_ms,
+        "--max-macs": budget.max_macs,
+        "--max-memory": budget.max_memory_bytes,
+        "--max-params": budget.max_params,
+        "--min-accuracy": budget.min_accuracy,
+    }
+    options = [word for name, value in limits.items() if value is not None for word in (name, str(value))]
+    order = [sys.executable, "-m", "pocketvision", "verify", str(file), loaded.dataset.root, *options]
+    progress.say("verifying in a fresh process, from the pictures' bytes to label names")
+    done = subprocess.run([*order, "--output", str(run), "--json"], capture_output=True, text=True, check=False)
+    expected = (0, BudgetMissed.exit_code, VerificationFailed.exit_code)
+    if done.returncode not in expected or not (run / "verify.json").exists():
+        raise PocketvisionError(f"verification did not run to its end:\n{done.stderr.strip()[-2000:]}")
+    return read_json(Proof, run / "verify.json")

@@ -1,0 +1,163 @@
+"""The main job: a folder of pictures and a budget in; a small, proven model file out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from pocketvision.budget.parse import Amount, parse_budget
+from pocketvision.errors import BudgetMissed, VerificationFailed
+from pocketvision.files import write_json
+from pocketvision.fit.choosing import choose_net, offer
+from pocketvision.fit.comparing import compress_net
+from pocketvision.fit.options import Options, command
+from pocketvision.fit.proving import export_net, verify_file
+from pocketvision.fit.training import train_net
+from pocketvision.progress import Progress, Silent
+from pocketvision.report.report import PAGE, report
+from pocketvision.runs import finished, open_run, summary_of, write_checksums
+from pocketvision.train.start import given_weights, load_data
+from pocketvision.values import Choice, CropMode, Health, Proof, Summary
+from pocketvision.verify.outcome import raise_for
+
+
+def fit(  # noqa: PLR0913  each is an option of the command line
+    data: str | Path,
+    *,
+    max_size: Amount = None,
+    max_latency: Amount = None,
+    max_macs: Amount = None,
+    max_memory: Amount = None,
+    max_params: Amount = None,
+    min_accuracy: Amount = None,
+    model: str | None = None,
+    width: float | None = None,
+    resolution: int | None = None,
+    weights: str | Path | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    optimizer: str = "adamw",
+    patience: int | None = None,
+    flip: bool | None = None,
+    crop_mode: CropMode = "squash",
+    max_drop: float = 1.0,
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 42,
+    device: str = "auto",
+    output: str | Path = "runs",
+    name: str | None = None,
+    resume: bool = False,
+    exist_ok: bool = False,
+    progress: Progress = Silent(),
+) -> Summary:
+    """Check, split, choose, train, compress, export, verify, report; return where everything lies and how good it is.
+
+    `data` is a folder of class folders, or `digits`. Limits are amounts such as '2MB' and '10ms'. `weights` is a file
+    to start from, or 'none'. `max_drop` is how many points of validation accuracy int8 may lose where the budget does
+    not force it. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers otherwise
+    than the trained net; the run's folder with its report is complete then too.
+    """
+    settings = {key: value for key, value in locals().items() if key != "progress"}
+    budget = parse_budget(
+        max_size=max_size,
+        max_latency=max_latency,
+        max_macs=max_macs,
+        max_memory=max_memory,
+        max_params=max_params,
+        min_accuracy=min_accuracy,
+    )
+    chosen = {item.name: settings[item.name] for item in fields(Options) if item.name != "budget"}
+    settings["command"] = command(fit, settings)
+    run = open_run(
+        output,
+        "fit",
+        name or Path(data).name or "run",
+        settings=settings,
+        resume=resume,
+        exist_ok=exist_ok,
+        named=name is not None,
+    )
+    if resume and finished(run):
+        progress.say(f"{run} is finished already")
+        return summary_of(run)
+    return _story(data, run, Options(budget=budget, **chosen), progress)
+
+
+def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
+    """Tell the whole chain, one line a stage."""
+    watch = _Watch()
+    start = given_weights(options.weights)
+    with watch.stage("check"):
+        loaded = load_data(data, run, val=options.val, test=options.test, seed=options.seed, progress=progress)
+        _tell(loaded.health, progress)
+    with watch.stage("choose"):
+        choice = choose_net(run, loaded, options, start, progress=progress)
+    with watch.stage("train"):
+        trained = train_net(run, loaded, options, choice, start, progress=progress)
+    with watch.stage("compress"):
+        compared = compress_net(run, loaded, trained, options, progress=progress)
+    with watch.stage("export"):
+        artefact = export_net(run, loaded, trained, compared, progress=progress)
+    with watch.stage("verify"):
+        proof = verify_file(run, loaded, artefact, options.budget, progress=progress)
+    summary = Summary(
+        artefact=artefact.as_posix(),
+        test_accuracy=proof.accuracy.value,
+        interval=(proof.accuracy.low, proof.accuracy.high),
+        size_bytes=proof.size_bytes,
+        latency_ms=proof.latency.median_ms,
+        verdicts=proof.verdicts,
+        run=run.as_posix(),
+        model=trained.spec,
+        precision=compared.record.taken,
+        report=(run / PAGE).as_posix(),
+        seconds=watch.seconds,
+    )
+    write_json(run / "summary.json", summary)
+    report(run, progress=Silent())
+    write_checksums(run)
+    progress.say(f"report: {summary.report}")
+    _raise_for(proof, summary, choice)
+    return summary
+
+
+def _raise_for(proof: Proof, summary: Summary, choice: Choice) -> None:
+    """Raise what the proof calls for, with the summary, and with an offer where the budget is broken."""
+    try:
+        raise_for(proof)
+    except BudgetMissed as error:
+        missed = BudgetMissed(f"{error}\n{offer(proof.verdicts, choice)}")
+        missed.result = summary
+        raise missed from None
+    except VerificationFailed as error:
+        error.result = summary
+        raise
+
+
+def _tell(health: Health, progress: Progress) -> None:
+    count = {split: sum(row[split] for row in health.counts.values()) for split in ("train", "val", "test")}
+    sizes = ", ".join(f"{number} {split}" for split, number in count.items())
+    progress.say(f"{len(health.labels)} classes: {sizes}")
+    out = [problem for problem in health.problems if problem.left_out]
+    if out:
+        names = ", ".join(f"{problem.file} ({problem.kind})" for problem in out[:5])
+        more = f" and {len(out) - 5} more, listed in check.json and the report" if len(out) > 5 else ""
+        progress.say(f"left out: {names}{more}")
+    for note in health.notes:
+        progress.say(note)
+
+
+@dataclass
+class _Watch:
+    """Wall time of each stage in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 2)

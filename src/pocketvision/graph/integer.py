@@ -1,0 +1,98 @@
+"""The integer kernels: uint8 activations [N, H, W, C] or [N, C], int8 weights, exact int32 sums.
+
+Rounding follows onnxruntime: a sum becomes float32, is multiplied by float32(si * sw / so), rounded half to even,
+moved by the zero point and saturated. XNNPACK (TensorFlow Lite on x86) does the same for convolutions.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.graph.graph import Activation, Conv, Linear, Pads, Quant
+from pocketvision.graph.sums import Tensor, convolve
+
+Levels = NDArray[np.uint8]
+
+
+def dequantize(levels: Levels, quant: Quant) -> NDArray[np.float32]:
+    """Return the real values of levels."""
+    return (levels.astype(np.float32) - np.float32(quant.zero_point)) * np.float32(quant.scale)
+
+
+def quantize(values: Tensor, quant: Quant) -> Levels:
+    """Return the nearest levels of real values, halves to even."""
+    return _saturate(np.rint(values / np.float32(quant.scale)), quant.zero_point, (0, 255))
+
+
+def bounds(activation: Activation, quant: Quant) -> tuple[int, int]:
+    """Return the levels an activation allows: all 256 where the range itself already clamps."""
+    low = 0 if activation == "none" else quant.zero_point
+    high = quant.zero_point + round(6 / quant.scale) if activation == "relu6" else 255
+    return low, min(high, 255)
+
+
+def conv(node: Conv, x: Levels, pads: Pads, *, source: Quant, target: Quant) -> Levels:
+    """Run a quantised convolution."""
+    assert node.weight_scale is not None
+    centred, weight = _exact(x, node.weight, source)
+    sums = convolve(centred, weight, stride=node.stride, pads=pads, groups=node.groups)
+    return _requantize(sums, node, source=source, target=target)
+
+
+def linear(node: Linear, x: Levels, *, source: Quant, target: Quant) -> Levels:
+    """Run a quantised fully connected layer."""
+    centred, weight = _exact(x, node.weight, source)
+    return _requantize(centred @ weight.T, node, source=source, target=target)
+
+
+def add(pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant, activation: Activation) -> Levels:
+    """Add as onnxruntime's QLinearAdd: fused multiply-adds in float32, the second tensor first."""
+    first, second = (np.float32(source.scale) / np.float32(target.scale) for source in sources)
+    zeros = _fused(np.array(sources[0].zero_point), first, second * np.float32(sources[1].zero_point))
+    total = _fused(pair[1], second, np.float32(target.zero_point) - zeros)
+    return _saturate(np.rint(_fused(pair[0], first, total)), 0, bounds(activation, target))
+
+
+def _fused(levels: Tensor, factor: np.float32, term: Tensor | np.float32) -> Tensor:
+    """Multiply and add with one rounding: 8 times 24 bits fit in float64."""
+    total: Tensor = levels.astype(np.float64) * np.float64(factor) + term
+    return total.astype(np.float32)
+
+
+def global_mean(x: Levels, *, source: Quant, target: Quant) -> Levels:
+    """Average [N, H, W, C] over height and width."""
+    area = x.shape[1] * x.shape[2]
+    sums = x.sum(axis=(1, 2), dtype=np.int32) - np.int32(source.zero_point * area)
+    scale = np.float32(source.scale) / (np.float32(target.scale) * np.float32(area))
+    return _saturate(np.rint(sums.astype(np.float32) * scale), target.zero_point, (0, 255))
+
+
+def rescale(levels: Levels, source: Quant, target: Quant) -> Levels:
+    """Move levels to another scale; the same array where the scales are equal."""
+    return levels if source == target else quantize(dequantize(levels, source), target)
+
+
+def _exact(x: Levels, weight: Tensor, source: Quant) -> tuple[Tensor, Tensor]:
+    """Return x without its zero point and the weights, in floats wide enough to hold every partial sum."""
+    heaviest = int(np.abs(weight.astype(np.int32)).reshape(len(weight), -1).sum(axis=1).max())
+    farthest = max(source.zero_point, 255 - source.zero_point)
+    dtype = np.dtype(np.float32 if heaviest * farthest < 2**24 else np.float64)
+    centred: Tensor = x.astype(dtype)
+    centred -= source.zero_point
+    return centred, weight.astype(dtype)
+
+
+def _requantize(sums: Tensor, node: Conv | Linear, *, source: Quant, target: Quant) -> Levels:
+    assert node.weight_scale is not None
+    exact = sums.astype(np.int32)
+    exact += node.bias.astype(np.int32)
+    scale = np.float32(source.scale) * node.weight_scale.astype(np.float32) / np.float32(target.scale)
+    scaled = exact.astype(np.float32)
+    scaled *= scale
+    return _saturate(np.rint(scaled, out=scaled), target.zero_point, bounds(node.activation, target))
+
+
+def _saturate(rounded: Tensor, zero_point: int, allowed: tuple[int, int]) -> Levels:
+    rounded = rounded + rounded.dtype.type(zero_point)
+    return np.clip(rounded, *allowed, out=rounded).astype(np.uint8)

@@ -1,0 +1,64 @@
+"""Where a picture is normalised: parts of it can move from the input into the first convolutions."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from pocketvision.errors import GraphError
+from pocketvision.graph.graph import Conv, Graph, Input, Node
+from pocketvision.graph.sums import Tensor
+
+
+def with_deviation(graph: Graph, deviation: float) -> Graph:
+    """Return an equal net that divides the picture by `deviation`; its first weights make up for it."""
+    picture = replace(graph.input, std=(deviation, deviation, deviation))
+    factors = deviation / np.array(graph.input.std)
+    return _moved(graph, picture, lambda node: _scaled(node, factors))
+
+
+def with_mean(graph: Graph, mean: float) -> Graph:
+    """Return a net that takes `mean` from every channel; the first biases make up for it, except at the border.
+
+    Padding then means a pixel of `mean`, not of each channel's own mean.
+    """
+    picture = replace(graph.input, mean=(mean, mean, mean))
+    shifts = (mean - np.array(graph.input.mean)) / np.array(graph.input.std)
+    return _moved(graph, picture, lambda node: _shifted(node, shifts))
+
+
+def feeds_convolutions(graph: Graph) -> bool:
+    """Whether only convolutions read the picture."""
+    return all(isinstance(node, Conv) for node in graph.consumers(graph.input.name))
+
+
+def _moved(graph: Graph, picture: Input, change: Callable[[Conv], Conv]) -> Graph:
+    nodes: list[Node] = [picture]
+    for node in graph.nodes[1:]:
+        if picture.name not in node.inputs:
+            nodes.append(node)
+        elif isinstance(node, Conv):
+            nodes.append(change(node))
+        else:
+            raise GraphError(f"the picture has to go into a convolution, not into '{node.name}'")
+    return Graph(tuple(nodes))
+
+
+def _scaled(node: Conv, factors: Tensor) -> Conv:
+    weight: Tensor = node.weight
+    weight = weight * _per_weight(node, factors)
+    return replace(node, weight=weight.astype(np.float32))
+
+
+def _shifted(node: Conv, shifts: Tensor) -> Conv:
+    weight: Tensor = node.weight
+    bias = node.bias + (weight * _per_weight(node, shifts)).sum(axis=(1, 2, 3))
+    return replace(node, bias=bias.astype(np.float32))
+
+
+def _per_weight(node: Conv, values: Tensor) -> Tensor:
+    """Spread one value per input channel over weights [O, I / groups, 1, 1]."""
+    outputs, depth = node.weight.shape[:2]
+    first = np.arange(outputs) // (outputs // node.groups) * depth
+    spread: Tensor = values[first[:, None] + np.arange(depth)]
+    return spread[:, :, None, None]

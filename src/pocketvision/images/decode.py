@@ -1,0 +1,204 @@
+"""A picture's bytes to an RGB array: orientation, colour modes, limits. Judged by content, never by the file's name.
+
+Decided here, once for the whole project:
+
+- The EXIF orientation is applied.
+- What is transparent is laid on white.
+- Of an animation or a multi-page file the first picture counts.
+- CMYK (Adobe's inverted kind too) is converted without its colour profile; other profiles are ignored as well.
+- 16-bit grey is scaled by its full range. Grey of 32 bits names no white: that is the first of 1 (float only), 255 and
+  65535 which is not below the largest value, or else the largest value itself; negative values become black.
+"""
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from pocketvision.errors import ImageError
+
+MAX_PIXELS = 178_956_970
+"""Width times height above which a file is refused: where Pillow, too, takes it for an attack on memory."""
+
+FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        BmpImagePlugin.BmpImageFile,
+        GifImagePlugin.GifImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+)
+
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*")
+
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF 2.32, tag Orientation: what turns the stored rows upright."""
+
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture and what its bytes say of themselves."""
+
+    pixels: NDArray[np.uint8]
+    """RGB, [height, width, 3], upright."""
+    format: str
+    """Pillow's name of it, one of `FORMATS`."""
+    animated: bool
+    """The file holds more pictures than the one returned."""
+
+
+def decode(source: bytes | Path) -> NDArray[np.uint8]:
+    """Decode a picture to uint8 RGB [height, width, 3]; any failure is an `ImageError` that gives the reason only."""
+    return read(source).pixels
+
+
+def read(source: bytes | Path) -> Decoded:
+    """Decode a picture as `decode` does and tell its format too; `source` is a file's path or content."""
+    content = source if isinstance(source, bytes) else content_of(source)
+    if not content:
+        raise ImageError("the file is empty (0 bytes)")
+    with quiet():
+        try:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                return _read(image)
+        except ImageError:
+            raise
+        except UnidentifiedImageError:
+            raise ImageError(_foreign(content)) from None
+        except Image.DecompressionBombError:
+            raise ImageError(_too_large()) from None
+        except MemoryError:
+            raise ImageError("not enough memory to decode it") from None
+        except Exception as error:  # decoders raise a dozen kinds on damaged bytes, and each means the same to a user
+            raise ImageError(f"damaged: {str(error) or type(error).__name__}") from None
+
+
+def content_of(path: Path) -> bytes:
+    """Read a file's bytes; where that fails, an `ImageError` gives the reason."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def looks_like_picture(head: bytes) -> bool:
+    """Tell from a file's first 12 bytes whether it claims to be a JPEG, PNG, GIF, WebP or TIFF."""
+    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings to itself, from any number of threads at once; the filters return when the last leaves.
+
+    `warnings.catch_warnings` alone would leave the filters of one thread to all others.
+    """
+    with _Quiet.lock:
+        if _Quiet.inside == 0:
+            _Quiet.saved = warnings.catch_warnings()
+            _Quiet.saved.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+        _Quiet.inside += 1
+    try:
+        yield
+    finally:
+        with _Quiet.lock:
+            _Quiet.inside -= 1
+            if _Quiet.inside == 0:
+                _Quiet.saved.__exit__(None, None, None)
+
+
+class _Quiet:
+    lock = threading.Lock()
+    inside = 0
+    saved: "warnings.catch_warnings[None]"
+
+
+def _read(image: Image.Image) -> Decoded:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(_too_large())
+    kind, animated = _kind(image)
+    image.load()
+    # TIFF turns itself upright while loading, so the tag must be asked for afterwards.
+    turn = UPRIGHT.get(_orientation(image))
+    colours = _rgb(image)
+    upright = colours if turn is None else colours.transpose(turn)
+    return Decoded(np.array(upright), kind, animated)
+
+
+def _kind(image: Image.Image) -> tuple[str, bool]:
+    # MPO is a JPEG to which a camera has added previews: one picture to its owner.
+    if image.format == "MPO":
+        return "JPEG", False
+    return image.format or "", bool(getattr(image, "is_animated", False))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # damaged EXIF raises anything; the picture itself is whole
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_grey(image)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    transparent = image.convert("RGBA")
+    opaque = Image.new("RGB", image.size, WHITE)
+    opaque.paste(transparent, mask=transparent.getchannel("A"))
+    return opaque
+
+
+def _grey(image: Image.Image) -> NDArray[np.uint8]:
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    largest = float(values.max())
+    usual = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}.get(image.mode, (65535.0,))
+    white = next((value for value in usual if value >= largest), largest)
+    return np.asarray(np.rint(values.clip(0, white) * (255 / white)), np.uint8)
+
+
+def _too_large() -> str:
+    return f"larger than {MAX_PIXELS / 1e6:.0f} million pixels; make it smaller first"
+
+
+def _foreign(content: bytes) -> str:
+    """Say what a file is that none of our decoders knows; iPhones' HEIC is the commonest."""
+    brand = content[8:12] if content[4:8] == b"ftyp" else b""
+    if brand in (b"avif", b"avis"):
+        return "an AVIF picture; convert it to JPEG or PNG first"
+    if brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
+        return "a HEIC photo, as iPhones take them; convert it to JPEG or PNG first"
+    if content.lstrip()[:1] == b"<":
+        return "a web page or drawing (HTML, XML or SVG), not a picture"
+    return "not a picture, or damaged at its start; JPEG, PNG, WebP, BMP, GIF and TIFF can be read"

@@ -1,0 +1,121 @@
+"""Time of one picture, measured in turns with a reference net so that both meet the same neighbours.
+
+Other processes and other guests of the same processor slow a core down in bursts of a fraction of a second, by a
+third or more, and no load average shows it. So a fixed loop of Python, the canary, is timed before and after each
+call; a call counts only if both canaries sang at their usual speed. What is reported is then the time on a quiet core.
+"""
+
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.graph.graph import Graph
+from pocketvision.graph.sketch import Sketch
+from pocketvision.values import Latency
+
+Call = Callable[[], object]
+
+_WARM_UPS = 2
+_QUIET = 1.18  # times the canaries' 10th percentile
+_LEAST_QUIET = 0.2  # of the calls; where fewer are quiet the whole time was noisy, and all calls count
+
+
+class _Timed(NamedTuple):
+    seconds: float
+    canary: float
+    """The slower one of the two around the call."""
+
+
+def measure(
+    run: Call, reference: Call, *, threads: int, runtime: str, visits: int = 12, visit_ms: float = 40
+) -> Latency:
+    """Time `run` and `reference` in turns; each visit warms up, then calls for `visit_ms`.
+
+    Takes about 2 * visits * visit_ms, a second by default. `threads` and `runtime` are recorded, not set.
+    """
+    calls: tuple[list[_Timed], list[_Timed]] = ([], [])
+    for _ in range(visits):
+        for call, timed in zip((run, reference), calls, strict=True):
+            timed.extend(_visit(call, visit_ms / 1000))
+    usual = float(np.percentile([timed.canary for both in calls for timed in both], 10))
+    own, other = (_quiet(timed, usual * _QUIET) for timed in calls)
+    return Latency(
+        median_ms=float(np.median(own)) * 1000,
+        p90_ms=float(np.percentile(own, 90)) * 1000,
+        runs=len(own),
+        threads=threads,
+        runtime=runtime,
+        machine=machine(),
+        reference_ms=float(np.median(other)) * 1000,
+    )
+
+
+def quick(run: Call, reference: Call, *, threads: int, runtime: str) -> Latency:
+    """Time roughly, in a quarter of a second: enough to order candidates, not to judge a budget's last percent."""
+    return measure(run, reference, threads=threads, runtime=runtime, visits=5, visit_ms=25)
+
+
+def machine() -> str:
+    """Describe this machine, such as `x86_64 AMD EPYC 9454, 2 cores, Linux`."""
+    names = [platform.machine(), _processor()]
+    return f"{' '.join(name for name in names if name)}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def reference_graph() -> Graph:
+    """Return MobileNet V1 0.25 at 128 px with 1000 outputs (Howard et al. 2017, table 1) and seeded random weights.
+
+    Other latencies are given as ratios to this net's. It never changes: ratios of different days stay comparable.
+    """
+    sketch = Sketch(128, seed=20170417)
+    tensor = sketch.conv("image", 8, kernel=3, stride=2, activation="relu6")
+    rows = [(1, 16), (2, 32), (1, 32), (2, 64), (1, 64), (2, 128), *[(1, 128)] * 5, (2, 256), (1, 256)]
+    for stride, outputs in rows:
+        tensor = sketch.depthwise(tensor, stride=stride, activation="relu6")
+        tensor = sketch.conv(tensor, outputs, activation="relu6")
+    return sketch.finish(sketch.linear(sketch.mean(tensor), 1000))
+
+
+def _visit(call: Call, seconds: float) -> list[_Timed]:
+    for _ in range(_WARM_UPS):
+        call()
+    timed: list[_Timed] = []
+    before, end = _canary(), perf_counter() + seconds
+    while not timed or perf_counter() < end:
+        start = perf_counter()
+        call()
+        stop = perf_counter()
+        after = _canary()
+        timed.append(_Timed(stop - start, max(before, after)))
+        before = after
+    return timed
+
+
+def _canary() -> float:
+    """Time about 20 us of Python, which touches no memory to speak of."""
+    start = perf_counter()
+    total = 0
+    for number in range(500):
+        total += number
+    return perf_counter() - start
+
+
+def _quiet(timed: list[_Timed], loudest: float) -> NDArray[np.float64]:
+    kept = [call.seconds for call in timed if call.canary <= loudest]
+    enough = len(kept) >= _LEAST_QUIET * len(timed)
+    return np.array(kept if enough else [call.seconds for call in timed])
+
+
+def _processor() -> str:
+    """Return the processor's name; Python's own answer is empty on most Linux systems."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.split(":", 1)[1].split())
+    return platform.processor() if platform.processor() != platform.machine() else ""

@@ -1,0 +1,56 @@
+"""Shares of right answers: accuracy with its Wilson interval, top-k, and the mean over classes."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import DataError
+from pocketvision.metrics.confusion import confusion, recall
+from pocketvision.values import Accuracy
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.integer]
+
+
+def wilson(correct: int, total: int, z: float = 1.959964) -> Accuracy:
+    """Return `correct / total` with its Wilson score interval; 95% for the default `z`.
+
+    Unlike the normal interval it stays within 0..1 and has a width at 0 and at `total` right answers.
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    Raises DataError where there is nothing to judge.
+    """
+    assert 0 <= correct <= total or total == 0
+    if total == 0:
+        raise DataError("there is no image to measure accuracy on; give a split with at least one readable image")
+    share, square = correct / total, z * z
+    centre = (share + square / (2 * total)) / (1 + square / total)
+    half = z / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
+    # Rounding may leave 1e-17 beyond the ends, which are exact: 0 for no right answer, 1 for nothing but.
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == total else min(1.0, centre + half)
+    return Accuracy(share, low, high, total)
+
+
+def accuracy(probabilities: Floats, labels: Integers) -> Accuracy:
+    """Return the share of rows whose largest column is the label: [N, C] and [N]."""
+    assert len(probabilities) == len(labels)
+    if len(labels) == 0:
+        return wilson(0, 0)
+    return wilson(int((probabilities.argmax(axis=1) == labels).sum()), len(labels))
+
+
+def top_k(probabilities: Floats, labels: Integers, k: int) -> Accuracy:
+    """Return the share of rows whose label is among the `k` largest columns; equal columns rank in order."""
+    assert k >= 1
+    assert len(probabilities) == len(labels)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return wilson(int((best == labels[:, None]).any(axis=1).sum()), len(labels))
+
+
+def macro_accuracy(labels: Integers, predicted: Integers, num_classes: int) -> float:
+    """Return the mean recall of the classes that have images: each class counts the same, however rare."""
+    recalls = recall(confusion(labels, predicted, num_classes))
+    if np.isnan(recalls).all():
+        raise DataError("there is no image to measure accuracy on; give a split with at least one readable image")
+    return float(np.nanmean(recalls))

@@ -1,0 +1,118 @@
+"""SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size.
+
+Iandola et al., 2016, https://arxiv.org/abs/1602.07360; version 1.1 as released by the authors,
+https://github.com/forresti/SqueezeNet
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pocketvision.errors import UsageError
+from pocketvision.models.blocks import Net, Padding, initialise, scale
+
+NAMES = ("squeezenet1_1",)
+
+
+class Row(NamedTuple):
+    """One line under the columns of the paper's Table 1 (sizes at 224 pixels)."""
+
+    layer: str
+    output_size: tuple[int, int, int]
+    filter_size: int | None
+    stride: int | None
+    s1x1: int | None
+    e1x1: int | None
+    e3x3: int | None
+
+
+# fmt: off
+RELEASE_1_1 = (
+    Row("conv1",     (111, 111, 64),  3,    2,    None, None, None),
+    Row("maxpool1",  (55, 55, 64),    3,    2,    None, None, None),
+    Row("fire2",     (55, 55, 128),   None, None, 16,   64,   64),
+    Row("fire3",     (55, 55, 128),   None, None, 16,   64,   64),
+    Row("maxpool3",  (27, 27, 128),   3,    2,    None, None, None),
+    Row("fire4",     (27, 27, 256),   None, None, 32,   128,  128),
+    Row("fire5",     (27, 27, 256),   None, None, 32,   128,  128),
+    Row("maxpool5",  (13, 13, 256),   3,    2,    None, None, None),
+    Row("fire6",     (13, 13, 384),   None, None, 48,   192,  192),
+    Row("fire7",     (13, 13, 384),   None, None, 48,   192,  192),
+    Row("fire8",     (13, 13, 512),   None, None, 64,   256,  256),
+    Row("fire9",     (13, 13, 512),   None, None, 64,   256,  256),
+    Row("conv10",    (13, 13, 1000),  1,    1,    None, None, None),
+    Row("avgpool10", (1, 1, 1000),    13,   1,    None, None, None),
+)
+# fmt: on
+
+
+class Fire(nn.Module):
+    """Squeeze with 1x1 to s1x1 channels, expand with 1x1 and 3x3 side by side, ReLU after each (section 3.2)."""
+
+    def __init__(self, inputs: int, s1x1: int, e1x1: int, e3x3: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, s1x1, 1)
+        self.squeeze_activation = nn.ReLU(inplace=True)
+        self.expand1x1 = nn.Conv2d(s1x1, e1x1, 1)
+        self.expand1x1_activation = nn.ReLU(inplace=True)
+        self.expand3x3 = nn.Conv2d(s1x1, e3x3, 3, padding=1)
+        self.expand3x3_activation = nn.ReLU(inplace=True)
+
+    def forward(self, batch_nchw: Tensor) -> Tensor:
+        """Return [N, e1x1 + e3x3, H, W]."""
+        squeezed = self.squeeze_activation(self.squeeze(batch_nchw))
+        return torch.cat(
+            [
+                self.expand1x1_activation(self.expand1x1(squeezed)),
+                self.expand3x3_activation(self.expand3x3(squeezed)),
+            ],
+            1,
+        )
+
+
+class SqueezeNet(Net):
+    """SqueezeNet 1.1. The paper has no width multiplier; here it scales every layer but the last, cut to int(c * width).
+
+    Deviates: dropout stays at the paper's 0.5 only for width 1; narrower nets drop in proportion.
+    """
+
+    def __init__(self, *, width: float = 1.0, num_classes: int = 1000) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for row in RELEASE_1_1:
+            if row.layer == "conv1":
+                channels = scale(row.output_size[2], width)
+                layers += [nn.Conv2d(3, channels, 3, stride=2), nn.ReLU(inplace=True)]
+            elif row.layer.startswith("maxpool"):
+                layers.append(nn.MaxPool2d(3, stride=2, ceil_mode=True))
+            elif row.s1x1 and row.e1x1 and row.e3x3:
+                expand = scale(row.e1x1, width), scale(row.e3x3, width)
+                layers.append(Fire(channels, scale(row.s1x1, width), *expand))
+                channels = sum(expand)
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Dropout(0.5 * min(1.0, width)),
+            nn.Conv2d(channels, num_classes, 1),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        initialise(self)
+        nn.init.normal_(self.classifier[1].weight, std=0.01)  # type: ignore[arg-type]
+        # A class whose maps start below zero would stay dead behind the last ReLU.
+        nn.init.ones_(self.classifier[1].bias)  # type: ignore[arg-type]
+
+    def embed(self, batch_nchw: Tensor) -> Tensor:
+        """Return maps [N, C, h, w]: the classifier pools after its convolution."""
+        maps: Tensor = self.features(batch_nchw)
+        return maps
+
+
+def build(name: str, *, width: float, num_classes: int, padding: Padding) -> SqueezeNet:
+    """Build the net; its convolutions have one padding, so `padding` must stay symmetric."""
+    assert name in NAMES
+    if padding != "symmetric":
+        raise UsageError("SqueezeNet has one padding rule; 'same' padding is for the MobileNets' TensorFlow weights")
+    return SqueezeNet(width=width, num_classes=num_classes)

@@ -1,0 +1,189 @@
+"""The model card: YAML front matter as model hubs read it, then the same facts as text."""
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+import yaml
+
+from pocketvision.report import tables, words
+from pocketvision.report.run import Run
+from pocketvision.report.untested import untested
+from pocketvision.values import Accuracy, ImageSpec
+
+SHOWN_LABELS = 50
+WEAKEST = 5
+
+SQUASH = "picture = picture.resize(({size}, {size}), Image.Resampling.BILINEAR)"
+CROP = """short = round({size} / {crop_pct:g})
+
+
+def span(side):
+    resized = short * side // min(picture.size)
+    start = round((resized - {size}) / 2)
+    return start * side / resized, min((start + {size}) * side / resized, side)
+
+
+(left, right), (top, bottom) = span(picture.width), span(picture.height)
+picture = picture.resize(({size}, {size}), Image.Resampling.BILINEAR, box=(left, top, right, bottom))"""
+SNIPPET = """import json
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+with open("manifest.json", encoding="utf-8") as stream:
+    labels = json.load(stream)["labels"]
+session = onnxruntime.InferenceSession("model.onnx")
+
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
+{resize}
+probabilities = session.run(None, {{"image": np.asarray(picture)[None]}})[0][0]
+print(labels[probabilities.argmax()], f"{{probabilities.max():.1%}}")"""
+
+
+def card(run: Run) -> str:
+    """Return the model card of a run as Markdown."""
+    parts = (_front(run), _what(run), _data(run), _results(run), _budget(run), _limits(run), _how(run), _again(run))
+    return "\n\n".join(part for part in parts if part).replace(words.SPACE, " ") + "\n"
+
+
+def plain(text: object) -> str:
+    """Return text that Markdown and HTML show as it is, on one line."""
+    line = " ".join(str(text).split())
+    # An underscore within a word starts no emphasis.
+    return re.sub(r"([\\`*\[\]|#~!]|\b_|_\b)", r"\\\1", html.escape(line, quote=False))
+
+
+def snippet(image: ImageSpec) -> str:
+    """Return the Python program that names a picture with nothing but onnxruntime, Pillow and numpy."""
+    resize = SQUASH if image.crop_mode == "squash" else CROP
+    return SNIPPET.format(resize=resize.format(size=image.resolution, crop_pct=image.crop_pct))
+
+
+def _front(run: Run) -> str:
+    result = {
+        "task": {"type": "image-classification", "name": "Image Classification"},
+        "dataset": {"name": run.title, "type": "imagefolder", "split": "test"},
+        "metrics": [{"type": "accuracy", "name": "Accuracy", "value": round(run.proof.accuracy.value, 4)}],
+    }
+    model = run.manifest.model.name
+    fields = {
+        "license": str(run.args.get("license") or "unknown"),
+        "library_name": "pocketvision",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "onnx", "onnxruntime", "edge", model, run.manifest.precision],
+        "metrics": ["accuracy"],
+        "model-index": [{"name": run.manifest.name, "results": [result]}],
+    }
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True).strip()}\n---"
+
+
+def _what(run: Run) -> str:
+    proof, latency, manifest = run.proof, run.proof.latency, run.manifest
+    side = manifest.image.resolution
+    failures = [f"> **Verification failed:** {plain(failure)}\n" for failure in run.failures]
+    return "\n".join(
+        (
+            f"# {plain(manifest.name)}\n",
+            f"{plain(manifest.model)}, stored as {manifest.precision}: a file of {words.size(proof.size_bytes)}",
+            f"that is right on {words.percent(proof.accuracy.value)} of {_pictures(proof.accuracy.count, 'unseen ')}",
+            f"(95% interval {words.interval(proof.accuracy)})",
+            f"and takes {words.ms(latency.median_ms)} a picture (median; p90 {words.ms(latency.p90_ms)};",
+            f"{plain(latency.runtime)}, {words.plural(latency.threads, 'thread')}, {plain(latency.machine)}).\n",
+            *failures,
+            f"- Made: {plain(manifest.created)} by pocketvision {plain(manifest.versions.get('pocketvision', ''))}",
+            f"- SHA-256 of the file: `{run.sha256}`",
+            f"- Input: one picture, uint8 RGB, {side} × {side} pixels; the file normalises by itself",
+            f"- Output: a probability for each of {words.plural(len(manifest.labels), 'label')}",
+        )
+    )
+
+
+def _pictures(count: int, kind: str = "") -> str:
+    return words.plural(count, f"{kind}picture")
+
+
+def _data(run: Run) -> str:
+    counts, labels = tables.class_counts(run.health), run.manifest.labels
+    splits = ", ".join(f"{sum(getattr(row, name) for row in counts):,} {name}" for name in ("train", "val", "test"))
+    more = f" and {len(labels) - SHOWN_LABELS} more (see `manifest.json`)" if len(labels) > SHOWN_LABELS else ""
+    left_out = sum(problem.left_out for problem in run.health.problems)
+    return "\n".join(
+        (
+            "## Data\n",
+            f"{plain(run.title)}: {_pictures(sum(row.total for row in counts))} ({splits})",
+            f"in {words.plural(len(labels), 'class', 'classes')};",
+            f"{words.plural(len(run.health.problems), 'problem')} found, {words.plural(left_out, 'file')} left out.",
+            f"Digest of the data: `{plain(run.health.digest)}`.\n",
+            f"Labels: {', '.join(plain(label) for label in labels[:SHOWN_LABELS])}{more}.",
+        )
+    )
+
+
+def _results(run: Run) -> str:
+    def row(who: str, pictures: str, accuracy: Accuracy) -> tuple[str, ...]:
+        return (who, pictures, words.percent(accuracy.value), words.interval(accuracy), f"{accuracy.count:,}")
+
+    rows = [row("trained net", name, figure) for name, figure in run.manifest.figures.items()]
+    rows.append(row("delivered file", "test", run.proof.accuracy))
+    tested = [result for result in tables.class_results(run.proof) if result.recall]
+    weakest = [(it.label, words.percent(it.recall.value), str(it.total)) for it in tested[:WEAKEST] if it.recall]
+    parts = [
+        "## Results",
+        _table(("who", "pictures", "accuracy", "95% interval", "count"), rows),
+        _agreement(run),
+        "The weakest classes:",
+        _table(("class", "recognised", "test pictures"), weakest),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _agreement(run: Run) -> str:
+    agreement = run.proof.agreement
+    if agreement is None:
+        return ""
+    return (
+        f"The delivered file gives the trained net's answer on {words.percent(agreement.same_answer)} of "
+        f"{_pictures(agreement.count)}; the largest gap of any probability is {words.gap(agreement.largest_gap)}."
+    )
+
+
+def _budget(run: Run) -> str:
+    rows = [
+        (
+            line.title,
+            f"at {'most' if line.at_most else 'least'} {line.allowed}",
+            f"{line.measured} ({line.detail})" if line.detail else line.measured,
+            "PASS" if line.passed else "FAIL",
+        )
+        for line in tables.budget_lines(run.proof)
+    ]
+    body = _table(("limit", "allowed", "measured", "verdict"), rows) if rows else "No limit was set."
+    counted = (
+        f"Counted: {words.count(run.cost.macs)} MACs (multiply-adds), {words.count(run.cost.params)} parameters, "
+        f"{words.size(run.cost.peak_activation_bytes)} of activations at the peak."
+    )
+    return f"## Budget\n\n{body}\n\n{counted}"
+
+
+def _limits(run: Run) -> str:
+    lines = "\n".join(f"- **{plain(gap.title)}.** {plain(gap.text)}" for gap in untested(run))
+    return f"## Limits: what was not tested\n\n{lines}"
+
+
+def _how(run: Run) -> str:
+    return f"## How to run\n\n```python\n{snippet(run.manifest.image)}\n```"
+
+
+def _again(run: Run) -> str:
+    if not run.command:
+        return ""
+    # A fence longer than any in the text cannot be ended by it.
+    fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", run.command)), default=0))
+    return f"## To repeat it\n\n{fence}sh\n{run.command}\n{fence}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([plain(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

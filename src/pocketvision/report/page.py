@@ -1,0 +1,176 @@
+"""The page: everything a run found, as one HTML file that opens without a network."""
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pocketvision.metrics.confusion import Mistake
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.report import plots, tables, words
+from pocketvision.report.run import CONTENTS, Run
+from pocketvision.report.thumbnails import thumbnail
+from pocketvision.report.untested import Gap, untested
+from pocketvision.values import Answer, Candidate, Variant
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MANY_CLASSES = 24
+"""Above this the page shows the ends of a list of classes and folds the whole away."""
+SHOWN_PROBLEMS = 15
+GLOSSARY = (
+    ("MACs", "Multiply-adds: one multiplication with one addition, the unit in which the work of a net is counted."),
+    ("FLOPs", "Floating point operations: 2 × MACs. Tools differ by this factor of two, so this page gives MACs."),
+    (
+        "Interval",
+        "The 95% Wilson interval: the true accuracy on such pictures lies within it 19 times in 20. More test pictures "
+        "make it narrower.",
+    ),
+    ("p90", "Nine of ten runs were at least this fast. The median is the time that half of the runs kept."),
+    (
+        "int8",
+        "Weights and activations stored as 8-bit integers: about a quarter of the size, often faster, sometimes a "
+        "little less accurate. Float uses 32 bits.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Mistaken:
+    """A wrong answer with its picture."""
+
+    answer: Answer
+    picture: str
+    """Data address, or '' for a grey tile."""
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """A precision's validation accuracy on a common scale; all in percent of its length."""
+
+    variant: Variant
+    low: float
+    value: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template shows."""
+
+    run: Run
+    state: Literal["kept", "broken", "none", "failed"]
+    budget: tuple[tables.BudgetLine, ...]
+    asked: str
+    classes: tuple[tables.ClassCount, ...]
+    fewest: tuple[tables.ClassCount, ...]
+    nearest: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
+    candidate_chart: plots.Chart
+    loss_chart: plots.Chart
+    accuracy_chart: plots.Chart
+    whiskers: tuple[Whisker, ...]
+    scale: tuple[float, float]
+    matrix: tables.Matrix
+    results: tuple[tables.ClassResult, ...]
+    pairs: tuple[Mistake, ...]
+    mistakes: tuple[Mistaken, ...]
+    thresholds: tuple[tables.Threshold, ...]
+    untested: tuple[Gap, ...]
+    files: dict[str, str]
+    glossary: tuple[tuple[str, str], ...]
+
+
+def render(run: Run, *, progress: Progress = Silent()) -> str:
+    """Return the page of a run; its pictures are read from the data set where it still lies."""
+    return _template().render(
+        page=_page(run, progress), run=run, bundle=plots.bundle(), many=MANY_CLASSES, shown_problems=SHOWN_PROBLEMS
+    )
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("size", "count", "ms", "percent", "gap", "seconds", "interval", "exact", "plural"):
+        environment.filters[name] = getattr(words, name)
+    environment.filters["csp"] = _csp
+    return environment.get_template("page.html")
+
+
+def _page(run: Run, progress: Progress) -> Page:
+    counts = tables.class_counts(run.health)
+    many = len(counts) > MANY_CLASSES
+    scale = _scale(run.compression.variants)
+    return Page(
+        run=run,
+        state=_state(run),
+        budget=tables.budget_lines(run.proof),
+        asked=words.budget(run.choice.budget),
+        classes=counts,
+        fewest=tuple(sorted(counts, key=lambda row: row.total))[: MANY_CLASSES // 2] if many else counts,
+        nearest=tables.nearest_candidates(run.choice),
+        candidates=tables.candidate_order(run.choice),
+        candidate_chart=plots.candidates(run.choice),
+        loss_chart=plots.loss_curve(run.epochs),
+        accuracy_chart=plots.accuracy_curve(run.epochs),
+        whiskers=tuple(_whisker(variant, scale) for variant in run.compression.variants),
+        scale=scale,
+        matrix=tables.matrix(run.proof),
+        results=tables.class_results(run.proof),
+        pairs=tables.pairs(run.proof),
+        mistakes=_mistakes(run, progress),
+        thresholds=tables.thresholds(run.proof),
+        untested=untested(run),
+        files=CONTENTS,
+        glossary=GLOSSARY,
+    )
+
+
+def _state(run: Run) -> Literal["kept", "broken", "none", "failed"]:
+    if run.failures:
+        return "failed"
+    if not run.proof.verdicts:
+        return "none"
+    return "kept" if all(verdict.passed for verdict in run.proof.verdicts) else "broken"
+
+
+def _mistakes(run: Run, progress: Progress) -> tuple[Mistaken, ...]:
+    worst = tables.worst_answers(run.proof)
+    root = Path(run.health.root)
+    tracked = track(worst, progress, "pictures", len(worst))
+    return tuple(Mistaken(answer, thumbnail(root, answer.file)) for answer in tracked)
+
+
+def _scale(variants: Sequence[Variant]) -> tuple[float, float]:
+    """Return the ends of the scale on which all intervals fit, as shares on full twentieths."""
+    low = min((variant.validation.low for variant in variants), default=0.0)
+    high = max((variant.validation.high for variant in variants), default=1.0)
+    return (math.floor(low * 20) / 20, math.ceil(high * 20) / 20)
+
+
+def _whisker(variant: Variant, scale: tuple[float, float]) -> Whisker:
+    def place(value: float) -> float:
+        return 100 * (value - scale[0]) / max(scale[1] - scale[0], 1e-9)
+
+    accuracy = variant.validation
+    return Whisker(variant, place(accuracy.low), place(accuracy.value), place(accuracy.high))
+
+
+def _csp(script: str) -> str:
+    """Return the source expression that lets exactly this script run."""
+    # A parser reads every line end as \n before it hashes.
+    text = script.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,25 @@
+"""The verb: a run's folder in, its page and its model card out."""
+
+from pathlib import Path
+
+from pocketvision.files import write_text
+from pocketvision.progress import Progress, Silent
+from pocketvision.report.card import card
+from pocketvision.report.page import render
+from pocketvision.report.run import read
+
+PAGE, CARD = "report.html", "model_card.md"
+
+
+def report(run: str | Path, *, output: str | Path | None = None, progress: Progress = Silent()) -> Path:
+    """Write `report.html` and `model_card.md` of a finished run; return the page's path.
+
+    They go into `output`, a folder, or into the run's own. Pictures of wrong answers come from the data set where it
+    still lies. Raises UsageError where there is no run, DataError that names a missing or damaged file.
+    """
+    found = read(Path(run))
+    target = Path(run if output is None else output)
+    write_text(target / CARD, card(found))
+    write_text(target / PAGE, render(found, progress=progress))
+    progress.say(f"report: {target / PAGE}")
+    return target / PAGE

@@ -1,0 +1,160 @@
+"""What a run did not test: an honest list, drawn from its facts."""
+
+from dataclasses import dataclass
+
+from pocketvision.metrics.accuracy import wilson
+from pocketvision.report import words
+from pocketvision.report.run import Run
+
+FEW_PICTURES = 20
+"""Below this many test pictures a class's recall is a guess: 20 of 20 right still allows a true share of 84%."""
+WIDE_INTERVAL = 0.08
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One thing that was not tested, and what follows."""
+
+    title: str
+    text: str
+
+
+def untested(run: Run) -> tuple[Gap, ...]:
+    """Return what a reader must not take from the page, the gravest first."""
+    return tuple(
+        gap
+        for gap in (
+            _agreement(run),
+            _other_places(run),
+            _unknown(run),
+            _few(run),
+            _wide(run),
+            _barely(run),
+            _devices(run),
+            _decoders(run),
+            _unreadable(run),
+            _candidates(run),
+            _memory(run),
+            _groups(),
+        )
+        if gap is not None
+    )
+
+
+def _agreement(run: Run) -> Gap | None:
+    agreement = run.proof.agreement
+    if agreement is None:
+        text = "The trained net was not at hand, so the file was only compared with the answers stored in it."
+        return Gap("Agreement with the trained net", text)
+    if agreement.count < run.proof.accuracy.count:
+        text = f"It was measured on {agreement.count:,} of {run.proof.accuracy.count:,} test pictures."
+        return Gap("Agreement on every picture", text)
+    return None
+
+
+def _other_places(run: Run) -> Gap:
+    return Gap(
+        "Pictures unlike these",
+        f"The test pictures come from the same folder as the training pictures ({run.title}). Other cameras, light, "
+        "backgrounds, seasons or places were not tested, and accuracy there is usually lower.",
+    )
+
+
+def _unknown(run: Run) -> Gap:
+    return Gap(
+        "Pictures of something else",
+        f"For the file, everything is one of the {words.plural(len(run.proof.labels), 'label')}. No picture of "
+        "anything else was shown to it; it will name one of them all the same, sometimes with a high probability.",
+    )
+
+
+def _few(run: Run) -> Gap | None:
+    totals = {label: sum(row) for label, row in zip(run.proof.labels, run.proof.confusion, strict=True)}
+    few = sorted((label for label, total in totals.items() if total < FEW_PICTURES), key=totals.__getitem__)
+    if not few:
+        return None
+    fewest = totals[few[0]]
+    best = f" With {fewest} of {fewest} right, the true share may still be {words.percent(wilson(fewest, fewest).low)}."
+    return Gap(
+        "Classes with few test pictures",
+        f"{words.plural(len(few), 'class', 'classes')} of {len(totals)} have fewer than {FEW_PICTURES} test pictures "
+        f"({words.some([f'{label}: {totals[label]}' for label in few])})."
+        f"{best if fewest else ' A class without test pictures was not tested at all.'}",
+    )
+
+
+def _wide(run: Run) -> Gap | None:
+    accuracy = run.proof.accuracy
+    if accuracy.high - accuracy.low < WIDE_INTERVAL:
+        return None
+    return Gap(
+        "A finer figure of accuracy",
+        f"{words.plural(accuracy.count, 'test picture')} allow no more than '{words.interval(accuracy)}'. "
+        "Four times as many pictures would halve that interval.",
+    )
+
+
+def _barely(run: Run) -> Gap | None:
+    least, accuracy = run.choice.budget.min_accuracy, run.proof.accuracy
+    if least is None or not accuracy.low < least <= accuracy.value:
+        return None
+    return Gap(
+        "Whether the limit of accuracy is truly kept",
+        f"The measured {words.percent(accuracy.value)} is above {words.bound(least, 'share')}, but the interval begins "
+        f"at {words.percent(accuracy.low)}: on other pictures of the same kind it may fall below.",
+    )
+
+
+def _devices(run: Run) -> Gap:
+    latency = run.proof.latency
+    return Gap(
+        "Other phones and runtimes",
+        f"Time was measured on {latency.machine} with {latency.runtime}, "
+        f"{words.plural(latency.threads, 'thread')}. No other device was timed; the ratio to the reference net "
+        "carries over better than the milliseconds. Heat and battery were not measured.",
+    )
+
+
+def _decoders(run: Run) -> Gap:
+    image = run.manifest.image
+    rule = "the whole picture is squashed to" if image.crop_mode == "squash" else "the centre is cut and resized to"
+    return Gap(
+        "Other decoders and resizers",
+        f"Here {rule} {image.resolution} × {image.resolution} pixels, {image.interpolation}, after turning it as its "
+        "EXIF mark says. An app that resizes otherwise, or times decoding too, will see other figures.",
+    )
+
+
+def _unreadable(run: Run) -> Gap | None:
+    unreadable = run.proof.unreadable
+    if not unreadable:
+        return None
+    return Gap(
+        "Unreadable test pictures",
+        f"{words.plural(len(unreadable), 'picture')} could not be decoded and do not count: "
+        f"{words.some(unreadable, 3)}.",
+    )
+
+
+def _candidates(run: Run) -> Gap:
+    return Gap(
+        "The other candidates on this data, and other seeds",
+        f"Only {run.manifest.model} was trained, once. The others were ranked by published ImageNet figures, which "
+        "give an order, not a promise. Another seed moves accuracy too.",
+    )
+
+
+def _memory(run: Run) -> Gap:
+    peak = words.size(run.cost.peak_activation_bytes)
+    return Gap(
+        "Memory in use",
+        f"The peak of {peak} for activations is counted from the net's layers ({run.manifest.precision}), "
+        "not measured on a device. A runtime needs memory of its own beside it.",
+    )
+
+
+def _groups() -> Gap:
+    return Gap(
+        "Fairness within a class",
+        "Accuracy is an average. Whether some kinds of pictures within a class fare worse was not looked at.",
+    )

@@ -1,0 +1,119 @@
+"""The ONNX runtime: opens .onnx files on the CPU; the only module that loads onnxruntime."""
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketvision.errors import MissingExtra, UsageError, WeightsError
+from pocketvision.runtime import Images, Probabilities
+from pocketvision.values import Manifest, from_json
+
+
+class OnnxRunner:
+    """A session and the manifest found in the file."""
+
+    def __init__(self, session: Any, manifest: Manifest, labels: tuple[str, ...]) -> None:
+        self._session = session
+        self.manifest = manifest
+        self.labels = labels
+        self.name = runtime_name()
+        size = manifest.image.resolution
+        self.input_shape = (size, size, 3)
+
+    def run(self, images: Images) -> Probabilities:
+        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
+        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, self.input_shape))
+            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
+        answer: Probabilities = self._session.run(None, {"image": images})[0]
+        return answer
+
+
+def open_file(path: Path, *, threads: int = 1) -> OnnxRunner:
+    """Open a file written by `pocketvision`; raises WeightsError where it is damaged or foreign."""
+    return _open(path.read_bytes(), path.name, threads)
+
+
+def open_bytes(content: bytes, *, threads: int = 1) -> OnnxRunner:
+    """Open a file's content that is still in memory."""
+    return _open(content, "the model", threads)
+
+
+def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:
+    """Open content that has no manifest yet, such as a candidate to be timed, as a bare function."""
+    session = _session(content, "the model", threads)
+
+    def answer(images: Images) -> Probabilities:
+        result: Probabilities = session.run(None, {"image": images})[0]
+        return result
+
+    return answer
+
+
+def runtime_name() -> str:
+    """Return `onnxruntime <version> CPU`."""
+    return f"onnxruntime {_onnxruntime().__version__} CPU"
+
+
+def _open(content: bytes, name: str, threads: int) -> OnnxRunner:
+    session = _session(content, name, threads)
+    properties = session.get_modelmeta().custom_metadata_map
+    if "pocketvision" not in properties:
+        raise WeightsError(
+            f"{name} was not written by pocketvision: it names neither labels nor how pictures are prepared. "
+            "Export the net again with `pocketvision export`."
+        )
+    try:
+        manifest = from_json(Manifest, json.loads(properties["pocketvision"]))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"the manifest in {name} cannot be read ({error}); export the net again") from error
+    size, classes = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[-1]
+    if size != manifest.image.resolution or classes != len(manifest.labels):
+        raise WeightsError(
+            f"the manifest in {name} speaks of {len(manifest.labels)} labels at {manifest.image.resolution} pixels, "
+            f"but the net has {classes} outputs at {size} pixels; export the net again"
+        )
+    return OnnxRunner(session, manifest, manifest.labels)
+
+
+def _session(content: bytes, name: str, threads: int) -> Any:
+    onnxruntime = _onnxruntime()
+    try:
+        return onnxruntime.InferenceSession(content, _options(threads), providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own classes have no public base
+        detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{name} is not a model file that onnxruntime can open ({detail})") from error
+
+
+def _options(threads: int) -> Any:
+    options = _onnxruntime().SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # Waiting threads that spin slow down whatever else runs, and every other session's timing.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if _saturates(platform.machine(), Path("/proc/cpuinfo")):
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def _saturates(machine: str, listing: Path) -> bool:
+    """Whether the processor, an x86 without VNNI, would cut int8 sums to 16 bits and so answer wrongly.
+
+    Asking for precision then costs speed, but not answers; it is asked for also where the processor is not known.
+    """
+    if machine.lower() not in ("x86_64", "amd64"):
+        return False
+    return not (listing.exists() and "_vnni" in listing.read_text(encoding="utf-8", errors="replace"))
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "onnx") from error
+    return onnxruntime

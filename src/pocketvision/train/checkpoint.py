@@ -1,0 +1,124 @@
+"""Checkpoints: everything an interrupted training needs to end with the same weights, in one file, as plain data."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from pocketvision.errors import WeightsError
+from pocketvision.files import write_bytes
+from pocketvision.values import Epoch, from_json, to_json
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a training stands after `epoch` epochs of its phase."""
+
+    phase: str
+    epoch: int = 0
+    since_best: int = 0
+    best: tuple[float, float] | None = None
+    """Validation accuracy and negated loss: the larger the better."""
+    epochs: tuple[Epoch, ...] = ()
+    """All finished epochs, earlier phases' too."""
+
+
+class Checkpoint:
+    """The checkpoint of one run; `best` holds the best weights of the module being trained."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "checkpoint.safetensors"
+        self.best_path = folder / "best_so_far.safetensors"
+        self._earlier: tuple[Epoch, ...] = ()
+
+    def phase(self) -> str | None:
+        """Name the phase that the stored checkpoint belongs to, if there is one."""
+        stored = self._stored()
+        return stored[0].phase if stored else None
+
+    def restore(self, phase: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> Standing:
+        """Put the stored state of this phase into module and optimizer; a fresh standing if there is none."""
+        stored = self._stored()
+        if stored is None or stored[0].phase != phase:
+            return Standing(phase, epochs=self._earlier)
+        standing, tensors = stored
+        module.load_state_dict(_under("module.", tensors))
+        state = optimizer.state_dict()
+        state["state"] = _unflattened(_under("optimizer.", tensors))
+        optimizer.load_state_dict(state)
+        return standing
+
+    def keep(self, standing: Standing, epoch: Epoch, module: nn.Module, optimizer: torch.optim.Optimizer) -> Standing:
+        """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch."""
+        score = (epoch.val_accuracy, -epoch.val_loss)
+        better = standing.best is None or score > standing.best
+        standing = replace(
+            standing,
+            epoch=standing.epoch + 1,
+            since_best=0 if better else standing.since_best + 1,
+            best=score if better else standing.best,
+            epochs=(*standing.epochs, epoch),
+        )
+        weights = {name: _plain(tensor) for name, tensor in module.state_dict().items()}
+        if better:
+            write_bytes(self.best_path, save(weights))
+        tensors = {f"module.{name}": tensor for name, tensor in weights.items()}
+        for place, entry in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{place}.{key}": _plain(value) for key, value in entry.items()}
+        meta = {"standing": json.dumps(to_json(standing))}
+        write_bytes(self.path, save(tensors, metadata=meta))
+        self._earlier = standing.epochs
+        return standing
+
+    def load_best(self, module: nn.Module) -> None:
+        """Put the best weights seen so far into the module."""
+        module.load_state_dict(_read(self.best_path))
+
+    def last(self) -> dict[str, Tensor]:
+        """Return the module's weights after the newest epoch."""
+        return _under("module.", _read(self.path))
+
+    def discard(self) -> None:
+        """Remove the files of a finished training."""
+        self.path.unlink(missing_ok=True)
+        self.best_path.unlink(missing_ok=True)
+
+    def _stored(self) -> tuple[Standing, dict[str, Tensor]] | None:
+        if not self.path.exists():
+            return None
+        tensors = _read(self.path)
+        return from_json(Standing, json.loads(_metadata(self.path)["standing"])), tensors
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged ({error}); delete it and start the run anew") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+    return dict(header["__metadata__"])
+
+
+def _plain(value: Tensor | float) -> Tensor:
+    return torch.as_tensor(value).detach().cpu().contiguous().clone()
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _unflattened(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        place, key = name.split(".", 1)
+        state.setdefault(int(place), {})[key] = tensor
+    return state

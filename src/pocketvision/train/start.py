@@ -1,0 +1,77 @@
+"""How a training begins, or begins again: the data as split the first time, and the weights to start from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.data.check import load_dataset
+from pocketvision.data.decoded import DecodedCache
+from pocketvision.data.digits import resolve
+from pocketvision.data.splits import read_dataset, write_splits
+from pocketvision.errors import UsageError, WeightsError
+from pocketvision.files import read_json, write_json, write_text
+from pocketvision.progress import Progress
+from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
+from pocketvision.weights.load import Weights, read
+from pocketvision.weights.sources import fetch, find
+
+CHECK, SPLITS, LABELS = "check.json", "splits.csv", "labels.txt"
+SCRATCH = "from scratch"
+NO_WEIGHTS = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The data of a run."""
+
+    dataset: Dataset
+    health: Health
+    decoded: DecodedCache | None
+
+
+def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: int, progress: Progress) -> Loaded:
+    """Check and split the data once; a run that goes on finds the same labels and splits again."""
+    root = resolve(data).absolute()
+    if all((folder / name).exists() for name in (CHECK, SPLITS, LABELS)):
+        labels = tuple((folder / LABELS).read_text(encoding="utf-8").splitlines())
+        dataset = read_dataset(root, labels, folder / SPLITS, progress=progress)
+        return Loaded(dataset, read_json(Health, folder / CHECK), None)
+    dataset, health, decoded = load_dataset(root, val=val, test=test, seed=seed, progress=progress)
+    write_text(folder / LABELS, "".join(f"{label}\n" for label in dataset.labels))
+    write_splits(folder / SPLITS, dataset)
+    write_json(folder / CHECK, health)
+    return Loaded(dataset, health, decoded)
+
+
+def given_weights(weights: str | Path | None) -> Weights | None:
+    """Read the weights file the user named; None where none was, or `none` was asked for."""
+    return None if weights is None or weights == NO_WEIGHTS else read(Path(weights).expanduser())
+
+
+def published_weights(spec: ModelSpec, asked: str | Path | None, progress: Progress) -> tuple[Weights | None, str]:
+    """Fetch published weights for a net if there are any and they can be reached; says in one line if not."""
+    source = None if asked == NO_WEIGHTS else find(spec.name, spec.width)
+    if source is None:
+        reason = "as asked" if asked == NO_WEIGHTS else f"no published weights are known for {spec.name} {spec.width:g}"
+        progress.say(f"training from scratch: {reason}")
+        return None, SCRATCH
+    try:
+        return read(fetch(source, progress=progress)), source.file
+    except WeightsError as error:
+        progress.say(f"training from scratch: {error}")
+        return None, SCRATCH
+
+
+def fits(spec: ModelSpec, weights: Weights) -> None:
+    """Raise UsageError unless the weights are of this net."""
+    if (spec.name, spec.width) != (weights.spec.name, weights.spec.width):
+        raise UsageError(
+            f"the weights are of {weights.spec.name} {weights.spec.width:g}, not of {spec.name} {spec.width:g}; "
+            "leave --model and --width away, or give the weights of that net"
+        )
+
+
+def image_spec(resolution: int, crop_mode: CropMode, weights: Weights | None) -> ImageSpec:
+    """Say how pictures are prepared: the user's crop rule, and the normalisation that the weights were trained with."""
+    if weights is None:
+        return ImageSpec(resolution, crop_mode, 1.0)
+    return ImageSpec(resolution, crop_mode, 1.0, mean=weights.image.mean, std=weights.image.std)

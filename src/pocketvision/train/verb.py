@@ -1,0 +1,113 @@
+"""The verb `train`: check, split and train one net of the user's choice; no choosing, no export."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pocketvision.budget.candidates import largest_useful_resolution
+from pocketvision.models.catalogue import parse_name
+from pocketvision.progress import Progress, Silent
+from pocketvision.runs import finished, open_run, write_checksums
+from pocketvision.train.job import Job, run_job
+from pocketvision.train.recipe import recipe_for
+from pocketvision.train.start import fits, given_weights, image_spec, load_data, published_weights
+from pocketvision.values import CropMode, ModelSpec, Trained
+from pocketvision.weights.load import Weights
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` leaves."""
+
+    run: str
+    weights: str
+    trained: Trained
+
+
+def train(  # noqa: PLR0913  each is an option of the command line
+    data: str | Path,
+    *,
+    model: str | None = None,
+    width: float | None = None,
+    resolution: int | None = None,
+    weights: str | Path | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    optimizer: str = "adamw",
+    patience: int | None = None,
+    flip: bool | None = None,
+    crop_mode: CropMode = "squash",
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 42,
+    device: str = "auto",
+    output: str | Path = "runs",
+    name: str | None = None,
+    resume: bool = False,
+    exist_ok: bool = False,
+    progress: Progress = Silent(),
+) -> TrainResult:
+    """Train one net on a folder of pictures and keep its best weights.
+
+    Without `model` the net is the one of `weights`, or MobileNet V2 1.0. `resolution` defaults to the smallest usual
+    one that loses no detail of the pictures. Test pictures are split off and not touched.
+    """
+    settings = {key: value for key, value in locals().items() if key != "progress"}
+    folder = open_run(
+        output,
+        "train",
+        name or Path(data).name or "run",
+        settings=settings,
+        resume=resume,
+        exist_ok=exist_ok,
+        named=name is not None,
+    )
+    start = given_weights(weights)
+    spec = wanted_spec(model, width, start)
+    loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
+    spec = replace(
+        spec,
+        resolution=resolution or largest_useful_resolution(loaded.health.median_short_side),
+        num_classes=len(loaded.dataset.labels),
+    )
+    origin = Path(weights).name if start is not None and weights is not None else ""
+    if start is None:
+        start, origin = published_weights(spec, weights, progress)
+    trained = run_job(
+        Job(
+            dataset=loaded.dataset,
+            health=loaded.health,
+            decoded=loaded.decoded,
+            spec=spec,
+            image=image_spec(spec.resolution, crop_mode, start),
+            recipe=recipe_for(
+                transfer=start is not None,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=lr,
+                optimizer=optimizer,
+                patience=patience,
+                flip=loaded.dataset.mirror_safe if flip is None else flip,
+                seed=seed,
+            ),
+            weights=start,
+            start=origin,
+            splits={"seed": seed, "val": val, "test": test},
+            device=device,
+            folder=folder,
+        ),
+        progress=progress,
+    )
+    if not finished(folder):
+        write_checksums(folder)
+    return TrainResult(folder.as_posix(), (folder / "weights/best.safetensors").as_posix(), trained)
+
+
+def wanted_spec(model: str | None, width: float | None, start: Weights | None) -> ModelSpec:
+    """Settle family and width: as asked, else as the weights are, else MobileNet V2 1.0."""
+    named = parse_name(model) if model is not None else start.spec if start is not None else ModelSpec("mobilenet_v2")
+    asked = replace(named, width=width) if width is not None else named
+    if start is None:
+        return asked
+    fits(asked, start)
+    return start.spec

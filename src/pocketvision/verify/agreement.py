@@ -1,0 +1,106 @@
+"""The delivered file against the trained net: on the test pictures, and on the probes the file carries."""
+
+import base64
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import DataError, WeightsError
+from pocketvision.images.prepare import load
+from pocketvision.runtime import Runner
+from pocketvision.values import Agreement, ImageSpec, Probe
+from pocketvision.verify.answers import Answers, Picture, run_in_batches
+
+TRAINED_OUTPUTS = "trained_outputs.npz"
+"""Lies beside the delivered file: what the trained net said of the test pictures."""
+
+AGAIN = "export the net again"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedOutputs:
+    """The trained net's probabilities [N, C] by file."""
+
+    rows: dict[str, NDArray[np.floating]]
+    columns: int
+
+
+def read_trained(path: Path) -> TrainedOutputs:
+    """Read an .npz with the arrays `files` [N] and `probabilities` [N, C]; raises DataError for anything else."""
+    try:
+        # Never unpickles: such a file may come from anywhere.
+        with np.load(path, allow_pickle=False) as arrays:
+            files, probabilities = arrays["files"], arrays["probabilities"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is no file of trained outputs ({error}); give the .npz written by the run") from error
+    if probabilities.ndim != 2 or files.shape != probabilities.shape[:1]:
+        raise DataError(
+            f"{path}: files has shape {files.shape} and probabilities {probabilities.shape}; wanted [N] and [N, C]"
+        )
+    return TrainedOutputs(
+        dict(zip((str(file) for file in files), probabilities, strict=True)), int(probabilities.shape[1])
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The delivered file against the trained net, picture by picture."""
+
+    agreement: Agreement
+    clear_flips: int
+    """Pictures with another label, where the trained net was not torn between the two."""
+
+
+def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Comparison | None:
+    """Compare the two on the pictures both have seen, byte for byte the same; None where there is none.
+
+    Two labels are tied where the trained net's probabilities for them differ by no more than `tie`.
+    """
+    if trained.columns != answers.probabilities.shape[1]:
+        raise DataError(
+            f"the trained outputs have {trained.columns} classes and the file {answers.probabilities.shape[1]}; "
+            "give the outputs of the net this file was made of"
+        )
+    shared = [
+        row
+        for row, example in enumerate(answers.examples)
+        if example.file in trained.rows and example.file not in answers.changed
+    ]
+    if not shared:
+        return None
+    theirs = np.nan_to_num(np.stack([trained.rows[answers.examples[row].file] for row in shared]))
+    ours = answers.probabilities[shared]
+    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    lost = theirs.max(axis=1) - np.take_along_axis(theirs, ours.argmax(axis=1)[:, None], axis=1)[:, 0]
+    agreed = Agreement(float(same.mean()), float(np.abs(ours - theirs).max()), len(shared))
+    return Comparison(agreed, int((lost > tie).sum()))
+
+
+def probe_gap(runner: Runner) -> float:
+    """Return the largest difference of a probability from those stored in the file's probes; 0 without probes.
+
+    A probability that is NaN counts as a gap of 1, the largest there is. Raises WeightsError for damaged probes.
+    """
+    probes = runner.manifest.probes
+    if not probes:
+        return 0.0
+    expected = np.array([_expected(probe, len(runner.labels)) for probe in probes])
+    pictures = [_picture(probe, runner.manifest.image) for probe in probes]
+    gaps = np.abs(run_in_batches(runner, pictures) - expected)
+    return float(np.nan_to_num(gaps, nan=1.0).max())
+
+
+def _expected(probe: Probe, classes: int) -> tuple[float, ...]:
+    if len(probe.probabilities) != classes:
+        raise WeightsError(f"a probe in the file has {len(probe.probabilities)} answers, not {classes}; {AGAIN}")
+    return probe.probabilities
+
+
+def _picture(probe: Probe, spec: ImageSpec) -> Picture:
+    try:
+        return load(base64.b64decode(probe.png_base64, validate=True), spec)
+    except ValueError as error:
+        raise WeightsError(f"a probe in the file cannot be decoded ({error}); {AGAIN}") from error

@@ -1,0 +1,124 @@
+"""What a file says of pictures, from their bytes on: read, prepared, run in batches."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.parallel import in_order
+from pocketvision.errors import ImageError
+from pocketvision.images.decode import content_of
+from pocketvision.images.prepare import load
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import Runner
+from pocketvision.values import Answer, Example, ImageSpec
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+BATCH = 32
+"""Pictures run at once, for speed; every one of them gets the answer it gets alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A picture read and prepared, or why it could not be."""
+
+    picture: Picture | None
+    sha256: str
+    """Of the file's bytes, in hex; empty where there are none."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a file said of the readable ones among some examples."""
+
+    examples: tuple[Example, ...]
+    probabilities: Floats
+    """[N, C] in the order of `examples`; where the file said NaN, 0."""
+    nan_files: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    changed: frozenset[str]
+    """Files whose bytes are no longer those the split was drawn with."""
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Return the column of the largest probability of each row: [N]."""
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """Return the true column of each row: [N]."""
+        return np.array([example.label for example in self.examples], np.int64)
+
+    def named(self, labels: tuple[str, ...]) -> tuple[Answer, ...]:
+        """Return one answer per example, with names for columns."""
+        return tuple(
+            Answer(example.file, labels[example.label], labels[column], float(row[column]))
+            for example, row, column in zip(self.examples, self.probabilities, self.predicted, strict=True)
+        )
+
+
+def ask(
+    runner: Runner, root: Path, examples: tuple[Example, ...], *, batch: int = BATCH, progress: Progress = Silent()
+) -> Answers:
+    """Let a file answer examples whose paths are below `root`; an unreadable one is named and left out."""
+    books = _Books()
+    paths = (root / example.file for example in examples)
+    readings = track(read_pictures(paths, runner.manifest.image), progress, "verifying", len(examples))
+    raw = run_in_batches(runner, books.sift(zip(examples, readings, strict=True)), batch=batch)
+    lost = np.flatnonzero(np.isnan(raw).any(axis=1))
+    return Answers(
+        tuple(books.kept),
+        np.nan_to_num(raw, nan=0.0),
+        tuple(books.kept[row].file for row in lost),
+        tuple(books.unreadable),
+        frozenset(books.changed),
+    )
+
+
+def read_pictures(paths: Iterable[Path], spec: ImageSpec) -> Iterator[Reading]:
+    """Read and prepare pictures on all cores, in order, holding few of them at a time."""
+    return in_order(partial(_read, spec=spec), paths)
+
+
+def run_in_batches(runner: Runner, pictures: Iterable[Picture], *, batch: int = BATCH) -> Floats:
+    """Run prepared pictures, holding no more than `batch` of them at a time: [N, C]."""
+    stream = iter(pictures)
+    rows = [runner.run(np.stack(group)) for group in iter(lambda: list(islice(stream, batch)), [])]
+    return np.concatenate(rows) if rows else np.zeros((0, len(runner.labels)), np.float32)
+
+
+def _read(path: Path, spec: ImageSpec) -> Reading:
+    digest = ""
+    try:
+        content = content_of(path)
+        digest = hashlib.sha256(content).hexdigest()
+        return Reading(load(content, spec), digest)
+    except ImageError as error:
+        return Reading(None, digest, str(error))
+
+
+@dataclass(frozen=True)
+class _Books:
+    """Keeps account of what was and was not there while pictures pass by."""
+
+    kept: list[Example] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+    def sift(self, read: Iterable[tuple[Example, Reading]]) -> Iterator[Picture]:
+        for example, reading in read:
+            if reading.picture is None:
+                self.unreadable.append(example.file)
+                continue
+            if reading.sha256 != example.sha256:
+                self.changed.append(example.file)
+            self.kept.append(example)
+            yield reading.picture

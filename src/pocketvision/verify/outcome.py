@@ -1,0 +1,43 @@
+"""What a proof comes to: a line per limit, and the error with its exit code."""
+
+from pocketvision.budget.parse import bytes_text
+from pocketvision.errors import BudgetMissed, VerificationFailed
+from pocketvision.values import Accuracy, Proof, Verdict
+from pocketvision.verify.verdicts import NOT_MEASURED
+
+
+def raise_for(proof: Proof) -> None:
+    """Raise VerificationFailed where the file answers wrongly, else BudgetMissed where it breaks a limit."""
+    if proof.failures:
+        sentences = "\n".join(f"- {sentence}" for sentence in proof.failures)
+        raise VerificationFailed(f"{proof.file} does not answer as the trained net does:\n{sentences}")
+    if not all(verdict.passed for verdict in proof.verdicts):
+        listed = "\n".join(verdict_lines(proof))
+        raise BudgetMissed(
+            f"{proof.file} breaks the budget:\n{listed}\nLoosen the limit, or run fit again with this budget."
+        )
+
+
+def verdict_lines(proof: Proof) -> list[str]:
+    """Return one line per limit: PASS or FAIL, what was measured and what is allowed."""
+    return [verdict_line(verdict, proof.accuracy) for verdict in proof.verdicts]
+
+
+def verdict_line(verdict: Verdict, accuracy: Accuracy | None = None) -> str:
+    """Return PASS or FAIL, what was measured and what is allowed; `accuracy` adds the interval to its own line."""
+    word = "PASS" if verdict.passed else "FAIL"
+    bound = "at least" if verdict.limit == "min_accuracy" else "at most"
+    measured = _amount(verdict.measured, verdict.unit)
+    if verdict.limit == "min_accuracy" and accuracy is not None:
+        measured = str(accuracy)
+    return f"{word} {verdict.limit}: {measured}, {bound} {_amount(verdict.allowed, verdict.unit)}"
+
+
+def _amount(value: float, unit: str) -> str:
+    if value == NOT_MEASURED:
+        return "not measured"
+    if unit == "share":
+        return f"{value:.1%}"
+    if unit == "bytes":
+        return bytes_text(value)
+    return f"{float(f'{value:.4g}'):g} ms" if unit == "ms" else f"{value:,.0f} {unit}"

@@ -1,0 +1,90 @@
+"""The verb `predict`: what a file says of any pictures."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.data.layout import PICTURE_SUFFIXES, natural_key
+from pocketvision.errors import DataError, UsageError
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import open as open_model
+from pocketvision.verify.answers import Floats, Picture, Reading, read_pictures, run_in_batches
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture; `error` tells why there is none."""
+
+    file: str
+    label: str
+    """Empty where there is no answer."""
+    probability: float
+    top: tuple[tuple[str, float], ...]
+    """The likeliest labels with their probabilities, likeliest first."""
+    error: str | None = None
+
+
+def predict(
+    file: str | Path, images: Sequence[str | Path] | str | Path, *, top: int = 5, progress: Progress = Silent()
+) -> list[Prediction]:
+    """Answer pictures, and those inside folders in natural order; a broken one gets its error and stops nothing.
+
+    Raises DataError for a path that is not there, UsageError for `top` below 1.
+    """
+    if top < 1:
+        raise UsageError(f"top is {top}; ask for at least 1 label")
+    paths = expand([images] if isinstance(images, str | Path) else images)
+    runner = open_model(Path(file), threads=os.cpu_count() or 1)
+    readings = track(read_pictures(paths, runner.manifest.image), progress, "predicting", len(paths))
+    errors: list[str | None] = []
+    answers = iter(run_in_batches(runner, _sift(readings, errors)))
+    return [
+        _prediction(path, next(answers), labels=runner.labels, top=top) if error is None else _failed(path, error)
+        for path, error in zip(paths, errors, strict=True)
+    ]
+
+
+def expand(images: Sequence[str | Path]) -> list[Path]:
+    """Replace folders by the images inside, at any depth, in natural order; raises DataError for a missing path."""
+    found: list[Path] = []
+    for image in images:
+        path = Path(image)
+        if not path.exists():
+            raise DataError(f"there is no file or folder {path}; check the path")
+        found += _inside(path) if path.is_dir() else [path]
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    # Hidden files are what systems leave behind; anything else that is no picture is passed over as well.
+    shown = (path for path in folder.rglob("*") if not _hidden(path.relative_to(folder)) and path.is_file())
+    files = [path for path in shown if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not files:
+        raise DataError(f"{folder} holds no image; give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files")
+    return sorted(files, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _sift(readings: Iterable[Reading], errors: list[str | None]) -> Iterator[Picture]:
+    for reading in readings:
+        errors.append(reading.error)
+        if reading.picture is not None:
+            yield reading.picture
+
+
+def _prediction(path: Path, row: Floats, *, labels: Sequence[str], top: int) -> Prediction:
+    if np.isnan(row).any():
+        return _failed(path, "the model file answers NaN; run pocketvision verify on it")
+    best = np.argsort(-row, kind="stable")[:top]
+    ranked = tuple((labels[column], float(row[column])) for column in best)
+    return Prediction(path.as_posix(), *ranked[0], ranked)
+
+
+def _failed(path: Path, error: str) -> Prediction:
+    return Prediction(path.as_posix(), "", 0.0, (), error)

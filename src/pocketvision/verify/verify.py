@@ -1,0 +1,156 @@
+"""The verb `verify`: is this file right, and does it keep the budget?"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from pocketvision.budget.parse import Amount, parse_budget
+from pocketvision.errors import DataError, UnknownName
+from pocketvision.files import write_json
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.metrics.confusion import confusion
+from pocketvision.progress import Progress, Silent
+from pocketvision.runtime import open as open_model
+from pocketvision.values import Accuracy, Budget, Cost, Dataset, Manifest, Proof, Split
+from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
+from pocketvision.verify.answers import Answers, ask
+from pocketvision.verify.failures import accuracy_fault, failures, tolerance
+from pocketvision.verify.pictures import Pictures, find_pictures
+from pocketvision.verify.timing import time_files
+from pocketvision.verify.verdicts import Measured, judge, read_cost, unjudged
+
+PROOF_FILE = "verify.json"
+UNLIMITED = Budget()
+
+
+def verify(  # noqa: PLR0913  one option per line of the budget
+    file: str | Path,
+    data: str | Path | Dataset,
+    *,
+    split: Split = "test",
+    trained: str | Path | None = None,
+    max_size: Amount = None,
+    max_latency: Amount = None,
+    max_macs: Amount = None,
+    max_memory: Amount = None,
+    max_params: Amount = None,
+    min_accuracy: Amount = None,
+    output: str | Path | None = None,
+    progress: Progress = Silent(),
+) -> Proof:
+    """Prove a delivered file: its answers on real images from their bytes on, its speed, its size.
+
+    `trained` is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
+    `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and '10ms'; MACs, parameters and
+    memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`.
+    Returns wrong answers and broken limits in the proof; `raise_for` turns them into errors.
+    """
+    budget = parse_budget(
+        max_size=max_size,
+        max_latency=max_latency,
+        max_macs=max_macs,
+        max_memory=max_memory,
+        max_params=max_params,
+        min_accuracy=min_accuracy,
+    )
+    proof = prove(
+        Path(file),
+        data,
+        budget=budget,
+        split=split,
+        trained=None if trained is None else Path(trained),
+        progress=progress,
+    )
+    if output is not None:
+        write_json(Path(output, PROOF_FILE), proof)
+    return proof
+
+
+def prove(
+    file: Path,
+    data: str | Path | Dataset,
+    *,
+    budget: Budget = UNLIMITED,
+    split: Split = "test",
+    trained: Path | None = None,
+    cost: Cost | None = None,
+    progress: Progress = Silent(),
+) -> Proof:
+    """Do the work of `verify` with a parsed budget and, where the caller has it, the counted cost."""
+    if not file.is_file():
+        raise DataError(f"there is no file {file}; give the path of an exported model")
+    if split not in get_args(Split):
+        raise UnknownName("split", split, get_args(Split))
+    # Timed first, while no other session's threads are about.
+    latency = next(iter(time_files([file])))
+    checked = _check(file, data, split=split, trained=trained, progress=progress)
+    size_bytes = file.stat().st_size
+    measured = Measured(size_bytes, latency, checked.accuracy, cost or read_cost(file))
+    verdicts = judge(budget, measured)
+    return Proof(
+        file=file.as_posix(),
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        size_bytes=size_bytes,
+        accuracy=checked.accuracy,
+        agreement=checked.compared.agreement if checked.compared else None,
+        probe_gap=checked.gap,
+        latency=latency,
+        verdicts=verdicts,
+        labels=checked.manifest.labels,
+        confusion=_matrix(checked.answers, len(checked.manifest.labels)),
+        answers=checked.answers.named(checked.manifest.labels),
+        failures=(*checked.failures, *unjudged(verdicts)),
+        unreadable=checked.answers.unreadable,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    manifest: Manifest
+    answers: Answers
+    accuracy: Accuracy
+    compared: Comparison | None
+    gap: float
+    failures: tuple[str, ...]
+
+
+def _check(
+    file: Path, data: str | Path | Dataset, *, split: Split, trained: Path | None, progress: Progress
+) -> _Checked:
+    runner = open_model(file, threads=os.cpu_count() or 1)
+    manifest = runner.manifest
+    pictures = find_pictures(file, data, manifest, split=split, progress=progress)
+    answers = ask(runner, pictures.root, pictures.examples, progress=progress)
+    _tell(answers, progress)
+    measured = accuracy(answers.probabilities, answers.truth)
+    tie = tolerance(manifest.precision).tie
+    compared = _agree(file, trained, pictures=pictures, answers=answers, tie=tie)
+    gap = probe_gap(runner)
+    fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
+    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault)
+    return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])))
+
+
+def _agree(file: Path, trained: Path | None, *, pictures: Pictures, answers: Answers, tie: float) -> Comparison | None:
+    if trained is not None:
+        compared = compare(read_trained(trained), answers, tie=tie)
+        if compared is None:
+            raise DataError(f"{trained} holds none of the images judged here; give the outputs on the same images")
+        return compared
+    beside = file.with_name(TRAINED_OUTPUTS)
+    # Other data may have files of the same names, so the outputs that lie about count for the run's own data only.
+    return compare(read_trained(beside), answers, tie=tie) if pictures.same_data and beside.is_file() else None
+
+
+def _matrix(answers: Answers, classes: int) -> tuple[tuple[int, ...], ...]:
+    matrix = confusion(answers.truth, answers.predicted, classes)
+    return tuple(tuple(int(cell) for cell in row) for row in matrix)
+
+
+def _tell(answers: Answers, progress: Progress) -> None:
+    for name in answers.unreadable:
+        progress.say(f"left out, cannot be read: {name}")
+    if answers.changed:
+        progress.say(f"{len(answers.changed)} images have changed since the data was split")

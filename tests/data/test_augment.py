@@ -1,0 +1,118 @@
+"""Random views: the same for the same seed, within bounds, and nothing at all when everything is off."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pocketvision.data.augment import Augment, augment, seed_of
+
+NOTHING = Augment((1.0, 1.0), (1.0, 1.0), False, 0.0, 0.0, 0.0, 0.0)
+
+
+def pictures(count=6, side=40) -> torch.Tensor:
+    return torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+
+
+def as_float(batch: torch.Tensor) -> torch.Tensor:
+    return batch.permute(0, 3, 1, 2) / 255
+
+
+def test_views_are_floats_of_the_size_asked_for():
+    views = augment(pictures(), 32, Augment(hue=0.05), seed=1)
+    assert views.shape == (6, 3, 32, 32)
+    assert views.dtype == torch.float32
+    assert views.is_contiguous()
+    assert 0 <= views.min() < views.max() <= 1
+
+
+def test_nothing_changes_nothing():
+    batch = pictures()
+    assert torch.allclose(augment(batch, 40, NOTHING, seed=1), as_float(batch), atol=1e-4)
+
+
+def test_without_changes_another_size_is_a_plain_resize():
+    batch = pictures()
+    expected = torch.nn.functional.interpolate(as_float(batch), size=(80, 80), mode="bilinear", align_corners=False)
+    views = augment(batch, 80, NOTHING, seed=1)
+    assert torch.allclose(views[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_views_in_any_thread():
+    batch, settings, found = pictures(), Augment(), []
+    expected = augment(batch, 32, settings, seed=7)
+    threads = [threading.Thread(target=lambda: found.append(augment(batch, 32, settings, seed=7))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+        torch.rand(3)
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(views, expected) for views in found)
+    assert not torch.equal(augment(batch, 32, settings, seed=8), expected)
+
+
+def test_torchs_own_dice_are_not_thrown():
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    augment(pictures(), 32, Augment(hue=0.1), seed=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_pictures_of_a_batch_differ():
+    batch = pictures(1).repeat(8, 1, 1, 1)
+    views = augment(batch, 32, Augment(), seed=1)
+    assert all(not torch.allclose(views[0], view) for view in views[1:])
+
+
+def test_flip_mirrors_about_half_and_only_if_asked():
+    batch = pictures(200, 8)
+    plain = as_float(batch)
+    mirrored = augment(batch, 8, replace(NOTHING, flip=True), seed=4)
+    flipped = [torch.allclose(view, own.flip(-1), atol=1e-4) for view, own in zip(mirrored, plain, strict=True)]
+    kept = [torch.allclose(view, own, atol=1e-4) for view, own in zip(mirrored, plain, strict=True)]
+    assert all(a != b for a, b in zip(flipped, kept, strict=True))
+    assert 70 < sum(flipped) < 130
+
+
+def test_crops_keep_to_their_area_and_stay_inside():
+    """A ramp tells where a view was cut: left to right it grows by the crop's width."""
+    side, count = 64, 300
+    ramp = torch.linspace(0, 255, side).round().to(torch.uint8)
+    batch = torch.stack([ramp.expand(side, side), ramp[:, None].expand(side, side), ramp.expand(side, side)], -1)
+    settings = replace(NOTHING, scale=(0.5, 0.8), ratio=(3 / 4, 4 / 3))
+    views = augment(batch.expand(count, -1, -1, -1), 32, settings, seed=2) * (side - 1) / side
+    width = (views[:, 0, 16, -2] - views[:, 0, 16, 1]) * 32 / 29
+    height = (views[:, 1, -2, 16] - views[:, 1, 1, 16]) * 32 / 29
+    area, ratio = width * height, width / height
+    assert 0.47 < area.min() < 0.53
+    assert 0.75 < area.max() < 0.84
+    assert 0.7 < ratio.min() < 0.8
+    assert 1.25 < ratio.max() < 1.4
+
+
+def test_turns_are_small_and_go_both_ways():
+    batch = torch.zeros(60, 65, 65, 3, dtype=torch.uint8)
+    batch[:, 30:35, 40:] = 255
+    settings = replace(NOTHING, degrees=10.0)
+    views = augment(batch, 65, settings, seed=3)[:, 0]
+    rows = torch.arange(65.0)[:, None]
+    centre = (views[:, :, 52] * rows.T).sum(1) / views[:, :, 52].sum(1)
+    shift = centre - 32
+    assert shift.max() > 2
+    assert shift.min() < -2
+    assert shift.abs().max() < 20 * torch.tensor(10.5).deg2rad().tan()
+
+
+@pytest.mark.parametrize("field", ["brightness", "contrast", "saturation", "hue"])
+def test_each_colour_setting_changes_colours(field):
+    batch = pictures(4, 16)
+    views = augment(batch, 16, replace(NOTHING, **{field: 0.3}), seed=9)
+    assert (views - as_float(batch)).abs().max() > 0.02
+
+
+def test_seeds_of_batches_differ():
+    seeds = {seed_of(seed, epoch, batch) for seed in range(4) for epoch in range(20) for batch in range(20)}
+    assert len(seeds) == 1600
+    assert seed_of(42, 3, 5) == seed_of(42, 3, 5)
+    assert 0 <= min(seeds) <= max(seeds) < 2**63

@@ -1,0 +1,166 @@
+"""What `scan` makes of folders: layouts, order, litter, odd names, and errors that say what to add."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pocketvision.data.layout import natural_key, scan
+from pocketvision.errors import DataError
+
+
+def put(root: Path, *files: str) -> Path:
+    for file in files:
+        path = root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in (".jpg", ".png"):
+            Image.new("RGB", (4, 4)).save(path)
+        else:
+            path.write_text("a text")
+    return root
+
+
+def test_classes_are_in_natural_order(tmp_path):
+    put(tmp_path, *(f"{name}/{number}.jpg" for name in ("10", "2", "1", "b", "A") for number in (10, 9, 1)))
+    listing = scan(tmp_path)
+    assert listing.labels == ("1", "2", "10", "A", "b")
+    assert [found.file for found in listing.found][:3] == ["1/1.jpg", "1/9.jpg", "1/10.jpg"]
+    assert all(found.split is None for found in listing.found)
+    assert listing.problems == ()
+    assert listing.notes == ()
+
+
+def test_natural_order_is_total():
+    names = ["a2", "A2", "a10", "a02", "²", "1a", "", "a"]
+    assert sorted(names, key=natural_key) == sorted(reversed(names), key=natural_key)
+
+
+def test_the_operating_systems_order_does_not_matter(tmp_path, monkeypatch):
+    put(tmp_path, *(f"{name}/{number}.jpg" for name in "abc" for number in range(12)), "a/x/1.jpg", "a/x.txt")
+    straight, real = scan(tmp_path), os.scandir
+
+    class Backwards:
+        def __init__(self, path):
+            self.entries = real(path)
+
+        def __enter__(self):
+            return reversed(sorted(self.entries, key=lambda entry: entry.name))
+
+        def __exit__(self, *_):
+            self.entries.close()
+
+    monkeypatch.setattr(os, "scandir", Backwards)
+    assert scan(tmp_path) == straight
+
+
+def test_litter_is_passed_over_and_strangers_are_named(tmp_path):
+    put(tmp_path, "a/1.jpg", "b/1.jpg", "a/readme.txt", "a/sub/deep/2.jpg", "readme.md")
+    put(tmp_path, "a/.DS_Store", "a/._1.jpg", "b/Thumbs.db", "__MACOSX/a/1.jpg", ".git/x/1.jpg", "a/.hidden/3.jpg")
+    (tmp_path / "b/photo").write_bytes((tmp_path / "b/1.jpg").read_bytes())
+    listing = scan(tmp_path)
+    assert [found.file for found in listing.found] == ["a/1.jpg", "a/sub/deep/2.jpg", "b/1.jpg", "b/photo"]
+    assert [(problem.file, problem.kind, problem.left_out) for problem in listing.problems] == [
+        ("a/readme.txt", "not an image", True)
+    ]
+
+
+def test_names_in_any_script(tmp_path):
+    put(tmp_path, "Katze 🐈/ä ö.jpg", "chien d'été/1, 2.jpg", "犬/'\"%20.jpg")
+    assert len(scan(tmp_path).found) == 3
+
+
+def test_one_name_in_two_unicode_forms_is_one_class(tmp_path):
+    put(tmp_path, "train/caf\u00e9/1.jpg", "train/b/1.jpg", "test/cafe\u0301/2.jpg")
+    assert scan(tmp_path).labels == ("b", "caf\u00e9")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no Unicode")
+def test_names_that_are_no_unicode(tmp_path):
+    put(tmp_path, "a/1.jpg", "b/1.jpg")
+    os.rename(tmp_path / "a/1.jpg", os.fsencode(tmp_path) + b"/a/\xff.jpg")
+    put(tmp_path, "a/2.jpg")
+    (problem,) = scan(tmp_path).problems
+    assert problem.kind == "unreadable"
+    assert problem.file.encode() == b"a/?.jpg"
+    os.mkdir(os.fsencode(tmp_path) + b"/\xfe")
+    with pytest.raises(DataError, match="not valid Unicode"):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
+def test_split_folders(tmp_path, val):
+    put(tmp_path, "train/a/1.jpg", "train/b/1.jpg", f"{val}/a/2.jpg", "test/b/3.jpg", "notes/x.txt")
+    listing = scan(tmp_path)
+    assert listing.labels == ("a", "b")
+    assert {(found.file.split("/", 1)[1], found.label, found.split) for found in listing.found} == {
+        ("a/1.jpg", "a", "train"),
+        ("b/1.jpg", "b", "train"),
+        ("a/2.jpg", "a", "val"),
+        ("b/3.jpg", "b", "test"),
+    }
+    assert listing.notes == ("No picture in the folder 'notes': left alone.",)
+
+
+def test_train_may_be_a_class(tmp_path):
+    put(tmp_path, "train/1.jpg", "car/1.jpg")
+    assert scan(tmp_path).labels == ("car", "train")
+
+
+def test_an_unlabelled_test_folder_is_left_alone(tmp_path):
+    put(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg")
+    listing = scan(tmp_path)
+    assert {found.split for found in listing.found} == {"train"}
+    assert "2 pictures lie directly in a split folder" in listing.notes[0]
+
+
+def test_notes_on_loose_pictures_and_on_nested_classes(tmp_path):
+    put(tmp_path, "set_1/a/1.jpg", "set_1/b/1.jpg", "set_2/a/1.jpg", "set_2/b/1.jpg", "loose.png")
+    nested, loose = scan(tmp_path).notes
+    assert "holds the folders 'a', 'b'" in nested
+    assert "1 pictures lie directly in the folder itself" in loose
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "there is no picture"),
+        (["a/readme.txt"], "there is no picture"),
+        (["1.jpg", "2.jpg"], r"2 pictures lie directly in .* no class folder.*/cat/1\.jpg"),
+        (["a/1.jpg"], "only one class folder, 'a'; a second"),
+        (["flowers/rose/1.jpg", "flowers/tulip/1.jpg"], r"did you mean .*flowers\?"),
+        (["a/1.jpg", "b/readme.txt"], "no picture in the folder 'b'.*add some, or remove"),
+        (["val/a/1.jpg", "test/a/1.jpg"], "but no train"),
+        (["train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg"], "'c' of .*val' has no counterpart"),
+        (["train/a/1.jpg", "train/b/1.jpg", "train/c/x.txt"], "no picture in the folder 'c'"),
+        (["train/a/1.jpg", "val/a/1.jpg"], "only one class folder"),
+        (["train/1.jpg", "val/a/1.jpg"], "no class folders"),
+        (["train/a/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"], "two folders for one split"),
+    ],
+)
+def test_errors_say_what_to_add(tmp_path, files, message):
+    with pytest.raises(DataError, match=message):
+        scan(put(tmp_path, *files))
+
+
+def test_a_root_that_is_none(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        scan(tmp_path / "absent")
+    with pytest.raises(DataError, match="is a file, not a folder; unpack"):
+        scan(put(tmp_path, "x.zip") / "x.zip")
+
+
+def test_links_and_pipes(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs named pipes")
+    put(tmp_path, "data/a/1.jpg", "data/b/1.jpg", "elsewhere/2.jpg")
+    (tmp_path / "data/a/loop").symlink_to(tmp_path / "data")
+    (tmp_path / "data/c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/b/gone.jpg").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "data/b/pipe.jpg")
+    listing = scan(tmp_path / "data")
+    files = {found.file for found in listing.found}
+    assert {"a/1.jpg", "b/1.jpg", "b/gone.jpg", "c/2.jpg"} <= files
+    assert len(files) < 12
+    assert [problem.file for problem in listing.problems if problem.kind == "not an image"][-1] == "b/pipe.jpg"

@@ -1,0 +1,63 @@
+"""`predict`: pictures and folders to labels; one broken picture stops nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketvision.errors import DataError, UsageError
+from pocketvision.runtime import open as open_model
+from pocketvision.verify.answers import ask
+from pocketvision.verify.predict import expand, predict
+
+
+def test_labels_and_their_order(toy: Any) -> None:
+    answered = predict(toy.file, [toy.data / "red" / "3.png", str(toy.data / "green" / "5.png")])
+    assert [answer.label for answer in answered] == ["red", "green"]
+    for answer in answered:
+        assert answer.error is None
+        assert answer.top[0] == (answer.label, answer.probability)
+        assert len(answer.top) == 3
+        assert sum(share for _, share in answer.top) == pytest.approx(1, abs=1e-5)
+        assert sorted((share for _, share in answer.top), reverse=True) == [share for _, share in answer.top]
+    assert len(predict(toy.file, [toy.data / "red" / "3.png"], top=2)[0].top) == 2
+
+
+def test_a_folder_is_expanded_in_natural_order(toy: Any) -> None:
+    files = [Path(answer.file).name for answer in predict(toy.file, toy.data / "blue")]
+    assert files == [f"{number}.png" for number in range(24)]
+
+
+def test_a_broken_picture_gets_its_error(toy: Any, tmp_path: Path) -> None:
+    good = (toy.data / "red" / "1.png").read_bytes()
+    for name, content in (("1.png", good), ("2.png", good[:60]), ("3.jpg", b"no picture"), ("4.png", good)):
+        (tmp_path / name).write_bytes(content)
+    answered = predict(toy.file, [tmp_path])
+    assert [answer.label for answer in answered] == ["red", "", "", "red"]
+    assert [answer.error is None for answer in answered] == [True, False, False, True]
+    assert answered[1].top == ()
+
+
+def test_wrong_requests(toy: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no file or folder"):
+        predict(toy.file, [toy.data / "red" / "1.png", tmp_path / "absent.png"])
+    with pytest.raises(DataError, match="holds no image"):
+        predict(toy.file, [tmp_path])
+    with pytest.raises(UsageError, match="at least 1"):
+        predict(toy.file, [toy.data], top=0)
+
+
+def test_other_files_in_a_folder_are_passed_over(tmp_path: Path) -> None:
+    for name in ("a10.PNG", "a2.jpg", "notes.txt", ".a1.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in expand([tmp_path])] == ["a2.jpg", "a10.PNG"]
+
+
+def test_a_picture_gets_the_same_answer_alone_as_in_a_batch(toy: Any) -> None:
+    runner = open_model(toy.file)
+    examples = toy.dataset.of("test")
+    alone = ask(runner, toy.data, examples, batch=1)
+    together = ask(runner, toy.data, examples)
+    assert len(examples) > 1
+    assert alone.predicted.tolist() == together.predicted.tolist()
+    assert abs(alone.probabilities - together.probabilities).max() < 1e-5
