@@ -135,6 +135,8 @@ def main() -> None:
     )
     parser.add_argument("--files", nargs="+", default=FILES)
     options = parser.parse_args()
+    # As many as the runtime gets.
+    torch.set_num_threads(1)
     found = sorted(options.images.glob("*.jpg"))
     images = found[:: max(1, len(found) // options.count)][: options.count]
     print("| file | images | runtime top-1 | our float top-1 | same top-1 | norms back: same, largest change | s |")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pocketvision.data.check import load_dataset
 
 from pocketvision.cost.count import count
+from pocketvision.data.check import load_dataset
 from pocketvision.export.onnx import write
 from pocketvision.files import write_json
 from pocketvision.graph.graph import Conv, GlobalAvgPool, Graph, Input, Linear, Node, Softmax

@@ -9,12 +9,18 @@ from pocketvision.graph.graph import Conv, Graph, Linear
 from pocketvision.values import Candidate, ModelSpec, Precision
 
 WIDTHS = {
-    "mobilenet_v1": (1.0, 0.75, 0.5, 0.25, 0.125),
+    "mobilenet_v1": (1.0, 0.75, 0.5, 0.25, 0.1875, 0.125),
     "mobilenet_v2": (1.4, 1.3, 1.0, 0.75, 0.5, 0.35, 0.25),
     "squeezenet1_1": (1.0, 0.75, 0.5, 0.25),
 }
-"""The papers' widths, and half of the smallest where budgets ask for it."""
-RESOLUTIONS = (224, 192, 160, 128, 96, 64, 32)
+"""The papers' widths, and narrower ones where budgets ask for them."""
+RESOLUTIONS = (224, 192, 160, 128, 96, 64, 48, 32)
+SMALLEST_USEFUL = 48
+"""These nets halve their maps five times: below this the last ones are a single pixel, and even tiny pictures are
+told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/training.md)."""
+SCRATCH_HANDICAP = {"squeezenet1_1": 15.0}
+"""Points taken from what is suggested where there are no weights to start from: without batch norms a net learns
+worse from few pictures (digits, 32 pixels: 93.8% against 97.1% on validation; docs/training.md)."""
 
 _FILE_BYTES = 6_000
 _LAYER_BYTES = {"float": 120, "int8": 700}
@@ -24,7 +30,8 @@ written files; only used to drop candidates, since a taken one is written and we
 
 def largest_useful_resolution(median_short_side: int) -> int:
     """Return the smallest usual resolution that loses no detail of pictures of this size in pixels."""
-    enough = [resolution for resolution in RESOLUTIONS if resolution >= median_short_side]
+    wanted = max(median_short_side, SMALLEST_USEFUL)
+    enough = [resolution for resolution in RESOLUTIONS if resolution >= wanted]
     return min(enough, default=max(RESOLUTIONS))
 
 
@@ -42,10 +49,13 @@ def specs(num_classes: int, largest_resolution: int, start: ModelSpec | None = N
     ]
 
 
-def candidates(settings: Iterable[ModelSpec], graph_of: Callable[[ModelSpec], Graph]) -> list[Candidate]:
+def candidates(
+    settings: Iterable[ModelSpec], graph_of: Callable[[ModelSpec], Graph], *, scratch: bool = False
+) -> list[Candidate]:
     """Count every setting at both precisions; best suggested accuracy first, fewer multiply-adds on a tie.
 
-    `graph_of` gives a net's graph (weights may be stand-ins); it is called once for each name and width.
+    `graph_of` gives a net's graph (weights may be stand-ins); it is called once for each name and width. `scratch`
+    tells that training starts without weights.
     """
     graphs: dict[tuple[str, float], Graph] = {}
     found: list[Candidate] = []
@@ -54,12 +64,13 @@ def candidates(settings: Iterable[ModelSpec], graph_of: Callable[[ModelSpec], Gr
         if key not in graphs:
             graphs[key] = graph_of(spec)
         graph = graphs[key].at(spec.resolution)
-        found += [_candidate(spec, precision, graph) for precision in ("float", "int8")]
+        found += [_candidate(spec, precision, graph, scratch) for precision in ("float", "int8")]
     return sorted(found, key=lambda item: (-item.suggested_top1, item.cost.macs, item.precision))
 
 
-def _candidate(spec: ModelSpec, precision: Precision, graph: Graph) -> Candidate:
+def _candidate(spec: ModelSpec, precision: Precision, graph: Graph, scratch: bool) -> Candidate:
     cost = count(graph, precision=precision)
     weighted = sum(isinstance(node, Conv | Linear) for node in graph.nodes)
     size = cost.weight_bytes + _FILE_BYTES + weighted * _LAYER_BYTES[precision]
-    return Candidate(spec, precision, cost, size, suggested_top1(spec, precision), "not needed", "not reached")
+    suggested = suggested_top1(spec, precision) - (SCRATCH_HANDICAP.get(spec.name, 0.0) if scratch else 0.0)
+    return Candidate(spec, precision, cost, size, max(0.0, suggested), "not needed", "not reached")

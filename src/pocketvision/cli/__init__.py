@@ -1,10 +1,14 @@
 """The command line: one file a verb, each a thin twin of the public function of the same name."""
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line; the exit code says how it went (0 done, 1 error, 2 usage, 3 budget, 4 verification)."""
+    # Threads that wait for each other by spinning make training ten times slower as soon as another program wants
+    # a core; this long a spin costs a few percent on an idle machine. Read once, when torch loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     from pocketvision.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

@@ -54,7 +54,7 @@ def choose_net(run: Path, loaded: Loaded, options: Options, start: Weights | Non
             f"No limit was given: nets of at most {UNASKED_MACS // 10**6}M multiply-adds are considered, "
             "which two cores train in minutes. Allow more with --max-macs.",
         )
-    found = candidates(settings, trace_spec)
+    found = candidates(settings, trace_spec, scratch=start is None)
     scale = Scale(loaded.dataset.labels, image_spec(224, options.crop_mode, start))
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
     choice = replace(choice, budget=options.budget)

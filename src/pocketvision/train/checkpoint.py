@@ -52,6 +52,11 @@ class Checkpoint:
         optimizer.load_state_dict(state)
         return standing
 
+    def start(self, standing: Standing, module: nn.Module, score: tuple[float, float]) -> Standing:
+        """Take the state before the first epoch as the best so far."""
+        write_bytes(self.best_path, save(_weights(module)))
+        return replace(standing, best=score)
+
     def keep(self, standing: Standing, epoch: Epoch, module: nn.Module, optimizer: torch.optim.Optimizer) -> Standing:
         """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch."""
         score = (epoch.val_accuracy, -epoch.val_loss)
@@ -63,7 +68,7 @@ class Checkpoint:
             best=score if better else standing.best,
             epochs=(*standing.epochs, epoch),
         )
-        weights = {name: _plain(tensor) for name, tensor in module.state_dict().items()}
+        weights = _weights(module)
         if better:
             write_bytes(self.best_path, save(weights))
         tensors = {f"module.{name}": tensor for name, tensor in weights.items()}
@@ -106,6 +111,10 @@ def _metadata(path: Path) -> dict[str, str]:
         size = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(size))
     return dict(header["__metadata__"])
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: _plain(tensor) for name, tensor in module.state_dict().items()}
 
 
 def _plain(value: Tensor | float) -> Tensor:

@@ -33,6 +33,8 @@ class Phase:
     batches: Callable[[int], Iterator[Batch]]
     """Yields an epoch's batches; all randomness follows from the epoch's number."""
     validation: Callable[[], Iterator[Batch]]
+    counts_start: bool
+    """Whether the state before the first epoch may be the best: so it is after the head alone was trained."""
 
 
 def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: Path, progress: Progress) -> Standing:
@@ -42,6 +44,9 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
     """
     optimizer = _optimizer(phase, recipe)
     standing = checkpoint.restore(phase.name, phase.module, optimizer)
+    if standing.best is None and phase.counts_start:
+        loss, accuracy = evaluate(phase.module, phase.validation())
+        standing = checkpoint.start(standing, phase.module, (accuracy, -loss))
     total = phase.epochs * phase.steps
     title = "head" if phase.name == "head" else "training"
     with progress.bar(title, total) as bar:

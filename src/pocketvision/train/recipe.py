@@ -58,7 +58,7 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
         weight_decay=0.02 if optimizer == "adamw" else 4e-5,
         warmup_epochs=min(2.0, total / 5),
         label_smoothing=0.1,
-        patience=patience or max(5, total // 3),
+        patience=patience or max(8, total // 2),
         flip=flip,
         seed=seed,
     )

@@ -87,7 +87,16 @@ def _whole(task: Training, recipe: Recipe) -> Phase:
             yield normalise(batch, task.image), torch.from_numpy(pictures.train_labels[chosen]).to(task.device)
 
     steps = len(shuffled(len(pictures.source), recipe.batch_size, recipe.seed, 0))
-    return Phase("all", task.net, recipe.epochs, recipe.learning_rate, steps, batches, _validation(task))
+    return Phase(
+        "all",
+        task.net,
+        recipe.epochs,
+        recipe.learning_rate,
+        steps,
+        batches,
+        _validation(task),
+        counts_start=recipe.head_epochs > 0,
+    )
 
 
 def _validation(task: Training) -> Callable[[], Iterator[Batch]]:
@@ -116,7 +125,16 @@ def _head(task: Training, recipe: Recipe, progress: Progress) -> Phase:
         yield val_features, val_labels
 
     steps = len(shuffled(len(features), recipe.batch_size, recipe.seed, 0))
-    return Phase("head", task.net.classifier, recipe.head_epochs, recipe.head_learning_rate, steps, batches, validation)
+    return Phase(
+        "head",
+        task.net.classifier,
+        recipe.head_epochs,
+        recipe.head_learning_rate,
+        steps,
+        batches,
+        validation,
+        counts_start=False,
+    )
 
 
 @torch.no_grad()

@@ -82,7 +82,7 @@ def restore_batch_norms(net: "Net", batches: "Iterable[Tensor]", *, progress: Pr
 
 
 class _Moments:
-    """Mean and variance of each channel over all pictures, in double, merged picture by picture (Chan et al., 1979)."""
+    """Mean and variance of each channel over all pictures, summed in double, merged batch by batch (Chan, 1979)."""
 
     def __init__(self, channels: int) -> None:
         import torch
@@ -94,14 +94,17 @@ class _Moments:
     def add(self, batch_nchw: "Tensor") -> None:
         import torch
 
-        for maps in batch_nchw.detach().cpu():
-            values = maps.flatten(1).double()
-            variance, mean = torch.var_mean(values, 1, correction=0)
-            new, shift = values.shape[1], mean - self.mean
-            total = self.count + new
-            self.squares += variance * new + shift**2 * (self.count * new / total)
-            self.mean += shift * (new / total)
-            self.count = total
+        # Centred before squaring, so that a small variance beside a large mean keeps its digits.
+        rough = batch_nchw.mean((0, 2, 3), keepdim=True)
+        centred = batch_nchw - rough
+        new = centred.numel() // centred.shape[1]
+        rest = centred.sum((0, 2, 3), dtype=torch.float64).cpu() / new
+        squares = centred.square_().sum((0, 2, 3), dtype=torch.float64).cpu() - rest**2 * new
+        shift = rough.flatten().double().cpu() + rest - self.mean
+        total = self.count + new
+        self.squares += squares.clamp(min=0) + shift**2 * (self.count * new / total)
+        self.mean += shift * (new / total)
+        self.count = total
 
 
 def _set(norm: "nn.BatchNorm2d", moments: _Moments) -> None:

@@ -149,15 +149,15 @@ def _hub_file(source: Source) -> tuple[str, str]:
 def download(url: str, *, file: str, progress: Progress) -> bytes:
     """Return what lies at an address; the only place of the project that reads from a network."""
     request = urllib.request.Request(url, headers={"User-Agent": "pocketvision"})
-    parts: list[bytes] = []
+    content = bytearray()
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             total = int(answer.headers.get("Content-Length") or 0)
             with progress.bar(f"fetching {file}", max(total, 1)) as bar:
                 while part := answer.read(_CHUNK):
-                    parts.append(part)
+                    content += part
                     bar.advance(len(part))
-                    if sum(map(len, parts)) > LARGEST_DOWNLOAD:
+                    if len(content) > LARGEST_DOWNLOAD:
                         raise WeightsError(
                             f"{file} is larger than {LARGEST_DOWNLOAD // 10**6} MB; that is no small net"
                         )
@@ -165,10 +165,9 @@ def download(url: str, *, file: str, progress: Progress) -> bytes:
         if isinstance(error, WeightsError):
             raise
         raise _unreachable(url, file, error) from error
-    content = b"".join(parts)
     if total and len(content) != total:
         raise WeightsError(f"{file} arrived cut short: {len(content)} of {total} bytes; try again")
-    return content
+    return bytes(content)
 
 
 def _unreachable(url: str, file: str, error: Exception) -> WeightsError:

@@ -1,0 +1,65 @@
+# Needs make and Python 3.11 or newer, and nothing else. Everything is installed into .venv, at the versions of
+# constraints.txt. Choose another Python with `make PYTHON=/path/to/python3.12 ...`.
+
+.PHONY: help demo test fast lint check format clean
+.DELETE_ON_ERROR:
+
+PYTHON =
+RUN = .venv/bin/python -m
+READY = .venv/.ready
+
+help:
+	@echo "make demo    train, compress and prove a net on built-in pictures; ends with a report to open"
+	@echo "make test    run all tests"
+	@echo "make fast    run the tests that take no more than a few seconds each"
+	@echo "make lint    check format, style and types"
+	@echo "make check   lint and test: what continuous integration runs"
+	@echo "make format  put the sources into the common format"
+	@echo "make clean   remove .venv and what the tools left; runs/ stays"
+
+demo: $(READY)
+	@$(RUN) pocketvision fit digits --max-size 200KB --name demo --exist-ok
+	@echo
+	@echo "Open in a browser: $$PWD/runs/fit/demo/report.html"
+
+test: $(READY)
+	@$(RUN) pytest
+
+fast: $(READY)
+	@$(RUN) pytest -m "not slow"
+
+lint: $(READY)
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+
+check: lint test
+
+format: $(READY)
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate counts only if it runs: version managers leave commands behind for versions they do not have.
+# Paths stay relative and tools are started as modules, so that the folder may have spaces in its name.
+$(READY): pyproject.toml constraints.txt
+	@chosen="$(PYTHON)"; \
+	right='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	if [ -n "$$chosen" ]; then \
+	  "$$chosen" -c "$$right" || { echo "error: PYTHON=$$chosen is not Python 3.11 or newer" >&2; exit 1; }; \
+	else \
+	  for name in python3.13 python3.12 python3.11 python3 python; do \
+	    if "$$name" -c "$$right" >/dev/null 2>&1; then chosen="$$name"; break; fi; \
+	  done; \
+	fi; \
+	if [ -z "$$chosen" ]; then \
+	  echo "error: Python 3.11 or newer was not found; install it, or name it: make PYTHON=/path/to/python3 ..." >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up .venv with $$("$$chosen" --version); the first time this downloads PyTorch and takes minutes."; \
+	"$$chosen" -m venv .venv
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite]'
+	@touch $(READY)

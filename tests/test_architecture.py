@@ -1,0 +1,249 @@
+"""Where code may lie and what it may import: the ladder of rooms, doors for heavy packages, sizes, words."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import pocketvision
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "pocketvision"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+LADDER = (
+    ("__init__", "__main__", "cli"),
+    ("fit",),
+    ("report",),
+    ("verify",),
+    ("export", "runtime"),
+    ("compress",),
+    ("train", "budget"),
+    ("cost", "latency"),
+    ("data", "weights", "metrics", "graph"),
+    ("models", "images"),
+    ("values", "errors", "files", "progress", "runs"),
+)
+"""A room imports only from lines below its own. The last line's files are small and may use each other."""
+
+LEVEL = {room: len(LADDER) - place for place, line in enumerate(LADDER) for room in line}
+GROUND = set(LADDER[-1])
+
+EXCEPTIONS = {
+    ("train/verb.py", "budget"): "train and choose must propose the same resolution for the same pictures",
+}
+"""(file, room) that the ladder forbids, with the reason."""
+
+TORCH_FREE = set(LEVEL) - {"__init__", "__main__", "cli", "fit", "train", "weights", "models"}
+TORCH_FILES = {"data/augment.py", "graph/trace.py"}
+"""The two files of torch-free rooms that need torch; nothing in their rooms imports them."""
+
+DOORS = {
+    "accelerate": ("train/device.py",),
+    "huggingface_hub": ("weights/sources.py",),
+    "jinja2": ("report/page.py",),
+    "kornia": ("data/augment.py",),
+    "onnx": ("export/onnx.py",),
+    "onnxruntime": ("runtime/onnx.py",),
+    "plotly": ("report/plots.py",),
+    "rich": ("cli/terminal.py",),
+    "sklearn": ("data/digits.py",),
+    "tflite": ("weights/tflite.py",),
+    "typer": ("cli/",),
+}
+"""The only file, or folder, that imports a heavy package."""
+
+LONGEST_MODULE, LONGEST_BODY = 400, 40
+SHAPELESS = {"utils", "util", "common", "helpers", "helper", "core", "misc"}
+WRITTEN = (*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / ".ci" / "run")
+TEXTS = sorted(
+    path
+    for path in (
+        *WRITTEN,
+        *(p for d in ("src", "tests", "docs", "benchmarks", ".github") for p in (ROOT / d).rglob("*")),
+    )
+    if path.suffix in (".py", ".md", ".toml", ".txt", ".yml", ".html", ".css", "")
+    and path.is_file()
+    and ".egg-info" not in str(path)
+)
+
+
+class Import(NamedTuple):
+    """One imported module and the line it stands on."""
+
+    module: str
+    line: int
+
+
+def imports(source: str) -> Iterator[Import]:
+    """Yield every import, also inside functions and under TYPE_CHECKING, and modules named in tables of strings."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import():
+                yield from (Import(alias.name, node.lineno) for alias in node.names)
+            case ast.ImportFrom(module="pocketvision"):
+                yield from (Import(_named(alias.name), node.lineno) for alias in node.names)
+            case ast.ImportFrom():
+                assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+                yield Import(node.module or "", node.lineno)
+            case ast.Constant(value=str(text)) if re.fullmatch(r"pocketvision\.[\w.]+(:\w+)?", text):
+                yield Import(text.partition(":")[0], node.lineno)
+
+
+def _named(name: str) -> str:
+    """Return what `from pocketvision import <name>` reaches: a room, or else something of the package itself."""
+    return f"pocketvision.{name}" if name in LEVEL and name not in pocketvision.__all__ else "pocketvision"
+
+
+def room_of(module: str) -> str | None:
+    """Return the room of a module of ours, `__init__` for the package itself, None for a module of others."""
+    top, _, rest = module.partition(".")
+    return (rest.partition(".")[0] or "__init__") if top == "pocketvision" else None
+
+
+def allowed(room: str, target: str) -> bool:
+    """Tell whether a room may import another."""
+    if room == target or {room, target} <= GROUND or {room, target} <= set(LADDER[0]):
+        return True
+    return LEVEL[target] < LEVEL[room]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def own_room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def all_imports() -> Iterator[tuple[Path, Import]]:
+    for path in FILES:
+        for found in imports(path.read_text(encoding="utf-8")):
+            yield path, found
+
+
+def test_every_room_has_its_place_on_the_ladder() -> None:
+    assert {own_room(path) for path in FILES} == set(LEVEL)
+
+
+def test_rooms_import_only_from_below() -> None:
+    forbidden = {}
+    for path, found in all_imports():
+        target = room_of(found.module)
+        if target is not None and not allowed(own_room(path), target):
+            forbidden[relative(path), target] = f"{relative(path)}:{found.line} imports {found.module}"
+    assert [text for key, text in forbidden.items() if key not in EXCEPTIONS] == []
+    assert set(EXCEPTIONS) <= set(forbidden), "an exception that is no longer needed"
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "legal"),
+    [
+        ("metrics", "def f():\n    from pocketvision.verify.verify import verify", False),
+        ("metrics", "if TYPE_CHECKING:\n    from pocketvision.graph.graph import Graph", False),
+        ("export", "TABLE = {'onnx': 'pocketvision.runtime.onnx:open_file'}", False),
+        ("weights", "from pocketvision import cost", False),
+        ("weights", "from pocketvision import files", True),
+        ("verify", "import pocketvision.runtime.onnx", True),
+        ("runs", "from pocketvision.files import write_text", True),
+    ],
+)
+def test_the_ladder_is_told_apart(room: str, source: str, legal: bool) -> None:
+    targets = [room_of(found.module) for found in imports(source)]
+    assert [target is not None and allowed(room, target) for target in targets] == [legal]
+
+
+def test_torch_is_imported_only_where_nets_are_built_trained_and_traced() -> None:
+    found = [
+        f"{relative(path)}:{found.line}"
+        for path, found in all_imports()
+        if (found.module.partition(".")[0] == "torch" or found.module == "safetensors.torch")
+        and own_room(path) in TORCH_FREE
+        and relative(path) not in TORCH_FILES
+    ]
+    assert found == []
+
+
+def test_torch_free_rooms_load_without_torch_and_without_heavy_packages() -> None:
+    paths = [path for path in FILES if own_room(path) in TORCH_FREE and relative(path) not in TORCH_FILES]
+    names = [".".join(("pocketvision", *path.relative_to(SOURCE).with_suffix("").parts)) for path in paths]
+    modules = [name.removesuffix(".__init__") for name in names]
+    heavy = ["torch", *DOORS]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    loaded = [package for package in {heavy!r} if package in sys.modules]\n"
+        "    assert not loaded, f'{name} loads {loaded}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr.strip().splitlines()[-1]
+
+
+def test_heavy_packages_have_one_door() -> None:
+    opened: dict[str, set[str]] = {package: set() for package in DOORS}
+    for path, found in all_imports():
+        package = found.module.partition(".")[0]
+        if package in DOORS:
+            opened[package].add(relative(path))
+    strays = [
+        f"{file} imports {package}"
+        for package, files in opened.items()
+        for file in sorted(files)
+        if not file.startswith(DOORS[package])
+    ]
+    assert strays == []
+    assert [package for package, files in opened.items() if not files] == [], "a door that nobody uses"
+
+
+def test_modules_are_short() -> None:
+    lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_functions_are_short() -> None:
+    long = {
+        f"{relative(path)}:{node.lineno} {node.name}": length
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (length := body_length(node)) > LONGEST_BODY
+    }
+    assert long == {}
+
+
+def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a body, without signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_a_docstring_and_a_signature_are_no_body() -> None:
+    source = 'def f(\n    a,\n    b,\n):\n    """One.\n\n    Two.\n    """\n    x = a\n\n    return x + b\n'
+    function = ast.parse(source).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert body_length(function) == 3
+
+
+def test_every_module_says_what_is_in_it_and_no_room_is_shapeless() -> None:
+    silent = [
+        relative(path) for path in FILES if ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
+    ]
+    assert silent == []
+    assert [relative(path) for path in FILES if SHAPELESS & set(path.with_suffix("").parts[-2:])] == []
+
+
+# Written in two parts, so that this file does not hold them itself.
+REGISTRIES = ["pypi" + ".org", "python" + "hosted.org", "pytorch.org" + "/whl", "index" + "-url", "find" + "-links"]
+UNFINISHED = ["TO" + "DO", "FIX" + "ME"]
+
+
+@pytest.mark.parametrize("word", [*REGISTRIES, *UNFINISHED])
+def test_no_file_holds(word: str) -> None:
+    assert len(TEXTS) > 100
+    holders = [path for path in TEXTS if word in path.read_text(encoding="utf-8")]
+    assert [path.relative_to(ROOT).as_posix() for path in holders] == []

@@ -1,0 +1,238 @@
+"""The documents hold what they promise: links, commands and files exist, records and packages are described."""
+
+import dataclasses
+import inspect
+import re
+import shlex
+import tomllib
+import typing
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import pocketvision
+from pocketvision.cli.app import VERBS, application
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^(```|~~~)[^\n]*\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:^(?: {4}|\t)[^\n]*\n)+", re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+OUR_FOLDERS = ("src", "tests", "docs", "benchmarks", ".github", ".ci")
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return INDENTED.sub("\n", FENCE.sub("\n", text_of(page)))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.*?) *$", FENCE.sub("\n", text_of(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@EACH_PAGE
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+# ---------------------------------------------------------------- commands
+
+
+def blocks(text: str) -> Iterator[str]:
+    """Yield code blocks, fenced and indented."""
+    yield from (match[2] for match in FENCE.finditer(text))
+    yield from (match[0] for match in INDENTED.finditer(FENCE.sub("\n", text)))
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yield the words after `pocketvision` of every command: in code blocks, and in code within a sentence."""
+    lines = [line for block in blocks(text) for line in re.sub(r"\\\n", " ", block).splitlines()]
+    spans = CODE.findall(INDENTED.sub("\n", FENCE.sub("\n", text)))
+    for line in (*lines, *spans):
+        match = re.match(r"\s*(?:\$ )?(?:\S*python3? -m |\S*/)?pocketvision (.*)", line)
+        if match:
+            words = shlex.split(match[1], comments=True)
+            yield words[: next((place for place, word in enumerate(words) if word in ("|", ">", "&&", ";")), None)]
+
+
+@cache
+def group() -> Any:
+    return typer.main.get_command(application())
+
+
+def fault(words: list[str]) -> str | None:
+    """Say what is wrong with a command; nothing is run, and paths need not exist."""
+    if words and words[0] in ("--help", "-h", "--version"):
+        return None
+    if not words or words[0] not in VERBS:
+        return f"no verb in {words}"
+    command = group().commands[words[0]]
+    if len(words) == 1 and words[0] != "models":
+        return None  # named, not shown
+    try:
+        command.make_context(words[0], [word for word in words[1:] if word not in ("--help", "-h")])
+    except Exception as error:  # typer does not export the exceptions of its own copy of click
+        return str(getattr(error, "message", "") or error or type(error).__name__)
+    return None
+
+
+@EACH_PAGE
+def test_commands_exist_with_their_options(page: Path) -> None:
+    faults = {shlex.join(words): found for words in commands(text_of(page)) if (found := fault(words))}
+    assert faults == {}
+
+
+def test_commands_are_found_and_wrong_ones_are_told() -> None:
+    text = (
+        "Run `pocketvision verify` or `pocketvision` alone.\n\n"
+        "```sh\n$ pocketvision fit photos/ \\\n    --max-size 2MB  # small\n"
+        "pocketvision cost x --widht 1 | less\n```\n\n"
+        "    .venv/bin/python -m pocketvision fitt photos/\n"
+    )
+    found = list(commands(text))
+    assert found == [
+        ["fit", "photos/", "--max-size", "2MB"],
+        ["cost", "x", "--widht", "1"],
+        ["fitt", "photos/"],
+        ["verify"],
+    ]
+    assert [fault(words) is None for words in found] == [True, False, False, True]
+    assert fault(["fit", "photos", "--crop-mode", "middle"]) is not None
+    assert fault(["fit", "--max-size", "2MB"]) is not None
+
+
+# ---------------------------------------------------------------- files
+
+
+def named_files(text: str) -> set[str]:
+    """Return what looks like a file or folder of this project; outputs of a run are not."""
+    code = {word for span in CODE.findall(text) for word in span.split()}
+    code |= set(re.findall(rf"(?:{'|'.join(map(re.escape, OUR_FOLDERS))})/[\w./-]+", text))
+    return {
+        word
+        for word in (word.rstrip(".,:;") for word in code)
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", word)
+        and (word.endswith(".py") or word.startswith(tuple(f"{folder}/" for folder in OUR_FOLDERS)))
+    }
+
+
+def exists(name: str) -> bool:
+    """Tell whether a file is there, named from the project's root or from the package on."""
+    return any((folder / name).exists() for folder in (ROOT, ROOT / "src" / "pocketvision"))
+
+
+@EACH_PAGE
+def test_files_that_are_named_exist(page: Path) -> None:
+    assert [name for name in sorted(named_files(text_of(page))) if not exists(name)] == []
+
+
+def test_pages_that_the_sources_name_exist() -> None:
+    named = {
+        (name, path.relative_to(ROOT).as_posix())
+        for folder in ("src", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"\bdocs/[\w/-]+\.md\b", text_of(path))
+    }
+    assert [f"{path} names {name}" for name, path in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    spans = [span for page in PAGES for span in (*CODE.findall(text_of(page)), *blocks(text_of(page)))]
+    named = {word for span in spans for word in re.findall(r"^\s*(?:\$ )?make ([a-z]+)\b", span, re.MULTILINE)}
+    assert named
+    assert named <= targets
+
+
+# ---------------------------------------------------------------- records
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return the text below each heading."""
+    parts = re.split(r"^#+ +(.*)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+JSON_PAGE = sections(text_of(ROOT / "docs" / "exit-codes-and-json.md"))
+SHARED = {
+    "Verdict": "verdict",
+    "Accuracy": "accuracy",
+    "Latency": "latency",
+    "ModelSpec": "net",
+    "ImageSpec": "picture rule",
+}
+
+
+def records(kind: Any) -> Iterator[type]:
+    """Yield a record and the records inside it, at any depth, but those that have a section of their own."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        yield kind
+        for hint in typing.get_type_hints(kind).values():
+            yield from (inner for inner in records(hint) if inner.__name__ not in SHARED)
+    else:
+        for argument in typing.get_args(kind):
+            yield from records(argument)
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "report"])
+def test_every_field_that_a_verb_returns_is_described(verb: str) -> None:
+    result = inspect.signature(getattr(pocketvision, verb), eval_str=True).return_annotation
+    found = list(records(result))
+    named = set(CODE.findall(JSON_PAGE[verb]))
+    missing = [f"{kind.__name__}.{f.name}" for kind in found for f in dataclasses.fields(kind) if f.name not in named]
+    assert missing == []
+    assert found
+    table = re.findall(r"^\| `(\w+)` \|", JSON_PAGE[verb], re.MULTILINE)
+    assert table == [field.name for field in dataclasses.fields(found[0])], "the table has the record's order"
+
+
+@pytest.mark.parametrize(("record", "section"), SHARED.items())
+def test_every_field_of_a_shared_record_is_described(record: str, section: str) -> None:
+    from pocketvision import values
+
+    fields = [field.name for field in dataclasses.fields(getattr(values, record))]
+    assert set(fields) <= set(CODE.findall(JSON_PAGE[section]))
+
+
+def test_every_exit_code_is_described() -> None:
+    from pocketvision import errors
+    from pocketvision.cli.app import INTERRUPTED
+
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")]
+    codes = {0, INTERRUPTED, *(kind.exit_code for kind in kinds)}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", JSON_PAGE["Exit codes"], re.MULTILINE)} == codes
+
+
+def test_every_dependency_is_described() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(item for extra in project["optional-dependencies"].values() for item in extra),
+    ]
+    names = {re.split(r"[<>=!~\[; ]", item, maxsplit=1)[0] for item in wanted}
+    page = text_of(ROOT / "docs" / "dependencies.md")
+    assert {name for name in names if not re.search(rf"^\|.*\b{re.escape(name)}\b", page, re.MULTILINE)} == set()
+    pinned = {
+        line.partition("==")[0].lower() for line in text_of(ROOT / "constraints.txt").splitlines() if "==" in line
+    }
+    assert {name.lower() for name in names} - pinned == set()
