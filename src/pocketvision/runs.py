@@ -5,7 +5,8 @@ import dataclasses
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,22 @@ def write_epochs(run: Path, epochs: Iterable[Epoch]) -> None:
     writer.writerow(item.name for item in dataclasses.fields(Epoch))
     writer.writerows(_rounded(dataclasses.astuple(epoch)) for epoch in epochs)
     write_text(run / "results.csv", text.getvalue())
+
+
+@contextmanager
+def nothing_left_on(*errors: type[Exception], run: Path) -> Iterator[None]:
+    """Remove a new run's folder again where the body fails with one of `errors`: there is nothing to resume yet."""
+    new = [path.name for path in run.iterdir()] == ["args.yaml"]
+    try:
+        yield
+    except errors:
+        if not new:
+            raise
+        _clear(run)
+        for folder in (run, run.parent, run.parent.parent):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
 
 
 def write_checksums(run: Path) -> None:

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from pocketvision.budget.candidates import candidates, largest_useful_resolution, specs
+from pocketvision.budget.candidates import candidates, specs
 from pocketvision.budget.choose import choose
 from pocketvision.budget.forecast import suggested_top1
 from pocketvision.budget.parse import bytes_text, parse_budget
 from pocketvision.errors import BudgetMissed, UsageError
 from pocketvision.graph.trace import trace_spec
-from pocketvision.models.catalogue import published
+from pocketvision.models.catalogue import largest_useful_resolution, published
 from pocketvision.values import Budget, Candidate, Latency, ModelSpec
 
 

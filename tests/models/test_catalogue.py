@@ -34,9 +34,7 @@ def test_counts_are_exact(name: str, width: float, params: int, macs: int) -> No
     assert (cost.params, cost.macs) == (params, macs)
 
 
-@pytest.mark.parametrize(
-    ("resolution", "macs"), [(192, 418_121_728), (160, 290_675_200), (128, 186_400_768)]
-)
+@pytest.mark.parametrize(("resolution", "macs"), [(192, 418_121_728), (160, 290_675_200), (128, 186_400_768)])
 def test_resolution_changes_macs_only(resolution: int, macs: int) -> None:
     cost = count(trace_spec(ModelSpec("mobilenet_v1", 1.0, resolution)))
     assert (cost.params, cost.macs) == (4_231_976, macs)
@@ -140,7 +138,8 @@ def test_squeezenet_refuses_tensorflows_padding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "width", "expected"), [(32, 0.35, 16), (24, 0.35, 8), (96, 0.35, 32), (1280, 1.4, 1792), (16, 0.75, 16)]
+    ("channels", "width", "expected"),
+    [(32, 0.35, 16), (24, 0.35, 8), (96, 0.35, 32), (1280, 1.4, 1792), (16, 0.75, 16)],
 )
 def test_rounding_to_multiples_of_eight(channels: int, width: float, expected: int) -> None:
     assert scale(channels, width, 8) == expected

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pocketvision.budget.forecast import suggested_top1
 from pocketvision.cost import count
 from pocketvision.graph.graph import Conv, Graph, Linear
+from pocketvision.models.catalogue import RESOLUTIONS
 from pocketvision.values import Candidate, ModelSpec, Precision
 
 WIDTHS = {
@@ -14,10 +15,6 @@ WIDTHS = {
     "squeezenet1_1": (1.0, 0.75, 0.5, 0.25),
 }
 """The papers' widths, and narrower ones where budgets ask for them."""
-RESOLUTIONS = (224, 192, 160, 128, 96, 64, 48, 32)
-SMALLEST_USEFUL = 48
-"""These nets halve their maps five times: below this the last ones are a single pixel, and even tiny pictures are
-told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/training.md)."""
 SCRATCH_HANDICAP = {"squeezenet1_1": 15.0}
 """Points taken from what is suggested where there are no weights to start from: without batch norms a net learns
 worse from few pictures (digits, 32 pixels: 93.8% against 97.1% on validation; docs/training.md)."""
@@ -26,13 +23,6 @@ _FILE_BYTES = 6_000
 _LAYER_BYTES = {"float": 120, "int8": 700}
 """What a file holds besides weights: manifest and probes, and names and settings of each layer. Measured on
 written files; only used to drop candidates, since a taken one is written and weighed."""
-
-
-def largest_useful_resolution(median_short_side: int) -> int:
-    """Return the smallest usual resolution that loses no detail of pictures of this size in pixels."""
-    wanted = max(median_short_side, SMALLEST_USEFUL)
-    enough = [resolution for resolution in RESOLUTIONS if resolution >= wanted]
-    return min(enough, default=max(RESOLUTIONS))
 
 
 def specs(num_classes: int, largest_resolution: int, start: ModelSpec | None = None) -> list[ModelSpec]:

@@ -12,7 +12,7 @@ _TIME_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 Amount = str | float | int | None
 
 
-def parse_budget(  # noqa: PLR0913  a budget has these limits
+def parse_budget(
     *,
     max_size: Amount = None,
     max_latency: Amount = None,

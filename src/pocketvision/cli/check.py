@@ -8,7 +8,7 @@ import typer
 from pocketvision.cli import options as o
 
 
-def check(
+def check(  # noqa: PLR0917  a command's options
     data: o.Data,
     val: o.Val = 0.15,
     test: o.Test = 0.15,

@@ -8,7 +8,7 @@ import typer
 from pocketvision.cli import options as o
 
 
-def export(
+def export(  # noqa: PLR0917  a command's options
     run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
     format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
     precision: Annotated[Literal["float", "int8"], typer.Option(help="float or int8.")] = "float",

@@ -47,7 +47,7 @@ def fit(  # noqa: PLR0913, PLR0917  a command's options
     from pocketvision.errors import BudgetMissed, VerificationFailed
     from pocketvision.values import Summary
 
-    arguments = {key: value for key, value in locals().items() if key in pocketvision.fit.__kwdefaults__}
+    arguments = {key: value for key, value in locals().items() if key in (pocketvision.fit.__kwdefaults__ or {})}
     try:
         summary = pocketvision.fit(data, **arguments, progress=Terminal())
     except (BudgetMissed, VerificationFailed) as error:

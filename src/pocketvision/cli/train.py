@@ -32,7 +32,7 @@ def train(  # noqa: PLR0913, PLR0917  a command's options
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit
 
-    arguments = {key: value for key, value in locals().items() if key in pocketvision.train.__kwdefaults__}
+    arguments = {key: value for key, value in locals().items() if key in (pocketvision.train.__kwdefaults__ or {})}
     result = pocketvision.train(data, **arguments, progress=Terminal())
     if json:
         emit(result)

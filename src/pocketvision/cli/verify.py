@@ -30,7 +30,7 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
     from pocketvision.cli.terminal import Terminal, emit
     from pocketvision.verify.outcome import raise_for, verdict_lines
 
-    arguments = {key: value for key, value in locals().items() if key in pocketvision.verify.__kwdefaults__}
+    arguments = {key: value for key, value in locals().items() if key in (pocketvision.verify.__kwdefaults__ or {})}
     proof = pocketvision.verify(file, data, **arguments, progress=Terminal())
     if json:
         emit(proof)

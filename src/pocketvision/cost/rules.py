@@ -22,7 +22,7 @@ def macs(node: Node, shape: Shape) -> int:
         case Conv():
             outputs, height, width = shape
             _, inputs, kernel_height, kernel_width = node.weight.shape
-            return outputs * height * width * inputs * kernel_height * kernel_width
+            return outputs * height * width * int(inputs * kernel_height * kernel_width)
         case Linear():
             return int(node.weight.size)
         case Input() | Add() | Concat() | MaxPool() | GlobalAvgPool() | Activate() | Softmax():
@@ -41,5 +41,5 @@ def weight_bytes(node: Node, precision: str) -> int:
     if not isinstance(node, Conv | Linear):
         return 0
     if precision == "float":
-        return 4 * (node.weight.size + node.bias.size)
+        return 4 * int(node.weight.size + node.bias.size)
     return int(node.weight.size) + 8 * int(node.bias.size)

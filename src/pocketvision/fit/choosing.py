@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.budget.candidates import candidates, largest_useful_resolution, specs
+from pocketvision.budget.candidates import candidates, specs
 from pocketvision.budget.choose import choose
 from pocketvision.compress.compress import compress
 from pocketvision.errors import UsageError
@@ -17,7 +17,7 @@ from pocketvision.fit.options import Options
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import quick, reference_graph
 from pocketvision.metrics.accuracy import wilson
-from pocketvision.models.catalogue import parse_name
+from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec

@@ -22,9 +22,7 @@ def train_net(
         start, origin = published_weights(spec, options.weights, progress)
         spec = replace(spec, padding=start.spec.padding if start else spec.padding)
     job = Job(
-        dataset=loaded.dataset,
-        health=loaded.health,
-        decoded=loaded.decoded,
+        data=loaded,
         spec=spec,
         image=image_spec(spec.resolution, options.crop_mode, start),
         recipe=recipe_for(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pocketvision.budget.parse import Amount, parse_budget
-from pocketvision.errors import BudgetMissed, VerificationFailed
+from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.files import write_json
 from pocketvision.fit.choosing import choose_net, offer
 from pocketvision.fit.comparing import compress_net
@@ -16,7 +16,7 @@ from pocketvision.fit.proving import export_net, verify_file
 from pocketvision.fit.training import train_net
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import PAGE, report
-from pocketvision.runs import finished, open_run, summary_of, write_checksums
+from pocketvision.runs import finished, nothing_left_on, open_run, summary_of, write_checksums
 from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, CropMode, Health, Proof, Summary
 from pocketvision.verify.outcome import raise_for
@@ -89,12 +89,13 @@ def fit(  # noqa: PLR0913  each is an option of the command line
 def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
     """Tell the whole chain, one line a stage."""
     watch = _Watch()
-    start = given_weights(options.weights)
-    with watch.stage("check"):
-        loaded = load_data(data, run, val=options.val, test=options.test, seed=options.seed, progress=progress)
-        _tell(loaded.health, progress)
-    with watch.stage("choose"):
-        choice = choose_net(run, loaded, options, start, progress=progress)
+    with nothing_left_on(PocketvisionError, run=run):
+        start = given_weights(options.weights)
+        with watch.stage("check"):
+            loaded = load_data(data, run, val=options.val, test=options.test, seed=options.seed, progress=progress)
+            _tell(loaded.health, progress)
+        with watch.stage("choose"):
+            choice = choose_net(run, loaded, options, start, progress=progress)
     with watch.stage("train"):
         trained = train_net(run, loaded, options, choice, start, progress=progress)
     with watch.stage("compress"):

@@ -1,4 +1,4 @@
-"""What the nets of several papers share: the width rule, convolutions with norm and activation, the net's two halves."""
+"""What nets of several papers share: the width rule, convolutions with norm and activation, a net's two halves."""
 
 from typing import Literal
 
@@ -52,7 +52,7 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int
 class ConvNormAct(nn.Sequential):
     """Convolution, batch norm, ReLU6 (or none)."""
 
-    def __init__(  # noqa: PLR0913  a convolution has these properties
+    def __init__(
         self,
         inputs: int,
         outputs: int,

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from pocketvision.models.blocks import ConvNormAct, Net, Padding, initialise, scale
 
 NAMES = ("mobilenet_v2",)
+SMALLEST = 32
+"""Pixels a side that leave the last map one pixel."""
 
 
 class Row(NamedTuple):

@@ -13,6 +13,8 @@ from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net, Padding, initialise, scale
 
 NAMES = ("squeezenet1_1",)
+SMALLEST = 32
+"""Pixels a side that leave the last map one pixel."""
 
 
 class Row(NamedTuple):
@@ -72,7 +74,7 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(Net):
-    """SqueezeNet 1.1. The paper has no width multiplier; here it scales every layer but the last, cut to int(c * width).
+    """SqueezeNet 1.1. The paper has no width multiplier; here it scales every layer but the last.
 
     Deviates: dropout stays at the paper's 0.5 only for width 1; narrower nets drop in proportion.
     """

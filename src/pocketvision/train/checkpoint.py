@@ -28,11 +28,10 @@ class Standing:
 
 
 class Checkpoint:
-    """The checkpoint of one run; `best` holds the best weights of the module being trained."""
+    """The checkpoint of one run: the newest state of its newest phase, and each phase's best weights."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "checkpoint.safetensors"
-        self.best_path = folder / "best_so_far.safetensors"
         self._earlier: tuple[Epoch, ...] = ()
 
     def phase(self) -> str | None:
@@ -46,6 +45,7 @@ class Checkpoint:
         if stored is None or stored[0].phase != phase:
             return Standing(phase, epochs=self._earlier)
         standing, tensors = stored
+        self._earlier = standing.epochs
         module.load_state_dict(_under("module.", tensors))
         state = optimizer.state_dict()
         state["state"] = _unflattened(_under("optimizer.", tensors))
@@ -54,7 +54,7 @@ class Checkpoint:
 
     def start(self, standing: Standing, module: nn.Module, score: tuple[float, float]) -> Standing:
         """Take the state before the first epoch as the best so far."""
-        write_bytes(self.best_path, save(_weights(module)))
+        write_bytes(self._best(standing.phase), save(_weights(module)))
         return replace(standing, best=score)
 
     def keep(self, standing: Standing, epoch: Epoch, module: nn.Module, optimizer: torch.optim.Optimizer) -> Standing:
@@ -70,7 +70,7 @@ class Checkpoint:
         )
         weights = _weights(module)
         if better:
-            write_bytes(self.best_path, save(weights))
+            write_bytes(self._best(standing.phase), save(weights))
         tensors = {f"module.{name}": tensor for name, tensor in weights.items()}
         for place, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{place}.{key}": _plain(value) for key, value in entry.items()}
@@ -79,9 +79,9 @@ class Checkpoint:
         self._earlier = standing.epochs
         return standing
 
-    def load_best(self, module: nn.Module) -> None:
-        """Put the best weights seen so far into the module."""
-        module.load_state_dict(_read(self.best_path))
+    def load_best(self, phase: str, module: nn.Module) -> None:
+        """Put the best weights of a phase into its module."""
+        module.load_state_dict(_read(self._best(phase)))
 
     def last(self) -> dict[str, Tensor]:
         """Return the module's weights after the newest epoch."""
@@ -89,8 +89,11 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Remove the files of a finished training."""
-        self.path.unlink(missing_ok=True)
-        self.best_path.unlink(missing_ok=True)
+        for path in (self.path, *self.path.parent.glob("best_of_*.safetensors")):
+            path.unlink(missing_ok=True)
+
+    def _best(self, phase: str) -> Path:
+        return self.path.with_name(f"best_of_{phase}.safetensors")
 
     def _stored(self) -> tuple[Standing, dict[str, Tensor]] | None:
         if not self.path.exists():

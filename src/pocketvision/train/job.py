@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.data.decoded import DecodedCache
 from pocketvision.errors import UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
@@ -18,8 +17,9 @@ from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import accelerator
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.transfer import Pictures, Training, logits, train_net
-from pocketvision.values import Dataset, Health, ImageSpec, ModelSpec, Trained
+from pocketvision.train.start import Loaded
+from pocketvision.train.transfer import Pictures, Training, logits, to_input, train_net
+from pocketvision.values import ImageSpec, ModelSpec, Trained
 from pocketvision.weights.load import Weights, load_into, read, save
 from pocketvision.weights.norms import restore_batch_norms
 
@@ -34,9 +34,7 @@ _NORM_PICTURES = 256
 class Job:
     """What is to be trained."""
 
-    dataset: Dataset
-    health: Health
-    decoded: DecodedCache | None
+    data: Loaded
     spec: ModelSpec
     image: ImageSpec
     recipe: Recipe
@@ -70,7 +68,7 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
         epochs=sum(epoch.phase == "all" for epoch in epochs),
         validation=accuracy(found, pictures.val_labels),
         temperature=value,
-        data_digest=job.health.digest,
+        data_digest=job.data.health.digest,
         splits=job.splits,
     )
     write_json(job.folder / RECORD, trained)
@@ -80,16 +78,16 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
 
 def load_pictures(job: Job, progress: Progress) -> Pictures:
     """Prepare the training and validation pictures, every file decoded at most once more."""
-    train, val = job.dataset.of("train"), job.dataset.of("val")
+    train, val = job.data.dataset.of("train"), job.data.dataset.of("val")
     if not val:
         raise UsageError("training stops and chooses by validation images, and there are none; give --val above 0")
-    load = {"decoded": job.decoded, "progress": progress}
-    plain = prepared(job.dataset, train, job.image, **load)  # type: ignore[arg-type]
+    load = {"decoded": job.data.decoded, "progress": progress}
+    plain = prepared(job.data.dataset, train, job.image, **load)  # type: ignore[arg-type]
     finer = round(job.image.resolution * _DETAIL)
     source = plain
-    if job.health.median_short_side >= finer:
-        source = prepared(job.dataset, train, replace(job.image, resolution=finer), **load)  # type: ignore[arg-type]
-    validation = prepared(job.dataset, val, job.image, **load)  # type: ignore[arg-type]
+    if job.data.health.median_short_side >= finer:
+        source = prepared(job.data.dataset, train, replace(job.image, resolution=finer), **load)  # type: ignore[arg-type]
+    validation = prepared(job.data.dataset, val, job.image, **load)  # type: ignore[arg-type]
     return Pictures(source, plain, labels_of(train), validation, labels_of(val))
 
 
@@ -103,13 +101,11 @@ def started_net(job: Job, pictures: Pictures, device: torch.device) -> Net:
         num_classes=spec.num_classes,
         padding=spec.padding,
     )
-    net.to(device, memory_format=torch.channels_last)
+    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if job.weights is None:
         return net
     report = load_into(net, job.weights, keep_head=False)
     if report.folded:
-        from pocketvision.train.transfer import to_input
-
         order = np.random.default_rng(job.recipe.seed).permutation(len(pictures.train))[:_NORM_PICTURES]
         parts = (order[start : start + 32] for start in range(0, len(order), 32))
         restore_batch_norms(net, (to_input(pictures.train[part], job.image, device) for part in parts))
@@ -137,4 +133,4 @@ def _save_last(job: Job, net: Net, checkpoint: Checkpoint) -> None:
 
 
 def _save(job: Job, net: Net, name: str) -> None:
-    save(net, job.spec, image=job.image, labels=job.dataset.labels, path=job.folder / name)
+    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=job.folder / name)

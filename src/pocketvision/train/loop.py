@@ -57,7 +57,7 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
             standing = checkpoint.keep(standing, epoch, phase.module, optimizer)
             write_epochs(folder, standing.epochs)
         bar.advance((phase.epochs - standing.epoch) * phase.steps, note=_stopped(standing, phase))
-    checkpoint.load_best(phase.module)
+    checkpoint.load_best(phase.name, phase.module)
     return replace(standing, since_best=0)
 
 

@@ -66,7 +66,7 @@ def train_net(task: Training, recipe: Recipe, *, progress: Progress = Silent()) 
     With `recipe.head_epochs` the classifier is trained alone first. Returns every epoch of both phases.
     """
     checkpoint = Checkpoint(task.folder / "weights")
-    task.net.to(task.device, memory_format=torch.channels_last)
+    task.net.to(task.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     settings = {"folder": task.folder, "progress": progress}
     if recipe.head_epochs and checkpoint.phase() != "all":
         run_phase(_head(task, recipe, progress), recipe, checkpoint, **settings)  # type: ignore[arg-type]

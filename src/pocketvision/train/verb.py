@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pocketvision.budget.candidates import largest_useful_resolution
-from pocketvision.models.catalogue import parse_name
+from pocketvision.errors import PocketvisionError
+from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.progress import Progress, Silent
-from pocketvision.runs import finished, open_run, write_checksums
+from pocketvision.runs import finished, nothing_left_on, open_run, write_checksums
 from pocketvision.train.job import Job, run_job
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.start import fits, given_weights, image_spec, load_data, published_weights
@@ -62,9 +62,10 @@ def train(  # noqa: PLR0913  each is an option of the command line
         exist_ok=exist_ok,
         named=name is not None,
     )
-    start = given_weights(weights)
-    spec = wanted_spec(model, width, start)
-    loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
+    with nothing_left_on(PocketvisionError, run=folder):
+        start = given_weights(weights)
+        spec = wanted_spec(model, width, start)
+        loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
     spec = replace(
         spec,
         resolution=resolution or largest_useful_resolution(loaded.health.median_short_side),
@@ -73,31 +74,28 @@ def train(  # noqa: PLR0913  each is an option of the command line
     origin = Path(weights).name if start is not None and weights is not None else ""
     if start is None:
         start, origin = published_weights(spec, weights, progress)
-    trained = run_job(
-        Job(
-            dataset=loaded.dataset,
-            health=loaded.health,
-            decoded=loaded.decoded,
-            spec=spec,
-            image=image_spec(spec.resolution, crop_mode, start),
-            recipe=recipe_for(
-                transfer=start is not None,
-                epochs=epochs,
-                batch_size=batch_size,
-                learning_rate=lr,
-                optimizer=optimizer,
-                patience=patience,
-                flip=loaded.dataset.mirror_safe if flip is None else flip,
-                seed=seed,
-            ),
-            weights=start,
-            start=origin,
-            splits={"seed": seed, "val": val, "test": test},
-            device=device,
-            folder=folder,
-        ),
-        progress=progress,
+    recipe = recipe_for(
+        transfer=start is not None,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=lr,
+        optimizer=optimizer,
+        patience=patience,
+        flip=loaded.dataset.mirror_safe if flip is None else flip,
+        seed=seed,
     )
+    job = Job(
+        data=loaded,
+        spec=replace(spec, padding=start.spec.padding) if start else spec,
+        image=image_spec(spec.resolution, crop_mode, start),
+        recipe=recipe,
+        weights=start,
+        start=origin,
+        splits={"seed": seed, "val": val, "test": test},
+        device=device,
+        folder=folder,
+    )
+    trained = run_job(job, progress=progress)
     if not finished(folder):
         write_checksums(folder)
     return TrainResult(folder.as_posix(), (folder / "weights/best.safetensors").as_posix(), trained)

@@ -1,0 +1,272 @@
+"""The whole chain on small real pictures: every stage, its files, its exit codes, kills and resumes, odd folders."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pocketvision
+from pocketvision.errors import BudgetMissed, DataError, RunExists, UsageError
+from pocketvision.files import read_json
+from pocketvision.values import Choice, Compression, Proof, Trained
+
+QUICK = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "epochs": 3, "device": "cpu"}
+FAST_OPTIONS = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of pictures that even three epochs can tell apart."""
+    root = tmp_path_factory.mktemp("data") / "colours"
+    dice = np.random.default_rng(0)
+    for label, place in (("1 red", 0), ("2 grün", 1), ("10 blue", 2)):
+        (root / label).mkdir(parents=True)
+        for index in range(40):
+            pixels = dice.integers(0, 110, (36, 48, 3), np.uint8)
+            pixels[..., place] = dice.integers(160, 256, (36, 48), np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{index}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return pocketvision.fit(colours, **QUICK, output=tmp_path_factory.mktemp("runs"), name="one")
+
+
+def cli(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    order = [sys.executable, "-m", "pocketvision", *map(str, words)]
+    return subprocess.run(order, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})})
+
+
+def test_the_run_holds_everything(finished: Any) -> None:
+    run = Path(finished.run)
+    expected = {
+        "args.yaml", "check.json", "choice.json", "compress.json", "export/cost.json", "export/manifest.json",
+        "export/model.onnx", "export/trained_outputs.npz", "labels.txt", "model_card.md", "report.html",
+        "results.csv", "SHA256SUMS", "splits.csv", "summary.json", "train.json", "verify.json",
+        "weights/best.safetensors", "weights/last.safetensors",
+    }  # fmt: skip
+    assert {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} == expected
+    assert (run / "labels.txt").read_text(encoding="utf-8") == "1 red\n2 grün\n10 blue\n"
+    for line in (run / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_file_is_right_and_proven(finished: Any) -> None:
+    proof = read_json(Proof, Path(finished.run) / "verify.json")
+    assert finished.test_accuracy == proof.accuracy.value >= 0.8
+    assert proof.agreement is not None
+    assert proof.agreement.same_answer >= 0.95
+    assert not proof.failures
+    assert finished.size_bytes == Path(finished.artefact).stat().st_size
+    assert len(proof.answers) == proof.accuracy.count == sum(map(sum, proof.confusion))
+
+
+def test_every_candidate_has_a_reason(finished: Any) -> None:
+    choice = read_json(Choice, Path(finished.run) / "choice.json")
+    assert [item.status for item in choice.candidates].count("taken") == 1
+    assert all(item.reason for item in choice.candidates)
+
+
+def test_both_precisions_were_judged(finished: Any) -> None:
+    record = read_json(Compression, Path(finished.run) / "compress.json")
+    assert {variant.precision for variant in record.variants} == {"float", "int8"}
+    assert record.taken == finished.precision
+    assert record.reason
+
+
+def test_the_same_command_gives_the_same_weights(colours: Path, finished: Any, tmp_path: Path) -> None:
+    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two")
+    first, second = (Path(run.run, "weights/best.safetensors").read_bytes() for run in (finished, again))
+    assert first == second
+
+
+def test_the_file_names_labels_through_predict(finished: Any, colours: Path) -> None:
+    answers = pocketvision.predict(finished.artefact, [colours / "2 grün" / "3.png"])
+    assert answers[0].label in {"1 red", "2 grün", "10 blue"}
+    assert {name for name, _ in answers[0].top} == {"1 red", "2 grün", "10 blue"}
+
+
+def test_verify_judges_the_file_again(finished: Any, colours: Path) -> None:
+    done = cli("verify", finished.artefact, colours, "--max-size", "1MB", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdicts"][0]["passed"]
+    done = cli("verify", finished.artefact, colours, "--max-size", "1KB")
+    assert done.returncode == 3
+    assert "FAIL max_size" in done.stdout
+
+
+def test_export_writes_the_other_precision(finished: Any, tmp_path: Path) -> None:
+    sizes = {
+        precision: pocketvision.export(finished.run, precision=precision, output=tmp_path, name=precision).size_bytes
+        for precision in ("float", "int8")
+    }
+    assert sizes["int8"] < sizes["float"] / 2
+    assert (tmp_path / "int8.onnx").stat().st_size == sizes["int8"]
+
+
+def test_the_report_can_be_written_again(finished: Any, tmp_path: Path) -> None:
+    page = pocketvision.report(finished.run, output=tmp_path)
+    assert "2 grün" in page.read_text(encoding="utf-8")
+
+
+def test_a_run_is_never_overwritten_by_accident(finished: Any, colours: Path) -> None:
+    output = Path(finished.run).parents[1]
+    with pytest.raises(RunExists, match="--resume"):
+        pocketvision.fit(colours, **QUICK, output=output, name="one")
+    with pytest.raises(UsageError, match="epochs: 3 then, 4 now"):
+        pocketvision.fit(colours, **{**QUICK, "epochs": 4}, output=output, name="one", resume=True)
+    assert pocketvision.fit(colours, **QUICK, output=output, name="one", resume=True) == finished
+
+
+def test_a_budget_that_cannot_be_kept_leaves_no_run(colours: Path, tmp_path: Path) -> None:
+    done = cli("fit", colours, *FAST_OPTIONS, "--max-size", "9KB", "--output", tmp_path / "runs")
+    assert done.returncode == 3
+    assert "Nearest:" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_missed_accuracy_exits_3_with_the_finished_run(colours: Path, tmp_path: Path) -> None:
+    words = ["--lr", "0.0000001", "--min-accuracy", "99%", "--output", tmp_path, "--json"]
+    done = cli("fit", colours, *FAST_OPTIONS, *words)
+    assert done.returncode == 3, done.stderr
+    summary = json.loads(done.stdout)
+    assert [verdict["passed"] for verdict in summary["verdicts"]] == [False]
+    assert Path(summary["report"]).exists()
+    assert "Nearest feasible" in done.stderr
+
+
+def test_json_is_one_object_and_nothing_else(colours: Path, tmp_path: Path) -> None:
+    done = cli("fit", colours, *FAST_OPTIONS, "--max-size", "200KB", "--output", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    wanted = {"artefact", "test_accuracy", "interval", "size_bytes", "latency_ms", "verdicts", "run"}
+    assert wanted <= set(summary)
+    assert summary["verdicts"][0]["passed"]
+    done = cli("predict", summary["artefact"], colours / "1 red", "--json")
+    answers = json.loads(done.stdout)
+    assert len(answers) == 40
+    assert {"file", "label", "probability", "top"} <= set(answers[0])
+
+
+@pytest.mark.parametrize("wait", [0.5, 3.0, 4.5, 6.0, 8.0])
+def test_killed_at_any_moment_it_resumes_to_a_finished_run(colours: Path, tmp_path: Path, wait: float) -> None:
+    words = ["fit", colours, *FAST_OPTIONS, "--epochs", "8", "--output", tmp_path, "--name", "k"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pocketvision", *map(str, words)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    time.sleep(wait)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    started = (tmp_path / "fit" / "k" / "args.yaml").exists()
+    done = cli(*words, *(["--resume"] if started else []), "--json")
+    assert done.returncode == 0, done.stderr
+    run = Path(json.loads(done.stdout)["run"])
+    assert read_json(Trained, run / "train.json").epochs <= 8
+    assert (run / "SHA256SUMS").exists()
+    assert not list(run.rglob("*checkpoint*"))
+
+
+def test_ctrl_c_says_how_to_go_on(colours: Path, tmp_path: Path) -> None:
+    words = ["fit", str(colours), *FAST_OPTIONS, "--epochs", "200", "--output", str(tmp_path)]
+    running = subprocess.Popen([sys.executable, "-m", "pocketvision", *words], stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        time.sleep(0.1)
+        if list(tmp_path.rglob("checkpoint.safetensors")):
+            break
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "--resume" in told
+    assert "Traceback" not in told
+
+
+def odd_files(root: Path) -> dict[str, str]:
+    """Put thirty broken and odd files among good ones; say which must be named, and as what."""
+    red = root / "1 red"
+    good = (red / "0.png").read_bytes()
+    dice = np.random.default_rng(1)
+    picture = Image.fromarray(dice.integers(0, 256, (40, 40, 3), np.uint8))
+    told: dict[str, str] = {}
+    for index in range(5):
+        (red / f"cut{index}.png").write_bytes(good[: 60 + index])
+        (red / f"text{index}.jpg").write_text(f"no picture {index}")
+        (red / f"empty{index}.png").write_bytes(b"")
+        told |= {f"1 red/cut{index}.png": "unreadable", f"1 red/text{index}.jpg": "unreadable"}
+        told[f"1 red/empty{index}.png"] = "empty file"
+        picture.putpixel((0, 0), (index, 0, 0))
+        picture.save(red / f"lie{index}.jpg", "PNG")
+        told[f"1 red/lie{index}.jpg"] = "suffix"
+    for index, mode in enumerate(("L", "LA", "RGBA", "P", "1", "CMYK")):
+        suffix = "tif" if mode == "CMYK" else "png"
+        picture.convert(mode).save(root / "2 grün" / f"odd mode ünï {index}.{suffix}")
+    picture.resize((1, 1)).save(root / "2 grün" / "dot.bmp")
+    picture.resize((900, 3)).save(root / "2 grün" / "thread.webp")
+    frames = [picture, picture.rotate(90)]
+    picture.save(root / "10 blue" / "moving.gif", save_all=True, append_images=frames)
+    told["10 blue/moving.gif"] = "animated"
+    (root / "10 blue" / "notes.txt").write_text("remember the milk")
+    told["10 blue/notes.txt"] = "not an image"
+    return told
+
+
+def test_thirty_odd_files_are_listed_and_stop_nothing(colours: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "odd"
+    shutil.copytree(colours, root)
+    told = odd_files(root)
+    assert len(list(root.rglob("*.*"))) - 120 == 30
+    summary = pocketvision.fit(root, **QUICK, output=tmp_path / "runs")
+    found = json.loads((Path(summary.run) / "check.json").read_text())["problems"]
+    kinds = {problem["file"]: problem["kind"] for problem in found}
+    assert told.items() <= kinds.items()
+    page = Path(summary.report).read_text(encoding="utf-8")
+    assert all(name.split("/")[1] in page for name in told)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: None, "does not exist"),
+        (lambda root: root.mkdir(), "(?i)no|empty"),
+        (lambda root: (root / "only").mkdir(parents=True), "only"),
+    ],
+)
+def test_unusable_folders_leave_no_run(make: Any, message: str, tmp_path: Path) -> None:
+    make(tmp_path / "photos")
+    with pytest.raises(DataError, match=message):
+        pocketvision.fit(tmp_path / "photos", **QUICK, output=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_wishes_that_contradict_the_weights_are_refused(finished: Any, colours: Path, tmp_path: Path) -> None:
+    start = Path(finished.run) / "weights" / "best.safetensors"
+    with pytest.raises(UsageError, match="leave --model and --width away"):
+        pocketvision.fit(colours, model="mobilenet_v2", weights=start, output=tmp_path)
+
+
+def test_our_own_weights_start_another_run(finished: Any, colours: Path, tmp_path: Path) -> None:
+    start = Path(finished.run) / "weights" / "best.safetensors"
+    result = pocketvision.train(colours, weights=start, resolution=32, epochs=2, output=tmp_path)
+    assert result.trained.start == "best.safetensors"
+    assert result.trained.validation.value >= 0.8
+
+
+@pytest.mark.slow
+def test_the_demo_keeps_its_promise(tmp_path: Path) -> None:
+    summary = pocketvision.fit("digits", max_size="200KB", output=tmp_path)
+    assert summary.size_bytes <= 200_000
+    assert summary.test_accuracy >= 0.97
+    with pytest.raises(BudgetMissed):
+        pocketvision.fit("digits", max_size="20KB", output=tmp_path)

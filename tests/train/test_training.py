@@ -1,0 +1,197 @@
+"""Training: it learns, it resumes to the same weights, its settings are checked."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pocketvision.errors import UnknownName, UsageError, WeightsError
+from pocketvision.models.catalogue import build
+from pocketvision.progress import Silent
+from pocketvision.train.calibrate import LIMITS, fold_temperature, temperature
+from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.device import accelerator
+from pocketvision.train.loop import learning_rate
+from pocketvision.train.recipe import Recipe, recipe_for
+from pocketvision.train.transfer import Pictures, Training, logits, shuffled, to_input, train_net
+from pocketvision.values import ImageSpec
+
+CPU = torch.device("cpu")
+IMAGE = ImageSpec(32)
+
+
+def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures with bright stripes, either lying (0) or standing (1)."""
+    dice = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    lines = (np.arange(32) // 4 % 2 * 255).astype(np.uint8)
+    pictures = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
+    pictures = pictures[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
+    return pictures.astype(np.uint8), labels.astype(np.int64)
+
+
+def pictures() -> Pictures:
+    train, labels = stripes(48, 0)
+    val, val_labels = stripes(20, 1)
+    return Pictures(train, train, labels, val, val_labels)
+
+
+def task(folder: Path) -> Training:
+    torch.manual_seed(3)
+    net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
+    return Training(net, pictures(), IMAGE, folder, CPU)
+
+
+RECIPE = recipe_for(transfer=True, epochs=3, batch_size=16, patience=99, flip=False, seed=5)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    job = task(tmp_path)
+    epochs = train_net(job, recipe_for(transfer=False, epochs=30, batch_size=8, flip=False))
+    assert [epoch.phase for epoch in epochs] == ["all"] * 30
+    assert max(epoch.val_accuracy for epoch in epochs) >= 0.95
+    found = logits(job.net, job.pictures.val, IMAGE, CPU)
+    assert (found.argmax(1) == job.pictures.val_labels).mean() >= 0.95
+    assert (tmp_path / "results.csv").read_text().count("\n") == 31
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+class KillAt(Silent):
+    """Dies when the bars have moved so often."""
+
+    def __init__(self, moves: int) -> None:
+        self.moves = moves
+
+    def bar(self, title: str, total: int):  # type: ignore[no-untyped-def]
+        killer = self
+
+        class Bar:
+            def __enter__(self):  # type: ignore[no-untyped-def]
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                pass
+
+            def advance(self, steps: int = 1, *, note: str = "") -> None:
+                killer.moves -= 1
+                if killer.moves == 0:
+                    raise Killed
+
+        return Bar()
+
+
+def weights_of(net: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("moves", [1, 3, 30, 63, 66, 68, 70, 72, 74])
+def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path, moves: int) -> None:
+    whole = task(tmp_path / "whole")
+    expected_epochs = train_net(whole, RECIPE)
+    job = task(tmp_path / "killed")
+    with pytest.raises(Killed):
+        train_net(job, RECIPE, progress=KillAt(moves))
+    again = task(tmp_path / "killed")
+    epochs = train_net(again, RECIPE)
+    expected = weights_of(whole.net)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights_of(again.net).items())
+    assert [(e.epoch, e.phase, e.train_loss, e.val_accuracy) for e in epochs] == [
+        (e.epoch, e.phase, e.train_loss, e.val_accuracy) for e in expected_epochs
+    ]
+
+
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+    job = task(tmp_path)
+    with pytest.raises(Killed):
+        train_net(job, RECIPE, progress=KillAt(71))
+    path = Checkpoint(tmp_path / "weights").path
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(WeightsError, match="start the run anew"):
+        train_net(task(tmp_path), RECIPE)
+
+
+def test_the_head_learns_before_the_rest(tmp_path: Path) -> None:
+    epochs = train_net(task(tmp_path), RECIPE)
+    phases = [epoch.phase for epoch in epochs]
+    assert phases == sorted(phases, reverse=True)
+    assert {"head", "all"} == set(phases)
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
+    job = task(tmp_path)
+    ruinous = recipe_for(transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
+    epochs = train_net(job, ruinous)
+    found = logits(job.net, job.pictures.val, IMAGE, CPU)
+    accuracy = (found.argmax(1) == job.pictures.val_labels).mean()
+    assert accuracy == pytest.approx(max(epoch.val_accuracy for epoch in epochs))
+
+
+def test_early_stop(tmp_path: Path) -> None:
+    settings = recipe_for(transfer=False, epochs=30, batch_size=8, learning_rate=1e-9, patience=2, flip=False)
+    epochs = train_net(task(tmp_path), settings)
+    assert len(epochs) < 30
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [learning_rate(step, 100, 10, 1.0) for step in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[-1] < 0.001
+
+
+def test_batches_cover_every_example_once_and_none_is_single() -> None:
+    for count in (1, 31, 32, 33, 65, 97):
+        batches = shuffled(count, 32, 7, 0)
+        assert sorted(np.concatenate(batches)) == list(range(count))
+        assert count == 1 or min(map(len, batches)) > 1
+    assert not np.array_equal(np.concatenate(shuffled(64, 32, 7, 0)), np.concatenate(shuffled(64, 32, 7, 1)))
+
+
+def test_input_is_normalised_as_the_rule_says() -> None:
+    image = ImageSpec(2, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
+    batch = to_input(np.full((1, 2, 2, 3), 255, np.uint8), image, CPU)
+    assert batch[0, :, 0, 0].tolist() == [1.0, 3.0, 1.0]
+
+
+def test_temperature_makes_confidence_match_accuracy() -> None:
+    dice = np.random.default_rng(0)
+    honest = dice.normal(size=(4000, 5)).astype(np.float32)
+    shares = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
+    labels = np.array([dice.choice(5, p=row / row.sum()) for row in shares.astype(np.float64)])
+    assert temperature(3 * honest, labels) == pytest.approx(3, rel=0.1)
+    assert temperature(honest / 2, labels) == pytest.approx(0.5, rel=0.1)
+    sure = np.eye(5, dtype=np.float32)[labels]
+    assert temperature(sure, labels) == pytest.approx(LIMITS[0])
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "squeezenet1_1"])
+def test_folding_the_temperature_divides_the_logits(name: str) -> None:
+    net = build(name, width=0.25, resolution=32, num_classes=4).eval()
+    pixels = stripes(4, 0)[0]
+    before = logits(net, pixels, IMAGE, CPU)
+    fold_temperature(net, 2.5)
+    assert np.allclose(logits(net, pixels, IMAGE, CPU), before / 2.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -1}, {"learning_rate": -0.1}, {"patience": 0}])
+def test_impossible_settings(wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="must be more than zero"):
+        recipe_for(transfer=True, **wrong)  # type: ignore[arg-type]
+
+
+def test_unknown_optimizer_and_device() -> None:
+    with pytest.raises(UsageError, match="adamw, sgd"):
+        recipe_for(transfer=True, optimizer="adam")
+    with pytest.raises(UnknownName, match="cuda"):
+        accelerator("gpu")
+
+
+def test_sgd_runs(tmp_path: Path) -> None:
+    settings: Recipe = recipe_for(transfer=False, epochs=2, batch_size=16, optimizer="sgd", flip=False)
+    assert len(train_net(task(tmp_path), settings)) == 2
