@@ -47,16 +47,16 @@ clean:
 # Paths stay relative and tools are started as modules, so that the folder may have spaces in its name.
 $(READY): pyproject.toml constraints.txt
 	@chosen="$(PYTHON)"; \
-	right='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	right='import ensurepip, sys; sys.exit(sys.version_info < (3, 11))'; \
 	if [ -n "$$chosen" ]; then \
 	  "$$chosen" -c "$$right" || { echo "error: PYTHON=$$chosen is not Python 3.11 or newer" >&2; exit 1; }; \
 	else \
-	  for name in python3.13 python3.12 python3.11 python3 python; do \
+	  for name in python3 python3.11 python3.12 python3.13 python; do \
 	    if "$$name" -c "$$right" >/dev/null 2>&1; then chosen="$$name"; break; fi; \
 	  done; \
 	fi; \
 	if [ -z "$$chosen" ]; then \
-	  echo "error: Python 3.11 or newer was not found; install it, or name it: make PYTHON=/path/to/python3 ..." >&2; \
+	  echo "error: Python 3.11 or newer with ensurepip (Debian: python3-venv) was not found; install it, or name it: make PYTHON=/path/to/python3 ..." >&2; \
 	  exit 1; \
 	fi; \
 	echo "Setting up .venv with $$("$$chosen" --version); the first time this downloads PyTorch and takes minutes."; \

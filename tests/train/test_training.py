@@ -44,12 +44,12 @@ def task(folder: Path) -> Training:
     return Training(net, pictures(), IMAGE, folder, CPU)
 
 
-RECIPE = recipe_for(transfer=True, epochs=3, batch_size=16, patience=99, flip=False, seed=5)
+RECIPE = recipe_for(examples=48, transfer=True, epochs=3, batch_size=16, patience=99, flip=False, seed=5)
 
 
 def test_it_learns(tmp_path: Path) -> None:
     job = task(tmp_path)
-    epochs = train_net(job, recipe_for(transfer=False, epochs=30, batch_size=8, flip=False))
+    epochs = train_net(job, recipe_for(examples=48, transfer=False, epochs=30, batch_size=8, patience=99, flip=False))
     assert [epoch.phase for epoch in epochs] == ["all"] * 30
     assert max(epoch.val_accuracy for epoch in epochs) >= 0.95
     found = logits(job.net, job.pictures.val, IMAGE, CPU)
@@ -124,7 +124,7 @@ def test_the_head_learns_before_the_rest(tmp_path: Path) -> None:
 
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     job = task(tmp_path)
-    ruinous = recipe_for(transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
+    ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
     epochs = train_net(job, ruinous)
     found = logits(job.net, job.pictures.val, IMAGE, CPU)
     accuracy = (found.argmax(1) == job.pictures.val_labels).mean()
@@ -132,7 +132,9 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
 
 
 def test_early_stop(tmp_path: Path) -> None:
-    settings = recipe_for(transfer=False, epochs=30, batch_size=8, learning_rate=1e-9, patience=2, flip=False)
+    settings = recipe_for(
+        examples=48, transfer=False, epochs=30, batch_size=8, learning_rate=1e-9, patience=2, flip=False
+    )
     epochs = train_net(task(tmp_path), settings)
     assert len(epochs) < 30
 
@@ -182,16 +184,21 @@ def test_folding_the_temperature_divides_the_logits(name: str) -> None:
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -1}, {"learning_rate": -0.1}, {"patience": 0}])
 def test_impossible_settings(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="must be more than zero"):
-        recipe_for(transfer=True, **wrong)  # type: ignore[arg-type]
+        recipe_for(examples=48, transfer=True, **wrong)  # type: ignore[arg-type]
 
 
 def test_unknown_optimizer_and_device() -> None:
-    with pytest.raises(UsageError, match="adamw, sgd"):
-        recipe_for(transfer=True, optimizer="adam")
+    with pytest.raises(UsageError, match="auto, adamw, sgd"):
+        recipe_for(examples=48, transfer=True, optimizer="adam")
     with pytest.raises(UnknownName, match="cuda"):
         accelerator("gpu")
 
 
 def test_sgd_runs(tmp_path: Path) -> None:
-    settings: Recipe = recipe_for(transfer=False, epochs=2, batch_size=16, optimizer="sgd", flip=False)
+    settings: Recipe = recipe_for(examples=48, transfer=False, epochs=2, batch_size=16, optimizer="sgd", flip=False)
     assert len(train_net(task(tmp_path), settings)) == 2
+
+
+@pytest.mark.parametrize(("examples", "batch"), [(20, 8), (300, 16), (600, 32), (100_000, 32)])
+def test_small_sets_get_small_batches(examples: int, batch: int) -> None:
+    assert recipe_for(transfer=False, examples=examples).batch_size == batch

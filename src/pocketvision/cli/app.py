@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = application()(list(arguments), standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        return _told("interrupted; what was done is kept: run the same command with --resume to go on", INTERRUPTED)
+        return _interrupted()
     except PocketvisionError as error:
         return _told(str(error), error.exit_code)
     except OSError as error:
@@ -64,7 +64,12 @@ def run(arguments: Sequence[str]) -> int:
             raise
         error.show()  # type: ignore[attr-defined]
         return int(error.exit_code)  # type: ignore[attr-defined]
-    return result if isinstance(result, int) else 0
+    # typer turns Ctrl-C into this code by itself.
+    return _interrupted() if result == INTERRUPTED else 0
+
+
+def _interrupted() -> int:
+    return _told("interrupted; what was done is kept: run the same command with --resume to go on", INTERRUPTED)
 
 
 def _told(text: str, code: int) -> int:

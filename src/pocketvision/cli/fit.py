@@ -26,7 +26,7 @@ def fit(  # noqa: PLR0913, PLR0917  a command's options
     epochs: o.Epochs = None,
     batch_size: o.BatchSize = None,
     lr: o.Rate = None,
-    optimizer: o.Optimizer = "adamw",
+    optimizer: o.Optimizer = "auto",
     patience: o.Patience = None,
     flip: o.Flip = None,
     crop_mode: o.CropMode = "squash",

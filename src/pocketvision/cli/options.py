@@ -37,7 +37,7 @@ Weights = Annotated[
 Epochs = Annotated[int | None, typer.Option(help="Epochs over the training pictures.", rich_help_panel=_TRAIN)]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", help="Pictures a step.", rich_help_panel=_TRAIN)]
 Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.", rich_help_panel=_TRAIN)]
-Optimizer = Annotated[str, typer.Option("--optimizer", "--opt", help="adamw or sgd.", rich_help_panel=_TRAIN)]
+Optimizer = Annotated[str, typer.Option("--optimizer", "--opt", help="auto, adamw or sgd.", rich_help_panel=_TRAIN)]
 Patience = Annotated[
     int | None, typer.Option(help="Epochs without a better result before stopping.", rich_help_panel=_TRAIN)
 ]

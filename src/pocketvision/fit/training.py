@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pocketvision.fit.options import Options
+from pocketvision.models.catalogue import has_norms
 from pocketvision.progress import Progress
 from pocketvision.train.job import Job, run_job
 from pocketvision.train.recipe import recipe_for
@@ -27,6 +28,8 @@ def train_net(
         image=image_spec(spec.resolution, options.crop_mode, start),
         recipe=recipe_for(
             transfer=start is not None,
+            examples=len(loaded.dataset.of("train")),
+            norms=has_norms(spec.name),
             epochs=options.epochs,
             batch_size=options.batch_size,
             learning_rate=options.lr,

@@ -38,7 +38,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
-    optimizer: str = "adamw",
+    optimizer: str = "auto",
     patience: int | None = None,
     flip: bool | None = None,
     crop_mode: CropMode = "squash",

@@ -129,6 +129,11 @@ def largest_useful_resolution(median_short_side: int) -> int:
     return min(enough, default=max(RESOLUTIONS))
 
 
+def has_norms(name: str) -> bool:
+    """Tell whether a net has batch norms; without them it learns at lower rates only."""
+    return bool(importlib.import_module(f"pocketvision.models.{_homes()[name]}").NORMS)
+
+
 @cache
 def published() -> tuple[Published, ...]:
     """Return every printed figure of models/published.csv."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from pocketvision.models.blocks import ConvNormAct, Net, Padding, initialise, scale
 
 NAMES = ("mobilenet_v2",)
+NORMS = True
+"""Whether the net has batch norms."""
 SMALLEST = 32
 """Pixels a side that leave the last map one pixel."""
 

@@ -13,6 +13,8 @@ from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net, Padding, initialise, scale
 
 NAMES = ("squeezenet1_1",)
+NORMS = False
+"""Whether the net has batch norms."""
 SMALLEST = 32
 """Pixels a side that leave the last map one pixel."""
 

@@ -6,7 +6,11 @@ from typing import Literal
 from pocketvision.errors import UsageError
 
 Optimizer = Literal["adamw", "sgd"]
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("auto", "adamw", "sgd")
+
+
+STEPS = 16
+"""Fewest steps of an epoch: with fewer, a small set is over before the net has learned anything."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     head_learning_rate: float
+    """The head's own phase uses the same optimizer."""
     optimizer: Optimizer
     weight_decay: float
     warmup_epochs: float
@@ -32,33 +37,55 @@ class Recipe:
 def recipe_for(  # noqa: PLR0913  each is an option of the command line
     *,
     transfer: bool,
+    examples: int,
+    norms: bool = True,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
-    optimizer: str = "adamw",
+    optimizer: str = "auto",
     patience: int | None = None,
     flip: bool = True,
     seed: int = 42,
 ) -> Recipe:
-    """Fill in the defaults; docs/training.md gives the measurement behind each. Raises UsageError."""
+    """Fill in the defaults; docs/training.md gives the measurement behind each. Raises UsageError.
+
+    `examples` is the number of training pictures; `norms` tells whether the net has batch norms. `auto` is AdamW,
+    but SGD for a net with batch norms that starts from scratch.
+    """
     if optimizer not in OPTIMIZERS:
         raise UsageError(f"--optimizer '{optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
     for name, value in (("epochs", epochs), ("batch-size", batch_size), ("lr", learning_rate), ("patience", patience)):
         if value is not None and value <= 0:
             raise UsageError(f"--{name} must be more than zero, not {value}")
-    base = learning_rate or (0.001 if optimizer == "adamw" else 0.02) * (1 if transfer else 3)
-    total = epochs or (15 if transfer else 60)
+    total = epochs or (15 if transfer else 40)
+    batch = batch_size or usual_batch(examples)
+    sgd = optimizer == "sgd" or (optimizer == "auto" and norms and not transfer)
     return Recipe(
         epochs=total,
         head_epochs=20 if transfer else 0,
-        batch_size=batch_size or (32 if transfer else 64),
-        learning_rate=base,
+        batch_size=batch,
+        learning_rate=learning_rate or usual_rate(batch, sgd=sgd, transfer=transfer),
         head_learning_rate=0.003,
-        optimizer="adamw" if optimizer == "adamw" else "sgd",
-        weight_decay=0.02 if optimizer == "adamw" else 4e-5,
+        optimizer="sgd" if sgd else "adamw",
+        weight_decay=4e-5 if sgd else 0.02,
         warmup_epochs=min(2.0, total / 5),
         label_smoothing=0.1,
         patience=patience or max(8, total // 2),
         flip=flip,
         seed=seed,
     )
+
+
+def usual_batch(examples: int) -> int:
+    """Halve a batch of 32, down to 8, until an epoch of so many training pictures has enough steps."""
+    size = 32
+    while size > 8 and examples < STEPS * size:
+        size //= 2
+    return size
+
+
+def usual_rate(batch: int, *, sgd: bool, transfer: bool) -> float:
+    """Return the highest learning rate; SGD's grows with the batch (Goyal et al., 2017)."""
+    if sgd:
+        return (0.02 if transfer else 0.1) * batch / 32
+    return 0.001 if transfer else 0.002

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.errors import PocketvisionError
-from pocketvision.models.catalogue import largest_useful_resolution, parse_name
+from pocketvision.models.catalogue import has_norms, largest_useful_resolution, parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, nothing_left_on, open_run, write_checksums
 from pocketvision.train.job import Job, run_job
@@ -33,7 +33,7 @@ def train(  # noqa: PLR0913  each is an option of the command line
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
-    optimizer: str = "adamw",
+    optimizer: str = "auto",
     patience: int | None = None,
     flip: bool | None = None,
     crop_mode: CropMode = "squash",
@@ -76,6 +76,8 @@ def train(  # noqa: PLR0913  each is an option of the command line
         start, origin = published_weights(spec, weights, progress)
     recipe = recipe_for(
         transfer=start is not None,
+        examples=len(loaded.dataset.of("train")),
+        norms=has_norms(spec.name),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=lr,
