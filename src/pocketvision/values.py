@@ -310,6 +310,7 @@ class Epoch:
     """One line of results.csv."""
 
     epoch: int
+    """Counted through both phases, from 1."""
     phase: Literal["head", "all"]
     learning_rate: float
     train_loss: float

@@ -39,11 +39,11 @@ class Terminal:
         live = self._live = self._live or _live(self.console)
         if outermost:
             live.start()
-        task = live.add_task(title, total=total, note="")
+        bar = _LiveBar(live, live.add_task(title, total=total, note=""))
         try:
-            yield _LiveBar(live, task)
+            yield bar
         finally:
-            live.remove_task(task)
+            bar.remove()
             if outermost:
                 live.stop()
                 self._live = None
@@ -51,14 +51,19 @@ class Terminal:
 
 class _LiveBar:
     def __init__(self, live: "Live", task: "TaskID") -> None:
-        self._live, self._task = live, task
+        self._live, self._task, self._note = live, task, ""
 
     def advance(self, steps: int = 1, *, note: str = "") -> None:
         """Move on."""
-        if note:
-            self._live.update(self._task, advance=steps, note=note)
-        else:
-            self._live.update(self._task, advance=steps)
+        self._note = note or self._note
+        self._live.update(self._task, advance=steps, note=self._note)
+
+    def remove(self) -> None:
+        """Take the bar away; what it said last stays as a line."""
+        title = next(task.description for task in self._live.tasks if task.id == self._task)
+        self._live.remove_task(self._task)
+        if self._note:
+            self._live.console.print(f"{title}: {self._note}", markup=False)
 
 
 def _live(console: Any) -> "Live":

@@ -1,6 +1,6 @@
 """The stage `choose`: which net, judged by counts, published figures, and exported candidates on the clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +10,15 @@ from pocketvision.budget.candidates import candidates, specs
 from pocketvision.budget.choose import choose
 from pocketvision.compress.compress import compress
 from pocketvision.errors import UsageError
-from pocketvision.export.manifest import make_manifest, stand_in_probes
-from pocketvision.export.onnx import to_bytes
 from pocketvision.files import read_json, write_json
 from pocketvision.fit.options import Options
+from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
-from pocketvision.latency.measure import quick, reference_graph
+from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.progress import Progress
-from pocketvision.runtime.onnx import answer_of, runtime_name
+from pocketvision.runtime.onnx import runtime_name
 from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
 from pocketvision.values import (
     Budget,
@@ -28,7 +27,6 @@ from pocketvision.values import (
     Health,
     ImageSpec,
     Latency,
-    Manifest,
     ModelSpec,
     Trained,
     Verdict,
@@ -73,7 +71,9 @@ def considered(
     settings = specs(num_classes, options.resolution or largest, start.spec if start else None)
     notes: tuple[str, ...] = ()
     if options.resolution is None:
-        notes = (f"The pictures' median short side is {health.median_short_side} pixels: at most {largest} are used.",)
+        notes = (
+            f"The pictures' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
+        )
     if start is not None:
         notes += (f"The weights given are of {start.spec.name} {start.spec.width:g}: no other net is considered.",)
     wanted = parse_name(options.model) if options.model else None
@@ -107,7 +107,7 @@ class Scale:
     def __init__(self, labels: tuple[str, ...], image: ImageSpec) -> None:
         self.labels = labels
         self.image = image
-        self.reference = caller(to_bytes(reference_graph()), 128)
+        self.reference = reference_caller()
 
     def weigh(self, candidate: Candidate) -> tuple[int, Latency]:
         """Return the file's bytes and the latency of a candidate."""
@@ -116,22 +116,11 @@ class Scale:
         if candidate.precision == "int8":
             noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
             graph = compress(graph, noise).graph
-        content = to_bytes(graph, self._manifest(candidate, image))
+        splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
+        trained = Trained(candidate.spec, image, SCRATCH, 0, wilson(1, 1), 1.0, "0" * 64, splits)
+        content = content_of(graph, trained, self.labels, precision=candidate.precision)
         run = caller(content, image.resolution)
         return len(content), quick(run, self.reference, threads=1, runtime=runtime_name())
-
-    def _manifest(self, candidate: Candidate, image: ImageSpec) -> Manifest:
-        figure = wilson(1, 1)
-        splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
-        trained = Trained(candidate.spec, image, SCRATCH, 0, figure, 1.0, "0" * 64, splits)
-        return make_manifest(
-            trained,
-            self.labels,
-            name="candidate",
-            precision=candidate.precision,
-            figures={"validation": figure, "test": figure},
-            probes=stand_in_probes(len(self.labels)),
-        )
 
 
 def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
@@ -147,13 +136,6 @@ def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
             spec.name, width=spec.width, resolution=spec.resolution, num_classes=spec.num_classes, padding=spec.padding
         )
     return trace(net.eval(), image)
-
-
-def caller(content: bytes, resolution: int) -> Callable[[], object]:
-    """Open a file's content on one thread, ready to be called with one picture of noise."""
-    answer = answer_of(content)
-    picture = np.random.default_rng(0).integers(0, 256, (1, resolution, resolution, 3), np.uint8)
-    return lambda: answer(picture)
 
 
 def _told(taken: Candidate) -> str:

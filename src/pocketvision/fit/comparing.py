@@ -11,14 +11,12 @@ from pocketvision.budget.choose import broken_by_count
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.export.manifest import make_manifest, stand_in_probes
-from pocketvision.export.onnx import to_bytes
 from pocketvision.export.verb import calibration
 from pocketvision.files import write_json
-from pocketvision.fit.choosing import caller
 from pocketvision.fit.options import Options
+from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
-from pocketvision.latency.measure import measure, reference_graph
+from pocketvision.latency.measure import measure
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of, runtime_name
@@ -67,18 +65,9 @@ def _judged(
     labels: tuple[str, ...],
     examples: tuple[NDArray[np.uint8], NDArray[np.int64]],
 ) -> Variant:
-    manifest = make_manifest(
-        trained,
-        labels,
-        name="variant",
-        precision=precision,
-        figures={"validation": trained.validation, "test": trained.validation},
-        probes=stand_in_probes(len(labels)),
-    )
-    content = to_bytes(graph, manifest)
+    content = content_of(graph, trained, labels, precision=precision)
     run = caller(content, trained.image.resolution)
-    reference = caller(to_bytes(reference_graph()), 128)
-    latency = measure(run, reference, threads=1, runtime=runtime_name())
+    latency = measure(run, reference_caller(), threads=1, runtime=runtime_name())
     answer = answer_of(content, threads=os.cpu_count() or 1)
     pictures, truth = examples
     answers = np.concatenate([answer(pictures[s : s + BATCH]) for s in range(0, len(pictures), BATCH)])

@@ -66,7 +66,7 @@ class Checkpoint:
             epoch=standing.epoch + 1,
             since_best=0 if better else standing.since_best + 1,
             best=score if better else standing.best,
-            epochs=(*standing.epochs, epoch),
+            epochs=(*standing.epochs, replace(epoch, epoch=len(standing.epochs) + 1)),
         )
         weights = _weights(module)
         if better:

@@ -1,0 +1,34 @@
+"""Files that are not delivered, but weighed and timed to decide: their content, and a call to run it once."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pocketvision.export.manifest import make_manifest, stand_in_probes
+from pocketvision.export.onnx import to_bytes
+from pocketvision.graph.graph import Graph
+from pocketvision.latency.measure import reference_graph
+from pocketvision.runtime.onnx import answer_of
+from pocketvision.values import Precision, Trained
+
+
+def content_of(graph: Graph, trained: Trained, labels: tuple[str, ...], *, precision: Precision) -> bytes:
+    """Write the file with a manifest that takes as much room as the real one will."""
+    figures = {"validation": trained.validation, "test": trained.validation}
+    probes = stand_in_probes(len(labels))
+    return to_bytes(
+        graph, make_manifest(trained, labels, name="weighed", precision=precision, figures=figures, probes=probes)
+    )
+
+
+def caller(content: bytes, resolution: int) -> Callable[[], object]:
+    """Open a file's content on one thread, ready to be called with one picture of noise."""
+    answer = answer_of(content)
+    picture = np.random.default_rng(0).integers(0, 256, (1, resolution, resolution, 3), np.uint8)
+    return lambda: answer(picture)
+
+
+def reference_caller() -> Callable[[], object]:
+    """Open the net that every latency is compared with."""
+    graph = reference_graph()
+    return caller(to_bytes(graph), graph.input.resolution)
