@@ -179,7 +179,13 @@ def test_killed_at_any_moment_it_resumes_to_a_finished_run(colours: Path, tmp_pa
 
 def test_ctrl_c_says_how_to_go_on(colours: Path, tmp_path: Path) -> None:
     words = ["fit", str(colours), *FAST_OPTIONS, "--epochs", "200", "--output", str(tmp_path)]
-    running = subprocess.Popen([sys.executable, "-m", "pocketvision", *words], stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pocketvision", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and their children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     for _ in range(600):
         time.sleep(0.1)
         if list(tmp_path.rglob("checkpoint.safetensors")):

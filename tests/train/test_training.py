@@ -126,9 +126,10 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     job = task(tmp_path)
     ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
     epochs = train_net(job, ruinous)
-    found = logits(job.net, job.pictures.val, IMAGE, CPU)
-    accuracy = (found.argmax(1) == job.pictures.val_labels).mean()
-    assert accuracy == pytest.approx(max(epoch.val_accuracy for epoch in epochs))
+    found = torch.from_numpy(logits(job.net, job.pictures.val, IMAGE, CPU))
+    loss = nn.functional.cross_entropy(found, torch.from_numpy(job.pictures.val_labels)).item()
+    assert loss == pytest.approx(min(epoch.val_loss for epoch in epochs), rel=1e-4)
+    assert loss < epochs[-1].val_loss
 
 
 def test_early_stop(tmp_path: Path) -> None:

@@ -35,9 +35,7 @@ def script():
         ("tf2_mobilenet_v2_1.0_224_ptq.tflite", 100, 0.95),
     ],
 )
-def test_float_nets_answer_as_the_published_files(  # noqa: PLR0917
-    script, shared_weights, shared_data, file, count, agreement
-):
+def test_float_nets_answer_as_the_published_files(script, shared_weights, shared_data, file, count, agreement):
     images = sorted((shared_data / "imagenet-sample").glob("*.jpg"))
     line = script.compare(shared_weights / file, images[:: len(images) // count][:count])
     assert line.same >= agreement

@@ -53,7 +53,7 @@ def choose_net(run: Path, loaded: Loaded, options: Options, start: Weights | Non
             "which two cores train in minutes. Allow more with --max-macs.",
         )
     found = candidates(settings, trace_spec, scratch=start is None)
-    scale = Scale(loaded.dataset.labels, image_spec(224, options.crop_mode, start))
+    scale = Scale(loaded.dataset.labels, image_spec(224, options.training.crop_mode, start))
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
     choice = replace(choice, budget=options.budget)
     write_json(run / CHOICE, choice)

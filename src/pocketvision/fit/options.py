@@ -4,10 +4,10 @@ import inspect
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pocketvision.values import Budget, CropMode
+from pocketvision.train.job import TrainOptions
+from pocketvision.values import Budget
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,8 @@ class Options:
     model: str | None
     width: float | None
     resolution: int | None
-    weights: str | Path | None
-    epochs: int | None
-    batch_size: int | None
-    lr: float | None
-    optimizer: str
-    patience: int | None
-    flip: bool | None
-    crop_mode: CropMode
     max_drop: float
-    val: float
-    test: float
-    seed: int
-    device: str
+    training: TrainOptions
 
 
 def command(verb: Callable[..., Any], settings: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pocketvision.budget.parse import Amount, parse_budget
@@ -13,10 +13,10 @@ from pocketvision.fit.choosing import choose_net, offer
 from pocketvision.fit.comparing import compress_net
 from pocketvision.fit.options import Options, command
 from pocketvision.fit.proving import export_net, verify_file
-from pocketvision.fit.training import train_net
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import PAGE, report
 from pocketvision.runs import finished, nothing_left_on, open_run, summary_of, write_checksums
+from pocketvision.train.job import TrainOptions, make_job, run_job
 from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, CropMode, Health, Proof, Summary
 from pocketvision.verify.outcome import raise_for
@@ -69,7 +69,6 @@ def fit(  # noqa: PLR0913  each is an option of the command line
         max_params=max_params,
         min_accuracy=min_accuracy,
     )
-    chosen = {item.name: settings[item.name] for item in fields(Options) if item.name != "budget"}
     settings["command"] = command(fit, settings)
     run = open_run(
         output,
@@ -83,21 +82,23 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     if resume and finished(run):
         progress.say(f"{run} is finished already")
         return summary_of(run)
-    return _story(data, run, Options(budget=budget, **chosen), progress)
+    return _story(data, run, Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings)), progress)
 
 
 def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
     """Tell the whole chain, one line a stage."""
     watch = _Watch()
+    training = options.training
     with nothing_left_on(PocketvisionError, run=run):
-        start = given_weights(options.weights)
+        start = given_weights(training.weights)
         with watch.stage("check"):
-            loaded = load_data(data, run, val=options.val, test=options.test, seed=options.seed, progress=progress)
+            loaded = load_data(data, run, val=training.val, test=training.test, seed=training.seed, progress=progress)
             _tell(loaded.health, progress)
         with watch.stage("choose"):
             choice = choose_net(run, loaded, options, start, progress=progress)
     with watch.stage("train"):
-        trained = train_net(run, loaded, options, choice, start, progress=progress)
+        job = make_job(run, loaded, choice.taken.spec, start, options=training, progress=progress)
+        trained = run_job(job, progress=progress)
     with watch.stage("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.stage("export"):

@@ -76,7 +76,7 @@ def loss_curve(epochs: Sequence[Epoch]) -> Chart:
 
 
 def accuracy_curve(epochs: Sequence[Epoch]) -> Chart:
-    """Draw training and validation accuracy over epochs, the best validation epoch marked."""
+    """Draw training and validation accuracy over epochs, the epoch whose weights were kept marked."""
     series = {"training": [e.train_accuracy for e in epochs], "validation": [e.val_accuracy for e in epochs]}
     return _curve(epochs, series, title="Accuracy")
 
@@ -123,11 +123,11 @@ def _mark_phases(figure: Any, epochs: Sequence[Epoch]) -> None:
 def _mark_best(figure: Any, epochs: Sequence[Epoch]) -> None:
     if not epochs:
         return
-    best = max(epochs, key=lambda epoch: epoch.val_accuracy)
+    best = min(epochs, key=lambda epoch: epoch.val_loss)
     marker = {"symbol": "circle-open", "size": 15, "color": INK, "line": {"width": 2}}
-    hover = f"best: epoch {best.epoch}, {best.val_accuracy:.1%} validation<extra></extra>"
+    hover = f"kept: epoch {best.epoch}, {best.val_accuracy:.1%} validation<extra></extra>"
     figure.add_scatter(
-        x=[best.epoch], y=[best.val_accuracy], name="best", mode="markers", marker=marker, hovertemplate=hover
+        x=[best.epoch], y=[best.val_accuracy], name="kept", mode="markers", marker=marker, hovertemplate=hover
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from pocketvision.errors import WeightsError
 from pocketvision.files import write_bytes
@@ -21,10 +22,22 @@ class Standing:
     phase: str
     epoch: int = 0
     since_best: int = 0
-    best: tuple[float, float] | None = None
-    """Validation accuracy and negated loss: the larger the better."""
+    best_loss: float | None = None
+    """Lowest validation loss so far. Judged by loss, not accuracy, which moves by whole pictures on a small set."""
+    best_accuracy: float = 0.0
+    """Validation accuracy of the same weights."""
     epochs: tuple[Epoch, ...] = ()
     """All finished epochs, earlier phases' too."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What changes while a phase is trained."""
+
+    module: nn.Module
+    average: AveragedModel
+    """The moving average of the module's weights: what is validated and kept."""
+    optimizer: torch.optim.Optimizer
 
 
 class Checkpoint:
@@ -39,40 +52,41 @@ class Checkpoint:
         stored = self._stored()
         return stored[0].phase if stored else None
 
-    def restore(self, phase: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> Standing:
-        """Put the stored state of this phase into module and optimizer; a fresh standing if there is none."""
+    def restore(self, phase: str, state: State) -> Standing:
+        """Put the stored state of this phase back in place; a fresh standing if there is none."""
         stored = self._stored()
         if stored is None or stored[0].phase != phase:
             return Standing(phase, epochs=self._earlier)
         standing, tensors = stored
         self._earlier = standing.epochs
-        module.load_state_dict(_under("module.", tensors))
-        state = optimizer.state_dict()
-        state["state"] = _unflattened(_under("optimizer.", tensors))
-        optimizer.load_state_dict(state)
+        state.module.load_state_dict(_under("module.", tensors))
+        state.average.load_state_dict(_under("average.", tensors))
+        settings = state.optimizer.state_dict()
+        settings["state"] = _unflattened(_under("optimizer.", tensors))
+        state.optimizer.load_state_dict(settings)
         return standing
 
-    def start(self, standing: Standing, module: nn.Module, score: tuple[float, float]) -> Standing:
+    def start(self, standing: Standing, module: nn.Module, *, loss: float, accuracy: float) -> Standing:
         """Take the state before the first epoch as the best so far."""
         write_bytes(self._best(standing.phase), save(_weights(module)))
-        return replace(standing, best=score)
+        return replace(standing, best_loss=loss, best_accuracy=accuracy)
 
-    def keep(self, standing: Standing, epoch: Epoch, module: nn.Module, optimizer: torch.optim.Optimizer) -> Standing:
+    def keep(self, standing: Standing, epoch: Epoch, state: State) -> Standing:
         """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch."""
-        score = (epoch.val_accuracy, -epoch.val_loss)
-        better = standing.best is None or score > standing.best
+        better = standing.best_loss is None or epoch.val_loss < standing.best_loss
         standing = replace(
             standing,
             epoch=standing.epoch + 1,
             since_best=0 if better else standing.since_best + 1,
-            best=score if better else standing.best,
+            best_loss=epoch.val_loss if better else standing.best_loss,
+            best_accuracy=epoch.val_accuracy if better else standing.best_accuracy,
             epochs=(*standing.epochs, replace(epoch, epoch=len(standing.epochs) + 1)),
         )
-        weights = _weights(module)
         if better:
-            write_bytes(self._best(standing.phase), save(weights))
-        tensors = {f"module.{name}": tensor for name, tensor in weights.items()}
-        for place, entry in optimizer.state_dict()["state"].items():
+            write_bytes(self._best(standing.phase), save(_weights(state.average.module)))
+        tensors = {f"module.{name}": tensor for name, tensor in _weights(state.module).items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in _weights(state.average).items()}
+        for place, entry in state.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{place}.{key}": _plain(value) for key, value in entry.items()}
         meta = {"standing": json.dumps(to_json(standing))}
         write_bytes(self.path, save(tensors, metadata=meta))
@@ -84,8 +98,8 @@ class Checkpoint:
         module.load_state_dict(_read(self._best(phase)))
 
     def last(self) -> dict[str, Tensor]:
-        """Return the module's weights after the newest epoch."""
-        return _under("module.", _read(self.path))
+        """Return the averaged weights after the newest epoch."""
+        return _under("average.module.", _read(self.path))
 
     def discard(self) -> None:
         """Remove the files of a finished training."""

@@ -1,7 +1,9 @@
 """One training from a data set to saved weights: what the verbs `train` and `fit` share."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +13,15 @@ from pocketvision.errors import UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
-from pocketvision.models.catalogue import build
+from pocketvision.models.catalogue import build, has_norms
 from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import accelerator
-from pocketvision.train.recipe import Recipe
-from pocketvision.train.start import Loaded
+from pocketvision.train.recipe import Recipe, recipe_for
+from pocketvision.train.start import Loaded, image_spec, published_weights
 from pocketvision.train.transfer import Pictures, Training, logits, to_input, train_net
-from pocketvision.values import ImageSpec, ModelSpec, Trained
+from pocketvision.values import CropMode, ImageSpec, ModelSpec, Trained
 from pocketvision.weights.load import Weights, load_into, read, save
 from pocketvision.weights.norms import restore_batch_norms
 
@@ -28,6 +30,29 @@ RECORD = "train.json"
 _DETAIL = 1.25
 """Training pictures are kept this much larger than the net's input where they have the detail, for crops."""
 _NORM_PICTURES = 256
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a user may say of a training, as given; None leaves it to the defaults."""
+
+    weights: str | Path | None
+    epochs: int | None
+    batch_size: int | None
+    lr: float | None
+    optimizer: str
+    patience: int | None
+    flip: bool | None
+    crop_mode: CropMode
+    val: float
+    test: float
+    seed: int
+    device: str
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "TrainOptions":
+        """Pick the fields out of a verb's settings."""
+        return cls(**{item.name: settings[item.name] for item in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,38 @@ class Job:
     splits: dict[str, float | int]
     device: str
     folder: Path
+
+
+def make_job(
+    folder: Path, loaded: Loaded, spec: ModelSpec, start: Weights | None, *, options: TrainOptions, progress: Progress
+) -> Job:
+    """Settle what is to be trained; without weights at hand, published ones are fetched if they can be reached."""
+    origin = Path(str(options.weights)).name
+    if start is None:
+        start, origin = published_weights(spec, options.weights, progress)
+    recipe = recipe_for(
+        transfer=start is not None,
+        examples=len(loaded.dataset.of("train")),
+        norms=has_norms(spec.name),
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.lr,
+        optimizer=options.optimizer,
+        patience=options.patience,
+        flip=loaded.dataset.mirror_safe if options.flip is None else options.flip,
+        seed=options.seed,
+    )
+    return Job(
+        data=loaded,
+        spec=replace(spec, padding=start.spec.padding) if start else spec,
+        image=image_spec(spec.resolution, options.crop_mode, start),
+        recipe=recipe,
+        weights=start,
+        start=origin,
+        splits={"seed": options.seed, "val": options.val, "test": options.test},
+        device=options.device,
+        folder=folder,
+    )
 
 
 def run_job(job: Job, *, progress: Progress) -> Trained:

@@ -9,14 +9,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pocketvision.progress import Progress
 from pocketvision.runs import write_epochs
-from pocketvision.train.checkpoint import Checkpoint, Standing
+from pocketvision.train.checkpoint import Checkpoint, Standing, State
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Epoch
 
 Batch = tuple[Tensor, Tensor]
+AVERAGED_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,23 @@ class Phase:
 def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: Path, progress: Progress) -> Standing:
     """Train a phase to its end or its early stop, going on from the checkpoint if it belongs to this phase.
 
-    Leaves the best weights (highest validation accuracy, then lowest loss) in `phase.module`.
+    Leaves the best weights (lowest validation loss) in `phase.module`.
     """
     optimizer = _optimizer(phase, recipe)
-    standing = checkpoint.restore(phase.name, phase.module, optimizer)
-    if standing.best is None and phase.counts_start:
+    average = _average(phase)
+    state = State(phase.module, average, optimizer)
+    standing = checkpoint.restore(phase.name, state)
+    if standing.best_loss is None and phase.counts_start:
         loss, accuracy = evaluate(phase.module, phase.validation())
-        standing = checkpoint.start(standing, phase.module, (accuracy, -loss))
+        standing = checkpoint.start(standing, phase.module, loss=loss, accuracy=accuracy)
     total = phase.epochs * phase.steps
     title = "head" if phase.name == "head" else "training"
     with progress.bar(title, total) as bar:
         bar.advance(standing.epoch * phase.steps)
         while standing.epoch < phase.epochs and standing.since_best < recipe.patience:
             torch.manual_seed(_epoch_seed(recipe.seed, phase.name, standing.epoch))
-            epoch = _epoch(phase, recipe, optimizer, standing.epoch, bar.advance)
-            standing = checkpoint.keep(standing, epoch, phase.module, optimizer)
+            epoch = _epoch(phase, recipe, state, standing.epoch, bar.advance)
+            standing = checkpoint.keep(standing, epoch, state)
             write_epochs(folder, standing.epochs)
         bar.advance((phase.epochs - standing.epoch) * phase.steps, note=_stopped(standing, phase))
     checkpoint.load_best(phase.name, phase.module)
@@ -62,9 +66,16 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
 
 
 def _stopped(standing: Standing, phase: Phase) -> str:
-    best = standing.best
     early = f", stopped early after {standing.epoch} of {phase.epochs} epochs" if standing.epoch < phase.epochs else ""
-    return f"best validation accuracy {best[0]:.1%}{early}" if best else ""
+    return f"validation accuracy {standing.best_accuracy:.1%}{early}"
+
+
+def _average(phase: Phase) -> AveragedModel:
+    """Follow the weights by a moving average over about two epochs: it is better than any single step's weights, and
+    less a matter of luck (Polyak and Juditsky, 1992)."""
+    decay = 1 - 1 / (AVERAGED_EPOCHS * phase.steps + 1)
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(phase.module, multi_avg_fn=follow, use_buffers=True)
 
 
 def _epoch_seed(seed: int, phase: str, epoch: int) -> int:
@@ -88,9 +99,7 @@ def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
 
 
-def _epoch(
-    phase: Phase, recipe: Recipe, optimizer: torch.optim.Optimizer, number: int, advance: Callable[..., None]
-) -> Epoch:
+def _epoch(phase: Phase, recipe: Recipe, state: State, number: int, advance: Callable[..., None]) -> Epoch:
     started = time.perf_counter()
     phase.module.train()
     seen, right, loss_sum, rate = 0, 0.0, 0.0, 0.0
@@ -98,7 +107,8 @@ def _epoch(
         step = number * phase.steps + place
         total, warmup = phase.epochs * phase.steps, recipe.warmup_epochs * phase.steps
         rate = learning_rate(step, total, warmup, phase.learning_rate)
-        loss, correct = _step(phase.module, optimizer, (inputs, targets), rate, recipe.label_smoothing)
+        loss, correct = _step(phase.module, state.optimizer, (inputs, targets), rate, recipe.label_smoothing)
+        state.average.update_parameters(phase.module)
         seen += len(targets)
         right += correct
         loss_sum += loss * len(targets)
@@ -106,7 +116,7 @@ def _epoch(
         text = f"epoch {number + 1}/{phase.epochs}  loss {loss_sum / seen:.3f}  accuracy {right / seen:.1%}"
         advance(1, note=f"{text}  {speed:.0f} images/s")
     training_s = time.perf_counter() - started
-    val_loss, val_accuracy = evaluate(phase.module, phase.validation())
+    val_loss, val_accuracy = evaluate(state.average.module, phase.validation())
     return Epoch(
         epoch=number + 1,
         phase=phase.name,

@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.errors import PocketvisionError
-from pocketvision.models.catalogue import has_norms, largest_useful_resolution, parse_name
+from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, nothing_left_on, open_run, write_checksums
-from pocketvision.train.job import Job, run_job
-from pocketvision.train.recipe import recipe_for
-from pocketvision.train.start import fits, given_weights, image_spec, load_data, published_weights
+from pocketvision.train.job import TrainOptions, make_job, run_job
+from pocketvision.train.start import fits, given_weights, load_data
 from pocketvision.values import CropMode, ModelSpec, Trained
 from pocketvision.weights.load import Weights
 
@@ -71,32 +70,7 @@ def train(  # noqa: PLR0913  each is an option of the command line
         resolution=resolution or largest_useful_resolution(loaded.health.median_short_side),
         num_classes=len(loaded.dataset.labels),
     )
-    origin = Path(weights).name if start is not None and weights is not None else ""
-    if start is None:
-        start, origin = published_weights(spec, weights, progress)
-    recipe = recipe_for(
-        transfer=start is not None,
-        examples=len(loaded.dataset.of("train")),
-        norms=has_norms(spec.name),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=lr,
-        optimizer=optimizer,
-        patience=patience,
-        flip=loaded.dataset.mirror_safe if flip is None else flip,
-        seed=seed,
-    )
-    job = Job(
-        data=loaded,
-        spec=replace(spec, padding=start.spec.padding) if start else spec,
-        image=image_spec(spec.resolution, crop_mode, start),
-        recipe=recipe,
-        weights=start,
-        start=origin,
-        splits={"seed": seed, "val": val, "test": test},
-        device=device,
-        folder=folder,
-    )
+    job = make_job(folder, loaded, spec, start, options=TrainOptions.of(settings), progress=progress)
     trained = run_job(job, progress=progress)
     if not finished(folder):
         write_checksums(folder)
