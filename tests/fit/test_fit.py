@@ -78,6 +78,13 @@ def test_every_candidate_has_a_reason(finished: Any) -> None:
     assert all(item.reason for item in choice.candidates)
 
 
+def test_a_candidate_weighs_what_the_file_weighs(finished: Any) -> None:
+    taken = read_json(Choice, Path(finished.run) / "choice.json").taken
+    record = read_json(Compression, Path(finished.run) / "compress.json")
+    delivered = {variant.precision: variant.size_bytes for variant in record.variants}
+    assert taken.size_bytes == pytest.approx(delivered[taken.precision], rel=0.01)
+
+
 def test_both_precisions_were_judged(finished: Any) -> None:
     record = read_json(Compression, Path(finished.run) / "compress.json")
     assert {variant.precision for variant in record.variants} == {"float", "int8"}
@@ -144,6 +151,9 @@ def test_a_missed_accuracy_exits_3_with_the_finished_run(colours: Path, tmp_path
     assert [verdict["passed"] for verdict in summary["verdicts"]] == [False]
     assert Path(summary["report"]).exists()
     assert "Nearest feasible" in done.stderr
+    done = cli("fit", colours, *FAST_OPTIONS, *words, "--resume")
+    assert done.returncode == 3
+    assert json.loads(done.stdout) == summary
 
 
 def test_json_is_one_object_and_nothing_else(colours: Path, tmp_path: Path) -> None:

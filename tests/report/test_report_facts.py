@@ -147,10 +147,10 @@ def test_candidates_chart_offers_each_cost_with_its_limit(fake_run):
     ]
 
 
-def test_curves_mark_the_phases_and_the_best_epoch(fake_run):
+def test_curves_mark_the_phases_and_the_kept_epoch(fake_run):
     epochs = read(fake_run()).epochs
     figure = json.loads(plots.accuracy_curve(epochs).figure)
-    best = max(epochs, key=lambda epoch: epoch.val_accuracy)
+    best = min(epochs, key=lambda epoch: epoch.val_loss)
     assert figure["data"][2]["x"] == [best.epoch]
     assert [note["text"] for note in figure["layout"]["annotations"]] == ["head only", "whole net"]
     assert figure["layout"]["shapes"][0]["x1"] == 5.5

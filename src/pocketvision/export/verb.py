@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
-from pocketvision.data.digits import resolve
 from pocketvision.data.splits import read_dataset
 from pocketvision.errors import UnknownName
 from pocketvision.export import FORMATS
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
-from pocketvision.files import write_json
+from pocketvision.files import read_json, write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress, Silent
-from pocketvision.runs import read_settings
-from pocketvision.values import Accuracy, Dataset, Manifest, Precision, Trained
+from pocketvision.values import Accuracy, Dataset, Health, Manifest, Precision, Trained
 
 CALIBRATION_PICTURES = 100
 """Smallest and largest values of each tensor over 100 training pictures; more changed nothing measurable."""
@@ -60,7 +58,8 @@ def export(
     folder = Path(run)
     net, trained = trained_net(folder)
     labels = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
-    dataset = read_dataset(resolve(read_settings(folder)["data"]), labels, folder / "splits.csv", progress=progress)
+    root = Path(read_json(Health, folder / "check.json").root)
+    dataset = read_dataset(root, labels, folder / "splits.csv", progress=progress)
     graph = trace(net, trained.image)
     if precision == "int8":
         graph = compress(graph, calibration(dataset, trained, progress), progress=progress).graph

@@ -135,6 +135,10 @@ def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
         net = build(
             spec.name, width=spec.width, resolution=spec.resolution, num_classes=spec.num_classes, padding=spec.padding
         )
+        with torch.no_grad():
+            for vector in (weight for weight in net.parameters() if weight.ndim == 1):
+                # Equal constants are stored once; biases of a fresh net are all zero, of a trained one they differ.
+                vector.add_(torch.randn_like(vector), alpha=0.1)
     return trace(net.eval(), image)
 
 

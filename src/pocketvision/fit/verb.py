@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
-from pocketvision.files import write_json
-from pocketvision.fit.choosing import choose_net, offer
+from pocketvision.files import read_json, write_json
+from pocketvision.fit.choosing import CHOICE, choose_net, offer
 from pocketvision.fit.comparing import compress_net
 from pocketvision.fit.options import Options, command
 from pocketvision.fit.proving import export_net, verify_file
@@ -20,6 +20,7 @@ from pocketvision.train.job import TrainOptions, make_job, run_job
 from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, CropMode, Health, Proof, Summary
 from pocketvision.verify.outcome import raise_for
+from pocketvision.verify.verify import PROOF_FILE
 
 
 def fit(  # noqa: PLR0913  each is an option of the command line
@@ -81,7 +82,9 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     )
     if resume and finished(run):
         progress.say(f"{run} is finished already")
-        return summary_of(run)
+        summary = summary_of(run)
+        _raise_for(read_json(Proof, run / PROOF_FILE), summary, read_json(Choice, run / CHOICE))
+        return summary
     return _story(data, run, Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings)), progress)
 
 
