@@ -112,7 +112,7 @@ def theirs(net: Net, image: ImageSpec, calibration: NDArray[np.uint8]) -> tuple[
         whole, first, ready, second = (Path(folder, f"{name}.onnx") for name in ("whole", "float", "ready", "int8"))
         size = image.resolution
         start = time.perf_counter()
-        export(Whole(net, image).eval(), torch.zeros(1, size, size, 3, dtype=torch.uint8), whole)
+        export(Whole(net, image).eval(), torch.zeros(2, size, size, 3, dtype=torch.uint8), whole)
         exported = time.perf_counter()
         export(net, torch.zeros(1, 3, size, size), first)
         middle = time.perf_counter()
