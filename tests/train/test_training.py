@@ -13,7 +13,7 @@ from pocketvision.progress import Silent
 from pocketvision.train.calibrate import LIMITS, fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import accelerator
-from pocketvision.train.loop import learning_rate
+from pocketvision.train.loop import Phase, learning_rate, moving_average
 from pocketvision.train.recipe import Recipe, recipe_for
 from pocketvision.train.transfer import Pictures, Training, logits, shuffled, to_input, train_net
 from pocketvision.values import ImageSpec
@@ -193,6 +193,25 @@ def test_unknown_optimizer_and_device() -> None:
         recipe_for(examples=48, transfer=True, optimizer="adam")
     with pytest.raises(UnknownName, match="cuda"):
         accelerator("gpu")
+
+
+def test_the_average_forgets_the_first_weights_soon() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(module.weight)
+    phase = Phase("all", module, 10, 0.1, 1000, lambda _: iter(()), lambda: iter(()), counts_start=False)
+    average = moving_average(phase)
+    average.update_parameters(module)
+    nn.init.ones_(module.weight)
+    for _ in range(30):
+        average.update_parameters(module)
+    assert average.module.weight.item() > 0.99
+    nn.init.zeros_(module.weight)
+    for _ in range(1000):
+        average.update_parameters(module)
+    before = average.module.weight.item()
+    nn.init.ones_(module.weight)
+    average.update_parameters(module)
+    assert average.module.weight.item() - before < 0.01
 
 
 def test_sgd_runs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from pocketvision.progress import Progress
 from pocketvision.runs import write_epochs
@@ -18,6 +18,7 @@ from pocketvision.train.recipe import Recipe
 from pocketvision.values import Epoch
 
 Batch = tuple[Tensor, Tensor]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 AVERAGED_EPOCHS = 2
 
 
@@ -45,7 +46,7 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
     Leaves the best weights (lowest validation loss) in `phase.module`.
     """
     optimizer = _optimizer(phase, recipe)
-    average = _average(phase)
+    average = moving_average(phase)
     state = State(phase.module, average, optimizer)
     standing = checkpoint.restore(phase.name, state)
     if standing.best_loss is None and phase.counts_start:
@@ -70,11 +71,22 @@ def _stopped(standing: Standing, phase: Phase) -> str:
     return f"validation accuracy {standing.best_accuracy:.1%}{early}"
 
 
-def _average(phase: Phase) -> AveragedModel:
-    """Follow the weights by a moving average over about two epochs: it is better than any single step's weights, and
-    less a matter of luck (Polyak and Juditsky, 1992)."""
-    decay = 1 - 1 / (AVERAGED_EPOCHS * phase.steps + 1)
-    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+def moving_average(phase: Phase) -> AveragedModel:
+    """Follow the weights by a moving average over about two epochs (Polyak and Juditsky, 1992).
+
+    It is better than any single step's weights, and less a matter of luck. The first steps' weights, which are far
+    off, are soon forgotten: after n steps each new one counts for at least 9 / (n + 10).
+    """
+    longest = 1 - 1 / (AVERAGED_EPOCHS * phase.steps + 1)
+
+    def follow(averages: Tensors, currents: Tensors, count: Tensor | int) -> None:
+        decay = min(longest, (1 + int(count)) / (10 + int(count)))
+        for average, current in zip(averages, currents, strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(current)
+
     return AveragedModel(phase.module, multi_avg_fn=follow, use_buffers=True)
 
 
