@@ -14,7 +14,7 @@ from pocketvision.export.onnx import to_bytes, write
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runtime.fake import FakeRunner
-from pocketvision.runtime.onnx import answer_of, open_bytes
+from pocketvision.runtime.onnx import answer_of
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
 
 WORDS = Manifest(
@@ -63,9 +63,9 @@ def test_a_file_answers(graph, file, images):
         np.testing.assert_allclose(runner.run(images), run(graph, images), atol=1e-5)
 
 
-def test_content_in_memory_answers_too(graph, images):
+def test_content_in_memory_answers_too(graph, file, images):
     content = to_bytes(graph, WORDS)
-    np.testing.assert_array_equal(open_bytes(content).run(images), answer_of(content)(images))
+    np.testing.assert_array_equal(runtime.open(file).run(images), answer_of(content)(images))
 
 
 def test_upper_case_suffix_and_text_path(file, images):
@@ -105,9 +105,10 @@ def test_an_unreadable_manifest_is_told(file, text):
 
 
 @pytest.mark.parametrize("words", [replace(WORDS, labels=("a", "b")), replace(WORDS, image=ImageSpec(64))])
-def test_a_manifest_of_another_net_is_told(graph, words):
+def test_a_manifest_of_another_net_is_told(graph, file, words):
+    write(graph, words, file)
     with pytest.raises(WeightsError, match="4 outputs at 32 pixels"):
-        open_bytes(to_bytes(graph, words))
+        runtime.open(file)
 
 
 def test_wrong_names(tmp_path):

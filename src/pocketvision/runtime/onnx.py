@@ -38,11 +38,6 @@ def open_file(path: Path, *, threads: int = 1) -> OnnxRunner:
     return _open(path.read_bytes(), path.name, threads)
 
 
-def open_bytes(content: bytes, *, threads: int = 1) -> OnnxRunner:
-    """Open a file's content that is still in memory."""
-    return _open(content, "the model", threads)
-
-
 def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:
     """Open content that has no manifest yet, such as a candidate to be timed, as a bare function."""
     session = _session(content, "the model", threads)
