@@ -10,7 +10,7 @@ from torch import nn
 from pocketvision.errors import UnknownName, UsageError, WeightsError
 from pocketvision.models.catalogue import build
 from pocketvision.progress import Silent
-from pocketvision.train.calibrate import LIMITS, fold_temperature, temperature
+from pocketvision.train.calibrate import LIMITS, fitted, fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import accelerator
 from pocketvision.train.loop import Phase, learning_rate, moving_average
@@ -126,8 +126,7 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     job = task(tmp_path)
     ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
     epochs = train_net(job, ruinous)
-    found = torch.from_numpy(logits(job.net, job.pictures.val, IMAGE, CPU))
-    loss = nn.functional.cross_entropy(found, torch.from_numpy(job.pictures.val_labels)).item()
+    _, loss = fitted(logits(job.net, job.pictures.val, IMAGE, CPU), job.pictures.val_labels)
     assert loss == pytest.approx(min(epoch.val_loss for epoch in epochs), rel=1e-4)
     assert loss < epochs[-1].val_loss
 

@@ -13,12 +13,21 @@ LIMITS = (0.25, 4.0)
 
 def temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """Return the temperature that minimises cross-entropy of logits [N, classes] / T, within `LIMITS`."""
+    return fitted(logits, labels)[0]
+
+
+def fitted(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the best temperature and the cross-entropy it leaves."""
     grid = np.geomspace(*LIMITS, 121)
-    scaled = logits[None].astype(np.float64) / grid[:, None, None]
-    top = scaled.max(-1, keepdims=True)
-    norm = np.log(np.exp(scaled - top).sum(-1)) + top[..., 0]
-    loss = (norm - scaled[:, np.arange(len(labels)), labels]).mean(1)
-    return float(grid[int(loss.argmin())])
+    loss = np.array([_cross_entropy(logits.astype(np.float64) / value, labels) for value in grid])
+    best = int(loss.argmin())
+    return float(grid[best]), float(loss[best])
+
+
+def _cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    top = logits.max(1, keepdims=True)
+    norm = np.log(np.exp(logits - top).sum(1)) + top[:, 0]
+    return float((norm - logits[np.arange(len(labels)), labels]).mean())
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pocketvision.progress import Progress
 from pocketvision.runs import write_epochs
+from pocketvision.train.calibrate import fitted
 from pocketvision.train.checkpoint import Checkpoint, Standing, State
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Epoch
@@ -157,12 +158,14 @@ def _step(
 
 @torch.no_grad()
 def evaluate(module: nn.Module, batches: Iterator[Batch]) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy (0..1) in eval mode."""
+    """Return cross-entropy at the best temperature and accuracy (0..1) in eval mode.
+
+    The temperature is fitted because the file's will be too; without it, label smoothing, which makes a net ever less
+    confident, would count against the later and better epochs.
+    """
     module.eval()
-    loss, right, seen = 0.0, 0.0, 0
-    for inputs, targets in batches:
-        logits = module(inputs)
-        loss += nn.functional.cross_entropy(logits, targets, reduction="sum").item()
-        right += (logits.argmax(1) == targets).sum().item()
-        seen += len(targets)
-    return loss / seen, right / seen
+    found = [(module(inputs), targets) for inputs, targets in batches]
+    logits = torch.cat([answers for answers, _ in found]).float().cpu().numpy()
+    labels = torch.cat([targets for _, targets in found]).cpu().numpy()
+    _, loss = fitted(logits, labels)
+    return loss, float((logits.argmax(1) == labels).mean())
