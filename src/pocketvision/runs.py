@@ -135,6 +135,8 @@ def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool)
             f"{found[0]} was started with other settings ({'; '.join(changed)}); "
             "resume with the same ones, or start a new run under another --name"
         )
+    for draft in found[0].rglob(".*.part"):
+        draft.unlink()  # a file that a kill left half-written, never yet under its name
     return found[0]
 
 

@@ -133,7 +133,10 @@ def test_a_run_is_never_overwritten_by_accident(finished: Any, colours: Path) ->
         pocketvision.fit(colours, **QUICK, output=output, name="one")
     with pytest.raises(UsageError, match="epochs: 20 then, 4 now"):
         pocketvision.fit(colours, **{**QUICK, "epochs": 4}, output=output, name="one", resume=True)
+    half = Path(finished.run) / "weights" / ".checkpoint.safetensors.1.part"
+    half.write_bytes(b"cut")
     assert pocketvision.fit(colours, **QUICK, output=output, name="one", resume=True) == finished
+    assert not half.exists()
 
 
 def test_a_budget_that_cannot_be_kept_leaves_no_run(colours: Path, tmp_path: Path) -> None:
