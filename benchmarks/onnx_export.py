@@ -229,7 +229,7 @@ def main() -> None:
     for file in FILES:
         weights = read(arguments.weights / file)
         spec = weights.spec
-        net = build(spec.name, width=spec.width, resolution=spec.resolution, num_classes=1000, padding=spec.padding)
+        net = build(spec.name, width=spec.width, resolution=spec.resolution, padding=spec.padding)
         load_into(net, weights, keep_head=True)
         print(file)
         images = np.stack([load(path, weights.image) for path in paths])

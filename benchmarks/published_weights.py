@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.images.prepare import load
-from pocketvision.models import build
+from pocketvision.models import build_spec
 from pocketvision.models.blocks import Net
 from pocketvision.weights import Weights, load_into, read, restore_batch_norms
 
@@ -76,13 +76,7 @@ def compare(path: Path, images: list[Path]) -> Line:
 def our_net(weights: Weights) -> Net:
     """Build the float net that a file describes and load all of it."""
     spec = weights.spec
-    net = build(
-        spec.name,
-        width=spec.width,
-        resolution=spec.resolution,
-        num_classes=spec.num_classes,
-        padding=spec.padding,
-    )
+    net = build_spec(spec)
     load_into(net, weights, keep_head=True)
     return net.eval()
 

@@ -24,6 +24,10 @@ class ModelSpec:
     num_classes: int = 1000
     padding: Literal["symmetric", "same"] = "symmetric"
     """`same` is TensorFlow's rule, which pads an even input on the far side only; its weights need it."""
+    groups: int | None = None
+    """Of the pointwise convolutions, for the family that offers a choice; None is the paper's own."""
+    in_channels: int = 3
+    dropout: float | None = None  # None is the paper's own
 
     def __str__(self) -> str:
         return f"{self.name} {self.width:g} @ {self.resolution}px"

@@ -110,7 +110,7 @@ def test_integer_mean():
 
 @pytest.mark.parametrize(("size", "ceil", "pooled"), [(8, True, 4), (8, False, 3), (9, True, 4), (9, False, 4)])
 def test_max_pool_with_a_partial_window(size, ceil, pooled):
-    graph = Graph((Input("x", (), size, (0, 0, 0), (1, 1, 1)), MaxPool("p", ("x",), 3, 2, ceil)))
+    graph = Graph((Input("x", (), size, (0, 0, 0), (1, 1, 1)), MaxPool("p", ("x",), (3, 3), (2, 2), ceil)))
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     found = dict(activations(graph, images))["p"]
     assert found.shape == (2, 3, pooled, pooled)

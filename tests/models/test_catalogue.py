@@ -133,7 +133,7 @@ def test_impossible_settings_are_refused(settings: dict[str, float], error: str)
 
 
 def test_squeezenet_refuses_tensorflows_padding() -> None:
-    with pytest.raises(UsageError, match="one padding rule"):
+    with pytest.raises(UsageError, match="padding rule symmetric, not 'same'"):
         build("squeezenet1_1", padding="same")
 
 

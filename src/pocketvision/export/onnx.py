@@ -122,8 +122,9 @@ class _Writer:
             case Concat():
                 return self._op("Concat", inputs, axis=1)
             case MaxPool():
-                size, step = [node.kernel] * 2, [node.stride] * 2
-                return self._op("MaxPool", inputs, kernel_shape=size, strides=step, ceil_mode=int(node.ceil))
+                return self._op(
+                    "MaxPool", inputs, kernel_shape=node.kernel, strides=node.stride, ceil_mode=int(node.ceil)
+                )
             case GlobalAvgPool():
                 return self._pooled(node, inputs[0])
             case Softmax():

@@ -128,13 +128,11 @@ def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
     import torch
 
     from pocketvision.graph.trace import trace
-    from pocketvision.models.catalogue import build
+    from pocketvision.models.catalogue import build_spec
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = build(
-            spec.name, width=spec.width, resolution=spec.resolution, num_classes=spec.num_classes, padding=spec.padding
-        )
+        net = build_spec(spec)
         with torch.no_grad():
             for vector in (weight for weight in net.parameters() if weight.ndim == 1):
                 # Equal constants are stored once; biases of a fresh net are all zero, of a trained one they differ.

@@ -1,10 +1,11 @@
-"""The inference graph: what the phone runs. A dozen kernels with numpy weights, shapes, and quantisation parameters.
+"""The inference graph: what the phone runs. Some fifteen kernels with numpy weights, shapes and quantisation.
 
 Activations are logically NCHW without the batch axis: [C, H, W], or [C] after pooling. A node's name is the name of
 its one output. The graph is quantised when `quant` holds a (scale, zero point) for every tensor up to the softmax;
 its weights are then int8 with one scale per output channel, and its biases int32 in units of input times weight scale.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError
 
-Activation = Literal["none", "relu", "relu6"]
+Clamp = Literal["none", "relu", "relu6"]
+"""What a kernel can do to its own output; runtimes fuse these for nothing."""
+Activation = Literal["none", "relu", "relu6", "leaky_relu", "hardswish", "hardsigmoid", "sigmoid", "silu"]
 Shape = tuple[int, ...]
 Pads = tuple[int, int, int, int]
 """Top, left, bottom, right."""
@@ -39,11 +42,14 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Input(Node):
-    """The picture: uint8 RGB, handed over as [H, W, 3] and normalised as (pixel / 255 - mean) / std."""
+    """The picture: uint8 RGB, handed over as [H, W, 3] and normalised as (pixel / 255 - mean) / std.
+
+    A net for other than three channels has as many means and deviations.
+    """
 
     resolution: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +63,13 @@ class Conv(Node):
     padding: Pads | Literal["same"]
     """`same` is TensorFlow's rule: the output is ceil(input / stride), the odd pixel is added at the end."""
     groups: int
-    activation: Activation
+    activation: Clamp
     learned: int
     """Learned values of the layer this came from: weights, bias, and gamma and beta of a folded batch norm."""
     weight_scale: Array | None = None
     """[O] float32 when quantised."""
+    norm: int = 0
+    """How many of `learned` are a batch norm's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +78,35 @@ class Linear(Node):
 
     weight: Array
     bias: Array
-    activation: Activation
+    activation: Clamp
     learned: int
     weight_scale: Array | None = None
+    norm: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Node):
+    """Multiplies every channel by `weight` [C] and adds `bias` [C]: a batch norm that no convolution could take in.
+
+    In integers it is a depthwise 1x1 convolution.
+    """
+
+    weight: Array
+    bias: Array
+    activation: Clamp
+    learned: int
 
 
 @dataclass(frozen=True, eq=False)
 class Add(Node):
     """Elementwise sum of two equal shapes."""
 
-    activation: Activation
+    activation: Clamp
+
+
+@dataclass(frozen=True, eq=False)
+class Mul(Node):
+    """Elementwise product of [C, H, W] with the same shape or with one value a channel, [C, 1, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,24 +115,76 @@ class Concat(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool(Node):
-    """Square max pooling without padding; `ceil` keeps a partial window at the end, as Caffe does."""
+class Slice(Node):
+    """Channels `start` up to, without, `stop`."""
 
-    kernel: int
-    stride: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffle(Node):
+    """Channel shuffle (ShuffleNet): channels [g, C / g] are read as [C / g, g]."""
+
+    groups: int
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """Max pooling; what is padded never wins. `ceil` keeps a partial window at the end, as Caffe does."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
     ceil: bool
+    padding: Pads | Literal["same"] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(Node):
+    """Average pooling; `count_padding` divides by the whole window also at the border (Caffe, PyTorch)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Pads | Literal["same"] = (0, 0, 0, 0)
+    count_padding: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class GlobalAvgPool(Node):
-    """Mean over height and width: [C, H, W] -> [C]."""
+    """Mean over height and width: [C, H, W] -> [C], or [C, 1, 1] where `keep` says so."""
+
+    keep: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(Node):
+    """[C, H, W] -> [C * H * W], channels slowest."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalNorm(Node):
+    """Local response normalisation over `size` channels: x / (k + alpha / size * sum x^2)^beta (AlexNet, 3.3)."""
+
+    size: int
+    alpha: float
+    beta: float
+    k: float
 
 
 @dataclass(frozen=True, eq=False)
 class Activate(Node):
-    """An activation that no other kernel could take in."""
+    """An activation that no other kernel could take in; `slope` is the leaky ReLU's."""
 
     activation: Activation
+    slope: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Opaque(Node):
+    """A layer that the graph has no kernel for: counted as unknown, never run or written."""
+
+    kind: str
+    shape: Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +216,15 @@ class Graph:
         """Return the shape of every tensor by name; raises GraphError where a kernel does not fit."""
         shapes: dict[str, Shape] = {}
         for node in self.nodes:
-            shapes[node.name] = _shape(node, [shapes[name] for name in node.inputs])
+            shapes[node.name] = shape_of(node, [shapes[name] for name in node.inputs])
         return shapes
 
     def at(self, resolution: int) -> "Graph":
         """Return the same net for pictures of another size."""
         return Graph((replace(self.input, resolution=resolution), *self.nodes[1:]), self.quant)
 
-    def pads(self, node: Conv) -> Pads:
-        """Return the padding of a convolution in pixels: top, left, bottom, right."""
+    def pads(self, node: "Conv | MaxPool | AvgPool") -> Pads:
+        """Return the padding of a convolution or pool in pixels: top, left, bottom, right."""
         _, height, width = self.shapes[node.inputs[0]]
         return pads(node, height, width)
 
@@ -154,12 +233,13 @@ class Graph:
         return tuple(node for node in self.nodes if name in node.inputs)
 
 
-def pads(node: Conv, height: int, width: int) -> Pads:
-    """Resolve a convolution's padding for an input of this size."""
+def pads(node: Conv | MaxPool | AvgPool, height: int, width: int) -> Pads:
+    """Resolve a convolution's or a pool's padding for an input of this size."""
     if node.padding != "same":
         return node.padding
-    top, bottom = _same(height, node.weight.shape[2], node.stride[0])
-    left, right = _same(width, node.weight.shape[3], node.stride[1])
+    kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
+    top, bottom = _same(height, kernel[0], node.stride[0])
+    left, right = _same(width, kernel[1], node.stride[1])
     return top, left, bottom, right
 
 
@@ -168,46 +248,69 @@ def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _shape(node: Node, inputs: list[Shape]) -> Shape:
+def shape_of(node: Node, inputs: list[Shape]) -> Shape:
+    """Return the shape of a node's output; raises GraphError where the kernel does not fit its inputs."""
+    first = inputs[0] if inputs else ()
     match node:
         case Input():
-            return 3, node.resolution, node.resolution
-        case Conv():
-            return _conv_shape(node, inputs[0])
-        case MaxPool():
-            channels, height, width = inputs[0]
-            return channels, _pooled(node, height), _pooled(node, width)
+            return len(node.mean), node.resolution, node.resolution
+        case Opaque():
+            return node.shape
+        case Conv() | MaxPool() | AvgPool():
+            return _windowed(node, first)
         case Linear():
-            _require(node, inputs[0] == (node.weight.shape[1],), inputs[0])
+            _require(node, first == (node.weight.shape[1],), first)
             return (node.weight.shape[0],)
         case Add():
-            _require(node, inputs[0] == inputs[1], inputs[0])
-            return inputs[0]
+            _require(node, first == inputs[1], first)
+            return first
+        case Mul():
+            _require(node, inputs[1] in (first, (first[0], 1, 1)), inputs[1])
+            return first
         case Concat():
-            return sum(shape[0] for shape in inputs), *inputs[0][1:]
+            _require(node, len({shape[1:] for shape in inputs}) == 1, first)
+            return sum(shape[0] for shape in inputs), *first[1:]
         case GlobalAvgPool():
-            return inputs[0][:1]
-        case Activate() | Softmax():
-            return inputs[0]
-    raise GraphError(f"the graph has no shape rule for {type(node).__name__} ('{node.name}')")
+            return (first[0], 1, 1) if node.keep else first[:1]
+        case Flatten():
+            return (math.prod(first),)
+    return _channelwise(node, first)
 
 
-def _conv_shape(node: Conv, shape: Shape) -> Shape:
-    channels, height, width = shape
-    _require(node, channels == node.weight.shape[1] * node.groups, shape)
-    top, left, bottom, right = pads(node, height, width)
-    out_height = (height + top + bottom - node.weight.shape[2]) // node.stride[0] + 1
-    out_width = (width + left + right - node.weight.shape[3]) // node.stride[1] + 1
-    _require(node, out_height > 0 and out_width > 0, shape)
-    return node.weight.shape[0], out_height, out_width
+def _channelwise(node: Node, shape: Shape) -> Shape:
+    match node:
+        case Affine():
+            _require(node, shape[0] == len(node.weight), shape)
+        case Shuffle():
+            _require(node, shape[0] % node.groups == 0, shape)
+        case Slice():
+            _require(node, 0 <= node.start < node.stop <= shape[0], shape)
+            return node.stop - node.start, *shape[1:]
+        case LocalNorm() | Activate() | Softmax():
+            pass
+        case _:
+            raise GraphError(f"the graph has no shape rule for {type(node).__name__} ('{node.name}')")
+    return shape
 
 
-def _pooled(node: MaxPool, size: int) -> int:
-    steps = size - node.kernel
-    _require(node, steps >= 0, (size, size))
-    pooled = (-(-steps // node.stride) if node.ceil else steps // node.stride) + 1
-    # A window has to start inside the picture (Caffe's and PyTorch's rule).
-    return pooled - 1 if node.ceil and (pooled - 1) * node.stride >= size else pooled
+def _windowed(node: Conv | MaxPool | AvgPool, shape: Shape) -> Shape:
+    _require(node, len(shape) == 3, shape)
+    channels, *sizes = shape
+    kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
+    if isinstance(node, Conv):
+        _require(node, channels == node.weight.shape[1] * node.groups, shape)
+        channels = node.weight.shape[0]
+    padded = pads(node, sizes[0], sizes[1])
+    ceil = isinstance(node, MaxPool) and node.ceil
+    out: list[int] = []
+    for axis, size in enumerate(sizes):
+        before, after = padded[axis], padded[axis + 2]
+        steps = size + before + after - kernel[axis]
+        _require(node, steps >= 0, shape)
+        count = (-(-steps // node.stride[axis]) if ceil else steps // node.stride[axis]) + 1
+        # A window has to start inside the picture (Caffe's and PyTorch's rule).
+        out.append(count - 1 if ceil and (count - 1) * node.stride[axis] >= size + before else count)
+    return channels, *out
 
 
 def _require(node: Node, fits: bool, shape: Shape) -> None:

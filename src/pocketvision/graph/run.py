@@ -133,10 +133,10 @@ def _moved(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
 
 
 def _max_pool(node: MaxPool, x: Tensor, pooled: tuple[int, ...]) -> Tensor:
-    needed = [(steps - 1) * node.stride + node.kernel for steps in pooled]
+    needed = [(steps - 1) * step + size for steps, step, size in zip(pooled, node.stride, node.kernel, strict=True)]
     bottom, right = (max(0, size - had) for size, had in zip(needed, x.shape[1:3], strict=True))
     x = padded(x, (0, 0, bottom, right), 0 if x.dtype == np.uint8 else -np.inf)
-    first, *others = taps(x, (node.kernel, node.kernel), (node.stride, node.stride))
+    first, *others = taps(x, node.kernel, node.stride)
     best = first.copy()
     for view in others:
         np.maximum(best, view, out=best)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.graph.graph import (
-    Activation,
     Add,
+    Clamp,
     Concat,
     Conv,
     GlobalAvgPool,
@@ -26,7 +26,7 @@ class _Settings(NamedTuple):
     stride: tuple[int, int]
     padding: Pads | Literal["same"]
     groups: int
-    activation: Activation
+    activation: Clamp
 
 
 class Sketch:
@@ -55,7 +55,7 @@ class Sketch:
         kernel: int = 1,
         stride: int = 1,
         groups: int = 1,
-        activation: Activation = "relu",
+        activation: Clamp = "relu",
     ) -> str:
         """Convolve, padded by half the kernel."""
         half = kernel // 2
@@ -67,7 +67,7 @@ class Sketch:
         source: str,
         *,
         stride: int = 1,
-        activation: Activation = "relu",
+        activation: Clamp = "relu",
         padding: Pads | Literal["same"] = (1, 1, 1, 1),
     ) -> str:
         """Convolve every channel 3x3 by itself."""
@@ -81,7 +81,7 @@ class Sketch:
         node = Linear(self._name(), (source,), weight, self._bias(outputs), "none", weight.size + outputs)
         return self._append(node, outputs)
 
-    def add(self, first: str, second: str, *, activation: Activation = "none") -> str:
+    def add(self, first: str, second: str, *, activation: Clamp = "none") -> str:
         """Sum two tensors."""
         return self._append(Add(self._name(), (first, second), activation), self._channels[first])
 
@@ -91,7 +91,9 @@ class Sketch:
 
     def max_pool(self, source: str, *, kernel: int = 3, stride: int = 2, ceil: bool = True) -> str:
         """Take the largest of each window."""
-        return self._append(MaxPool(self._name(), (source,), kernel, stride, ceil), self._channels[source])
+        return self._append(
+            MaxPool(self._name(), (source,), (kernel, kernel), (stride, stride), ceil), self._channels[source]
+        )
 
     def mean(self, source: str) -> str:
         """Average over height and width."""

@@ -12,9 +12,9 @@ from torch import fx, nn
 from pocketvision.errors import GraphError
 from pocketvision.graph.graph import (
     Activate,
-    Activation,
     Add,
     Array,
+    Clamp,
     Concat,
     Conv,
     GlobalAvgPool,
@@ -26,7 +26,7 @@ from pocketvision.graph.graph import (
     Softmax,
 )
 from pocketvision.models.blocks import Conv2dSame
-from pocketvision.models.catalogue import build
+from pocketvision.models.catalogue import build_spec
 from pocketvision.values import ImageSpec, ModelSpec
 
 
@@ -109,7 +109,7 @@ class _Builder:
                 self._activate(step, "relu6" if isinstance(module, nn.ReLU6) else "relu")
             case nn.MaxPool2d() if module.padding == 0 and module.dilation == 1:
                 kernel, stride = _square(module.kernel_size), _square(module.stride)
-                self._put(step, MaxPool(name, inputs, kernel, stride, module.ceil_mode))
+                self._put(step, MaxPool(name, inputs, (kernel, kernel), (stride, stride), module.ceil_mode))
             case nn.AdaptiveAvgPool2d() if module.output_size in (1, (1, 1)):
                 self._put(step, GlobalAvgPool(name, inputs))
             case _:
@@ -140,7 +140,7 @@ class _Builder:
         self.nodes[name] = change(self.nodes[name])
         self.made[step] = name
 
-    def _activate(self, step: fx.Node, activation: Activation) -> None:
+    def _activate(self, step: fx.Node, activation: Clamp) -> None:
         source = step.args[0]
         assert isinstance(source, fx.Node)
         producer = self.nodes[self.made[source]]
@@ -187,7 +187,7 @@ def _fold(node: Node, norm: nn.BatchNorm2d) -> Node:
         raise GraphError(f"a batch norm can be folded into a convolution only, not into '{node.name}'")
     learned = node.learned + 2 * norm.num_features
     if norm.weight.is_meta:
-        return replace(node, learned=learned)
+        return replace(node, learned=learned, norm=2 * norm.num_features)
     assert norm.running_var is not None
     assert norm.running_mean is not None
     # In double, so that folding costs no accuracy where a variance is tiny.
@@ -195,17 +195,12 @@ def _fold(node: Node, norm: nn.BatchNorm2d) -> Node:
     mean, beta = norm.running_mean.double().cpu().numpy(), norm.bias.detach().double().cpu().numpy()
     weight = node.weight.astype(np.float64) * factor[:, None, None, None]
     bias = (node.bias.astype(np.float64) - mean) * factor + beta
-    return replace(node, weight=weight.astype(np.float32), bias=bias.astype(np.float32), learned=learned)
+    folded = weight.astype(np.float32), bias.astype(np.float32)
+    return replace(node, weight=folded[0], bias=folded[1], learned=learned, norm=2 * norm.num_features)
 
 
 def trace_spec(spec: ModelSpec, image: ImageSpec | None = None) -> Graph:
     """Trace a net of the catalogue without its weights, for counting: nothing of their size is allocated."""
     with torch.device("meta"):
-        net = build(
-            spec.name,
-            width=spec.width,
-            resolution=spec.resolution,
-            num_classes=spec.num_classes,
-            padding=spec.padding,
-        ).eval()
+        net = build_spec(spec).eval()
     return trace(net, image or ImageSpec(spec.resolution))

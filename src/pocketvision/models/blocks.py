@@ -1,6 +1,7 @@
 """What nets of several papers share: the width rule, convolutions with norm and activation, a net's two halves."""
 
-from typing import Literal
+import copy
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution, batch norm, ReLU6 (or none)."""
+    """Convolution, batch norm, activation (ReLU6 unless told otherwise, None for none)."""
 
     def __init__(
         self,
@@ -61,10 +62,67 @@ class ConvNormAct(nn.Sequential):
         *,
         groups: int = 1,
         padding: Padding = "symmetric",
-        activation: bool = True,
+        activation: type[nn.Module] | None = nn.ReLU6,
     ) -> None:
         layers = [conv(inputs, outputs, kernel, stride, groups=groups, padding=padding), nn.BatchNorm2d(outputs)]
-        super().__init__(*layers, *([nn.ReLU6(inplace=True)] if activation else []))
+        super().__init__(*layers, *([activation()] if activation else []))
+
+
+class ChannelShuffle(nn.Module):
+    """Reads channels laid out as [groups, C / groups] in the order [C / groups, groups] (ShuffleNet, section 3.1)."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, batch_nchw: Tensor) -> Tensor:
+        """Return the same shape."""
+        count, channels, height, width = batch_nchw.shape
+        split = batch_nchw.reshape(count, self.groups, channels // self.groups, height, width)
+        return split.transpose(1, 2).reshape(count, channels, height, width)
+
+
+class ChannelSlice(nn.Module):
+    """Keeps the channels from `start` up to, without, `stop`."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        self.start = start
+        self.stop = stop
+
+    def forward(self, batch_nchw: Tensor) -> Tensor:
+        """Return [N, stop - start, H, W]."""
+        return batch_nchw[:, self.start : self.stop]
+
+
+class SqueezeExcite(nn.Module):
+    """Weighs every channel by what its mean, through two 1x1 convolutions, says (Hu et al. 2018)."""
+
+    def __init__(
+        self, channels: int, squeezed: int, *, activation: type[nn.Module] = nn.ReLU, gate: type[nn.Module] = nn.Sigmoid
+    ) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.activation = activation()
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.gate = gate()
+
+    def forward(self, batch_nchw: Tensor) -> Tensor:
+        """Return the same shape."""
+        weights = self.gate(self.expand(self.activation(self.reduce(self.pool(batch_nchw)))))
+        weighed: Tensor = batch_nchw * weights
+        return weighed
+
+
+class Stage(NamedTuple):
+    """The last layer of `features` at one size of maps, which a detector can read."""
+
+    layer: int
+    """Its place in `features`."""
+    channels: int
+    stride: int
+    """Pixels of the picture for one step on the map."""
 
 
 class Net(nn.Module):
@@ -85,6 +143,18 @@ class Net(nn.Module):
         """Return logits [N, classes]."""
         logits: Tensor = self.classifier(self.embed(batch_nchw))
         return logits
+
+    @torch.jit.unused
+    def stages(self, resolution: int = 224) -> tuple[Stage, ...]:
+        """Return the last layer of `features` at every size of maps, the finest first; nothing is computed."""
+        layers = copy.deepcopy(self.features).to("meta").eval()
+        first = next(module for module in layers.modules() if isinstance(module, nn.Conv2d))
+        maps = torch.empty(1, first.in_channels, resolution, resolution, device="meta")
+        found: dict[int, Stage] = {}
+        for index, layer in enumerate(layers):
+            maps = layer(maps)
+            found[maps.shape[2]] = Stage(index, maps.shape[1], round(resolution / maps.shape[2]))
+        return tuple(found.values())
 
 
 def initialise(net: nn.Module) -> None:

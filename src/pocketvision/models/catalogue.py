@@ -4,10 +4,10 @@ import ast
 import csv
 import importlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.values import ModelSpec
@@ -52,74 +52,137 @@ class CatalogueLine:
     source: str
 
 
+@dataclass(frozen=True)
+class Family:
+    """What a family's file says of itself in its constants, read as text: nothing is imported for it."""
+
+    home: str
+    """Name of the file, without its suffix."""
+    names: tuple[str, ...]
+    year: int
+    """Of the paper."""
+    idea: str
+    """The paper's idea in about five words."""
+    norms: bool = True
+    """Whether the nets have batch norms; without them they learn at lower rates only."""
+    smallest: int = 32
+    """Pixels a side that leave the last map one pixel."""
+    resolution: int = 224
+    """The paper's input size in pixels."""
+    widths: tuple[float, ...] = (1.0,)
+    """The multipliers the paper prints, or its authors published."""
+    paddings: tuple[str, ...] = ("symmetric",)
+    groups: tuple[int, ...] = ()
+    """The choices of `groups`, where the family has any; the paper's own first."""
+
+
 @cache
-def _homes() -> dict[str, str]:
-    """Map every net's name to the module that builds it, read from the files' NAMES without importing them."""
-    homes: dict[str, str] = {}
-    for entry in resources.files("pocketvision.models").iterdir():
+def families() -> dict[str, Family]:
+    """Map every net's name to its family, by the files beside this one."""
+    homes: dict[str, Family] = {}
+    for entry in sorted(resources.files("pocketvision.models").iterdir(), key=lambda file: file.name):
         stem, dot, suffix = entry.name.partition(".")
         if dot and suffix == "py" and stem not in _NOT_FAMILIES:
-            for name in _names_in(entry.read_text(encoding="utf-8")):
-                homes[name] = stem
+            family = _family(stem, entry.read_text(encoding="utf-8"))
+            homes |= dict.fromkeys(family.names, family)
     return homes
 
 
-def _names_in(source: str) -> tuple[str, ...]:
+def _family(home: str, source: str) -> Family:
+    known = {field.name.upper(): field.name for field in fields(Family)}
+    said: dict[str, Any] = {}
     for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") == "NAMES":
-            names: tuple[str, ...] = ast.literal_eval(statement.value)
-            return names
-    return ()
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            if name in known:
+                said[known[name]] = ast.literal_eval(statement.value)
+    return Family(home, **said)
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all nets, sorted; imports none of them."""
-    return tuple(sorted(_homes()))
+    return tuple(sorted(families()))
 
 
 def parse_name(name: str) -> ModelSpec:
     """Understand a net's name in our, timm's (`mobilenetv2_050`), TensorFlow's (`mobilenet_v1_0.25_128`) and
     torchvision's (`squeezenet1_1`) spelling; width and resolution that it does not give are 1.0 and 224."""
     plain = name.lower().rpartition("/")[2].replace("-", "_")
-    if plain in _homes():
-        return ModelSpec(plain)
+    if plain in families():
+        return _spec(plain)
     match = re.fullmatch(r"(.+?)_(\d?\.\d+|\d)(?:_(\d{2,3}))?", plain)
-    if match and _spelled(match[1]) in _homes():
-        return ModelSpec(_spelled(match[1]), float(match[2]), int(match[3] or 224))
+    if match and _spelled(match[1]) in families():
+        return _spec(_spelled(match[1]), float(match[2]), int(match[3] or 0))
     match = re.fullmatch(r"(.+?)_(\d{3})", plain)
-    if match and _spelled(match[1]) in _homes():
-        return ModelSpec(_spelled(match[1]), int(match[2]) / 100)
-    if _spelled(plain) in _homes():
-        return ModelSpec(_spelled(plain))
+    if match and _spelled(match[1]) in families():
+        return _spec(_spelled(match[1]), int(match[2]) / 100)
+    if _spelled(plain) in families():
+        return _spec(_spelled(plain))
     raise UnknownName("model", name, names())
+
+
+def _spec(name: str, width: float = 1.0, resolution: int = 0) -> ModelSpec:
+    return ModelSpec(name, width, resolution or family_of(name).resolution)
 
 
 def _spelled(name: str) -> str:
     return re.sub(r"^mobilenet_?v?([12])?$", lambda found: f"mobilenet_v{found[1] or 1}", name)
 
 
-def build(
+def build(  # noqa: PLR0913  the dials that every net has
     name: str,
     *,
     width: float = 1.0,
-    resolution: int = 224,
+    resolution: int | None = None,
     num_classes: int = 1000,
-    padding: str = "symmetric",
+    padding: Literal["symmetric", "same"] = "symmetric",
+    groups: int | None = None,
+    in_channels: int = 3,
+    dropout: float | None = None,
 ) -> "Net":
-    """Build a net with fresh weights as a torch module: [N, 3, R, R] normalised -> logits [N, num_classes].
+    """Build a net with fresh weights as a torch module: [N, in_channels, R, R] normalised -> logits [N, num_classes].
 
-    `name` must be one of `names()`. Raises UnknownName for another, UsageError for a setting the net cannot take.
+    `name` must be one of `names()`; without a resolution it is the paper's own. Raises UnknownName for another name,
+    UsageError for a setting the net cannot take.
     """
-    homes = _homes()
-    if name not in homes:
-        raise UnknownName("model", name, homes)
-    family = importlib.import_module(f"pocketvision.models.{homes[name]}")
-    if resolution < family.SMALLEST:
-        raise UsageError(f"{name} needs pictures of at least {family.SMALLEST} pixels a side, not {resolution}")
-    if num_classes < 1:
-        raise UsageError(f"num_classes must be at least 1, not {num_classes}")
-    net: Net = family.build(name, width=width, num_classes=num_classes, padding=padding)
+    if resolution is None:
+        resolution = family_of(name).resolution
+    return build_spec(ModelSpec(name, width, resolution, num_classes, padding, groups, in_channels, dropout))
+
+
+def build_spec(spec: ModelSpec) -> "Net":
+    """Build the net of a spec with fresh weights; see `build`."""
+    family = family_of(spec.name)
+    if spec.resolution < family.smallest:
+        raise UsageError(
+            f"{spec.name} needs pictures of at least {family.smallest} pixels a side, not {spec.resolution}"
+        )
+    if spec.num_classes < 1 or spec.in_channels < 1:
+        raise UsageError(
+            f"num_classes must be at least 1, and in_channels too, not {spec.num_classes} and {spec.in_channels}"
+        )
+    if spec.dropout is not None and not 0 <= spec.dropout < 1:
+        raise UsageError(f"dropout is a share from 0 up to, without, 1, not {spec.dropout:g}")
+    if spec.padding not in family.paddings:
+        raise UsageError(
+            f"{spec.name} has the padding rule {' or '.join(family.paddings)}, not '{spec.padding}'; 'same' is for "
+            "TensorFlow's weights"
+        )
+    if spec.groups is not None and spec.groups not in family.groups:
+        raise UsageError(
+            f"{spec.name} takes groups of {', '.join(map(str, family.groups))}, not {spec.groups}"
+            if family.groups
+            else f"{spec.name} has no choice of groups"
+        )
+    net: Net = importlib.import_module(f"pocketvision.models.{family.home}").build(spec)
     return net
+
+
+def family_of(name: str) -> Family:
+    """Return the family of a net; raises UnknownName."""
+    if name not in families():
+        raise UnknownName("model", name, names())
+    return families()[name]
 
 
 def largest_useful_resolution(median_short_side: int) -> int:
@@ -131,7 +194,7 @@ def largest_useful_resolution(median_short_side: int) -> int:
 
 def has_norms(name: str) -> bool:
     """Tell whether a net has batch norms; without them it learns at lower rates only."""
-    return bool(importlib.import_module(f"pocketvision.models.{_homes()[name]}").NORMS)
+    return family_of(name).norms
 
 
 @cache

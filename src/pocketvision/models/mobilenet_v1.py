@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, Padding, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, initialise, scale
+from pocketvision.values import ModelSpec
 
 NAMES = ("mobilenet_v1",)
-NORMS = True
-"""Whether the net has batch norms."""
-SMALLEST = 32
-"""Pixels a side that leave the last map one pixel."""
+YEAR = 2017
+IDEA = "depthwise separable convolutions, two dials"
+WIDTHS = (1.0, 0.75, 0.5, 0.25)
+PADDINGS = ("symmetric", "same")
 
 
 class Row(NamedTuple):
@@ -62,23 +63,23 @@ class MobileNetV1(Net):
     Deviates: ReLU6 for the paper's ReLU, as in the authors' released code and every published weight file.
     """
 
-    def __init__(self, *, width: float = 1.0, num_classes: int = 1000, padding: Padding = "symmetric") -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels = 3
+        channels = spec.in_channels
         for row in TABLE_1:
             if row.type == "Conv":
-                outputs = scale(row.filter_shape[3], width)
-                layers.append(ConvNormAct(channels, outputs, row.filter_shape[0], row.stride, padding=padding))
+                outputs = scale(row.filter_shape[3], spec.width)
+                layers.append(ConvNormAct(channels, outputs, row.filter_shape[0], row.stride, padding=spec.padding))
                 channels = outputs
             elif row.type == "Conv dw":
-                layers.append(ConvNormAct(channels, channels, 3, row.stride, groups=channels, padding=padding))
+                layers.append(ConvNormAct(channels, channels, 3, row.stride, groups=channels, padding=spec.padding))
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.001), nn.Linear(channels, num_classes))
+        dropout = 0.001 if spec.dropout is None else spec.dropout
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, spec.num_classes))
         initialise(self)
 
 
-def build(name: str, *, width: float, num_classes: int, padding: Padding) -> MobileNetV1:
-    """Build the net; `name` has one value."""
-    assert name in NAMES
-    return MobileNetV1(width=width, num_classes=num_classes, padding=padding)
+def build(spec: ModelSpec) -> MobileNetV1:
+    """Build the net."""
+    return MobileNetV1(spec)

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from pocketvision.models.blocks import ConvNormAct, Net, Padding, initialise, scale
+from pocketvision.values import ModelSpec
 
 NAMES = ("mobilenet_v2",)
-NORMS = True
-"""Whether the net has batch norms."""
-SMALLEST = 32
-"""Pixels a side that leave the last map one pixel."""
+YEAR = 2018
+IDEA = "inverted residuals with linear bottlenecks"
+WIDTHS = (1.4, 1.3, 1.0, 0.75, 0.5, 0.35)
+PADDINGS = ("symmetric", "same")
 
 
 class Row(NamedTuple):
@@ -52,7 +53,7 @@ class InvertedResidual(nn.Module):
         hidden = inputs * t
         layers: list[nn.Module] = [] if t == 1 else [ConvNormAct(inputs, hidden, 1)]
         layers.append(ConvNormAct(hidden, hidden, 3, stride, groups=hidden, padding=padding))
-        layers.append(ConvNormAct(hidden, outputs, 1, activation=False))
+        layers.append(ConvNormAct(hidden, outputs, 1, activation=None))
         self.layers = nn.Sequential(*layers)
         self.shortcut = stride == 1 and inputs == outputs
 
@@ -66,13 +67,13 @@ class MobileNetV2(Net):
     """MobileNetV2; channels are rounded to multiples of 8, and the last 1x1 convolution never narrows below 1280
     (section 4.1: the multiplier is applied to all layers except the very last convolution when below one)."""
 
-    def __init__(self, *, width: float = 1.0, num_classes: int = 1000, padding: Padding = "symmetric") -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels = 3
+        channels, padding = spec.in_channels, spec.padding
         for row in TABLE_2[:-2]:
             last = row.operator == "conv2d 1x1"
-            outputs = scale(row.c, max(1.0, width) if last else width, 8)
+            outputs = scale(row.c, max(1.0, spec.width) if last else spec.width, 8)
             for repeat in range(row.n):
                 stride = row.s if repeat == 0 and row.s else 1
                 if row.t is None:
@@ -81,11 +82,11 @@ class MobileNetV2(Net):
                     layers.append(InvertedResidual(channels, outputs, t=row.t, stride=stride, padding=padding))
                 channels = outputs
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(channels, num_classes))
+        dropout = 0.2 if spec.dropout is None else spec.dropout
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, spec.num_classes))
         initialise(self)
 
 
-def build(name: str, *, width: float, num_classes: int, padding: Padding) -> MobileNetV2:
-    """Build the net; `name` has one value."""
-    assert name in NAMES
-    return MobileNetV2(width=width, num_classes=num_classes, padding=padding)
+def build(spec: ModelSpec) -> MobileNetV2:
+    """Build the net."""
+    return MobileNetV2(spec)

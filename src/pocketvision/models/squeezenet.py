@@ -9,14 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketvision.errors import UsageError
-from pocketvision.models.blocks import Net, Padding, initialise, scale
+from pocketvision.models.blocks import Net, initialise, scale
+from pocketvision.values import ModelSpec
 
 NAMES = ("squeezenet1_1",)
+YEAR = 2016
+IDEA = "squeeze to 1x1, expand again"
 NORMS = False
-"""Whether the net has batch norms."""
-SMALLEST = 32
-"""Pixels a side that leave the last map one pixel."""
 
 
 class Row(NamedTuple):
@@ -81,14 +80,14 @@ class SqueezeNet(Net):
     Deviates: dropout stays at the paper's 0.5 only for width 1; narrower nets drop in proportion.
     """
 
-    def __init__(self, *, width: float = 1.0, num_classes: int = 1000) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels = 3
+        channels, width = spec.in_channels, spec.width
         for row in RELEASE_1_1:
             if row.layer == "conv1":
+                layers += [nn.Conv2d(channels, scale(row.output_size[2], width), 3, stride=2), nn.ReLU(inplace=True)]
                 channels = scale(row.output_size[2], width)
-                layers += [nn.Conv2d(3, channels, 3, stride=2), nn.ReLU(inplace=True)]
             elif row.layer.startswith("maxpool"):
                 layers.append(nn.MaxPool2d(3, stride=2, ceil_mode=True))
             elif row.s1x1 and row.e1x1 and row.e3x3:
@@ -97,8 +96,8 @@ class SqueezeNet(Net):
                 channels = sum(expand)
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
-            nn.Dropout(0.5 * min(1.0, width)),
-            nn.Conv2d(channels, num_classes, 1),
+            nn.Dropout(0.5 * min(1.0, width) if spec.dropout is None else spec.dropout),
+            nn.Conv2d(channels, spec.num_classes, 1),
             nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -114,9 +113,6 @@ class SqueezeNet(Net):
         return maps
 
 
-def build(name: str, *, width: float, num_classes: int, padding: Padding) -> SqueezeNet:
-    """Build the net; its convolutions have one padding, so `padding` must stay symmetric."""
-    assert name in NAMES
-    if padding != "symmetric":
-        raise UsageError("SqueezeNet has one padding rule; 'same' padding is for the MobileNets' TensorFlow weights")
-    return SqueezeNet(width=width, num_classes=num_classes)
+def build(spec: ModelSpec) -> SqueezeNet:
+    """Build the net."""
+    return SqueezeNet(spec)

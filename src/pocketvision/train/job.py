@@ -13,7 +13,7 @@ from pocketvision.errors import UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
-from pocketvision.models.catalogue import build, has_norms
+from pocketvision.models.catalogue import build_spec, has_norms
 from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
@@ -151,13 +151,7 @@ def load_pictures(job: Job, progress: Progress) -> Pictures:
 def started_net(job: Job, pictures: Pictures, device: torch.device) -> Net:
     """Build the net and load its starting weights; folded ones get their batch norms back from training pictures."""
     spec = job.spec
-    net = build(
-        spec.name,
-        width=spec.width,
-        resolution=spec.resolution,
-        num_classes=spec.num_classes,
-        padding=spec.padding,
-    )
+    net = build_spec(spec)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if job.weights is None:
         return net
@@ -175,9 +169,7 @@ def trained_net(folder: Path) -> tuple[Net, Trained]:
         raise UsageError(f"{folder} holds no finished training; start one with `pocketvision train` or `fit`")
     trained = read_json(Trained, folder / RECORD)
     spec = trained.spec
-    net = build(
-        spec.name, width=spec.width, resolution=spec.resolution, num_classes=spec.num_classes, padding=spec.padding
-    )
+    net = build_spec(spec)
     load_into(net, read(folder / BEST), keep_head=True)
     return net.eval(), trained
 
