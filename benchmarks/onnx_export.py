@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.export.onnx import to_bytes
-from pocketvision.graph.run import softmax
+from pocketvision.graph.real import softmax
 from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.latency.measure import machine, measure

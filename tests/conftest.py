@@ -1,6 +1,7 @@
 """Fixtures for every room: where real images and weights lie, if they do."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,23 @@ def _folder(variable: str, default: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real files at {folder}; set {variable} to where they are")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="write golden files anew instead of comparing with them")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compare a text with a golden file; `--rewrite` writes the file, so that a diff shows what moved."""
+
+    def compare(path: Path, text: str) -> None:
+        if request.config.getoption("--rewrite"):
+            path.write_text(text, encoding="utf-8")
+        written = path.read_text(encoding="utf-8") if path.exists() else ""
+        assert text == written, f"{path.name} is out of date; run this test with --rewrite and read the diff"
+
+    return compare
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 
 import pocketvision
-from pocketvision.cli.app import VERBS
+from pocketvision.cli.app import GROUPS, VERBS
 
 ROOMS = sorted(path.parent.name for path in Path(pocketvision.__file__).parent.glob("*/__init__.py"))
+SHOWN = {"csv", "layers"}
+"""Options beside `json` that say how a command shows its result."""
+PAIRS = [(word, verb) for word in GROUPS for verb in importlib.import_module(f"pocketvision.cli.{word}").VERBS]
+"""Verbs behind a word, such as `weights get`."""
 NO_VERBS = {"build"}
 """Public functions that give what no terminal can show: `build` returns a torch module."""
 
@@ -37,7 +41,19 @@ def test_a_command_takes_what_its_function_takes(verb: str) -> None:
     typed, public = arguments(command_of(verb)), arguments(getattr(pocketvision, verb))
     assert typed.pop("json") is False
     public.pop("progress", None)
-    assert typed == public
+    assert {name: default for name, default in typed.items() if name not in SHOWN} == public
+
+
+@pytest.mark.parametrize(("word", "verb"), PAIRS)
+def test_a_command_behind_a_word_takes_what_the_rooms_function_takes(word: str, verb: str) -> None:
+    public = getattr(importlib.import_module(f"pocketvision.{word}"), verb)
+    typed, named = arguments(getattr(importlib.import_module(f"pocketvision.cli.{word}"), verb)), arguments(public)
+    assert typed.pop("json") is False
+    named.pop("progress", None)
+    assert typed == named
+    result = inspect.signature(public, eval_str=True).return_annotation
+    inner = getattr(result, "__args__", (result,))[0]
+    assert dataclasses.is_dataclass(inner), f"{word} {verb} returns {result}"
 
 
 def test_public_functions_and_verbs_are_the_same() -> None:

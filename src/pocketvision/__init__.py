@@ -11,11 +11,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pocketvision.cost.reproduce import reproduce
     from pocketvision.cost.verb import cost
     from pocketvision.data.check import check
     from pocketvision.export.verb import export
     from pocketvision.fit.verb import fit
-    from pocketvision.models.catalogue import build, models
+    from pocketvision.models.catalogue import build
+    from pocketvision.report.models import models
     from pocketvision.report.report import report
     from pocketvision.train.verb import train
     from pocketvision.verify.bench import bench
@@ -34,6 +36,7 @@ __all__ = [
     "models",
     "predict",
     "report",
+    "reproduce",
     "train",
     "verify",
 ]
@@ -45,9 +48,10 @@ _HOMES = {
     "cost": "pocketvision.cost.verb",
     "export": "pocketvision.export.verb",
     "fit": "pocketvision.fit.verb",
-    "models": "pocketvision.models.catalogue",
+    "models": "pocketvision.report.models",
     "predict": "pocketvision.verify.predict",
     "report": "pocketvision.report.report",
+    "reproduce": "pocketvision.cost.reproduce",
     "train": "pocketvision.train.verb",
     "verify": "pocketvision.verify.verify",
 }

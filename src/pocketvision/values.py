@@ -40,8 +40,8 @@ class ImageSpec:
 
     resolution: int
     crop_mode: CropMode = "squash"
-    """`squash` resizes the whole picture to a square; `crop` resizes the short side to resolution / crop_pct
-    and takes the centre."""
+    """`squash` resizes the whole picture to a square of resolution / crop_pct a side, `crop` its short side to as much;
+    both take the centre."""
     crop_pct: float = 1.0
     interpolation: Literal["bilinear"] = "bilinear"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -59,8 +59,7 @@ class Example:
     """Path below the data set's root, with forward slashes."""
     label: int
     split: Split
-    sha256: str
-    """Of the file's bytes, in hex."""
+    sha256: str  # of the file's bytes, in hex
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,9 @@ class Cost:
     weight_bytes: int
     """Weights and biases as stored in a file of this precision, batch norms folded."""
     peak_activation_bytes: int
-    """Largest sum of activations alive at once, in the net's own layer order."""
+    """Largest sum of activations alive at once, in the best order of layers."""
+    norm_params: int = 0  # how many of `params` are batch norms'
+    uncounted: tuple[str, ...] = ()  # layers that nothing is known of, with their class: their costs come on top
 
 
 @dataclass(frozen=True)
@@ -250,8 +251,7 @@ class Manifest:
     """Measured on the trained net before export: `validation`, `test`."""
     probes: tuple[Probe, ...]
     versions: dict[str, str]
-    created: str
-    """UTC, ISO 8601."""
+    created: str  # UTC, ISO 8601
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pocketvision.compress.compress import compress, weight_bytes
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError
 from pocketvision.graph import run as reference
-from pocketvision.graph.graph import Conv, Graph, Input, Linear
+from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear
 from pocketvision.graph.integer import bounds, dequantize
 from pocketvision.graph.run import activations, run
 from pocketvision.graph.sketch import Sketch
@@ -94,6 +94,54 @@ def test_pool_and_join_share_levels_with_what_they_take():
     pool = next(node for node in graph.nodes if type(node).__name__ == "MaxPool")
     join = of(graph, pool.inputs[0])
     assert len({small.quant[name] for name in (pool.name, join.name, *join.inputs)}) == 1
+
+
+def test_what_moves_levels_shares_them():
+    sketch = Sketch(32, seed=3)
+    maps = sketch.conv("image", 16, kernel=3)
+    moved = sketch.flatten(sketch.shuffle(sketch.slice(sketch.max_pool(maps, stride=8), 0, 8), 4))
+    graph = sketch.finish(sketch.linear(moved, 10))
+    small = quantize(graph, calibrate(graph, pictures(4, 32)))
+    assert len({small.quant[node.name] for node in graph.nodes[1:6]}) == 1
+    averages = sketch.average_pool(maps), sketch.multiply(maps, maps), sketch.local_norm(maps)
+    graph = Graph(tuple(sketch._nodes))
+    own = quantize(graph, calibrate(graph, pictures(4, 32))).quant
+    assert len({own[name] for name in (maps, *averages)}) == 4
+
+
+def test_a_clamp_joined_with_negative_values_keeps_its_levels():
+    sketch = Sketch(32, seed=3)
+    low, high = sketch.conv("image", 8, activation="none"), sketch.conv("image", 8)
+    graph = sketch.finish(sketch.mean(sketch.concat(low, high)))
+    images = pictures(16, 32)
+    small = quantize(graph, calibrate(graph, images))
+    assert small.quant[high].zero_point == 0
+    assert small.quant[low].zero_point > 0
+    assert np.abs(run(small, images) - run(graph, images)).max() < 0.02
+
+
+def test_norms_and_gates_become_kernels_of_integers():
+    sketch = Sketch(32, seed=3)
+    maps = sketch.affine(sketch.activate(sketch.conv("image", 8, activation="none"), "silu"))
+    maps = sketch.activate(maps, "hardswish")
+    graph, images = sketch.finish(sketch.mean(maps)), pictures(64, 32)
+    small = quantize(graph, calibrate(graph, images))
+    kinds = [type(node).__name__ for node in small.nodes[1:7]]
+    assert kinds == ["Conv", "Activate", "Mul", "Conv", "Activate", "Mul"]
+    gates = [node.name for node in all_of(small, Activate)]
+    assert [bounds("hardsigmoid", small.quant[gate]) for gate in gates] == [(0, 255)] * 2
+    assert all(small.quant[gate].scale == pytest.approx(1 / 255) for gate in gates)
+    assert np.abs(run(small, images) - run(graph, images)).max() < 0.02
+
+
+def test_activations_keep_what_is_below_zero():
+    sketch = Sketch(32, seed=3)
+    leaky = sketch.activate(sketch.conv("image", 8, activation="none"), "leaky_relu", slope=0.3)
+    graph, images = sketch.finish(sketch.mean(leaky)), pictures(16, 32)
+    small = quantize(graph, calibrate(graph, images))
+    found = dequantize(dict(activations(small, images))[leaky], small.quant[leaky])
+    assert found.min() < 0
+    np.testing.assert_allclose(found, dict(activations(graph, images))[leaky], atol=4 * small.quant[leaky].scale)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from pocketvision.errors import GraphError
 from pocketvision.graph import integer
 from pocketvision.graph.graph import Add, Conv, Graph, Input, Linear, MaxPool, Quant, pads
-from pocketvision.graph.run import activations, batches, run, softmax
+from pocketvision.graph.real import softmax
+from pocketvision.graph.run import activations, batches, run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.graph.sums import convolve
 

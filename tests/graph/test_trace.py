@@ -1,64 +1,26 @@
-"""Tracing: the graph answers as the torch net does, at every padding, width and resolution."""
+"""Tracing: what it makes of a net's layers, what it refuses, and what it leaves out."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Add, Conv, Graph
-from pocketvision.graph.run import run
-from pocketvision.graph.trace import trace, trace_spec
-from pocketvision.models.catalogue import build, names
-from pocketvision.train.transfer import to_input
+from pocketvision.graph.graph import Add, AvgPool, Conv, Flatten, GlobalAvgPool, Graph, Linear, Opaque
+from pocketvision.graph.trace import outline, trace, trace_spec
 from pocketvision.values import ImageSpec, ModelSpec
 
 
-def lively(net: nn.Module) -> nn.Module:
-    """Give batch norms statistics and parameters of their own, so that folding them shows."""
-    torch.manual_seed(1)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.2)
-            module.running_mean = torch.randn(module.num_features) * 0.2
-            module.running_var = torch.rand(module.num_features) + 0.5
-    return net.eval()
-
-
-PADDED = [(name, padding) for name in names() for padding in ("symmetric", "same")]
-PADDED.remove(("squeezenet1_1", "same"))  # it has one padding rule
-
-
-@pytest.mark.parametrize("resolution", [64, 75])
-@pytest.mark.parametrize(("name", "padding"), PADDED)
-def test_the_graph_answers_as_the_net(name: str, resolution: int, padding: str) -> None:
-    torch.manual_seed(0)
-    net = lively(build(name, width=0.25, resolution=resolution, num_classes=7, padding=padding))
-    image = ImageSpec(resolution, mean=(0.48, 0.45, 0.4), std=(0.23, 0.22, 0.25))
-    pictures = np.random.default_rng(0).integers(0, 256, (3, resolution, resolution, 3), np.uint8)
-    with torch.no_grad():
-        expected = net(to_input(pictures, image, torch.device("cpu"))).softmax(1).numpy()
-    assert np.abs(run(trace(net, image), pictures) - expected).max() < 1e-5
-
-
-@pytest.mark.parametrize("name", names())
-def test_shapes_are_those_of_torch(name: str) -> None:
-    net = build(name, width=0.5, num_classes=7).eval()
-    graph = trace(net, ImageSpec(96))
-    seen: dict[str, tuple[int, ...]] = {}
-    for path, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(lambda _, __, out, path=path: seen.update({path: tuple(out.shape[1:])}))
-    with torch.no_grad():
-        net(torch.zeros(1, 3, 96, 96))
-    assert {path: graph.shapes[path] for path in seen} == seen
-
-
-def test_another_resolution_is_the_same_net_traced_there() -> None:
-    graph = trace_spec(ModelSpec("mobilenet_v2", 0.5, 224))
-    there = trace_spec(ModelSpec("mobilenet_v2", 0.5, 96))
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2", "googlenet", "squeezenet1_0"])
+def test_another_resolution_is_the_same_net_traced_there(name: str) -> None:
+    graph = trace_spec(ModelSpec(name, 0.5, 224))
+    there = trace_spec(ModelSpec(name, 0.5, 96))
     assert dict(graph.at(96).shapes) == dict(there.shapes)
+
+
+def test_a_net_that_flattens_maps_has_one_resolution() -> None:
+    graph = trace_spec(ModelSpec("effnet", 1.0, 32))
+    with pytest.raises(GraphError, match="Linear"):
+        _ = graph.at(64).shapes
 
 
 def test_nothing_but_the_kernels_is_left() -> None:
@@ -85,15 +47,90 @@ def test_too_small_a_picture_is_an_error_with_the_layer() -> None:
         _ = graph.at(8).shapes
 
 
-def test_a_norm_whose_input_is_read_elsewhere_is_not_folded() -> None:
-    class Forked(nn.Module):
+def layers(*modules: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *modules).eval()
+
+
+def test_means_are_vectors_only_where_they_are_flattened() -> None:
+    flat = trace(layers(nn.AdaptiveAvgPool2d(1), nn.Dropout(), nn.Flatten(), nn.Linear(4, 2)), ImageSpec(8))
+    assert [type(node) for node in flat.nodes[2:4]] == [GlobalAvgPool, Linear]
+    late = trace(layers(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 6, 1), nn.Flatten()), ImageSpec(8))
+    assert [type(node) for node in late.nodes[2:5]] == [GlobalAvgPool, Conv, Flatten]
+    assert late.shapes[late.nodes[2].name] == (4, 1, 1)
+
+
+def test_adaptive_pools_become_windows_where_sizes_divide() -> None:
+    graph = trace(layers(nn.AdaptiveAvgPool2d((4, 2)), nn.AdaptiveAvgPool2d(None), nn.Flatten()), ImageSpec(8))
+    [pool] = [node for node in graph.nodes if isinstance(node, AvgPool)]
+    assert (pool.kernel, pool.stride) == ((2, 4), (2, 4))
+    with pytest.raises(GraphError, match=r"8x8 to 3x3.*resolution"):
+        trace(layers(nn.AdaptiveAvgPool2d(3)), ImageSpec(8))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv2d(4, 4, 3, dilation=2),
+        nn.MaxPool2d(2, dilation=2),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.LocalResponseNorm(4),
+        nn.Flatten(2),
+        nn.BatchNorm2d(4, track_running_stats=False),
+    ],
+)
+def test_settings_without_a_kernel_are_refused(module: nn.Module) -> None:
+    with pytest.raises(GraphError):
+        trace(layers(module), ImageSpec(8))
+
+
+def test_a_net_for_other_channels() -> None:
+    for channels in (1, 5):
+        net = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+        graph = trace(net, ImageSpec(8, mean=(0.4, 0.5, 0.6)))
+        assert graph.shapes["image"] == (channels, 8, 8)
+        assert graph.input.mean == pytest.approx((0.5,) * channels)
+
+
+def test_a_clamp_behind_a_join_is_done_before_it() -> None:
+    class Joined(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            self.first, self.second, self.relu = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1), nn.ReLU()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y = self.conv(x)
-            return torch.flatten(nn.functional.adaptive_avg_pool2d(y + self.norm(y), 1), 1)
+            left, right = self.first(x), self.second(x)
+            maps = self.relu(torch.cat([left, self.relu(right)], 1))
+            return torch.flatten(nn.functional.adaptive_avg_pool2d(maps, 1), 1)
 
-    with pytest.raises(GraphError, match="cannot be folded"):
-        trace(Forked().eval(), ImageSpec(32))
+    graph = trace(Joined().eval(), ImageSpec(8))
+    assert [type(node).__name__ for node in graph.nodes[1:4]] == ["Conv", "Conv", "Concat"]
+    assert [node.activation for node in graph.nodes if isinstance(node, Conv)] == ["relu", "relu"]
+
+
+def test_weights_that_run_twice_are_counted_once() -> None:
+    conv = nn.Conv2d(4, 4, 1)
+    graph = trace(layers(conv, nn.ReLU(), conv, nn.Flatten()), ImageSpec(8))
+    assert [node.learned for node in graph.nodes if isinstance(node, Conv)] == [3 * 4 * 9 + 4, 20, 0]
+
+
+def test_an_outline_names_what_it_cannot_count() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.act, self.last = nn.Conv2d(3, 8, 3, 2), nn.GELU(), nn.Linear(16, 5)
+            self.shift = nn.Parameter(torch.zeros(1, 8, 1, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            first, second = torch.chunk(self.act(self.stem(x)) + self.shift, 2, 1)
+            size = first.size(0)
+            maps = nn.functional.interpolate(torch.cat([first, second], 1), scale_factor=2.0)
+            return self.last(maps.amax((2, 3)).repeat(1, 2).view(size, -1))
+
+    net = Odd().eval()
+    graph = outline(net, ImageSpec(33))
+    kinds = [node.kind for node in graph.nodes if isinstance(node, Opaque)]
+    assert kinds == ["GELU", "add", "getitem", "getitem", "interpolate", "amax", "repeat", "view"]
+    assert [graph.shapes[node.name] for node in graph.nodes if isinstance(node, Conv | Linear)] == [(8, 16, 16), (5,)]
+    assert net.stem.weight.device.type == "cpu"
+    with pytest.raises(GraphError, match="GELU"):
+        trace(net, ImageSpec(33))

@@ -29,6 +29,15 @@ def test_squash_is_pillows_bilinear():
     assert np.array_equal(prepare(pixels, ImageSpec(32)), np.asarray(expected))
 
 
+@pytest.mark.parametrize("shape", [(300, 400), (256, 256), (37, 300)])
+def test_squash_can_take_the_centre_too(shape):
+    """Caffe's way: resize to 256 x 256, whatever the sides, and cut 227 x 227 out of the middle."""
+    pixels = noise(*shape)
+    resized = np.asarray(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BILINEAR))
+    result = prepare(pixels, ImageSpec(227, "squash", 227 / 256))
+    assert np.abs(result.astype(int) - resized[14:241, 14:241].astype(int)).max() <= 1
+
+
 def test_shrinking_averages_over_all_source_pixels():
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255

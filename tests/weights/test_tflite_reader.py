@@ -1,7 +1,9 @@
 """The TFLite reader: real files, files written here operator by operator, and damaged ones."""
 
 import sys
+import time
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,6 +199,26 @@ def test_fully_connected_classifier():
     assert net.num_classes == 5
 
 
+def test_a_convolution_that_loses_the_border_is_told_from_one_that_pads(shared_weights):
+    (layer,) = parse_tflite(write([{**PLAIN, "padding": 1}]), "f").layers
+    assert layer.padding == "none"
+    found = read_tflite(shared_weights / SMALL)
+    first = replace(found.layers[0], padding="none")
+    with pytest.raises(WeightsError, match=r"width 0.25, but layer 0 .* pads nothing, unlike the net's"):
+        recognise_layers(replace(found, layers=(first, *found.layers[1:])), "x")
+
+
+def test_a_relu_that_stands_alone_belongs_to_the_layer_before_it():
+    writer = Writer()
+    entry = writer.tensor([1, 8, 8, 3], 0)
+    weight = writer.tensor([2, 3, 3, 3], 0, data=PLAIN["weight"].tobytes())
+    first, last = writer.tensor([1, 8, 8, 2], 0), writer.tensor([1, 8, 8, 2], 0)
+    writer.operator("CONV_2D", [entry, weight], [first])
+    writer.operator("RELU", [first], [last])
+    (layer,) = parse_tflite(writer.finish(entry, last), "f").layers
+    assert layer.activation == "relu"
+
+
 @pytest.mark.parametrize(("amounts", "expected"), [((0, 1), "same"), ((1, 1), "symmetric")])
 def test_explicit_padding_tells_the_rule(amounts, expected):
     def pad(writer, entry):
@@ -246,7 +268,6 @@ def test_no_tflite_file(content, message):
     [
         ({**PLAIN, "activation": 4}, "activation number 4"),
         ({**PLAIN, "stride": 3}, "strides"),
-        ({**PLAIN, "padding": 1}, "pads"),
         ({**PLAIN, "bias": np.zeros(3, "f4")}, "bias of shape"),
         ({**PLAIN, "bias": np.zeros(2, "i4")}, "input scale"),
         ({**PLAIN, "weight": np.ones((2, 3, 3, 3), "i1")}, "without a scale"),
@@ -339,23 +360,34 @@ def test_random_damage_never_raises_anything_else(shared_weights):
 def test_published_files_are_recognised(shared_weights, file, expected):
     *spec, labelled = expected
     found = read_tflite(shared_weights / file)
-    known, tensors = recognise_layers(found, file)
+    known, tensors, levels = recognise_layers(found, file)
     assert (known.name, known.width, known.resolution, known.num_classes) == tuple(spec)
     assert known.padding == "same"
     assert found.labels is not None
     assert found.labels[1] == labelled
     assert tensors["classifier.1.weight"].shape[0] == spec[3]
-    assert len(tensors) == 2 * len(found.layers)
+    assert len(tensors) == 2 * len(found.layers) == 2 * len(levels)
 
 
 def test_a_part_of_a_net_is_told_from_it(shared_weights):
     found = read_tflite(shared_weights / SMALL)
-    short = type(found)(found.layers[:-3], 128, 1001, 0, None)
-    with pytest.raises(WeightsError, match=r"nearest to mobilenet_v1 of width 0.25, but it has 25 layers, not 28"):
+    short = type(found)((*found.layers[:-3], found.layers[-1]), 128, 1001, 0, None)
+    with pytest.raises(WeightsError, match=r"nearest to mobilenet_v1 of width 0.25, but layer 25 .* has 1001x256x1x1"):
         recognise_layers(short, "x")
     lacking = type(found)(found.layers, 128, 1001, 3, None)
     with pytest.raises(WeightsError, match="3 additions, not 0"):
         recognise_layers(lacking, "x")
+
+
+def test_a_net_that_the_catalogue_has_not_is_refused_soon(shared_weights):
+    found = read_tflite(shared_weights / SMALL)
+    layers = [
+        replace(layer, weight=np.concatenate([layer.weight] * 2), bias=np.tile(layer.bias, 2)) for layer in found.layers
+    ]
+    started = time.process_time()
+    with pytest.raises(WeightsError, match=r"x holds no net of the catalogue .* It is nearest to \w+ of width"):
+        recognise_layers(replace(found, layers=tuple(layers)), "x")
+    assert time.process_time() - started < 20
 
 
 def test_labels_are_only_taken_where_their_number_is_right(shared_weights, tmp_path):

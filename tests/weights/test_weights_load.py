@@ -230,7 +230,8 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("a.h5", "Known: .pth, .safetensors, .tflite"), ("a.tflite", "there is no weights file")]
+    ("name", "message"),
+    [("a.onnx", "Known: .pth, .pt, .tar, .*, .h5, .net, .safetensors"), ("a.tflite", "there is no weights file")],
 )
 def test_paths_that_are_no_weights(tmp_path, name, message):
     with pytest.raises(WeightsError, match=message):

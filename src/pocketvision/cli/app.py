@@ -9,7 +9,9 @@ import typer
 
 from pocketvision.errors import PocketvisionError
 
-VERBS = ("fit", "check", "models", "cost", "train", "export", "verify", "bench", "predict", "report")
+VERBS = ("fit", "check", "models", "cost", "reproduce", "train", "export", "verify", "bench", "predict", "report")
+GROUPS = ("weights",)
+"""Words that stand before verbs of their own, which are public functions of the room of that name."""
 INTERRUPTED = 130
 
 
@@ -27,6 +29,8 @@ def application() -> typer.Typer:
     for verb in VERBS:
         module = importlib.import_module(f"pocketvision.cli.{verb}")
         app.command(verb, no_args_is_help=verb != "models")(getattr(module, verb))
+    for word in GROUPS:
+        app.add_typer(_group(word), name=word)
 
     @app.callback(invoke_without_command=True)
     def options(
@@ -42,6 +46,14 @@ def application() -> typer.Typer:
             typer.echo(context.get_help())
 
     return app
+
+
+def _group(word: str) -> typer.Typer:
+    module = importlib.import_module(f"pocketvision.cli.{word}")
+    group = typer.Typer(help=module.HELP, no_args_is_help=True)
+    for verb in module.VERBS:
+        group.command(verb)(getattr(module, verb))
+    return group
 
 
 def run(arguments: Sequence[str]) -> int:

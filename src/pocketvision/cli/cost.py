@@ -1,35 +1,96 @@
 """The verb `cost`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pocketvision.cli import options as o
 
+if TYPE_CHECKING:
+    from pocketvision.cost.verb import CostOf
 
-def cost(
+
+def cost(  # noqa: PLR0913, PLR0917  a command's options
     name: Annotated[str, typer.Argument(help="A net's name, such as mobilenet_v2 or mobilenet_v1_0.25_128.")],
     width: o.Width = None,
     resolution: o.Resolution = None,
     num_classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
+    groups: Annotated[int | None, typer.Option(help="Of ShuffleNet's pointwise convolutions.")] = None,
+    in_channels: Annotated[int, typer.Option(help="Channels of the picture.")] = 3,
+    layers: Annotated[bool, typer.Option("--layers", help="Print every layer too.")] = False,
     json: o.Json = False,
 ) -> None:
     """Count a net: parameters, multiply-adds, bytes, peak activation memory."""
     import pocketvision
-    from pocketvision.cli.terminal import emit, table
+    from pocketvision.cli.terminal import emit
 
-    found = pocketvision.cost(name, width=width, resolution=resolution, num_classes=num_classes)
+    found = pocketvision.cost(
+        name, width=width, resolution=resolution, num_classes=num_classes, groups=groups, in_channels=in_channels
+    )
     if json:
         emit(found)
         return
+    _totals(found)
+    _kinds(found)
+    if layers:
+        _layers(found)
+    else:
+        print("\n`--layers` lists every layer.")
+
+
+def _totals(found: "CostOf") -> None:
+    from pocketvision.budget.parse import bytes_text
+
+    groups = "" if found.groups is None else f", {found.groups} groups"
+    print(f"{found.name} {found.width:g} @ {found.resolution}px, {found.num_classes} classes{groups}\n")
+    lines = [
+        ("parameters", f"{found.params:,}"),
+        ("  without batch norms", f"{found.params_without_norms:,}"),
+        ("multiply-adds (MACs)", f"{found.macs:,}"),
+        ("weights, float32", bytes_text(found.weight_bytes)),
+        ("weights, int8", bytes_text(found.weight_bytes_int8)),
+        ("peak memory, 32 bit", bytes_text(found.peak_activation_bytes)),
+        ("peak memory, 16 bit", bytes_text(found.peak_activation_bytes_16bit)),
+        ("peak memory,  8 bit", bytes_text(found.peak_activation_bytes_int8)),
+    ]
+    for name, value in lines:
+        print(f"{name:<24}{value}")
+    shapes = {layer.name: "x".join(map(str, layer.output)) for layer in found.layers}
+    kinds = {layer.name: layer.kind for layer in found.layers}
+    alive = " + ".join(shapes[name] for name in found.peak_tensors)
+    print(f"{'  is reached in':<24}{found.peak_layer} ({kinds[found.peak_layer]}), which holds {alive}")
+    if found.peak_least_bytes < found.peak_activation_bytes:
+        print(f"{'  not proven least':<24}some order of layers may need down to {bytes_text(found.peak_least_bytes)}")
+    for layer in found.uncounted:
+        print(f"{'NOT COUNTED':<24}{layer}")
+
+
+def _kinds(found: "CostOf") -> None:
+    from pocketvision.cli.terminal import table
+
+    rows = [
+        [
+            kind.kind,
+            f"{kind.layers}",
+            f"{kind.macs:,}",
+            f"{kind.macs_percent:.2f}",
+            f"{kind.weights:,}",
+            f"{kind.weights_percent:.2f}",
+            f"{kind.params:,}",
+        ]
+        for kind in found.kinds
+    ]
+    print()
+    table(["kind", "layers", "MACs", "%", "weights", "%", "params"], rows)
+    print("\nMACs: multiply-adds of one picture; weights: without biases and batch norms; params: all learned values.")
+
+
+def _layers(found: "CostOf") -> None:
+    from pocketvision.cli.terminal import table
+
     rows = [
         [layer.name, layer.kind, "x".join(map(str, layer.output)), f"{layer.params:,}", f"{layer.macs:,}"]
         for layer in found.layers
     ]
-    table(["layer", "kind", "output", "params", "multiply-adds"], rows)
-    print(f"\n{found.name} {found.width:g} @ {found.resolution}px, {found.num_classes} classes")
-    print(f"  parameters             {found.params:,}")
-    print(f"  multiply-adds (MACs)   {found.macs:,}")
-    print(f"  weights                {found.weight_bytes:,} bytes as float32, {found.weight_bytes_int8:,} as int8")
-    peak, small = found.peak_activation_bytes, found.peak_activation_bytes_int8
-    print(f"  peak activations       {peak:,} bytes as float32, {small:,} as int8")
+    print()
+    table(["layer", "kind", "output", "params", "MACs"], rows)

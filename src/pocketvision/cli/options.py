@@ -32,7 +32,8 @@ Resolution = Annotated[
     int | None, typer.Option("--resolution", "--img-size", "--imgsz", help="Side of the net's input in pixels.")
 ]
 Weights = Annotated[
-    str | None, typer.Option(help="Weights to start from: .safetensors, .tflite or .pth; `none` starts from scratch.")
+    str | None,
+    typer.Option(help="Weights file to start from: ours, PyTorch's, Keras', TFLite's; `none` starts from scratch."),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Epochs over the training pictures.", rich_help_panel=_TRAIN)]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", help="Pictures a step.", rich_help_panel=_TRAIN)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pocketvision.compress.quantize import calibrate, quantize
-from pocketvision.graph.graph import Conv, Graph, Linear
+from pocketvision.graph.graph import Affine, Conv, Graph, Linear
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress, Silent
 
@@ -35,6 +35,6 @@ def compress(graph: Graph, images: Images, *, progress: Progress | None = None) 
 
 def weight_bytes(graph: Graph) -> int:
     """Count the bytes of all weights, biases and weight scales."""
-    layers = [node for node in graph.nodes if isinstance(node, Conv | Linear)]
-    arrays = [array for node in layers for array in (node.weight, node.bias, node.weight_scale) if array is not None]
-    return sum(array.nbytes for array in arrays)
+    layers = [node for node in graph.nodes if isinstance(node, Conv | Linear | Affine)]
+    scales = [node.weight_scale for node in layers if not isinstance(node, Affine) and node.weight_scale is not None]
+    return sum(array.nbytes for node in layers for array in (node.weight, node.bias)) + sum(s.nbytes for s in scales)

@@ -4,13 +4,15 @@ Weights are int8 in [-127, 127] with one scale per output channel, activations u
 biases int32. The rules below are those under which onnxruntime and XNNPACK run every kernel in integers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Concat, Conv, Graph, Linear, MaxPool, Node, Quant, Softmax
+from pocketvision.graph.graph import Activation, Concat, Conv, Graph, Linear, Node, Opaque, Quant, Softmax
+from pocketvision.graph.lower import with_gates, without_affines
+from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalise import with_deviation, with_mean
 from pocketvision.graph.run import Images, activations, batches
 from pocketvision.progress import Progress, Silent, track
@@ -20,11 +22,17 @@ Range = tuple[float, float]
 _SMALLEST_RANGE = 1e-4  # of a tensor that never moved during calibration
 _LARGEST_BIAS = 2**30  # leaves the sum one bit before int32 overflows
 _LARGEST_RATIO = 128.0  # of input times weight scale to output scale; XNNPACK refuses 256
+_CLAMPED: Mapping[Activation, Range] = {
+    "relu": (0.0, np.inf),
+    "relu6": (0.0, 6.0),
+    "sigmoid": (0.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+}
 _SMALLEST_RATIO = 2.0**-31  # below it XNNPACK leaves the kernel to a slower one
 
 
 def calibrate(graph: Graph, images: Images, *, progress: Progress | None = None) -> Mapping[str, Range]:
-    """Return the smallest and largest value of every tensor of a float graph over images [N, R, R, 3]."""
+    """Return the smallest and largest value of every tensor of a float graph over images [N, R, R, C]."""
     _require_float(graph)
     if not len(images):
         raise GraphError("calibration needs at least one image")
@@ -40,11 +48,13 @@ def calibrate(graph: Graph, images: Images, *, progress: Progress | None = None)
 def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
     """Return the graph in integers; `ranges` as `calibrate` gives them.
 
-    Normalisation moves into the first convolution, so that the pixels themselves are the input's levels.
+    Normalisation moves into the first convolution, so that the pixels themselves are the input's levels; batch norms
+    that no convolution took in become convolutions of their own, SiLU and hard swish a gate and a product.
     """
     _require_float(graph)
-    folded, pixels = _fold_normalisation(graph)
-    quants = _choose_levels(folded, ranges, pixels)
+    lowered, gates = with_gates(without_affines(graph))
+    folded, pixels = _fold_normalisation(lowered)
+    quants = _choose_levels(folded, {**ranges, **dict.fromkeys(gates, (0.0, 1.0))}, pixels)
     nodes = tuple(_quantize_weights(node, quants) for node in folded.nodes)
     return Graph(nodes, quants)
 
@@ -52,6 +62,9 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
 def _require_float(graph: Graph) -> None:
     if graph.quant is not None:
         raise GraphError("the graph is quantised already; start from the float graph")
+    for node in graph.nodes:
+        if isinstance(node, Opaque):
+            raise GraphError(f"'{node.name}' is a {node.kind}, for which the graph has no kernel to quantise")
 
 
 def _fold_normalisation(graph: Graph) -> tuple[Graph, Quant]:
@@ -65,12 +78,9 @@ def _fold_normalisation(graph: Graph) -> tuple[Graph, Quant]:
 
 
 def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant) -> dict[str, Quant]:
-    by_name = {node.name: node for node in graph.nodes}
-    groups = _same_scale(graph)
-    quants: dict[str, Quant] = {}
-    for name, group in groups.items():
-        limits = [_clamped(by_name[member], ranges) for member in group]
-        quants[name] = _levels(min(low for low, _ in limits), max(high for _, high in limits))
+    limits = {node.name: _clamped(node, ranges) for node in graph.nodes if not isinstance(node, Softmax)}
+    groups = _same_scale(graph, limits)
+    quants = {name: _levels(*_union(group, limits)) for name, group in groups.items()}
     quants[graph.input.name] = pixels
     for node in graph.nodes:
         if isinstance(node, Conv | Linear):
@@ -80,24 +90,42 @@ def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant) -> 
     return quants
 
 
-def _same_scale(graph: Graph) -> dict[str, frozenset[str]]:
-    """Group the tensors that must share one scale: what a pool or a join takes and gives (a rule of XNNPACK)."""
-    groups = {node.name: frozenset({node.name}) for node in graph.nodes if not isinstance(node, Softmax)}
+def _same_scale(graph: Graph, limits: Mapping[str, Range]) -> dict[str, frozenset[str]]:
+    """Group the tensors that must share one scale: what a max pool, a join, a slice, a shuffle or a flattening takes
+    and gives (a rule of XNNPACK), so that it only moves levels.
+
+    A join keeps the levels of its parts where one of them could no longer clamp by its levels: a ReLU beside negative
+    values. It then changes scales as it joins.
+    """
+    allowed = {node.name: _allowed(node) for node in graph.nodes}
+    groups = {name: frozenset({name}) for name in limits}
     for node in graph.nodes:
-        if isinstance(node, MaxPool | Concat):
+        if is_move(node):
             merged = frozenset().union(*(groups[name] for name in (node.name, *node.inputs)))
-            groups |= dict.fromkeys(merged, merged)
+            low, high = _union(merged, limits)
+            clamped = all(least <= low and high <= most for least, most in (allowed[name] for name in merged))
+            if clamped or not isinstance(node, Concat):
+                groups |= dict.fromkeys(merged, merged)
     return groups
 
 
+def _union(names: Iterable[str], limits: Mapping[str, Range]) -> Range:
+    ranges = [limits[name] for name in names]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
 def _clamped(node: Node, ranges: Mapping[str, Range]) -> Range:
-    """Return the range with 0 in it, and never above 6 after a ReLU6: the levels then clamp by themselves."""
+    """Return the range with 0 in it, and never beyond what the activation gives: levels clamp by themselves."""
     if node.name not in ranges:
         raise GraphError(f"no range was measured for '{node.name}'; calibrate this same graph")
     low, high = ranges[node.name]
-    activation = getattr(node, "activation", "none")
-    low = min(low, 0.0) if activation == "none" else 0.0
-    return low, max(min(high, 6.0) if activation == "relu6" else high, 0.0)
+    least, most = _allowed(node)
+    return max(min(low, 0.0), least), max(min(high, most), 0.0)
+
+
+def _allowed(node: Node) -> Range:
+    activation: Activation = getattr(node, "activation", "none")
+    return _CLAMPED.get(activation, (-np.inf, np.inf))
 
 
 def _levels(low: float, high: float) -> Quant:

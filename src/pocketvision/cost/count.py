@@ -1,10 +1,11 @@
-"""Counts a graph: the whole net, and layer by layer."""
+"""Counts a graph: the whole net, layer by layer, and by kind of layer."""
 
+import re
 from dataclasses import dataclass
 
 from pocketvision.cost.memory import peak_activation_bytes
-from pocketvision.cost.rules import macs, params, weight_bytes
-from pocketvision.graph.graph import Conv, Graph, Node, Shape
+from pocketvision.cost.rules import macs, norm_params, params, weight_bytes, weights
+from pocketvision.graph.graph import Affine, Conv, Graph, Node, Opaque, Shape
 from pocketvision.values import Cost, Precision
 
 
@@ -19,6 +20,21 @@ class LayerCost:
     macs: int
 
 
+@dataclass(frozen=True)
+class KindCost:
+    """The share of all layers of one kind, as in Table 2 of the MobileNets paper; shares in percent."""
+
+    kind: str
+    layers: int
+    macs: int
+    macs_percent: float
+    weights: int
+    """Of convolutions and fully connected layers, without biases and batch norms: what Table 2 counts."""
+    weights_percent: float
+    params: int
+    """All learned values."""
+
+
 def count(graph: Graph, *, precision: Precision = "float") -> Cost:
     """Count a graph as it would be stored at `precision`; the same numbers whether its weights are there or not."""
     return Cost(
@@ -26,6 +42,8 @@ def count(graph: Graph, *, precision: Precision = "float") -> Cost:
         macs=sum(macs(node, graph.shapes[node.name]) for node in graph.nodes),
         weight_bytes=sum(weight_bytes(node, precision) for node in graph.nodes),
         peak_activation_bytes=peak_activation_bytes(graph, 4 if precision == "float" else 1),
+        norm_params=sum(norm_params(node) for node in graph.nodes),
+        uncounted=tuple(f"{node.name} ({node.kind})" for node in graph.nodes if isinstance(node, Opaque)),
     )
 
 
@@ -37,10 +55,46 @@ def layers(graph: Graph) -> tuple[LayerCost, ...]:
     )
 
 
+def by_kind(graph: Graph) -> tuple[KindCost, ...]:
+    """Return the cost of each kind of layer that has any, the most multiply-adds first."""
+    groups: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if params(node):
+            groups.setdefault(kind(node), []).append(node)
+    all_macs = sum(macs(node, graph.shapes[node.name]) for node in graph.nodes)
+    all_weights = sum(weights(node) for node in graph.nodes)
+    found = [_kind_cost(name, group, graph, all_macs, all_weights) for name, group in groups.items()]
+    return tuple(sorted(found, key=lambda item: -item.macs))
+
+
+def _kind_cost(name: str, group: list[Node], graph: Graph, all_macs: int, all_weights: int) -> KindCost:
+    own_macs = sum(macs(node, graph.shapes[node.name]) for node in group)
+    own_weights = sum(weights(node) for node in group)
+    return KindCost(
+        kind=name,
+        layers=len(group),
+        macs=own_macs,
+        macs_percent=_percent(own_macs, all_macs),
+        weights=own_weights,
+        weights_percent=_percent(own_weights, all_weights),
+        params=sum(params(node) for node in group),
+    )
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
 def kind(node: Node) -> str:
-    """Name a layer's kind as the papers do: 'conv 3x3', 'conv 1x1', 'conv dw 3x3', 'linear', 'add', ..."""
+    """Name a layer's kind as the papers do: 'conv 3x3', 'conv dw 3x3', 'conv 1x1 in 3 groups', 'linear', 'max pool',
+    ...; an unknown layer's by its class."""
+    if isinstance(node, Opaque):
+        return node.kind
+    if isinstance(node, Affine):
+        return "batch norm"
     if not isinstance(node, Conv):
-        return type(node).__name__.lower()
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower()
     _, inputs, height, width = node.weight.shape
-    depthwise = " dw" if inputs == 1 and node.groups > 1 else ""
-    return f"conv{depthwise} {height}x{width}"
+    if inputs == 1 and node.groups > 1:
+        return f"conv dw {height}x{width}"
+    return f"conv {height}x{width}" + (f" in {node.groups} groups" if node.groups > 1 else "")

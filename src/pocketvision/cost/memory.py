@@ -1,21 +1,55 @@
-"""Peak activation memory: the largest sum of tensors that are alive at one moment of an inference."""
+"""Peak activation memory: the most that is in memory at one moment of an inference, in the best order of layers.
 
-import math
+Every tensor is kept from the layer that makes it to the last one that reads it; a layer's inputs and output are there
+together, nothing is computed in place, and all tensors have the same number of bits. What a runtime needs besides
+(its own code, scratch room of a kernel, weights) is not in it. docs/decisions/memory.md compares the papers' way.
+"""
+
+from dataclasses import dataclass
 
 from pocketvision.graph.graph import Graph
+from pocketvision.graph.order import flow, schedule, steps
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The moment of an inference that needs the most memory."""
+
+    values: int
+    layer: str
+    """The first layer during which it is reached."""
+    tensors: tuple[str, ...]
+    """What is in memory then; the layer's output comes last."""
+    least: int
+    """No order of layers needs fewer values. Less than `values` only where there were too many orders to try."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether no order of layers can do with less."""
+        return self.values == self.least
+
+    def bytes(self, bits: int) -> int:
+        """Return the peak in bytes for values of so many bits."""
+        return self.values * bits // 8
+
+
+def peak(graph: Graph) -> Peak:
+    """Find the peak of the best order of layers; files are written in that order."""
+    found = schedule(graph)
+    return _peak(graph, found.order, found.least)
+
+
+def peak_as_ordered(graph: Graph) -> Peak:
+    """Find the peak of the graph's own order of layers."""
+    return _peak(graph, tuple(range(len(graph.nodes))), schedule(graph).least)
 
 
 def peak_activation_bytes(graph: Graph, bytes_per_value: int) -> int:
-    """Return the peak in bytes for the graph's own layer order, every tensor kept until its last reader has run.
+    """Return the peak of the best order in bytes."""
+    return schedule(graph).peak * bytes_per_value
 
-    A layer's inputs and output are alive together; nothing is computed in place.
-    """
-    sizes = {name: math.prod(shape) * bytes_per_value for name, shape in graph.shapes.items()}
-    last_use = {name: place for place, node in enumerate(graph.nodes) for name in (*node.inputs, node.name)}
-    alive: set[str] = set()
-    peak = 0
-    for place, node in enumerate(graph.nodes):
-        alive.add(node.name)
-        peak = max(peak, sum(sizes[name] for name in alive))
-        alive = {name for name in alive if last_use[name] > place}
-    return peak
+
+def _peak(graph: Graph, order: tuple[int, ...], least: int) -> Peak:
+    step = max(steps(flow(graph), order), key=lambda step: step.values)
+    tensors = tuple(graph.nodes[place].name for place in step.alive)
+    return Peak(step.values, graph.nodes[step.layer].name, tensors, least)

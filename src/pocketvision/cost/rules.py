@@ -4,20 +4,37 @@ from pocketvision.errors import GraphError
 from pocketvision.graph.graph import (
     Activate,
     Add,
+    Affine,
+    AvgPool,
     Concat,
     Conv,
+    Flatten,
     GlobalAvgPool,
     Input,
     Linear,
+    LocalNorm,
     MaxPool,
+    Mul,
     Node,
+    Opaque,
     Shape,
+    Shuffle,
+    Slice,
     Softmax,
 )
 
+FREE = (
+    *(Input, Add, Mul, Concat, Slice, Shuffle, Flatten, Softmax),
+    *(Affine, LocalNorm, Activate, MaxPool, AvgPool, GlobalAvgPool),
+)
+"""What the papers count as nothing: batch norms, activations, pools, sums and products of maps, copies."""
+
 
 def macs(node: Node, shape: Shape) -> int:
-    """Return the multiply-adds of a node with output `shape`; raises GraphError for a kernel without a formula."""
+    """Return the multiply-adds of a node with output `shape`, 0 for an unknown layer.
+
+    Raises GraphError for a kernel without a formula.
+    """
     match node:
         case Conv():
             outputs, height, width = shape
@@ -25,20 +42,34 @@ def macs(node: Node, shape: Shape) -> int:
             return outputs * height * width * int(inputs * kernel_height * kernel_width)
         case Linear():
             return int(node.weight.size)
-        case Input() | Add() | Concat() | MaxPool() | GlobalAvgPool() | Activate() | Softmax():
+        case Opaque():
             return 0
+    if isinstance(node, FREE):
+        return 0
     raise GraphError(f"no counting rule for {type(node).__name__} ('{node.name}')")
 
 
 def params(node: Node) -> int:
     """Return the learned values of a node: weights, biases, gamma and beta of a batch norm folded into it."""
-    return node.learned if isinstance(node, Conv | Linear) else 0
+    return node.learned if isinstance(node, Conv | Linear | Affine) else 0
+
+
+def norm_params(node: Node) -> int:
+    """Return how many of a node's learned values are a batch norm's."""
+    if isinstance(node, Affine):
+        return node.learned
+    return node.norm if isinstance(node, Conv | Linear) else 0
+
+
+def weights(node: Node) -> int:
+    """Return a convolution's or fully connected layer's weights alone: no biases, no batch norms."""
+    return int(node.weight.size) if isinstance(node, Conv | Linear) else 0
 
 
 def weight_bytes(node: Node, precision: str) -> int:
     """Return the bytes of weights and biases in a file: float32, or int8 weights with int32 biases and a float32
-    scale for every output channel."""
-    if not isinstance(node, Conv | Linear):
+    scale for every output channel. A batch norm by itself is a depthwise 1x1 convolution in int8."""
+    if not isinstance(node, Conv | Linear | Affine):
         return 0
     if precision == "float":
         return 4 * int(node.weight.size + node.bias.size)

@@ -1,6 +1,6 @@
 """A graph as an ONNX file, float or int8, written node by node in milliseconds.
 
-Opset 17. Input `image` uint8 [N, R, R, 3], output `probabilities` float32 [N, classes]. An int8 file holds
+Opset 17. Input `image` uint8 [N, R, R, C], output `probabilities` float32 [N, classes]. An int8 file holds
 DequantizeLinear and QuantizeLinear around float kernels (QDQ), the pattern runtimes replace by integer kernels.
 """
 
@@ -16,20 +16,29 @@ from pocketvision.errors import GraphError, MissingExtra
 from pocketvision.files import write_bytes
 from pocketvision.graph.graph import (
     Activate,
-    Activation,
     Add,
+    AvgPool,
+    Clamp,
     Concat,
     Conv,
+    Flatten,
     GlobalAvgPool,
     Graph,
     Input,
     Linear,
+    LocalNorm,
     MaxPool,
+    Mul,
     Node,
+    Opaque,
+    Pads,
     Quant,
+    Shuffle,
+    Slice,
     Softmax,
 )
-from pocketvision.graph.integer import bounds
+from pocketvision.graph.integer import HALF, clamps, sixth
+from pocketvision.graph.lower import without_affines
 from pocketvision.graph.normalise import feeds_convolutions, with_deviation
 from pocketvision.values import Manifest, to_json
 
@@ -50,6 +59,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
         import onnx
     except ImportError as error:
         raise MissingExtra("onnx", "onnx") from error
+    graph = without_affines(graph)
     if graph.quant is None and feeds_convolutions(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one kernel less
     writer = _Writer(graph)
@@ -68,7 +78,11 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
 
 
 class _Writer:
-    """Collects ONNX nodes and constants; names are short and equal constants are shared, for small files."""
+    """Collects ONNX nodes and constants; names are short and equal constants are shared, for small files.
+
+    `values` names each tensor in float; `levels` names it as uint8, where the graph is quantised. Levels are turned
+    into floats where a kernel first asks for them: kernels that only move values take the levels themselves.
+    """
 
     def __init__(self, graph: Graph) -> None:
         import onnx
@@ -78,21 +92,41 @@ class _Writer:
         self.nodes: list[Any] = []
         self.constants: dict[Hashable, Any] = {}
         self.values: dict[str, str] = {}
+        self.levels: dict[str, str] = {}
 
     def add(self, node: Node) -> None:
         """Write one kernel, and the levels of its output where the graph is quantised."""
-        value = self._kernel(node, [self.values[name] for name in node.inputs])
-        quant = (self.graph.quant or {}).get(node.name)
-        if quant and not isinstance(node, Input):
-            value = self._through_levels(value, quant)
-        self.values[node.name] = value
+        quant = self._quant(node.name)
+        if isinstance(node, Input):
+            self._image(node, quant)
+        elif isinstance(node, Slice | Shuffle | Flatten) and quant and quant == self._quant(node.inputs[0]):
+            self.levels[node.name] = self._moved(node, self.levels[node.inputs[0]])
+        elif isinstance(node, Activate) and node.activation == "hardsigmoid" and quant and clamps("hardsigmoid", quant):
+            self.levels[node.name] = self._gate(node, quant)
+        else:
+            tensor = self._kernel(node, [self._value(name) for name in node.inputs])
+            tensor = self._quantize(tensor, quant) if quant else tensor
+            if isinstance(node, GlobalAvgPool) and not node.keep:
+                tensor = self._op("Flatten", [tensor])
+            (self.levels if quant else self.values)[node.name] = tensor
+
+    def _quant(self, name: str) -> Quant | None:
+        return (self.graph.quant or {}).get(name)
+
+    def _value(self, name: str) -> str:
+        if name not in self.values:
+            quant = self._quant(name)
+            assert quant is not None
+            self.values[name] = self._dequantize(self.levels[name], quant)
+        return self.values[name]
 
     def finish(self) -> Any:
         """Return the GraphProto with its named input and output."""
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
+        self._value(self.graph.output)
         self.nodes[-1].output[0] = "probabilities"
         size = self.graph.input.resolution
-        image = helper.make_tensor_value_info("image", kinds.UINT8, ["N", size, size, 3])
+        image = helper.make_tensor_value_info("image", kinds.UINT8, ["N", size, size, len(self.graph.input.mean)])
         shape = ["N", *self.graph.shapes[self.graph.output]]
         answer = helper.make_tensor_value_info("probabilities", kinds.FLOAT, shape)
         return helper.make_graph(self.nodes, "net", [image], [answer], list(self.constants.values()))
@@ -112,34 +146,75 @@ class _Writer:
 
     def _kernel(self, node: Node, inputs: list[str]) -> str:
         match node:
-            case Input():
-                return self._image(node)
             case Conv() | Linear():
-                return self._activated(self._weighted(node, inputs[0]), node)
-            case Add() | Activate():
-                value = self._op("Add", inputs) if isinstance(node, Add) else inputs[0]
-                return self._activated(value, node)
+                return self._clamped(self._weighted(node, inputs[0]), node.activation, self._quant(node.name))
+            case Add():
+                return self._clamped(self._op("Add", inputs), node.activation, self._quant(node.name))
+            case Mul():
+                return self._op("Mul", inputs)
             case Concat():
                 return self._op("Concat", inputs, axis=1)
-            case MaxPool():
-                return self._op(
-                    "MaxPool", inputs, kernel_shape=node.kernel, strides=node.stride, ceil_mode=int(node.ceil)
-                )
+            case MaxPool() | AvgPool():
+                return self._windowed(node, inputs)
             case GlobalAvgPool():
-                return self._pooled(node, inputs[0])
+                return self._op("GlobalAveragePool", inputs)
             case Softmax():
                 return self._op("Softmax", inputs, axis=1)
+            case Slice() | Shuffle() | Flatten():
+                return self._moved(node, inputs[0])
+        return self._elementwise(node, inputs[0])
+
+    def _elementwise(self, node: Node, value: str) -> str:
+        match node:
+            case Activate(activation="none" | "relu" | "relu6" as clamp):
+                return self._clamped(value, clamp, self._quant(node.name))
+            case Activate(activation="leaky_relu"):
+                return self._op("LeakyRelu", [value], alpha=node.slope)
+            case Activate(activation="hardswish"):
+                return self._op("HardSwish", [value])
+            case Activate(activation="hardsigmoid"):
+                return self._op("HardSigmoid", [value], alpha=1 / 6, beta=0.5)
+            case Activate(activation="sigmoid"):
+                return self._op("Sigmoid", [value])
+            case Activate(activation="silu"):
+                return self._op("Mul", [value, self._op("Sigmoid", [value])])
+            case LocalNorm():
+                return self._op("LRN", [value], size=node.size, alpha=node.alpha, beta=node.beta, bias=node.k)
+            case Opaque():
+                raise GraphError(f"'{node.name}' is a {node.kind}, for which the ONNX writer has no kernel")
         raise GraphError(f"the ONNX writer has no kernel for {type(node).__name__} ('{node.name}')")
 
-    def _image(self, node: Input) -> str:
+    def _moved(self, node: Slice | Shuffle | Flatten, tensor: str) -> str:
+        match node:
+            case Slice():
+                places = [self._constant(np.array([place])) for place in (node.start, node.stop, 1)]
+                return self._op("Slice", [tensor, *places])
+            case Flatten():
+                return self._op("Flatten", [tensor])
+        shape = self.graph.shapes[node.name]
+        split = self._constant(np.array([0, node.groups, shape[0] // node.groups, -1]))
+        mixed = self._op("Transpose", [self._op("Reshape", [tensor, split])], perm=[0, 2, 1, 3])
+        return self._op("Reshape", [mixed, self._constant(np.array([0, *shape]))])
+
+    def _gate(self, node: Activate, quant: Quant) -> str:
+        """Write a hard sigmoid as x / 6 + 1 / 2, clamped by its levels: onnxruntime's only integer form."""
+        source = self._quant(node.inputs[0])
+        assert source is not None
+        sixths = self._dequantize(self.levels[node.inputs[0]], sixth(source))
+        half = self._dequantize(self._constant(np.uint8(1)), HALF)
+        return self._quantize(self._op("Add", [sixths, half]), quant)
+
+    def _image(self, node: Input, quant: Quant | None) -> None:
         planes = self._op("Transpose", ["image"], perm=[0, 3, 1, 2])
-        if self.graph.quant is not None:
-            return self._dequantize(planes, self.graph.quant[node.name])
+        if quant:
+            self.levels[node.name] = planes
+            return
         mean, std = (np.array(values, np.float64) for values in (node.mean, node.std))
         value = self._op("Cast", [planes], to=int(self.onnx.TensorProto.FLOAT))
         value = self._op("Sub", [value, self._per_channel(255 * mean)])
         factors = 1 / (255 * std)
-        return value if np.allclose(factors, 1) else self._op("Mul", [value, self._per_channel(factors)])
+        centred = np.allclose(factors, 1)
+        self.values[node.name] = value if centred else self._op("Mul", [value, self._per_channel(factors)])
 
     def _per_channel(self, values: NDArray[np.float64]) -> str:
         equal = bool((values == values[0]).all())
@@ -149,14 +224,24 @@ class _Writer:
         inputs = [value, *self._weights(node)]
         if isinstance(node, Linear):
             return self._op("Gemm", inputs, transB=1)
-        attributes: dict[str, Any] = {"kernel_shape": node.weight.shape[2:]}
-        if any(pads := self.graph.pads(node)):
-            attributes["pads"] = pads
-        if node.stride != (1, 1):
-            attributes["strides"] = node.stride
+        attributes = self._window(node.weight.shape[2:], node.stride, self.graph.pads(node))
         if node.groups > 1:
             attributes["group"] = node.groups
         return self._op("Conv", inputs, **attributes)
+
+    def _windowed(self, node: MaxPool | AvgPool, inputs: list[str]) -> str:
+        attributes = self._window(node.kernel, node.stride, self.graph.pads(node))
+        if isinstance(node, AvgPool):
+            return self._op("AveragePool", inputs, **attributes, count_include_pad=int(node.count_padding))
+        return self._op("MaxPool", inputs, **attributes, ceil_mode=int(node.ceil))
+
+    def _window(self, kernel: tuple[int, ...], stride: tuple[int, int], pads: Pads) -> dict[str, Any]:
+        attributes: dict[str, Any] = {"kernel_shape": kernel}
+        if any(pads):
+            attributes["pads"] = pads
+        if stride != (1, 1):
+            attributes["strides"] = stride
+        return attributes
 
     def _weights(self, node: Conv | Linear) -> list[str]:
         if self.graph.quant is None or node.weight_scale is None:
@@ -174,25 +259,16 @@ class _Writer:
         self.constants[name] = self.onnx.numpy_helper.from_array(np.zeros(count, np.int8), name)
         return name
 
-    def _activated(self, value: str, node: Conv | Linear | Add | Activate) -> str:
-        kind: Activation = node.activation
-        quant = (self.graph.quant or {}).get(node.name)
-        if kind == "none" or (quant and bounds(kind, quant) == (0, 255)):
+    def _clamped(self, value: str, clamp: Clamp, quant: Quant | None) -> str:
+        if clamp == "none" or (quant and clamps(clamp, quant)):
             # A clamp that the levels do by themselves is left out: onnxruntime would compute it in float.
             return value
-        if kind == "relu":
+        if clamp == "relu":
             return self._op("Relu", [value])
         return self._op("Clip", [value, self._constant(0.0), self._constant(6.0)])
 
-    def _pooled(self, node: GlobalAvgPool, value: str) -> str:
-        value = self._op("GlobalAveragePool", [value])
-        if self.graph.quant is not None:
-            value = self._through_levels(value, self.graph.quant[node.name])
-        return self._op("Flatten", [value])
-
-    def _through_levels(self, value: str, quant: Quant) -> str:
-        levels = self._op("QuantizeLinear", [value, *self._level_constants(quant)])
-        return self._dequantize(levels, quant)
+    def _quantize(self, value: str, quant: Quant) -> str:
+        return self._op("QuantizeLinear", [value, *self._level_constants(quant)])
 
     def _dequantize(self, levels: str, quant: Quant) -> str:
         return self._op("DequantizeLinear", [levels, *self._level_constants(quant)])

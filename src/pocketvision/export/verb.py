@@ -17,6 +17,7 @@ from pocketvision.export import FORMATS
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.files import read_json, write_json
 from pocketvision.graph.graph import Graph
+from pocketvision.graph.order import best_order
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Accuracy, Dataset, Health, Manifest, Precision, Trained
 
@@ -78,7 +79,11 @@ def write_file(
     precision: Precision,
     figures: dict[str, Accuracy],
 ) -> Exported:
-    """Write a graph with its manifest inside and beside it, and its counted cost."""
+    """Write a graph with its manifest inside and beside it, and its counted cost.
+
+    The layers are put into the order that needs the least memory: the peak counted is true of the file.
+    """
+    graph = best_order(graph)
     pngs = thumbnails(prepared(dataset, dataset.of("val")[:PROBES], trained.image))
     manifest = make_manifest(
         trained,

@@ -7,18 +7,18 @@ import numpy as np
 from pocketvision.export.manifest import make_manifest, stand_in_probes
 from pocketvision.export.onnx import to_bytes
 from pocketvision.graph.graph import Graph
+from pocketvision.graph.order import best_order
 from pocketvision.latency.measure import reference_graph
 from pocketvision.runtime.onnx import answer_of
 from pocketvision.values import Precision, Trained
 
 
 def content_of(graph: Graph, trained: Trained, labels: tuple[str, ...], *, precision: Precision) -> bytes:
-    """Write the file with a manifest that takes as much room as the real one will."""
+    """Write the file in the order of a delivered one, with a manifest that takes as much room as the real one."""
     figures = {"validation": trained.validation, "test": trained.validation}
     probes = stand_in_probes(len(labels))
-    return to_bytes(
-        graph, make_manifest(trained, labels, name="weighed", precision=precision, figures=figures, probes=probes)
-    )
+    manifest = make_manifest(trained, labels, name="weighed", precision=precision, figures=figures, probes=probes)
+    return to_bytes(best_order(graph), manifest)
 
 
 def caller(content: bytes, resolution: int) -> Callable[[], object]:

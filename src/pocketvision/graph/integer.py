@@ -9,10 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.graph.graph import Activation, Conv, Linear, Pads, Quant
+from pocketvision.graph import real
+from pocketvision.graph.graph import Activation, AvgPool, Clamp, Conv, Linear, Pads, Quant
 from pocketvision.graph.sums import Tensor, convolve
 
 Levels = NDArray[np.uint8]
+HALF = Quant(0.5, 0)
+"""Under which level 1 means one half."""
+_LARGEST: dict[Activation, float] = {"relu6": 6.0, "hardsigmoid": 1.0}
 
 
 def dequantize(levels: Levels, quant: Quant) -> NDArray[np.float32]:
@@ -28,8 +32,13 @@ def quantize(values: Tensor, quant: Quant) -> Levels:
 def bounds(activation: Activation, quant: Quant) -> tuple[int, int]:
     """Return the levels an activation allows: all 256 where the range itself already clamps."""
     low = 0 if activation == "none" else quant.zero_point
-    high = quant.zero_point + round(6 / quant.scale) if activation == "relu6" else 255
+    high = quant.zero_point + round(_LARGEST[activation] / quant.scale) if activation in _LARGEST else 255
     return low, min(high, 255)
+
+
+def clamps(activation: Activation, quant: Quant) -> bool:
+    """Whether the levels by themselves do all the clamping of an activation."""
+    return bounds(activation, quant) == (0, 255)
 
 
 def conv(node: Conv, x: Levels, pads: Pads, *, source: Quant, target: Quant) -> Levels:
@@ -46,7 +55,7 @@ def linear(node: Linear, x: Levels, *, source: Quant, target: Quant) -> Levels:
     return _requantize(centred @ weight.T, node, source=source, target=target)
 
 
-def add(pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant, activation: Activation) -> Levels:
+def add(pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant, activation: Clamp) -> Levels:
     """Add as onnxruntime's QLinearAdd: fused multiply-adds in float32, the second tensor first."""
     first, second = (np.float32(source.scale) / np.float32(target.scale) for source in sources)
     zeros = _fused(np.array(sources[0].zero_point), first, second * np.float32(sources[1].zero_point))
@@ -60,10 +69,34 @@ def _fused(levels: Tensor, factor: np.float32, term: Tensor | np.float32) -> Ten
     return total.astype(np.float32)
 
 
-def global_mean(x: Levels, *, source: Quant, target: Quant) -> Levels:
-    """Average [N, H, W, C] over height and width."""
+def multiply(pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant) -> Levels:
+    """Multiply as onnxruntime's QLinearMul: whole numbers, one factor in float32, the zero point before rounding."""
+    first, second = (levels.astype(np.int32) - source.zero_point for levels, source in zip(pair, sources, strict=True))
+    scale = np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(target.scale)
+    moved = (first * second).astype(np.float32) * scale + np.float32(target.zero_point)
+    return _saturate(np.rint(moved), 0, (0, 255))
+
+
+def hardsigmoid(x: Levels, *, source: Quant, target: Quant) -> Levels:
+    """Add one half to a sixth of x; `target` has to clamp to 0..1 by itself."""
+    assert clamps("hardsigmoid", target)
+    return add((x, np.ones_like(x)), sources=(sixth(source), HALF), target=target, activation="none")
+
+
+def sixth(quant: Quant) -> Quant:
+    """Return what the same levels mean when they are divided by six."""
+    return Quant(float(np.float32(quant.scale) / np.float32(6)), quant.zero_point)
+
+
+def average(node: AvgPool, x: Levels, pads: Pads, *, source: Quant, target: Quant) -> Levels:
+    """Average over each window, in float32 as onnxruntime does; next to a tie the order of its sum may decide."""
+    return quantize(real.average(node, dequantize(x, source), pads), target)
+
+
+def global_mean(x: Levels, *, source: Quant, target: Quant, keep: bool = False) -> Levels:
+    """Average [N, H, W, C] over height and width to [N, C], or [N, 1, 1, C] where `keep` says so."""
     area = x.shape[1] * x.shape[2]
-    sums = x.sum(axis=(1, 2), dtype=np.int32) - np.int32(source.zero_point * area)
+    sums = x.sum(axis=(1, 2), dtype=np.int32, keepdims=keep) - np.int32(source.zero_point * area)
     scale = np.float32(source.scale) / (np.float32(target.scale) * np.float32(area))
     return _saturate(np.rint(sums.astype(np.float32) * scale), target.zero_point, (0, 255))
 

@@ -12,7 +12,7 @@ from pocketvision.graph.sums import Tensor
 
 def with_deviation(graph: Graph, deviation: float) -> Graph:
     """Return an equal net that divides the picture by `deviation`; its first weights make up for it."""
-    picture = replace(graph.input, std=(deviation, deviation, deviation))
+    picture = replace(graph.input, std=(deviation,) * len(graph.input.std))
     factors = deviation / np.array(graph.input.std)
     return _moved(graph, picture, lambda node: _scaled(node, factors))
 
@@ -22,7 +22,7 @@ def with_mean(graph: Graph, mean: float) -> Graph:
 
     Padding then means a pixel of `mean`, not of each channel's own mean.
     """
-    picture = replace(graph.input, mean=(mean, mean, mean))
+    picture = replace(graph.input, mean=(mean,) * len(graph.input.mean))
     shifts = (mean - np.array(graph.input.mean)) / np.array(graph.input.std)
     return _moved(graph, picture, lambda node: _shifted(node, shifts))
 

@@ -10,29 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError
-from pocketvision.graph import integer
+from pocketvision.graph import integer, real
 from pocketvision.graph.graph import (
     Activate,
-    Activation,
     Add,
-    Concat,
+    Affine,
+    AvgPool,
     Conv,
     GlobalAvgPool,
     Graph,
     Input,
     Linear,
+    LocalNorm,
     MaxPool,
+    Mul,
     Node,
+    Opaque,
+    Quant,
     Softmax,
 )
-from pocketvision.graph.sums import Tensor, convolve, padded, taps
+from pocketvision.graph.moves import is_move, max_pool, move
+from pocketvision.graph.sums import Tensor, convolve
 
 Images = NDArray[np.uint8]
 _VALUES_AT_ONCE = 2**22  # of the largest tensor: beyond the caches a larger batch is no faster
 
 
 def run(graph: Graph, images: Images) -> NDArray[np.float32]:
-    """Answer images [N, R, R, 3] with the output tensor [N, classes]; exact integers where the graph is quantised."""
+    """Answer images [N, R, R, C] with the output tensor [N, classes]; exact integers where the graph is quantised."""
     outputs = [output for batch in batches(graph, images) for output in _last(graph, batch)]
     return np.concatenate(outputs) if outputs else np.zeros((0, *graph.shapes[graph.output]), np.float32)
 
@@ -61,9 +66,10 @@ def _last(graph: Graph, images: Images) -> Iterator[NDArray[np.float32]]:
 
 
 def _tensors(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
-    size = graph.input.resolution
-    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
-        raise GraphError(f"the net takes uint8 images [N, {size}, {size}, 3], not {images.dtype} {images.shape}")
+    size, channels = graph.input.resolution, len(graph.input.mean)
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
+        wanted = f"[N, {size}, {size}, {channels}]"
+        raise GraphError(f"the net takes uint8 images {wanted}, not {images.dtype} {images.shape}")
     last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     alive: dict[str, Tensor] = {}
     for index, node in enumerate(graph.nodes):
@@ -77,80 +83,82 @@ def _tensors(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
 def _real(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
     x = inputs[0]
     match node:
-        case Input():
-            scale, shift = 1 / (255 * np.array(node.std)), np.array(node.mean) / np.array(node.std)
-            picture: Tensor = x * scale.astype(np.float32) - shift.astype(np.float32)
-            return picture
         case Conv():
             sums = convolve(x, node.weight, stride=node.stride, pads=graph.pads(node), groups=node.groups)
             sums += node.bias
-            return _activated(sums, node.activation)
+            return real.activated(sums, node.activation)
         case Linear():
-            return _activated(x @ node.weight.T + node.bias, node.activation)
+            return real.activated(x @ node.weight.T + node.bias, node.activation)
+        case Affine():
+            return real.activated(x * node.weight + node.bias, node.activation)
         case Add():
-            return _activated(x + inputs[1], node.activation)
+            return real.activated(x + inputs[1], node.activation)
+        case Mul():
+            product: Tensor = x * inputs[1]
+            return product
+        case AvgPool():
+            return real.average(node, x, graph.pads(node))
         case GlobalAvgPool():
-            averages: Tensor = x.mean(axis=(1, 2))
+            averages: Tensor = x.mean(axis=(1, 2), keepdims=node.keep)
             return averages
+    return _alone(graph, node, inputs)
+
+
+def _alone(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
+    """Run a float kernel without weights or sums; the integer reference uses them too."""
+    x = inputs[0]
+    match node:
+        case Input():
+            return real.picture(node, x)
         case Activate():
-            return _activated(x.copy(), node.activation)
+            return real.activated(x.copy(), node.activation, node.slope)
+        case LocalNorm():
+            return real.local_norm(node, x)
         case Softmax():
-            return softmax(x)
-    return _moved(graph, node, inputs)
+            return real.softmax(x)
+        case MaxPool():
+            return max_pool(node, x, graph.pads(node), graph.shapes[node.name][1:])
+        case Opaque():
+            raise GraphError(f"'{node.name}' is a {node.kind}, which can be counted around but not run")
+    if is_move(node):
+        return move(node, inputs)
+    raise GraphError(f"the reference has no kernel for {type(node).__name__} ('{node.name}')")
 
 
 def _integer(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
     assert graph.quant is not None
-    x = inputs[0]
     if isinstance(node, Input):
-        return x
+        return inputs[0]
     sources = [graph.quant[name] for name in node.inputs]
     if isinstance(node, Softmax):
-        return softmax(integer.dequantize(x, sources[0]))
-    source, target = sources[0], graph.quant[node.name]
+        return real.softmax(integer.dequantize(inputs[0], sources[0]))
+    target = graph.quant[node.name]
+    if isinstance(node, MaxPool) or is_move(node):
+        moved = [integer.rescale(levels, quant, target) for levels, quant in zip(inputs, sources, strict=True)]
+        return _alone(graph, node, moved)
+    if isinstance(node, Activate) and node.activation == "hardsigmoid" and integer.clamps("hardsigmoid", target):
+        return integer.hardsigmoid(inputs[0], source=sources[0], target=target)
+    if isinstance(node, Activate | LocalNorm):
+        return integer.quantize(_alone(graph, node, [integer.dequantize(inputs[0], sources[0])]), target)
+    return _summed(graph, node, inputs, (*sources, target))
+
+
+def _summed(graph: Graph, node: Node, inputs: list[Tensor], quants: tuple[Quant, ...]) -> Tensor:
+    """Run an integer kernel that computes sums; `quants` are those of its inputs and, last, of its output."""
+    x, (*sources, target) = inputs[0], quants
     match node:
         case Conv():
-            return integer.conv(node, x, graph.pads(node), source=source, target=target)
+            return integer.conv(node, x, graph.pads(node), source=sources[0], target=target)
         case Linear():
-            return integer.linear(node, x, source=source, target=target)
+            return integer.linear(node, x, source=sources[0], target=target)
         case Add():
             return integer.add(inputs, sources=sources, target=target, activation=node.activation)
+        case Mul():
+            return integer.multiply(inputs, sources=sources, target=target)
+        case AvgPool():
+            return integer.average(node, x, graph.pads(node), source=sources[0], target=target)
         case GlobalAvgPool():
-            return integer.global_mean(x, source=source, target=target)
-        case Activate():
-            return integer.quantize(_activated(integer.dequantize(x, source), node.activation), target)
-    moved = [integer.rescale(levels, quant, target) for levels, quant in zip(inputs, sources, strict=True)]
-    return _moved(graph, node, moved)
-
-
-def _moved(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
-    match node:
-        case Concat():
-            return np.concatenate(inputs, axis=-1)
-        case MaxPool():
-            return _max_pool(node, inputs[0], graph.shapes[node.name][1:])
-    raise GraphError(f"the reference has no kernel for {type(node).__name__} ('{node.name}')")
-
-
-def _max_pool(node: MaxPool, x: Tensor, pooled: tuple[int, ...]) -> Tensor:
-    needed = [(steps - 1) * step + size for steps, step, size in zip(pooled, node.stride, node.kernel, strict=True)]
-    bottom, right = (max(0, size - had) for size, had in zip(needed, x.shape[1:3], strict=True))
-    x = padded(x, (0, 0, bottom, right), 0 if x.dtype == np.uint8 else -np.inf)
-    first, *others = taps(x, node.kernel, node.stride)
-    best = first.copy()
-    for view in others:
-        np.maximum(best, view, out=best)
-    return best
-
-
-def _activated(x: Tensor, activation: Activation) -> Tensor:
-    if activation == "none":
-        return x
-    return np.maximum(x, 0, out=x) if activation == "relu" else np.clip(x, 0, 6, out=x)
-
-
-def softmax(logits: Tensor) -> NDArray[np.float32]:
-    """Return probabilities over the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: NDArray[np.float32] = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
-    return probabilities
+            return integer.global_mean(x, source=sources[0], target=target, keep=node.keep)
+        case Affine():
+            raise GraphError(f"'{node.name}': an Affine becomes a convolution before it is quantised")
+    raise GraphError(f"the reference has no integer kernel for {type(node).__name__} ('{node.name}')")

@@ -1,206 +1,237 @@
 """A torch net becomes an inference graph: batch norm folded, activations fused, dropout gone."""
 
+import copy
 import operator
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 from torch import fx, nn
+from torch.overrides import TorchFunctionMode
 
 from pocketvision.errors import GraphError
 from pocketvision.graph.graph import (
-    Activate,
     Add,
-    Array,
-    Clamp,
+    Affine,
     Concat,
     Conv,
     GlobalAvgPool,
     Graph,
     Input,
     Linear,
-    MaxPool,
+    Mul,
     Node,
+    Opaque,
+    Shape,
+    Slice,
     Softmax,
+    shape_of,
 )
-from pocketvision.models.blocks import Conv2dSame
+from pocketvision.graph.layers import LEAVES, Place, layer, module_of, unknown
+from pocketvision.graph.simplify import simplify
 from pocketvision.models.catalogue import build_spec
 from pocketvision.values import ImageSpec, ModelSpec
+
+_SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+_PRODUCTS = {operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_"}
+
+_DRAWING = {"normal_", "uniform_", "fill_", "zero_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_"}
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Conv2dSame) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(net: nn.Module, image: ImageSpec) -> Graph:
     """Turn a classifier in eval mode into a graph from uint8 picture to probabilities.
 
-    `net` maps normalised [N, 3, R, R] to logits [N, classes]. Works on the meta device too: the weights are then
+    `net` maps normalised [N, C, R, R] to logits [N, classes]. Works on the meta device too: the weights are then
     empty stand-ins of the right shape, good for counting. Raises GraphError for a layer without a kernel.
     """
     assert not net.training, "trace a net in eval mode"
-    builder = _Builder(dict(net.named_modules()), image)
-    for step in _Tracer().trace(net).nodes:
-        builder.take(step)
-    return Graph(tuple(builder.finish()))
+    return _Builder(net, image).graph()
 
 
-def array(tensor: torch.Tensor) -> Array:
-    """Return a float32 array, or a stand-in without memory for a tensor on the meta device."""
-    if tensor.is_meta:
-        return np.broadcast_to(np.float32(0), tuple(tensor.shape))
-    return tensor.detach().cpu().float().numpy()
+def outline(net: nn.Module, image: ImageSpec) -> Graph:
+    """Turn any net in eval mode that torch.fx can follow into a graph to count: like `trace`, but a layer without a
+    kernel becomes an Opaque of the right shape. Nothing is computed: shapes are found on the meta device."""
+    assert not net.training, "trace a net in eval mode"
+    return _Outliner(_weightless(net), image).graph()
+
+
+def trace_spec(spec: ModelSpec, image: ImageSpec | None = None) -> Graph:
+    """Trace a net of the catalogue without its weights, for counting: nothing of their size is allocated."""
+    with torch.device("meta"), _Undrawn():
+        net = build_spec(spec).eval()
+    return trace(net, image or ImageSpec(spec.resolution))
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the drawing of fresh weights: on the meta device it takes most of the time and gives nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in _DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def _weightless(net: nn.Module) -> nn.Module:
+    """Return a copy on the meta device; the weights themselves are never copied."""
+    twins: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), requires_grad=False) for p in net.parameters()}
+    twins |= {id(buffer): buffer.to("meta") for buffer in net.buffers()}
+    return copy.deepcopy(net, twins)
+
+
+def _picture(net: nn.Module, image: ImageSpec) -> Input:
+    """Return the input; for other than three channels every channel is normalised by the average of the three."""
+    channels = next((module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d)), 3)
+    if channels == len(image.mean):
+        return Input("image", (), image.resolution, image.mean, image.std)
+    return Input("image", (), image.resolution, (fmean(image.mean),) * channels, (fmean(image.std),) * channels)
 
 
 class _Builder:
     """Walks the traced steps; `made` maps each step to the graph node that holds its value."""
 
-    def __init__(self, modules: dict[str, nn.Module], image: ImageSpec) -> None:
-        self.modules = modules
-        self.image = image
+    def __init__(self, net: nn.Module, image: ImageSpec) -> None:
+        self.steps = _Tracer().trace(net)
+        self.modules = dict(net.named_modules())
+        self.picture = _picture(net, image)
         self.nodes: dict[str, Node] = {}
+        self.shapes: dict[str, Shape] = {}
         self.made: dict[fx.Node, str] = {}
+        self.met: set[nn.Module] = set()
+
+    def graph(self) -> Graph:
+        """Return the whole graph."""
+        for step in self.steps.nodes:
+            self.take(step)
+        return Graph(tuple(simplify(self.nodes.values())))
 
     def take(self, step: fx.Node) -> None:
-        if step.op == "placeholder":
-            self._put(step, Input("image", (), self.image.resolution, self.image.mean, self.image.std))
+        """Turn one step into a node, or into none where it does nothing in eval mode."""
+        if step.op == "placeholder" and not self.nodes:
+            self._put(step, self.picture)
         elif step.op == "call_module":
-            self._module(step, self.modules[str(step.target)])
+            self._layer(step, self.modules[str(step.target)], str(step.target))
         elif step.op in ("call_function", "call_method"):
             self._function(step)
-        elif step.op == "output":
-            logits = self.made[step.args[0]]  # type: ignore[index]
-            self.nodes["probabilities"] = Softmax("probabilities", (logits,))
+        elif step.op == "output" and isinstance(step.args[0], fx.Node):
+            self._put(step, Softmax("probabilities", (self.made[step.args[0]],)))
         else:
-            raise GraphError(f"the graph has no kernel for {step.op} '{step.target}'")
-
-    def finish(self) -> list[Node]:
-        return list(self.nodes.values())
+            raise unknown(step.op, str(step.target))
 
     def _put(self, step: fx.Node, node: Node) -> None:
+        if node.name in self.nodes:  # a module that runs twice
+            node = replace(node, name=step.name)
+        self.shapes[node.name] = shape_of(node, [self.shapes[name] for name in node.inputs])
         self.nodes[node.name] = node
         self.made[step] = node.name
 
-    def _same_as(self, step: fx.Node, source: Any) -> None:
-        self.made[step] = self.made[source]
-
     def _inputs(self, step: fx.Node) -> tuple[str, ...]:
-        first = step.args[0]
-        steps = first if isinstance(first, list | tuple) else [a for a in step.args if isinstance(a, fx.Node)]
-        return tuple(self.made[item] for item in steps)  # type: ignore[index]
+        return tuple(self.made[source] for source in _sources(step) if source in self.made)
 
-    def _module(self, step: fx.Node, module: nn.Module) -> None:
-        name, inputs = str(step.target), self._inputs(step)
-        match module:
-            case nn.Dropout() | nn.Identity() | nn.Flatten():
-                self._same_as(step, step.args[0])
-            case nn.Conv2d():
-                self._put(step, _conv(name, inputs, module))
-            case nn.Linear():
-                bias = _bias(module.bias, module.out_features)
-                learned = module.weight.numel() + (module.out_features if module.bias is not None else 0)
-                self._put(step, Linear(name, inputs, array(module.weight), bias, "none", learned))
-            case nn.BatchNorm2d():
-                self._replace(step, lambda node: _fold(node, module))
-            case nn.ReLU6() | nn.ReLU():
-                self._activate(step, "relu6" if isinstance(module, nn.ReLU6) else "relu")
-            case nn.MaxPool2d() if module.padding == 0 and module.dilation == 1:
-                kernel, stride = _square(module.kernel_size), _square(module.stride)
-                self._put(step, MaxPool(name, inputs, (kernel, kernel), (stride, stride), module.ceil_mode))
-            case nn.AdaptiveAvgPool2d() if module.output_size in (1, (1, 1)):
-                self._put(step, GlobalAvgPool(name, inputs))
-            case _:
-                raise GraphError(f"the graph has no kernel for {type(module).__name__} ('{name}')")
+    def _layer(self, step: fx.Node, module: nn.Module, name: str) -> None:
+        inputs = self._inputs(step)
+        if len(inputs) != 1:
+            raise unknown(type(module).__name__, name)
+        node = layer(module, Place(name, inputs, self.shapes[inputs[0]]))
+        if node is None:
+            self.made[step] = inputs[0]
+            return
+        if module in self.met and isinstance(node, Conv | Linear | Affine):
+            node = replace(node, learned=0)  # its weights are counted where it runs first
+        self.met.add(module)
+        self._put(step, node)
 
     def _function(self, step: fx.Node) -> None:
         target, inputs = step.target, self._inputs(step)
-        if target in (operator.add, torch.add):
+        pair = len(inputs) == 2 and not step.kwargs
+        if target in _SUMS and pair:
             self._put(step, Add(step.name, inputs, "none"))
-        elif target is torch.cat and _argument(step, 1, "dim", 0) == 1:
+        elif target in _PRODUCTS and pair:
+            narrow_last = sorted(inputs, key=lambda name: self.shapes[name][1:] == (1, 1))
+            self._put(step, Mul(step.name, tuple(narrow_last)))
+        elif target is torch.cat and _argument(step, 1, "dim", 0) in (1, -len(self.shapes[inputs[0]])):
             self._put(step, Concat(step.name, inputs))
-        elif target is nn.functional.adaptive_avg_pool2d and _argument(step, 1, "output_size", None) in (1, (1, 1)):
-            self._put(step, GlobalAvgPool(step.name, inputs))
-        elif target is torch.flatten:
-            self._same_as(step, step.args[0])
-        elif target in (nn.functional.relu, nn.functional.relu6):
-            self._activate(step, "relu" if target is nn.functional.relu else "relu6")
+        elif target is operator.getitem and (channels := _channels(step)):
+            bounds = channels.indices(self.shapes[inputs[0]][0])
+            self._put(step, Slice(step.name, inputs, *bounds[:2]))
+        elif target in (torch.mean, "mean") and _argument(step, 1, "dim", None) in ([2, 3], (2, 3), [-2, -1], (-2, -1)):
+            self._put(step, GlobalAvgPool(step.name, inputs, bool(_argument(step, 2, "keepdim", False))))
         else:
-            raise GraphError(f"the graph has no kernel for {target}")
+            self._layer(step, module_of(step), step.name)
 
-    def _replace(self, step: fx.Node, change: Callable[[Node], Node]) -> None:
-        """Change the producer of the step's input in place; it must have no other reader."""
-        source = step.args[0]
-        assert isinstance(source, fx.Node)
-        if len(source.users) > 1:
-            raise GraphError(f"'{step.target}' cannot be folded: its input is read elsewhere too")
-        name = self.made[source]
-        self.nodes[name] = change(self.nodes[name])
-        self.made[step] = name
 
-    def _activate(self, step: fx.Node, activation: Clamp) -> None:
-        source = step.args[0]
-        assert isinstance(source, fx.Node)
-        producer = self.nodes[self.made[source]]
-        if isinstance(producer, Conv | Linear | Add) and producer.activation == "none" and len(source.users) == 1:
-            self._replace(step, lambda node: replace(node, activation=activation))  # type: ignore[call-arg]
-        else:
-            self._put(step, Activate(step.name, (producer.name,), activation))
+class _Outliner(_Builder):
+    """Puts an Opaque where a kernel is missing or does not give the shape that torch gives."""
+
+    def __init__(self, net: nn.Module, image: ImageSpec) -> None:
+        super().__init__(net, image)
+        size = self.picture.resolution
+        picture = torch.empty(1, len(self.picture.mean), size, size, device="meta")
+        self.values = _Values(fx.GraphModule(net, self.steps))
+        with torch.no_grad():
+            self.values.run(picture)
+
+    def take(self, step: fx.Node) -> None:
+        """Turn one step into a node, or into none where its value is no tensor made from the picture."""
+        if step.op == "output" and not isinstance(step.args[0], fx.Node):
+            return  # several outputs: what they are made of is counted all the same
+        value, inputs = self.values.found.get(step), self._inputs(step)
+        if step.op == "get_attr" or not (inputs or step.op == "placeholder"):
+            return
+        if not isinstance(value, torch.Tensor):
+            self.made[step] = inputs[0]  # a size, or several tensors: what is taken from it comes from its source
+            return
+        before = set(self.nodes)
+        try:
+            super().take(step)
+            fits = self.shapes[self.made[step]] == tuple(value.shape[1:])
+        except (GraphError, TypeError, IndexError, KeyError):
+            fits = False
+        if not fits:
+            for name in set(self.nodes) - before:
+                del self.nodes[name]
+            self._put(step, Opaque(step.name, inputs, _kind(step, self.modules), tuple(value.shape[1:])))
+
+
+class _Values(fx.Interpreter):
+    """Runs a net step by step and keeps every value."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.found: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one step."""
+        self.found[n] = super().run_node(n)
+        return self.found[n]
+
+
+def _sources(step: fx.Node) -> Iterator[fx.Node]:
+    for argument in (*step.args, *step.kwargs.values()):
+        for item in argument if isinstance(argument, list | tuple) else (argument,):
+            if isinstance(item, fx.Node):
+                yield item
 
 
 def _argument(step: fx.Node, place: int, name: str, default: object) -> object:
     return step.args[place] if len(step.args) > place else step.kwargs.get(name, default)
 
 
-def _square(size: Any) -> int:
-    sides = {size} if isinstance(size, int) else set(size)
-    if len(sides) != 1:
-        raise GraphError(f"only square pooling windows are known, not {size}")
-    return int(sides.pop())
+def _channels(step: fx.Node) -> slice | None:
+    """Return the channels that `maps[:, start:stop]` takes; None for any other use of brackets."""
+    match step.args[1]:
+        case (slice(start=None, stop=None, step=None), slice(step=None) as channels):
+            return channels
+    return None
 
 
-def _bias(bias: torch.Tensor | None, outputs: int) -> Array:
-    return np.zeros(outputs, np.float32) if bias is None else array(bias)
-
-
-def _conv(name: str, inputs: tuple[str, ...], module: nn.Conv2d) -> Conv:
-    if module.dilation != (1, 1) or module.padding_mode != "zeros" or isinstance(module.padding, str):
-        raise GraphError(f"'{name}': dilated, reflecting or named padding convolutions have no kernel yet")
-    top, left = module.padding
-    return Conv(
-        name,
-        inputs,
-        weight=array(module.weight),
-        bias=_bias(module.bias, module.out_channels),
-        stride=(module.stride[0], module.stride[1]),
-        padding="same" if isinstance(module, Conv2dSame) else (top, left, top, left),
-        groups=module.groups,
-        activation="none",
-        learned=module.weight.numel() + (0 if module.bias is None else module.bias.numel()),
-    )
-
-
-def _fold(node: Node, norm: nn.BatchNorm2d) -> Node:
-    if not isinstance(node, Conv) or node.activation != "none":
-        raise GraphError(f"a batch norm can be folded into a convolution only, not into '{node.name}'")
-    learned = node.learned + 2 * norm.num_features
-    if norm.weight.is_meta:
-        return replace(node, learned=learned, norm=2 * norm.num_features)
-    assert norm.running_var is not None
-    assert norm.running_mean is not None
-    # In double, so that folding costs no accuracy where a variance is tiny.
-    factor = (norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)).detach().cpu().numpy()
-    mean, beta = norm.running_mean.double().cpu().numpy(), norm.bias.detach().double().cpu().numpy()
-    weight = node.weight.astype(np.float64) * factor[:, None, None, None]
-    bias = (node.bias.astype(np.float64) - mean) * factor + beta
-    folded = weight.astype(np.float32), bias.astype(np.float32)
-    return replace(node, weight=folded[0], bias=folded[1], learned=learned, norm=2 * norm.num_features)
-
-
-def trace_spec(spec: ModelSpec, image: ImageSpec | None = None) -> Graph:
-    """Trace a net of the catalogue without its weights, for counting: nothing of their size is allocated."""
-    with torch.device("meta"):
-        net = build_spec(spec).eval()
-    return trace(net, image or ImageSpec(spec.resolution))
+def _kind(step: fx.Node, modules: dict[str, nn.Module]) -> str:
+    if step.op == "call_module":
+        return type(modules[str(step.target)]).__name__
+    return str(getattr(step.target, "__name__", step.target))

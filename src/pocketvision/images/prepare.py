@@ -24,20 +24,21 @@ def prepare(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
     height, width, channels = pixels.shape
     assert channels == 3, pixels.shape
     assert pixels.dtype == np.uint8, pixels.dtype
-    box = (0.0, 0.0, float(width), float(height)) if spec.crop_mode == "squash" else _centre(width, height, spec)
     size = (spec.resolution, spec.resolution)
+    box = _centre(width, height, spec)
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box=box))
 
 
 def _centre(width: int, height: int, spec: ImageSpec) -> tuple[float, float, float, float]:
-    """Return the source's box that becomes the centre crop.
+    """Return the source's box that becomes the centre crop; squashed, both sides become the short one.
 
     Same pixels as torchvision's Resize(round(resolution / crop_pct)) and CenterCrop, its roundings included, but in
     one step: a 5000 x 10 panorama never becomes a strip of 128,000 x 256.
     """
     assert 0 < spec.crop_pct <= 1, spec.crop_pct
     short = round(spec.resolution / spec.crop_pct)
-    resized = [short * side // min(width, height) for side in (width, height)]
+    squash = spec.crop_mode == "squash"
+    resized = [short if squash else short * side // min(width, height) for side in (width, height)]
     spans = [_span(*sides, spec.resolution) for sides in zip((width, height), resized, strict=True)]
     (left, right), (top, bottom) = spans
     return left, top, right, bottom

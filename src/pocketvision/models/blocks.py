@@ -1,7 +1,9 @@
 """What nets of several papers share: the width rule, convolutions with norm and activation, a net's two halves."""
 
 import copy
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,13 +36,30 @@ class Conv2dSame(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad as TensorFlow does for this input's size, then convolve: [N, I, H, W] -> [N, O, ceil(H/s), ceil(W/s)]."""
-        padding: list[int] = []
-        for size, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            padding += [total // 2, total - total // 2]
-        return nn.functional.conv2d(
-            nn.functional.pad(input, padding), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
-        )
+        height, width = input.shape[2], input.shape[3]
+        (tall, wide), (down, along) = self.kernel_size, self.stride
+        below = max((-(-height // down) - 1) * down + tall - height, 0)
+        right = max((-(-width // along) - 1) * along + wide - width, 0)
+        padded = nn.functional.pad(input, [right // 2, right - right // 2, below // 2, below - below // 2])
+        return nn.functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class MaxPool2dSame(nn.MaxPool2d):
+    """Max pooling with TensorFlow's SAME padding: square windows, an even input is padded at its far side only."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__(kernel, stride)
+        self.side = kernel
+        self.step = stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad as TensorFlow does for this input's size, then pool: [N, C, H, W] -> [N, C, ceil(H/s), ceil(W/s)]."""
+        height, width = input.shape[2], input.shape[3]
+        below = max((-(-height // self.step) - 1) * self.step + self.side - height, 0)
+        right = max((-(-width // self.step) - 1) * self.step + self.side - width, 0)
+        padding = [right // 2, right - right // 2, below // 2, below - below // 2]
+        padded = nn.functional.pad(input, padding, value=float("-inf"))
+        return nn.functional.max_pool2d(padded, self.side, self.step)
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, padding: Padding) -> nn.Conv2d:
@@ -115,6 +134,38 @@ class SqueezeExcite(nn.Module):
         return weighed
 
 
+class InvertedResidual(nn.Module):
+    """Expand with 1x1 to `hidden` channels, depthwise, weigh the channels, project with a linear 1x1; a shortcut where
+    shapes allow (Sandler et al. 2018; with squeeze and excitation in the middle: Tan et al. 2019).
+
+    `layer` makes the convolutions and knows activation and padding. Nothing is expanded where `hidden` is the input.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        hidden: int,
+        kernel: int,
+        stride: int,
+        layer: Callable[..., ConvNormAct],
+        excite: SqueezeExcite | None = None,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [] if hidden == inputs else [layer(inputs, hidden, 1)]
+        layers.append(layer(hidden, hidden, kernel, stride, groups=hidden))
+        layers += [excite] if excite is not None else []
+        layers.append(layer(hidden, outputs, 1, activation=None))
+        self.layers = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, batch_nchw: Tensor) -> Tensor:
+        """Return [N, outputs, H / stride, W / stride]."""
+        out: Tensor = self.layers(batch_nchw)
+        return batch_nchw + out if self.shortcut else out
+
+
 class Stage(NamedTuple):
     """The last layer of `features` at one size of maps, which a detector can read."""
 
@@ -132,8 +183,9 @@ class Net(nn.Module):
     before its last layer, maps [N, C, h, w] where it pools after (SqueezeNet). `forward` gives logits [N, classes].
     """
 
-    features: nn.Sequential
-    classifier: nn.Sequential
+    if TYPE_CHECKING:  # torch.jit.script would take these lines for settings
+        features: nn.Sequential
+        classifier: nn.Sequential
 
     def embed(self, batch_nchw: Tensor) -> Tensor:
         """Return the features that the classifier takes."""
@@ -146,14 +198,18 @@ class Net(nn.Module):
 
     @torch.jit.unused
     def stages(self, resolution: int = 224) -> tuple[Stage, ...]:
-        """Return the last layer of `features` at every size of maps, the finest first; nothing is computed."""
+        """Return the last layer of `features` at every stride, the finest first; nothing is computed.
+
+        Layers without padding make maps a little smaller than the stride says (Inception v3: 8 for 299 / 32).
+        """
         layers = copy.deepcopy(self.features).to("meta").eval()
         first = next(module for module in layers.modules() if isinstance(module, nn.Conv2d))
         maps = torch.empty(1, first.in_channels, resolution, resolution, device="meta")
         found: dict[int, Stage] = {}
         for index, layer in enumerate(layers):
             maps = layer(maps)
-            found[maps.shape[2]] = Stage(index, maps.shape[1], round(resolution / maps.shape[2]))
+            stride = 2 ** round(math.log2(resolution / maps.shape[2]))
+            found[stride] = Stage(index, maps.shape[1], stride)
         return tuple(found.values())
 
 

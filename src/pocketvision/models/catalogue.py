@@ -1,55 +1,24 @@
-"""Finds families by their files, understands the names other projects use, and reads the published figures."""
+"""Finds families by their files, understands the names other projects use, and builds their nets."""
 
 import ast
-import csv
 import importlib
-import re
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from pocketvision.errors import UnknownName, UsageError
+from pocketvision.models.spelling import spelled
 from pocketvision.values import ModelSpec
 
 if TYPE_CHECKING:
     from pocketvision.models.blocks import Net
 
-_NOT_FAMILIES = {"__init__", "blocks", "catalogue"}
 RESOLUTIONS = (224, 192, 160, 128, 96, 64, 48, 32)
 """The papers' input sizes in pixels, and smaller ones for small pictures."""
 SMALLEST_USEFUL = 48
 """These nets halve their maps five times: below this the last ones are a single pixel, and even tiny pictures are
 told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/training.md)."""
-
-
-class Published(NamedTuple):
-    """One printed figure; `params` and `macs` as printed, so that their digits are the tolerance."""
-
-    name: str
-    width: float
-    resolution: int
-    params: str
-    macs: str
-    top1: float
-    top5: float | None
-    rule: str
-    source: str
-    note: str
-
-
-@dataclass(frozen=True)
-class CatalogueLine:
-    """One net at one width, as `models` lists it."""
-
-    name: str
-    width: float
-    resolution: int
-    params: str
-    macs: str
-    top1: float
-    top5: float | None
-    source: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +32,8 @@ class Family:
     """Of the paper."""
     idea: str
     """The paper's idea in about five words."""
+    ideas: tuple[tuple[str, str], ...] = ()
+    """What is special about a variant: its name and about five words."""
     norms: bool = True
     """Whether the nets have batch norms; without them they learn at lower rates only."""
     smallest: int = 32
@@ -75,6 +46,10 @@ class Family:
     groups: tuple[int, ...] = ()
     """The choices of `groups`, where the family has any; the paper's own first."""
 
+    def idea_of(self, name: str) -> str:
+        """Return the idea of one of the family's nets."""
+        return dict(self.ideas).get(name, self.idea)
+
 
 @cache
 def families() -> dict[str, Family]:
@@ -82,13 +57,13 @@ def families() -> dict[str, Family]:
     homes: dict[str, Family] = {}
     for entry in sorted(resources.files("pocketvision.models").iterdir(), key=lambda file: file.name):
         stem, dot, suffix = entry.name.partition(".")
-        if dot and suffix == "py" and stem not in _NOT_FAMILIES:
-            family = _family(stem, entry.read_text(encoding="utf-8"))
+        family = _family(stem, entry.read_text(encoding="utf-8")) if dot and suffix == "py" else None
+        if family is not None:
             homes |= dict.fromkeys(family.names, family)
     return homes
 
 
-def _family(home: str, source: str) -> Family:
+def _family(home: str, source: str) -> Family | None:
     known = {field.name.upper(): field.name for field in fields(Family)}
     said: dict[str, Any] = {}
     for statement in ast.parse(source).body:
@@ -96,7 +71,7 @@ def _family(home: str, source: str) -> Family:
             name = statement.targets[0].id
             if name in known:
                 said[known[name]] = ast.literal_eval(statement.value)
-    return Family(home, **said)
+    return Family(home, **said) if "names" in said else None
 
 
 def names() -> tuple[str, ...]:
@@ -105,28 +80,13 @@ def names() -> tuple[str, ...]:
 
 
 def parse_name(name: str) -> ModelSpec:
-    """Understand a net's name in our, timm's (`mobilenetv2_050`), TensorFlow's (`mobilenet_v1_0.25_128`) and
-    torchvision's (`squeezenet1_1`) spelling; width and resolution that it does not give are 1.0 and 224."""
-    plain = name.lower().rpartition("/")[2].replace("-", "_")
-    if plain in families():
-        return _spec(plain)
-    match = re.fullmatch(r"(.+?)_(\d?\.\d+|\d)(?:_(\d{2,3}))?", plain)
-    if match and _spelled(match[1]) in families():
-        return _spec(_spelled(match[1]), float(match[2]), int(match[3] or 0))
-    match = re.fullmatch(r"(.+?)_(\d{3})", plain)
-    if match and _spelled(match[1]) in families():
-        return _spec(_spelled(match[1]), int(match[2]) / 100)
-    if _spelled(plain) in families():
-        return _spec(_spelled(plain))
-    raise UnknownName("model", name, names())
-
-
-def _spec(name: str, width: float = 1.0, resolution: int = 0) -> ModelSpec:
-    return ModelSpec(name, width, resolution or family_of(name).resolution)
-
-
-def _spelled(name: str) -> str:
-    return re.sub(r"^mobilenet_?v?([12])?$", lambda found: f"mobilenet_v{found[1] or 1}", name)
+    """Understand a net's name in our, timm's (`mobilenetv2_050`), TensorFlow's (`mobilenet_v1_0.25_128`), Keras' and
+    torchvision's (`shufflenet_v2_x0_5`) spelling; what it does not say is width 1.0 and the paper's resolution."""
+    found = spelled(name, names())
+    if found is None:
+        raise UnknownName("model", name, names())
+    resolution = found.resolution or family_of(found.name).resolution
+    return ModelSpec(found.name, found.width or 1.0, resolution, groups=found.groups)
 
 
 def build(  # noqa: PLR0913  the dials that every net has
@@ -195,34 +155,3 @@ def largest_useful_resolution(median_short_side: int) -> int:
 def has_norms(name: str) -> bool:
     """Tell whether a net has batch norms; without them it learns at lower rates only."""
     return family_of(name).norms
-
-
-@cache
-def published() -> tuple[Published, ...]:
-    """Return every printed figure of models/published.csv."""
-    text = resources.files("pocketvision.models").joinpath("published.csv").read_text(encoding="utf-8")
-    return tuple(
-        Published(
-            name=row["name"],
-            width=float(row["width"]),
-            resolution=int(row["resolution"]),
-            params=row["params"],
-            macs=row["macs"],
-            top1=float(row["top1"]),
-            top5=float(row["top5"]) if row["top5"] else None,
-            rule=row["rule"],
-            source=row["source"],
-            note=row["note"],
-        )
-        for row in csv.DictReader(text.splitlines())
-    )
-
-
-def models(name: str | None = None) -> list[CatalogueLine]:
-    """List the catalogue: every net with its published figures, all widths and resolutions; `name` for one net only."""
-    chosen = parse_name(name).name if name is not None else None
-    return [
-        CatalogueLine(line.name, line.width, line.resolution, line.params, line.macs, line.top1, line.top5, line.source)
-        for line in published()
-        if chosen in (None, line.name)
-    ]

@@ -10,9 +10,13 @@ from torch import nn
 from pocketvision.models.blocks import ConvNormAct, Net, initialise, scale
 from pocketvision.values import ModelSpec
 
-NAMES = ("mobilenet_v1",)
+NAMES = ("mobilenet_v1", "mobilenet_v1_full_conv", "mobilenet_v1_shallow")
 YEAR = 2017
 IDEA = "depthwise separable convolutions, two dials"
+IDEAS = (
+    ("mobilenet_v1_full_conv", "the same with full convolutions"),
+    ("mobilenet_v1_shallow", "the same without five layers"),
+)
 WIDTHS = (1.0, 0.75, 0.5, 0.25)
 PADDINGS = ("symmetric", "same")
 
@@ -57,8 +61,28 @@ TABLE_1 = (
 # fmt: on
 
 
+def full_convolutions(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Return the rows of Table 4's "Conv MobileNet": each depthwise and 1x1 pair becomes one full 3x3 convolution."""
+    full: list[Row] = []
+    for before, row in zip((None, *rows), rows, strict=False):
+        if before and before.type == "Conv dw":
+            full.append(Row("Conv", before.stride, (3, 3, *row.filter_shape[2:]), before.input_size))
+        elif row.type != "Conv dw":
+            full.append(row)
+    return tuple(full)
+
+
+def without_repeats(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Return the rows of Table 5's "Shallow MobileNet": without the five layers that keep maps of 14 x 14 x 512."""
+    repeated = (3, 3, 512), (1, 1, 512, 512)
+    return tuple(row for row in rows if row.filter_shape not in repeated or row.stride == 2)
+
+
+ROWS = dict(zip(NAMES, (TABLE_1, full_convolutions(TABLE_1), without_repeats(TABLE_1)), strict=True))
+
+
 class MobileNetV1(Net):
-    """MobileNet with width multiplier alpha (section 3.3), channels cut to int(c * alpha).
+    """MobileNet with width multiplier alpha (section 3.3), channels cut to int(c * alpha); its twins of section 4.1.
 
     Deviates: ReLU6 for the paper's ReLU, as in the authors' released code and every published weight file.
     """
@@ -67,7 +91,7 @@ class MobileNetV1(Net):
         super().__init__()
         layers: list[nn.Module] = []
         channels = spec.in_channels
-        for row in TABLE_1:
+        for row in ROWS[spec.name]:
             if row.type == "Conv":
                 outputs = scale(row.filter_shape[3], spec.width)
                 layers.append(ConvNormAct(channels, outputs, row.filter_shape[0], row.stride, padding=spec.padding))

@@ -19,7 +19,7 @@ CROP = """short = round({size} / {crop_pct:g})
 
 
 def span(side):
-    resized = short * side // min(picture.size)
+    resized = {resized}
     start = round((resized - {size}) / 2)
     return start * side / resized, min((start + {size}) * side / resized, side)
 
@@ -57,8 +57,12 @@ def plain(text: object) -> str:
 
 def snippet(image: ImageSpec) -> str:
     """Return the Python program that names a picture with nothing but onnxruntime, Pillow and numpy."""
-    resize = SQUASH if image.crop_mode == "squash" else CROP
-    return SNIPPET.format(resize=resize.format(size=image.resolution, crop_pct=image.crop_pct))
+    whole, squash = image.crop_pct == 1, image.crop_mode == "squash"
+    resized = "short" if squash else "short * side // min(picture.size)"
+    resize = (SQUASH if whole and squash else CROP).format(
+        size=image.resolution, crop_pct=image.crop_pct, resized=resized
+    )
+    return SNIPPET.format(resize=resize)
 
 
 def _front(run: Run) -> str:

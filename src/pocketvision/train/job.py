@@ -22,8 +22,9 @@ from pocketvision.train.recipe import Recipe, recipe_for
 from pocketvision.train.start import Loaded, image_spec, published_weights
 from pocketvision.train.transfer import Pictures, Training, logits, to_input, train_net
 from pocketvision.values import CropMode, ImageSpec, ModelSpec, Trained
-from pocketvision.weights.load import Weights, load_into, read, save
+from pocketvision.weights.load import Weights, load_into, read
 from pocketvision.weights.norms import restore_batch_norms
+from pocketvision.weights.safetensors import save
 
 BEST, LAST = "weights/best.safetensors", "weights/last.safetensors"
 RECORD = "train.json"

@@ -7,12 +7,13 @@ from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
 from pocketvision.data.splits import read_dataset, write_splits
-from pocketvision.errors import UsageError, WeightsError
+from pocketvision.errors import MissingExtra, UsageError, WeightsError
 from pocketvision.files import read_json, write_json, write_text
 from pocketvision.progress import Progress
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
+from pocketvision.weights.fetch import fetch
 from pocketvision.weights.load import Weights, read
-from pocketvision.weights.sources import fetch, find
+from pocketvision.weights.sources import find
 
 CHECK, SPLITS, LABELS = "check.json", "splits.csv", "labels.txt"
 SCRATCH = "from scratch"
@@ -56,7 +57,7 @@ def published_weights(spec: ModelSpec, asked: str | Path | None, progress: Progr
         return None, SCRATCH
     try:
         return read(fetch(source, progress=progress)), source.file
-    except WeightsError as error:
+    except (WeightsError, MissingExtra) as error:
         progress.say(f"training from scratch: {error}")
         return None, SCRATCH
 

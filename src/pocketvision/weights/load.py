@@ -1,6 +1,5 @@
 """Weights files into records and records into nets, strictly: nothing missing, nothing left over, nothing misshapen."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision import files
 from pocketvision.errors import WeightsError
-from pocketvision.models.catalogue import names
-from pocketvision.values import ImageSpec, ModelSpec, from_json, to_json
-from pocketvision.weights.layouts import rename
+from pocketvision.models.catalogue import family_of
+from pocketvision.values import ImageSpec, ModelSpec
+from pocketvision.weights.checkpoint import read_checkpoint
+from pocketvision.weights.deep_compression import read_deep_compression
+from pocketvision.weights.keras import read_keras
+from pocketvision.weights.layouts import Renamed, rename
 from pocketvision.weights.norms import FOLDED_EPS, unfold
-from pocketvision.weights.recognise import recognise_layers, recognise_state
+from pocketvision.weights.recognise import differences, recognise_layers, recognise_state, slots
+from pocketvision.weights.safetensors import read_safetensors
 from pocketvision.weights.sources import IMAGENET, published_file
-from pocketvision.weights.tflite import read_tflite
+from pocketvision.weights.tflite import Levels, read_tflite
+from pocketvision.weights.tflite_file import Scale
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,13 +28,29 @@ if TYPE_CHECKING:
     from pocketvision.models.blocks import Net
 
 Array = NDArray[Any]
-SUFFIXES = (".pth", ".safetensors", ".tflite")
-_HEADER = "pocketvision"
-_FORMAT_VERSION = 1
+CHECKPOINTS = (".pth", ".pt", ".tar", ".bin", ".ckpt")
+SUFFIXES = (*CHECKPOINTS, ".h5", ".net", ".safetensors", ".tflite")
 _HEAD = "classifier."
 _COUNTER = "num_batches_tracked"
 _BACKGROUND = 1001
 """Classes of TensorFlow's ImageNet files; class 0 stands for none of the thousand."""
+_CAFFE = ImageSpec(
+    224, "crop", 0.875, mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255, 1 / 255, 1 / 255)
+)
+"""Caffe's preparation, as Keras kept it for VGG and ResNet: pixels less ImageNet's mean, blue first."""
+_BLUE_FIRST = ("vgg", "resnet")
+_PORTED = ("googlenet_bn", "inception_v3", "xception")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLevels:
+    """The whole numbers of a quantised file, with which its own runtime calculates."""
+
+    picture: Scale
+    layers: Mapping[str, Levels]
+    """By the names of our convolutions and fully connected layers."""
+    between: tuple[tuple[str, Scale], ...]
+    """Kind (add, mean, max, concat) and scale of the tensors in between, in running order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +65,8 @@ class Weights:
     norm_eps: float
     """What batch norms add to the variance; it belongs to the weights."""
     tensors: dict[str, Array]
+    levels: StoredLevels | None = None
+    """Of a quantised file; `tensors` are the real values that they stand for."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +76,7 @@ class LoadReport:
     loaded: int
     """Number of tensors taken from the file."""
     fresh: tuple[str, ...]
-    """Parameters that kept the net's own values: the classifier, unless it was kept."""
+    """Parameters that kept the net's own values: the classifier's last layer, unless it was kept."""
     dropped_background: bool
     labels: tuple[str, ...] | None
     """Of the net's outputs, where the head was kept and the file names them."""
@@ -63,20 +84,12 @@ class LoadReport:
     """The batch norms are neutral now: call `restore_batch_norms` before training."""
 
 
-@dataclass(frozen=True)
-class _Header:
-    format_version: int
-    spec: ModelSpec
-    image: ImageSpec
-    labels: tuple[str, ...] | None
-    norm_eps: float
-
-
-# ---------------------------------------------------------------- reading and writing
+# ---------------------------------------------------------------- reading
 
 
 def read(path: Path) -> Weights:
-    """Read a weights file by its suffix: `.tflite`, our own `.safetensors`, or a torchvision or timm state dict.
+    """Read a weights file by its suffix: ours and others' `.safetensors`, PyTorch checkpoints, Keras' `.h5`,
+    `.tflite`, and the `.net` of Deep Compression.
 
     Nothing in the file is run. `WeightsError` where it is damaged or holds no net of the catalogue.
     """
@@ -86,99 +99,73 @@ def read(path: Path) -> Weights:
         raise WeightsError(f"there is no weights file at {path}")
     if path.suffix == ".tflite":
         return _read_tflite(path)
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _foreign(_read_pth(path), path)
-
-
-def save(net: "Net", spec: ModelSpec, *, image: ImageSpec, labels: tuple[str, ...] | None, path: Path) -> None:
-    """Write a net as `.safetensors` that `read` understands, its spec, labels and image rule inside; atomic."""
-    from safetensors.torch import save as to_bytes
-
-    if path.suffix != ".safetensors":
-        raise WeightsError(f"weights are written as .safetensors, not as '{path.name}'")
-    header = _Header(_FORMAT_VERSION, spec, image, labels, _norm_eps(net))
-    state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    files.write_bytes(path, to_bytes(state, {_HEADER: json.dumps(to_json(header), ensure_ascii=False)}))
-
-
-def _norm_eps(net: "nn.Module") -> float:
-    from torch import nn
-
-    found = {module.eps for module in net.modules() if isinstance(module, nn.BatchNorm2d)}
-    assert len(found) < 2, found
-    return found.pop() if found else 1e-5
+    if path.suffix == ".net":
+        return _read_deep_compression(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _foreign(read_keras(path) if path.suffix == ".h5" else read_checkpoint(path), path)
 
 
 def _read_tflite(path: Path) -> Weights:
     found = read_tflite(path)
-    spec, tensors = recognise_layers(found, path.name)
+    spec, tensors, layers = recognise_layers(found, path.name)
     # The files' authors evaluate on the central 87.5% of the picture, with values from -1 to 1.
     image = ImageSpec(spec.resolution, "crop", 0.875)
-    return Weights(spec, image, found.labels, folded=True, norm_eps=FOLDED_EPS, tensors=dict(tensors))
+    levels = None
+    if found.picture is not None and len(layers) == len(found.layers):
+        levels = StoredLevels(found.picture, layers, found.between)
+    return Weights(spec, image, found.labels, folded=True, norm_eps=FOLDED_EPS, tensors=dict(tensors), levels=levels)
 
 
 def _read_safetensors(path: Path) -> Weights:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{path.name} is damaged or no safetensors file: {error}") from error
-    if _HEADER not in metadata:
+    header, tensors = read_safetensors(path)
+    if header is None:
         return _foreign(tensors, path)
-    header = _header(metadata[_HEADER], path.name)
     return Weights(header.spec, header.image, header.labels, folded=False, norm_eps=header.norm_eps, tensors=tensors)
 
 
-def _header(text: str, file: str) -> _Header:
-    try:
-        header = from_json(_Header, json.loads(text))
-        spec, image = header.spec, header.image
-        sound = (
-            header.format_version == _FORMAT_VERSION
-            and spec.name in names()
-            and all(isinstance(number, int) and number > 0 for number in (spec.resolution, spec.num_classes))
-            and spec.resolution == image.resolution
-            and 0 < spec.width < 100
-            and 0 < header.norm_eps < 1
-            and (header.labels is None or len(header.labels) == spec.num_classes)
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"{file} has a damaged header: {type(error).__name__}") from error
-    if not sound:
-        raise WeightsError(f"{file} has a header that this version does not understand: {text[:200]}")
-    return header
+def _read_deep_compression(path: Path) -> Weights:
+    """Read SqueezeNet 1.0, which this format does not name; it was trained in Caffe, blue first."""
+    expected = slots("squeezenet1_0", 1.0, 1000)
+    layers = read_deep_compression(path, [slot.shape for slot in expected])
+    tensors = {f"{slot.name}.weight": layer.weight for slot, layer in zip(expected, layers, strict=True)}
+    tensors |= {f"{slot.name}.bias": layer.bias for slot, layer in zip(expected, layers, strict=True)}
+    mean = (123 / 255, 117 / 255, 104 / 255)
+    image = ImageSpec(227, "squash", 227 / 256, mean=mean, std=(1 / 255, 1 / 255, 1 / 255))
+    spec = ModelSpec("squeezenet1_0", resolution=227)
+    red_first = _red_first(tensors, expected[0].name)
+    return Weights(spec, image, None, folded=False, norm_eps=1e-5, tensors=red_first)
 
 
-def _read_pth(path: Path) -> dict[str, Array]:
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch promises no particular one for damaged or forbidden content
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise WeightsError(f"{path.name} is damaged, or holds more than plain tensors: {reason}") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"{path.name} is not a state dict of tensors")
-    return {str(key): value.detach().float().numpy() for key, value in state.items()}
+def _red_first(tensors: Mapping[str, Array], first: str) -> dict[str, Array]:
+    """Turn the input channels of the first convolution, which read blue, green, red."""
+    key = f"{first}.weight"
+    return {**tensors, key: np.ascontiguousarray(tensors[key][:, ::-1])}
 
 
 def _foreign(tensors: Mapping[str, Array], path: Path) -> Weights:
     """Understand another project's state dict; its file's name tells the image rule, if it is a published one."""
-    name, layout, renamed = rename(tensors, path.name)
-    renamed = {key: np.asarray(value, np.float32) for key, value in renamed.items()}
-    spec = recognise_state(name, {key: value.shape for key, value in renamed.items()}, path.name)
+    renamed = rename(tensors, path.name)
+    values = {key: np.asarray(value, np.float32) for key, value in renamed.tensors.items()}
+    spec = recognise_state(renamed.name, {key: value.shape for key, value in values.items()}, path.name)
+    if renamed.layout == "keras" and renamed.name.startswith(_BLUE_FIRST):
+        values = _red_first(values, slots(spec.name, 1.0, spec.num_classes)[0].name)
     source = published_file(path.name)
-    if source is not None:
-        image = source.image
-    elif (name, layout) == ("mobilenet_v1", "timm"):
-        image = ImageSpec(224, "crop", 0.875)
-    else:
-        image = ImageSpec(224, "crop", 0.875, mean=IMAGENET[0], std=IMAGENET[1])
-    spec = replace(spec, resolution=image.resolution)
-    return Weights(spec, image, None, folded=False, norm_eps=1e-5, tensors=renamed)
+    image = source.image if source is not None else _usual_image(renamed, family_of(spec.name).resolution)
+    spec = replace(spec, resolution=image.resolution, padding=renamed.padding)
+    return Weights(spec, image, None, folded=False, norm_eps=renamed.norm_eps, tensors=values)
+
+
+def _usual_image(renamed: Renamed, resolution: int) -> ImageSpec:
+    """Return how a project prepares pictures for most of its nets, for files that no list names."""
+    if renamed.layout == "keras" and renamed.name.startswith(_BLUE_FIRST):
+        return replace(_CAFFE, resolution=resolution)
+    # TensorFlow's nets see values from -1 to 1, and so do timm's later recipes for the first MobileNet; those of
+    # Inception and Xception do in every project's port. EfficientNet-B0 was trained on ImageNet's mean.
+    ported = renamed.padding == "same" or renamed.name in _PORTED
+    if (ported and renamed.name != "efficientnet_b0") or (renamed.name, renamed.layout) == ("mobilenet_v1", "timm"):
+        return ImageSpec(resolution, "crop", 0.875)
+    return ImageSpec(resolution, "crop", 0.875, mean=IMAGENET[0], std=IMAGENET[1])
 
 
 # ---------------------------------------------------------------- into a net
@@ -188,17 +175,16 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
     """Load weights into a net of the same family, width and padding.
 
     With `keep_head` the classifier is loaded too and must have as many outputs as the net's; of a 1001-class file
-    the background class is dropped for a net of 1000. Without it the net keeps its own, fresh classifier.
-    `WeightsError` names every missing, left-over and misshapen tensor.
+    the background class is dropped for a net of 1000. Without it the net keeps its own, fresh last layer, and what
+    else of its classifier has another shape. `WeightsError` names every missing, left-over and misshapen tensor.
     """
     _check_padding(net, weights)
-    state = net.state_dict()
-    head = [key for key in state if key.startswith(_HEAD)]
-    tensors, dropped = _head(weights, len(state[head[0]])) if keep_head else (dict(weights.tensors), False)
+    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    tensors, dropped = _head(weights, _last_layer(net)) if keep_head else (dict(weights.tensors), False)
     if weights.folded:
         tensors = unfold(net, tensors, weights.norm_eps)
-    fresh = () if keep_head else tuple(head)
-    _check_fit(tensors, {key: tuple(value.shape) for key, value in state.items()}, fresh)
+    fresh = () if keep_head else _fresh(tensors, shapes, _last_layer(net)[0])
+    _check_fit(tensors, shapes, fresh)
     taken = {key: value for key, value in tensors.items() if key not in fresh}
     _copy(net, taken, weights.norm_eps)
     labels = weights.labels if keep_head else None
@@ -209,15 +195,35 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
 
 def _check_padding(net: "nn.Module", weights: Weights) -> None:
     """Refuse the other padding rule: all shapes would fit, and the answers would be quietly worse."""
-    from pocketvision.models.blocks import Conv2dSame
-
-    rule = "same" if any(isinstance(module, Conv2dSame) for module in net.modules()) else "symmetric"
+    if len(family_of(weights.spec.name).paddings) == 1:
+        return
+    rule = "same" if any(_pads_as_tensorflow(module) for module in net.modules()) else "symmetric"
     if rule != weights.spec.padding:
         raise WeightsError(f"these weights need a net built with padding='{weights.spec.padding}', not '{rule}'")
 
 
-def _head(weights: Weights, outputs: int) -> tuple[dict[str, Array], bool]:
-    tensors, classes = dict(weights.tensors), weights.spec.num_classes
+def _pads_as_tensorflow(module: "nn.Module") -> bool:
+    """Tell a layer that only nets with padding='same' have; TensorFlow's average leaves the padding out."""
+    from torch import nn
+
+    from pocketvision.models.blocks import Conv2dSame, MaxPool2dSame
+
+    if isinstance(module, nn.AvgPool2d):
+        return not module.count_include_pad
+    return isinstance(module, Conv2dSame | MaxPool2dSame)
+
+
+def _last_layer(net: "Net") -> tuple[str, int]:
+    """Return the name of the layer that answers, and its number of outputs."""
+    from torch import nn
+
+    layers = [(name, child) for name, child in net.named_modules() if isinstance(child, nn.Conv2d | nn.Linear)]
+    name, last = layers[-1]
+    return name, len(last.weight)
+
+
+def _head(weights: Weights, last: tuple[str, int]) -> tuple[dict[str, Array], bool]:
+    tensors, classes, (name, outputs) = dict(weights.tensors), weights.spec.num_classes, last
     if classes == outputs:
         return tensors, False
     if (classes, outputs) != (_BACKGROUND, _BACKGROUND - 1):
@@ -225,26 +231,24 @@ def _head(weights: Weights, outputs: int) -> tuple[dict[str, Array], bool]:
             f"the file's classifier has {classes} classes and the net {outputs}; "
             "pass keep_head=False to start with a fresh classifier"
         )
-    for key in [key for key in tensors if key.startswith(_HEAD)]:
+    for key in (f"{name}.weight", f"{name}.bias"):
         tensors[key] = tensors[key][1:]
     return tensors, True
 
 
+def _fresh(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], last: str) -> tuple[str, ...]:
+    head = [key for key in shapes if key.startswith(_HEAD)]
+    return tuple(
+        key for key in head if key.startswith(f"{last}.") or key not in tensors or tensors[key].shape != shapes[key]
+    )
+
+
 def _check_fit(tensors: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], fresh: tuple[str, ...]) -> None:
-    needed = {key for key in wanted if key not in fresh and not key.endswith(_COUNTER)}
-    complaints = []
-    if missing := sorted(needed - set(tensors)):
-        complaints.append(f"missing in the file: {', '.join(missing)}")
-    if extra := sorted(set(tensors) - set(wanted)):
-        complaints.append(f"unknown to the net: {', '.join(extra)}")
-    if misshapen := [
-        f"{key} is {list(value.shape)}, not {list(wanted[key])}"
-        for key, value in sorted(tensors.items())
-        if key in wanted and key not in fresh and value.shape != wanted[key]
-    ]:
-        complaints.append(f"of another shape: {', '.join(misshapen)}")
-    if complaints:
-        raise WeightsError(f"the weights do not fit the net; {'; '.join(complaints)}")
+    """Hold the file's tensors against the net's; those of a fresh classifier may be absent or of any shape."""
+    needed = {key: shape for key, shape in wanted.items() if not key.endswith(_COUNTER) and key not in fresh}
+    found = {key: value.shape for key, value in tensors.items() if key not in fresh and not key.endswith(_COUNTER)}
+    if complaint := differences(needed, found):
+        raise WeightsError(f"the weights do not fit the net; {complaint}")
 
 
 def _copy(net: "nn.Module", tensors: Mapping[str, Array], eps: float) -> None:

@@ -1,13 +1,22 @@
 """Tells which net of the catalogue, at which width, a file's shapes are those of."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
-from pocketvision.models.catalogue import build, names, published
+from pocketvision.models.catalogue import build, family_of
+from pocketvision.models.figures import figures
 from pocketvision.values import ModelSpec
-from pocketvision.weights.tflite import Array, TfliteLayer, TfliteNet
+from pocketvision.weights.sources import sources
+from pocketvision.weights.tflite import Activation, Levels, TfliteLayer, TfliteNet
+from pocketvision.weights.tflite_file import Array
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +24,20 @@ if TYPE_CHECKING:
     from pocketvision.models.blocks import Net
 
 Shape = tuple[int, ...]
+T = TypeVar("T", bound=np.generic)
+_COUNTER = "num_batches_tracked"
+_NEAREST = 12
+"""So many nets of a similar number of weights are held against a file before it is called unknown."""
+_SHOWN = 5
+
+
+class Setting(NamedTuple):
+    """A net of the catalogue at one width; `values` are its weights and biases with batch norms folded."""
+
+    name: str
+    width: float
+    groups: int | None
+    values: int
 
 
 class Slot(NamedTuple):
@@ -23,44 +46,79 @@ class Slot(NamedTuple):
     name: str
     shape: Shape
     stride: int
-    activation: Literal["none", "relu", "relu6"]
+    activation: Activation
+    padded: bool
+    linear: bool
+
+
+class Recognised(NamedTuple):
+    """What a file of folded layers holds, under our names."""
+
+    spec: ModelSpec
+    tensors: dict[str, Array]
+    levels: dict[str, Levels]
+    """Of each convolution and fully connected layer, where the file is quantised."""
+
+
+@cache
+def settings() -> tuple[Setting, ...]:
+    """Return every net at every width of which weights may have been published."""
+    return tuple(
+        dict.fromkeys(Setting(line.name, line.width, line.groups, line.float_bytes // 4) for line in figures())
+    )
 
 
 def widths(name: str) -> tuple[float, ...]:
     """Return the widths at which weights of a net may have been published."""
-    return tuple(sorted({line.width for line in published() if line.name == name} | {1.0}))
+    counted = {setting.width for setting in settings() if setting.name == name}
+    return tuple(sorted(counted | {source.width for source in sources() if source.name == name} | {1.0}))
 
 
-@cache
-def slots(name: str, width: float, num_classes: int) -> tuple[tuple[Slot, ...], int]:
-    """Return a net's layers in order, and its number of shortcuts."""
-    net = skeleton(name, width, num_classes)
-    return tuple(_slots(net, "")), sum(bool(getattr(module, "shortcut", False)) for module in net.modules())
+def _nearest(values: int, features: int, classes: int) -> list[Setting]:
+    """Return the settings by how near their number of weights is to a file's, the nearest first.
+
+    Settings are counted with 1000 classes, so that the file is too.
+    """
+    counted = values + (1000 - classes) * (features + 1)
+    return sorted(settings(), key=lambda setting: abs(setting.values - counted))
 
 
-def skeleton(name: str, width: float, num_classes: int) -> "Net":
+def skeleton(name: str, width: float, num_classes: int, groups: int | None = None) -> "Net":
     """Build a net of shapes without values, on torch's meta device."""
     import torch
 
+    rule = family_of(name).paddings[0]
     with torch.device("meta"):
-        return build(name, width=width, num_classes=num_classes)
+        net = build(name, width=width, num_classes=num_classes, padding=rule, groups=groups)  # type: ignore[arg-type]
+    return net.eval()
+
+
+@cache
+def slots(name: str, width: float, num_classes: int, groups: int | None = None) -> tuple[Slot, ...]:
+    """Return a net's layers in order."""
+    return tuple(_slots(skeleton(name, width, num_classes, groups), ""))
 
 
 def _slots(module: "nn.Module", prefix: str) -> Iterator[Slot]:
     from torch import nn
 
+    from pocketvision.models.blocks import Conv2dSame
+
     children = list(module.named_children())
     for place, (name, child) in enumerate(children):
         if isinstance(child, nn.Conv2d | nn.Linear):
             following = [other for _, other in children[place + 1 :] if not isinstance(other, nn.BatchNorm2d)]
-            shape = tuple(child.weight.shape) + (1, 1) * isinstance(child, nn.Linear)
-            stride = int(child.stride[0]) if isinstance(child, nn.Conv2d) else 1
-            yield Slot(prefix + name, shape, stride, _activation(following[0] if following else None))
+            activation = _activation(following[0] if following else None)
+            if isinstance(child, nn.Conv2d):
+                padded = isinstance(child, Conv2dSame) or any(int(side) for side in child.padding)
+                yield Slot(prefix + name, tuple(child.weight.shape), int(child.stride[0]), activation, padded, False)
+            else:
+                yield Slot(prefix + name, (*child.weight.shape, 1, 1), 1, activation, False, True)
         else:
             yield from _slots(child, f"{prefix}{name}.")
 
 
-def _activation(module: "nn.Module | None") -> Literal["none", "relu", "relu6"]:
+def _activation(module: "nn.Module | None") -> Activation:
     from torch import nn
 
     if isinstance(module, nn.ReLU6):
@@ -68,77 +126,157 @@ def _activation(module: "nn.Module | None") -> Literal["none", "relu", "relu6"]:
     return "relu" if isinstance(module, nn.ReLU) else "none"
 
 
-def recognise_layers(found: TfliteNet, file: str) -> tuple[ModelSpec, dict[str, Array]]:
-    """Match folded layers with a net's; return which net, and weights and biases under our names.
+def _additions(name: str, width: float, groups: int | None) -> int:
+    """Count the sums of two maps in a net, by running it on no values."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Sums(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        count = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.count += func in (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
+            return func(*args, **(kwargs or {}))
+
+    net, side = skeleton(name, width, 1000, groups), family_of(name).resolution
+    with Sums() as sums, torch.no_grad():  # type: ignore[no-untyped-call]
+        net(torch.empty(1, 3, side, side, device="meta"))
+    return int(sums.count)
+
+
+# ---------------------------------------------------------------- folded layers
+
+
+def recognise_layers(found: TfliteNet, file: str) -> Recognised:
+    """Match folded layers with a net's, in order.
 
     `WeightsError` says where the nearest net parts from the file.
     """
-    nearest = (-1, "")
-    for name in names():
-        for width in widths(name):
-            expected, shortcuts = slots(name, width, found.num_classes)
-            agreed, difference = _compare(found.layers, expected)
-            if not difference and found.shortcuts != shortcuts:
-                difference = f"it has {found.shortcuts} additions, not {shortcuts}"
-            if not difference:
-                spec = ModelSpec(name, width, found.resolution, found.num_classes, _padding(found.layers, file))
-                return spec, _named(found.layers, expected)
-            nearest = max(nearest, (agreed, f"{name} of width {width:g}, but {difference}"))
-    raise WeightsError(f"{file} holds no net of the catalogue ({', '.join(names())}). It is nearest to {nearest[1]}")
+    last = found.layers[-1]
+    values = sum(layer.weight.size + layer.bias.size for layer in found.layers)
+    nearest: tuple[float, str] = (-math.inf, "")
+    for setting in _nearest(values, last.weight[0].size, found.num_classes)[:_NEAREST]:
+        name, width, groups, _ = setting
+        expected = slots(name, width, found.num_classes, groups)
+        difference = _difference(found.layers, expected)
+        if not difference and (sums := _additions(name, width, groups)) != found.shortcuts:
+            difference = f"it has {found.shortcuts} additions, not {sums}"
+        if not difference:
+            padding = _padding(found.layers, name, file)
+            spec = ModelSpec(name, width, found.resolution, found.num_classes, padding, groups)
+            return Recognised(spec, *_named(found.layers, expected))
+        nearest = max(nearest, (_alike(found.layers, expected), f"{name} of width {width:g}, but {difference}"))
+    raise WeightsError(
+        f"{file} holds no net of the catalogue, which `pocketvision models` lists. It is nearest to {nearest[1]}"
+    )
 
 
-def _compare(layers: Sequence[TfliteLayer], expected: Sequence[Slot]) -> tuple[int, str]:
+def _difference(layers: Sequence[TfliteLayer], expected: Sequence[Slot]) -> str:
     for place, (layer, slot) in enumerate(zip(layers, expected, strict=False)):
-        shape = layer.weight.shape + (1, 1) * (layer.weight.ndim == 2)
-        here = (shape, layer.stride, layer.activation)
-        there = (slot.shape, slot.stride, slot.activation)
+        here, there = _key(layer), (slot.shape, slot.stride, slot.activation)
         if here != there:
-            return place, f"layer {place} ('{layer.name}') has {_words(*here)} for {_words(*there)}"
-    if len(layers) != len(expected):
-        return min(len(layers), len(expected)), f"it has {len(layers)} layers, not {len(expected)}"
-    return len(layers), ""
+            return f"layer {place} ('{layer.name}') has {_words(*here)} for {_words(*there)}"
+        if here[0][2] > 1 and slot.padded == (layer.padding == "none"):
+            kind = "pads nothing" if slot.padded else "pads"
+            return f"layer {place} ('{layer.name}') {kind}, unlike the net's"
+    return "" if len(layers) == len(expected) else f"it has {len(layers)} layers, not {len(expected)}"
+
+
+def _key(layer: TfliteLayer) -> tuple[Shape, int, Activation]:
+    return layer.weight.shape + (1, 1) * (layer.weight.ndim == 2), layer.stride, layer.activation
+
+
+def _alike(layers: Sequence[TfliteLayer], expected: Sequence[Slot]) -> int:
+    """Count the layers that both have, wherever they stand, less those that only one has."""
+    here = Counter(_key(layer) for layer in layers)
+    there = Counter((slot.shape, slot.stride, slot.activation) for slot in expected)
+    return (here & there).total() - (here - there).total() - (there - here).total()
 
 
 def _words(shape: Shape, stride: int, activation: str) -> str:
     return f"{'x'.join(map(str, shape))} stride {stride} activation {activation}"
 
 
-def _padding(layers: Sequence[TfliteLayer], file: str) -> Literal["symmetric", "same"]:
-    rules = {layer.padding for layer in layers} - {"either"}
+def _padding(layers: Sequence[TfliteLayer], name: str, file: str) -> Literal["symmetric", "same"]:
+    rules = {layer.padding for layer in layers} - {"either", "none"}
     if len(rules) == 2:
         raise WeightsError(f"{file} mixes TensorFlow's padding rule with the symmetric one; no net of ours does")
-    return "symmetric" if rules == {"symmetric"} else "same"
+    allowed = family_of(name).paddings
+    wanted: Literal["symmetric", "same"] = "symmetric" if rules == {"symmetric"} else "same"
+    if wanted in allowed:
+        return wanted
+    if rules:
+        raise WeightsError(f"{file} pads by the rule '{wanted}', and {name} is known with {' or '.join(allowed)} only")
+    return "symmetric"
 
 
-def _named(layers: Sequence[TfliteLayer], expected: Sequence[Slot]) -> dict[str, Array]:
+def _named(layers: Sequence[TfliteLayer], expected: Sequence[Slot]) -> tuple[dict[str, Array], dict[str, Levels]]:
     tensors: dict[str, Array] = {}
+    levels: dict[str, Levels] = {}
+    channels = 0
     for layer, slot in zip(layers, expected, strict=True):
-        linear = slot.name.startswith("classifier.") and slot.shape[2:] == (1, 1)
-        tensors[f"{slot.name}.weight"] = layer.weight.reshape(slot.shape[:2]) if linear else layer.weight
+        tensors[f"{slot.name}.weight"] = _ordered(layer.weight, slot, channels)
         tensors[f"{slot.name}.bias"] = layer.bias
-    return tensors
+        if layer.levels is not None:
+            levels[slot.name] = replace(layer.levels, weight=_ordered(layer.levels.weight, slot, channels))
+        channels = len(layer.bias)
+    return tensors, levels
+
+
+def _ordered(weight: NDArray[T], slot: Slot, channels: int) -> NDArray[T]:
+    """Shape weights as our parameter; flattened maps come with their channels fastest, and ours slowest."""
+    if not slot.linear:
+        return weight.reshape(slot.shape)
+    outputs, inputs = slot.shape[:2]
+    side = math.isqrt(inputs // channels) if channels else 1
+    if side < 2 or side * side * channels != inputs:
+        return weight.reshape(outputs, inputs)
+    return np.ascontiguousarray(weight.reshape(outputs, side, side, channels).transpose(0, 3, 1, 2)).reshape(
+        outputs, -1
+    )
+
+
+# ---------------------------------------------------------------- state dicts
 
 
 def recognise_state(name: str, shapes: Mapping[str, Shape], file: str) -> ModelSpec:
-    """Find the width at which our net has these state dict shapes, batch norm counters left out."""
-    if "classifier.1.weight" not in shapes:
-        raise WeightsError(f"{file} has no classifier")
-    classes = shapes["classifier.1.weight"][0]
-    difference = ""
-    for width in widths(name):
-        state = skeleton(name, width, classes).state_dict()
-        wanted = {key: tuple(value.shape) for key, value in state.items() if not key.endswith("num_batches_tracked")}
-        if wanted == shapes:
-            return ModelSpec(name, width, num_classes=classes)
-        difference = difference or _first_difference(wanted, shapes)
+    """Find the width at which our net has these state dict shapes, batch norm counters left out.
+
+    `WeightsError` names what is missing, left over and misshapen against the nearest width.
+    """
+    head = f"{slots(name, 1.0, 1000)[-1].name}.weight"
+    if head not in shapes:
+        raise WeightsError(f"{file} has no classifier: there is no '{head}' in it")
+    classes = shapes[head][0]
+    nearest: tuple[int, str] | None = None
+    chosen = {(setting.width, setting.groups) for setting in settings() if setting.name == name}
+    chosen |= {(width, None) for width in widths(name)}
+    for width, groups in sorted(chosen, key=str):
+        state = skeleton(name, width, classes, groups).state_dict()
+        wanted = {key: tuple(value.shape) for key, value in state.items() if not key.endswith(_COUNTER)}
+        if wanted == dict(shapes):
+            return ModelSpec(name, width, family_of(name).resolution, classes, groups=groups)
+        agreed = sum(shapes.get(key) == shape for key, shape in wanted.items())
+        if nearest is None or agreed > nearest[0]:
+            nearest = agreed, f"nearest is width {width:g}: {differences(wanted, shapes)}"
+    assert nearest is not None
     known = ", ".join(f"{width:g}" for width in widths(name))
-    raise WeightsError(f"{file} looks like {name}, but fits none of its widths {known}: {difference}")
+    raise WeightsError(f"{file} looks like {name}, but fits none of its widths {known}; {nearest[1]}")
 
 
-def _first_difference(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> str:
+def differences(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> str:
+    """Say in words what is missing, left over and misshapen among named tensors; empty where all fit."""
+    complaints = []
     if missing := sorted(set(wanted) - set(found)):
-        return f"missing {', '.join(missing[:5])}"
+        complaints.append(f"missing in the file: {_listed(missing)}")
     if extra := sorted(set(found) - set(wanted)):
-        return f"left over {', '.join(extra[:5])}"
-    key = next(key for key in wanted if wanted[key] != found[key])
-    return f"'{key}' has shape {list(found[key])}"
+        complaints.append(f"unknown to the net: {_listed(extra)}")
+    both = sorted(set(wanted) & set(found))
+    if odd := [f"{key} is {list(found[key])}, not {list(wanted[key])}" for key in both if found[key] != wanted[key]]:
+        complaints.append(f"of another shape: {_listed(odd)}")
+    return "; ".join(complaints)
+
+
+def _listed(items: Sequence[str]) -> str:
+    rest = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -4,9 +4,8 @@ The file is untrusted: every index, shape and type is checked, and whatever does
 """
 
 import io
-import struct
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -15,17 +14,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.weights.tflite_file import DAMAGE, Array, Scale, TfliteFile
 
-Array = NDArray[np.float32]
 LARGEST_FILE = 512 * 1024 * 1024
-LARGEST_COUNT = 10_000
-"""Of operators or tensors; a classifier for phones has a few hundred."""
-_DAMAGE = (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError, OverflowError, MemoryError)
-_TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 9: "i1"}
-"""TensorType of schema.fbs -> numpy: FLOAT32, FLOAT16, INT32, UINT8, INT64, INT8."""
-_ACTIVATIONS: dict[int, Literal["none", "relu", "relu6"]] = {0: "none", 1: "relu", 3: "relu6"}
-_PASSED_OVER = {"ADD", "AVERAGE_POOL_2D", "MEAN", "RESHAPE", "SQUEEZE", "SOFTMAX", "QUANTIZE", "DEQUANTIZE", "PAD"}
+Activation = Literal["none", "relu", "relu6"]
+Padding = Literal["same", "symmetric", "either", "none"]
+_FUSED: dict[int, Activation] = {0: "none", 1: "relu", 3: "relu6"}
+_ALONE: dict[str, Activation] = {"RELU": "relu", "RELU6": "relu6"}
 _LAYERS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "linear"}
+_WHOLE = {"ADD": "add", "AVERAGE_POOL_2D": "mean", "MEAN": "mean", "MAX_POOL_2D": "max", "CONCATENATION": "concat"}
+"""Operators between layers whose output has a scale of its own in a quantised file."""
+_PASSED_OVER = {
+    *_WHOLE,
+    *_ALONE,
+    *("DEQUANTIZE", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MUL", "PAD", "QUANTIZE", "RESHAPE", "SOFTMAX"),
+    *("SPLIT", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The whole numbers of a layer, as the file's own runtime uses them."""
+
+    weight: NDArray[np.int16]
+    """Without the zero point, shaped as the real weights."""
+    weight_scale: NDArray[np.float32]
+    """[O]."""
+    bias: NDArray[np.int32]
+    """In units of input scale times weight scale."""
+    output: Scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +55,10 @@ class TfliteLayer:
     """[O, I / groups, kh, kw], or [O, I] of a fully connected layer."""
     bias: Array
     stride: int
-    padding: Literal["same", "symmetric", "either"]
-    """`either` where both rules pad alike, as at stride 1."""
-    activation: Literal["none", "relu", "relu6"]
+    padding: Padding
+    """`either` where both rules pad alike, as at stride 1; `none` where pixels are lost at the border."""
+    activation: Activation
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +69,13 @@ class TfliteNet:
     resolution: int
     num_classes: int
     shortcuts: int
-    """Number of additions."""
+    """Number of additions of two maps."""
     labels: tuple[str, ...] | None
     """From the label file packed behind the model, where there is one of the right length."""
+    picture: Scale | None = None
+    """Of the input, in a quantised file."""
+    between: tuple[tuple[str, Scale], ...] = ()
+    """Kind and scale of what else gives a tensor in a quantised file: add, mean, max, concat, in its order."""
 
 
 def read_tflite(path: Path) -> TfliteNet:
@@ -71,8 +93,8 @@ def parse_tflite(content: bytes, name: str) -> TfliteNet:
     try:
         # Overflow is looked for where values are made real, so numpy need not warn of it.
         with np.errstate(all="ignore"):
-            return _Reader(content, name, schema).net()
-    except _DAMAGE as error:
+            return _Reader(TfliteFile(content, name, schema)).net()
+    except DAMAGE as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{name} is damaged or cut short: {type(error).__name__} while reading it") from error
@@ -88,226 +110,176 @@ def _schema() -> ModuleType:
 
 
 class _Reader:
-    def __init__(self, content: bytes, name: str, schema: ModuleType) -> None:
-        self.content, self.name, self.schema = content, name, schema
-        self.model = schema.Model.GetRootAsModel(content, 0)
-        if self.model.Version() != 3 or self.model.SubgraphsLength() != 1:
-            raise self._error(
-                f"expected schema version 3 and one subgraph, found version {self.model.Version()} "
-                f"and {self.model.SubgraphsLength()} subgraphs"
-            )
-        self.graph = self.model.Subgraphs(0)
-        largest = max(self.graph.OperatorsLength(), self.graph.TensorsLength(), self.model.BuffersLength())
-        if largest > LARGEST_COUNT:
-            raise self._error(f"expected at most {LARGEST_COUNT} operators and tensors, found {largest}")
-        self.padded: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
-        self.stored_as: dict[int, int] = {}
+    """Walks the operators and collects what is a layer, and what lies between."""
 
-    def _error(self, text: str) -> WeightsError:
-        return WeightsError(f"{self.name}: {text}")
+    def __init__(self, file: TfliteFile) -> None:
+        self.file = file
+        self.padded: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
+        self.layers: list[TfliteLayer] = []
+        self.between: list[tuple[str, Scale]] = []
+        self.made: dict[int, int] = {}
+        """Tensors that a layer gives -> the layer's place."""
+        self.shortcuts = 0
 
     def net(self) -> TfliteNet:
-        operators = [self.graph.Operators(index) for index in range(self.graph.OperatorsLength())]
-        names = [self._operator_name(operator) for operator in operators]
-        if unknown := sorted(set(names) - _PASSED_OVER - set(_LAYERS)):
-            raise self._error(
+        operators = self.file.operators()
+        if unknown := sorted({name for name, _ in operators} - _PASSED_OVER - set(_LAYERS)):
+            raise self.file.error(
                 f"not a plain convolutional classifier; it holds {', '.join(unknown)}. "
                 f"Known operators: {', '.join(sorted(_PASSED_OVER | set(_LAYERS)))}"
             )
-        layers = []
-        for name, operator in zip(names, operators, strict=True):
-            if name in _LAYERS:
-                layers.append(self._layer(name, operator))
-            elif name == "PAD":
-                self._pad(operator)
-            elif name == "DEQUANTIZE":
-                self.stored_as[self._index(operator.Outputs(0))] = self._index(operator.Inputs(0))
-        if not layers:
-            raise self._error("expected convolutions, found none")
-        classes = len(layers[-1].bias)
-        return TfliteNet(tuple(layers), self._resolution(), classes, names.count("ADD"), self._labels(classes))
+        for name, operator in operators:
+            self._take(name, operator)
+        if not self.layers:
+            raise self.file.error("expected convolutions, found none")
+        classes = len(self.layers[-1].bias)
+        entry = self.file.graph.Inputs(0)
+        return TfliteNet(
+            tuple(self.layers),
+            resolution=self._resolution(),
+            num_classes=classes,
+            shortcuts=self.shortcuts,
+            labels=_labels(self.file.content, classes),
+            picture=self.file.level(entry),
+            between=tuple(self.between),
+        )
 
-    def _operator_name(self, operator: Any) -> str:
-        index = operator.OpcodeIndex()
-        if not 0 <= index < self.model.OperatorCodesLength():
-            raise self._error(f"an operator refers to code {index} of {self.model.OperatorCodesLength()}")
-        code = self.model.OperatorCodes(index)
-        # Old files keep the number in the deprecated byte, new ones in the wide field.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        names = {value: key for key, value in vars(self.schema.BuiltinOperator).items() if isinstance(value, int)}
-        return str(names.get(number, f"operator {number}"))
+    def _take(self, name: str, operator: Any) -> None:
+        if name in _LAYERS:
+            layer = self._layer(name, operator)
+            self.made[self.file.index(operator.Outputs(0))] = len(self.layers)
+            self.layers.append(layer)
+        elif name in _ALONE:
+            self._activate(operator, _ALONE[name])
+        elif name == "PAD":
+            self._pad(operator)
+        elif name == "DEQUANTIZE":
+            self.file.stored_as[self.file.index(operator.Outputs(0))] = self.file.index(operator.Inputs(0))
+        elif name in _WHOLE and not any(self.file.is_constant(operator.Inputs(i)) for i in _operands(name, operator)):
+            self.shortcuts += name == "ADD"
+            level = self.file.level(self.file.index(operator.Outputs(0)))
+            if level is not None:
+                self.between.append((_WHOLE[name], level))
 
-    def _index(self, index: int) -> int:
-        if not 0 <= index < self.graph.TensorsLength():
-            raise self._error(f"an operator refers to tensor {index} of {self.graph.TensorsLength()}")
-        return int(index)
-
-    def _shape(self, index: int) -> tuple[int, ...]:
-        tensor = self.graph.Tensors(self._index(index))
-        shape = tuple(int(tensor.Shape(axis)) for axis in range(min(tensor.ShapeLength(), 9)))
-        if len(shape) > 8 or any(side < 1 for side in shape):
-            raise self._error(f"tensor {index} has the shape {shape}")
-        return shape
+    def _activate(self, operator: Any, activation: Activation) -> None:
+        """Give a ReLU that stands alone to the layer before it."""
+        source, out = self.file.index(operator.Inputs(0)), self.file.index(operator.Outputs(0))
+        place = self.made.get(source)
+        if place is None or self.layers[place].activation != "none":
+            return
+        layer, level = self.layers[place], self.file.level(out)
+        levels = replace(layer.levels, output=level) if layer.levels and level else None
+        self.layers[place] = replace(layer, activation=activation, levels=levels)
+        self.made[out] = place
 
     def _resolution(self) -> int:
-        if self.graph.InputsLength() != 1:
-            raise self._error(f"expected one input, found {self.graph.InputsLength()}")
-        shape = self._shape(self.graph.Inputs(0))
+        graph = self.file.graph
+        if graph.InputsLength() != 1:
+            raise self.file.error(f"expected one input, found {graph.InputsLength()}")
+        shape = self.file.shape(graph.Inputs(0))
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
-            raise self._error(f"expected one square RGB picture [1, R, R, 3] as input, found {list(shape)}")
+            raise self.file.error(f"expected one square RGB picture [1, R, R, 3] as input, found {list(shape)}")
         return shape[1]
 
-    # ------------------------------------------------------------ constants
-
-    def _stored(self, index: int) -> tuple[Any, NDArray[Any]]:
-        """Return a tensor's record and its values as stored."""
-        index = self.stored_as.get(self._index(index), index)
-        tensor, shape = self.graph.Tensors(index), self._shape(index)
-        if tensor.Type() not in _TYPES:
-            raise self._error(
-                f"tensor {index} has type {tensor.Type()}; known are float32, float16, int8, uint8, int32"
-            )
-        if not 0 <= tensor.Buffer() < self.model.BuffersLength():
-            raise self._error(f"tensor {index} refers to buffer {tensor.Buffer()} of {self.model.BuffersLength()}")
-        buffer = self.model.Buffers(tensor.Buffer())
-        data = buffer.DataAsNumpy() if buffer.DataLength() else np.zeros(0, np.uint8)
-        dtype = np.dtype(_TYPES[tensor.Type()])
-        # In Python's whole numbers: a product of hostile shapes must not wrap around.
-        expected = dtype.itemsize
-        for side in shape:
-            expected *= side
-        if data.nbytes != expected:
-            raise self._error(f"tensor {index} should hold {expected} bytes, the file has {data.nbytes}")
-        return tensor, np.frombuffer(data.tobytes(), dtype).reshape(shape)
-
-    def _scales(self, tensor: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return scales and zero points, or None for a tensor of real numbers."""
-        quantisation = tensor.Quantization()
-        if quantisation is None or not quantisation.ScaleLength():
-            return None
-        scale = quantisation.ScaleAsNumpy().astype(np.float64)
-        zero = np.zeros_like(scale)
-        if quantisation.ZeroPointLength():
-            zero = zero + quantisation.ZeroPointAsNumpy().astype(np.float64)
-        return scale, zero
-
-    def _values(self, index: int) -> tuple[Array, NDArray[np.float64] | None]:
-        """Return a tensor's real values, and its scales if it was stored in whole numbers."""
-        tensor, stored = self._stored(index)
-        if stored.dtype.kind == "f":
-            return self._finite(stored, index), None
-        scales = self._scales(tensor)
-        if scales is None:
-            raise self._error(f"tensor {index} holds whole numbers without a scale")
-        scale, zero = scales
-        axis = tensor.Quantization().QuantizedDimension()
-        if len(scale) > 1 and not (0 <= axis < stored.ndim and stored.shape[axis] == len(scale)):
-            raise self._error(f"tensor {index} has {len(scale)} scales for the shape {list(stored.shape)}")
-        spread = [1] * stored.ndim
-        if len(scale) > 1:
-            spread[axis] = -1
-        return self._finite((stored - zero.reshape(spread)) * scale.reshape(spread), index), scale
-
-    def _finite(self, values: NDArray[Any], index: int) -> Array:
-        real = values.astype(np.float32)
-        if not np.isfinite(real).all():
-            raise self._error(f"tensor {index} holds values that are not finite numbers")
-        return real
-
-    def _bias(self, operator: Any, outputs: int, scale: NDArray[np.float64] | None) -> Array:
-        index = operator.Inputs(2) if operator.InputsLength() > 2 else -1
-        if index == -1:
-            return np.zeros(outputs, np.float32)
-        _, stored = self._stored(index)
-        if stored.shape != (outputs,):
-            raise self._error(f"a bias of shape {list(stored.shape)} stands where {outputs} values are expected")
-        if stored.dtype.kind == "f":
-            return self._finite(stored, index)
-        entry = self._scales(self.graph.Tensors(self._index(operator.Inputs(0))))
-        if entry is None or scale is None or len(entry[0]) != 1:
-            raise self._error("a bias in whole numbers needs one input scale and the weight's scales")
-        # Runtimes use input scale x weight scale, whatever scale the bias itself names.
-        return self._finite(stored * (entry[0] * scale), index)
-
-    # ------------------------------------------------------------ operators
+    # ------------------------------------------------------------ layers
 
     def _layer(self, name: str, operator: Any) -> TfliteLayer:
         if operator.InputsLength() < 2 or operator.OutputsLength() != 1:
-            raise self._error(f"{name} needs an input, weights and one output")
+            raise self.file.error(f"{name} needs an input, weights and one output")
         index = operator.Inputs(1)
-        weight, scale = self._values(index)
-        if weight.ndim != (2 if name == "FULLY_CONNECTED" else 4):
-            raise self._error(f"{name} has weights of shape {list(weight.shape)}")
-        if name == "CONV_2D":
-            weight = weight.transpose(0, 3, 1, 2)
-        elif name == "DEPTHWISE_CONV_2D":
-            weight = weight.transpose(3, 0, 1, 2)
-        weight = np.ascontiguousarray(weight)
-        stride, padding, activation = self._options(name, operator, weight.shape)
-        label = (self.graph.Tensors(self._index(index)).Name() or b"").decode("utf-8", "replace")
-        kind = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "linear"}[name]
-        bias = self._bias(operator, len(weight), scale)
-        return TfliteLayer(label, kind, weight, bias, stride, padding, activation)  # type: ignore[arg-type]
+        found = self.file.constant(index)
+        if found.real.ndim != (2 if name == "FULLY_CONNECTED" else 4):
+            raise self.file.error(f"{name} has weights of shape {list(found.real.shape)}")
+        axes = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2)}.get(name, (0, 1))
+        weight = np.ascontiguousarray(found.real.transpose(axes))
+        stride, padding, activation = self._settings(name, operator, weight.shape)
+        bias, stored = self._bias(operator, len(weight), found.scale)
+        level = self.file.level(self.file.index(operator.Outputs(0)))
+        levels = None
+        if found.centred is not None and found.scale is not None and stored is not None and level is not None:
+            scale = np.broadcast_to(found.scale.astype(np.float32), (len(weight),))
+            whole = np.ascontiguousarray(found.centred.transpose(axes))
+            levels = Levels(whole, scale.copy(), stored, level)
+        kind = _LAYERS[name]
+        label = self.file.label(index)
+        return TfliteLayer(label, kind, weight, bias, stride, padding, activation, levels)  # type: ignore[arg-type]
 
-    def _options(
-        self, name: str, operator: Any, shape: tuple[int, ...]
-    ) -> tuple[int, Literal["same", "symmetric", "either"], Literal["none", "relu", "relu6"]]:
-        table = operator.BuiltinOptions()
-        kind = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions"}.get(
-            name, "FullyConnectedOptions"
-        )
-        if table is None or operator.BuiltinOptionsType() != getattr(self.schema.BuiltinOptions, kind):
-            raise self._error(f"{name} comes without its {kind}")
-        options = getattr(self.schema, kind)()
-        options.Init(table.Bytes, table.Pos)
+    def _bias(
+        self, operator: Any, outputs: int, scale: NDArray[np.float64] | None
+    ) -> tuple[Array, NDArray[np.int32] | None]:
+        index = operator.Inputs(2) if operator.InputsLength() > 2 else -1
+        if index == -1:
+            return np.zeros(outputs, np.float32), np.zeros(outputs, np.int32)
+        stored = self.file.stored(index)
+        if stored.shape != (outputs,):
+            raise self.file.error(f"a bias of shape {list(stored.shape)} stands where {outputs} values are expected")
+        if stored.dtype.kind == "f":
+            return self.file.finite(stored, index), None
+        entry = self.file.level(self.file.index(operator.Inputs(0)))
+        if entry is None or scale is None:
+            raise self.file.error("a bias in whole numbers needs one input scale and the weight's scales")
+        # Runtimes use input scale x weight scale, whatever scale the bias itself names.
+        return self.file.finite(stored * (entry.scale * scale), index), stored.astype(np.int32)
+
+    def _settings(self, name: str, operator: Any, shape: tuple[int, ...]) -> tuple[int, Padding, Activation]:
+        kinds = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions"}
+        options = self.file.options(operator, kinds.get(name, "FullyConnectedOptions"))
         number = options.FusedActivationFunction()
-        if number not in _ACTIVATIONS:
-            raise self._error(f"{name} has activation number {number}; known are none, ReLU and ReLU6")
+        if number not in _FUSED:
+            raise self.file.error(f"{name} has activation number {number}; known are none, ReLU and ReLU6")
         if name == "FULLY_CONNECTED":
-            return 1, "either", _ACTIVATIONS[number]
+            return 1, "either", _FUSED[number]
         if name == "DEPTHWISE_CONV_2D" and options.DepthMultiplier() != 1:
-            raise self._error(f"a depthwise convolution has multiplier {options.DepthMultiplier()}; expected 1")
+            raise self.file.error(f"a depthwise convolution has multiplier {options.DepthMultiplier()}; expected 1")
         strides = options.StrideH(), options.StrideW()
-        if strides[0] != strides[1] or strides[0] not in (1, 2):
-            raise self._error(f"{name} has strides {strides}; expected 1 or 2 both ways")
+        if strides[0] != strides[1] or strides[0] not in (1, 2, 4):
+            raise self.file.error(f"{name} has strides {strides}; expected 1, 2 or 4 both ways")
         if options.DilationHFactor() != 1 or options.DilationWFactor() != 1 or shape[2] != shape[3]:
-            raise self._error(f"{name} is dilated or not square")
+            raise self.file.error(f"{name} is dilated or not square")
         padding = self._padding(operator.Inputs(0), shape[2], strides[0], valid=options.Padding() == 1)
-        return strides[0], padding, _ACTIVATIONS[number]
+        return strides[0], padding, _FUSED[number]
 
-    def _padding(self, source: int, kernel: int, stride: int, *, valid: bool) -> Literal["same", "symmetric", "either"]:
+    def _padding(self, source: int, kernel: int, stride: int, *, valid: bool) -> Padding:
         """Tell the padding rule of a convolution by the pixels it adds before and after each side."""
         size, added = self.padded.get(source, (0, (0, 0, 0, 0)))
         if source not in self.padded:
-            shape = self._shape(source)
+            shape = self.file.shape(source)
             size = shape[1] if len(shape) == 4 else 0
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         same = (total // 2, total - total // 2) * 2
         if not valid:
             if source in self.padded:
-                raise self._error("a padded map goes into a convolution that pads again")
+                raise self.file.error("a padded map goes into a convolution that pads again")
             added = same
         rules = [rule for rule, amounts in (("same", same), ("symmetric", (kernel // 2,) * 4)) if added == amounts]
+        if not rules and not any(added):
+            return "none"
         if not rules:
-            raise self._error(f"a {kernel}x{kernel} convolution of stride {stride} pads {added}; no known net does")
+            raise self.file.error(f"a {kernel}x{kernel} convolution of stride {stride} pads {added}; no known net does")
         return "either" if len(rules) == 2 else rules[0]  # type: ignore[return-value]
 
     def _pad(self, operator: Any) -> None:
-        _, amounts = self._stored(operator.Inputs(1))
-        shape = self._shape(operator.Inputs(0))
+        amounts = self.file.stored(operator.Inputs(1))
+        shape = self.file.shape(operator.Inputs(0))
         if amounts.shape != (4, 2) or len(shape) != 4 or amounts[[0, 3]].any() or shape[1] != shape[2]:
-            raise self._error(f"PAD by {amounts.tolist()} is not padding of a square map")
+            raise self.file.error(f"PAD by {amounts.tolist()} is not padding of a square map")
         top, bottom, left, right = (int(amount) for amount in amounts[1:3].ravel())
-        self.padded[self._index(operator.Outputs(0))] = shape[1], (top, bottom, left, right)
+        self.padded[self.file.index(operator.Outputs(0))] = shape[1], (top, bottom, left, right)
 
-    def _labels(self, count: int) -> tuple[str, ...] | None:
-        """Return the packed label list with `count` lines, if there is exactly one."""
-        try:
-            with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
-                texts = [item for item in archive.infolist() if item.filename.endswith(".txt")]
-                if len(texts) != 1 or texts[0].file_size > 10_000_000:
-                    return None
-                lines = archive.read(texts[0]).decode("utf-8").splitlines()
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
-            return None
-        return tuple(lines) if len(lines) == count else None
+
+def _operands(name: str, operator: Any) -> list[int]:
+    """Return the places of what an operator works on: the second input of a mean says along which axes."""
+    return list(range(operator.InputsLength())) if name in ("ADD", "CONCATENATION") else [0]
+
+
+def _labels(content: bytes, count: int) -> tuple[str, ...] | None:
+    """Return the packed label list with `count` lines, if there is exactly one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            texts = [item for item in archive.infolist() if item.filename.endswith(".txt")]
+            if len(texts) != 1 or texts[0].file_size > 10_000_000:
+                return None
+            lines = archive.read(texts[0]).decode("utf-8").splitlines()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
+        return None
+    return tuple(lines) if len(lines) == count else None

@@ -1,0 +1,195 @@
+"""The verbs of `pocketvision weights`: list what is published, get it, add a file of one's own, say where all lies."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.errors import UsageError, WeightsError
+from pocketvision.models.catalogue import parse_name
+from pocketvision.progress import Progress, Silent
+from pocketvision.values import ImageSpec
+from pocketvision.weights.fetch import cache_folder, fetch, local_folder, present
+from pocketvision.weights.load import Weights, read
+from pocketvision.weights.sources import Source, published_file, sources
+
+_Width = float | None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One published file."""
+
+    name: str
+    width: float
+    resolution: int
+    provider: str
+    file: str
+    page: str
+    """Where to download it by hand."""
+    licence: str
+    top1: float | None
+    top5: float | None
+    published: str
+    recipe: str
+    num_classes: int
+    size_bytes: int | None
+    image: ImageSpec
+    interpolation: str
+    here: str | None
+    """Path on this machine, None where the file is not here yet."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One weights file on this machine, read and recognised."""
+
+    path: str
+    name: str
+    width: float
+    resolution: int
+    num_classes: int
+    provider: str | None
+    """None for a file that no list names."""
+    licence: str | None
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where weights are looked for, the first place first."""
+
+    local: str | None
+    """The folder named by POCKETVISION_WEIGHTS."""
+    cache: str
+    file: str | None
+    """The file that was asked for, where it lies or would be put; None without a name."""
+    here: bool
+    """Whether that file is on this machine."""
+
+
+def list(name: str | None = None, *, here: bool = False) -> tuple[Listed, ...]:
+    """List the published weights of a net, or of all; with `here` only those on this machine."""
+    wanted = parse_name(name).name if name is not None else None
+    lines = (_listed(source) for source in sources() if wanted in (None, source.name))
+    return tuple(line for line in lines if line.here is not None or not here)
+
+
+def get(
+    name: str,
+    *,
+    width: _Width = None,
+    resolution: int | None = None,
+    source: str | None = None,
+    progress: Progress = Silent(),
+) -> Kept:
+    """Fetch published weights, check them, and keep them in the cache; nothing is fetched twice.
+
+    `source` is a provider's or a file's name, where the preferred one is not wanted. A download that was cut off goes
+    on where it ended. Raises UsageError where nothing of the kind is published, WeightsError where it cannot be had.
+    """
+    chosen = _choose(name, width=width, resolution=resolution, source=source)
+    path = fetch(chosen, progress=progress)
+    try:
+        return _kept(path, read(path))
+    except WeightsError:
+        if not (chosen.sha256 or chosen.md5 or chosen.repo):
+            # Nothing else vouches for this file, and it is no weights: the next run should ask for it again.
+            path.unlink()
+        raise
+
+
+def add(file: str | Path, *, name: str | None = None) -> Kept:
+    """Copy a weights file into the cache after reading it; `name` is its name there, with the same suffix.
+
+    A file under the name of a published one is then found as that. Raises WeightsError where it holds no net of the
+    catalogue, UsageError where another file has the name.
+    """
+    path = Path(file).expanduser()
+    weights = read(path)
+    target = cache_folder() / (name or path.name)
+    if target.parent != cache_folder() or target.suffix != path.suffix:
+        raise UsageError(f"'{name}' is no plain file name that ends in {path.suffix}, as '{path.name}' does")
+    if target.exists() and not _same(path, target):
+        raise UsageError(f"there is another file at {target}; choose another name with --name, or delete it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.adding")
+    shutil.copyfile(path, draft)
+    draft.replace(target)
+    return _kept(target, weights)
+
+
+def where(
+    name: str | None = None, *, width: _Width = None, resolution: int | None = None, source: str | None = None
+) -> Places:
+    """Say where weights are looked for, and which file a net's name stands for."""
+    folder, file, found = local_folder(), None, None
+    if name is not None:
+        chosen = _choose(name, width=width, resolution=resolution, source=source)
+        found = present(chosen)
+        file = (found or cache_folder() / chosen.file).as_posix()
+    return Places(folder.as_posix() if folder else None, cache_folder().as_posix(), file, found is not None)
+
+
+def _choose(name: str, *, width: _Width, resolution: int | None, source: str | None) -> Source:
+    """Return the preferred of the sources that fit; a width and resolution in the name count as asked for."""
+    spec = parse_name(name)
+    named = spec.resolution if str(spec.resolution) in name else None
+    width, resolution = (spec.width if width is None else width), resolution or named
+    fitting = [
+        entry
+        for entry in sources()
+        if (entry.name, entry.width) == (spec.name, width)
+        and resolution in (None, entry.image.resolution)
+        and source in (None, entry.provider, entry.file, entry.repo)
+    ]
+    if fitting:
+        return fitting[0]
+    known = [f"{entry.width:g} at {entry.image.resolution} from {entry.provider}" for entry in _of(spec.name)]
+    asked = (
+        f"{spec.name} {width:g}" + (f" at {resolution}" if resolution else "") + (f" from {source}" if source else "")
+    )
+    raise UsageError(f"no published weights are known for {asked}. Known: {'; '.join(known) or 'none of this net'}")
+
+
+def _of(name: str) -> tuple[Source, ...]:
+    return tuple(entry for entry in sources() if entry.name == name)
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.stat().st_size == second.stat().st_size and first.read_bytes() == second.read_bytes()
+
+
+def _listed(source: Source) -> Listed:
+    here = present(source)
+    return Listed(
+        name=source.name,
+        width=source.width,
+        resolution=source.image.resolution,
+        provider=source.provider,
+        file=source.file,
+        page=source.page,
+        licence=source.licence,
+        top1=source.top1,
+        top5=source.top5,
+        published=source.published,
+        recipe=source.recipe,
+        num_classes=source.num_classes,
+        size_bytes=here.stat().st_size if here else source.size_bytes,
+        image=source.image,
+        interpolation=source.interpolation,
+        here=here.as_posix() if here else None,
+    )
+
+
+def _kept(path: Path, weights: Weights) -> Kept:
+    source, spec = published_file(path.name), weights.spec
+    return Kept(
+        path=path.as_posix(),
+        name=spec.name,
+        width=spec.width,
+        resolution=spec.resolution,
+        num_classes=spec.num_classes,
+        provider=source.provider if source else None,
+        licence=source.licence if source else None,
+        size_bytes=path.stat().st_size,
+    )
