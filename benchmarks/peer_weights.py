@@ -239,6 +239,10 @@ def keras_peer(case: Case) -> Peer:
     net = getattr(keras.applications, name)(weights=None, input_shape=shape, classifier_activation=None, **extra)
     for layer in net.layers:
         layer.set_weights([random_variable(weight.path, weight.shape) for weight in layer.weights])
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    # One training step's worth of statistics, as for the others.
+    net(np.random.default_rng(3).standard_normal((4, *shape), np.float32), training=True)
     with tempfile.TemporaryDirectory() as folder:
         with h5py.File(Path(folder, "weights.h5"), "w") as opened:
             legacy_h5_format.save_weights_to_hdf5_group(opened, net)

@@ -1,10 +1,12 @@
-"""Published TFLite files in their own runtime against our float nets with their weights, picture by picture.
+"""Published weights files on real pictures: TFLite files in their own runtime against our nets with their weights,
+picture by picture, and other files against their published accuracy.
 
     python benchmarks/published_weights.py --weights ../shared/weights --images ../shared/data/imagenet-sample
 
 Needs the `tflite` and `dev` extras. A picture's file name begins with its ImageNet class, 0 to 999. Both sides get the
-same prepared uint8 pixels: short side to resolution / 0.875, centre crop. `--kernels N` also asks on N pictures how
-often the runtime's fast kernels agree with its own reference kernels (slow): below that, no float net can agree more.
+same prepared uint8 pixels: short side to resolution / 0.875, centre crop. Our net answers twice: as the float net that
+training starts from, and in the file's own whole numbers (`compress/published.py`). `--kernels N` also asks on N
+pictures how often the runtime's fast kernels agree with its own reference kernels (slow).
 """
 
 import argparse
@@ -16,6 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pocketvision.compress.published import as_published
+from pocketvision.graph.run import run
+from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.models import build_spec
 from pocketvision.models.blocks import Net
@@ -28,6 +33,7 @@ FILES = (
     "mobilenet_v2_1.0_224_quant.tflite",
     "tf2_mobilenet_v2_1.0_224_ptq.tflite",
 )
+OTHERS = ("compressed_SqueezeNet.net", "0.5x-FDMobileNet-224.pth.tar", "0.25x-FDMobileNet-224.pth.tar")
 BATCH = 25
 RESTORED_FROM = 100
 """Pictures for the batch norms' statistics."""
@@ -42,6 +48,9 @@ class Line:
     runtime_top1: float
     our_top1: float
     same: float
+    whole_top1: float
+    """Of our net in the file's own whole numbers."""
+    whole_same: float
     restored_same: float
     restored_gap: float
     """Largest change of a logit by putting the batch norms back."""
@@ -56,6 +65,8 @@ def compare(path: Path, images: list[Path]) -> Line:
     truth = np.array([int(image.name[:3]) for image in images]) + weights.spec.num_classes - 1000
     theirs = runtime_answers(path, pictures)
     net = our_net(weights)
+    assert weights.levels is not None
+    whole = run(as_published(trace(net, weights.image), weights.levels), pictures).argmax(1)
     before = logits(net, pictures, weights)
     shuffled = np.random.default_rng(0).permutation(len(pictures))[:RESTORED_FROM]
     restore_batch_norms(net, [normalised(pictures[chunk], weights) for chunk in np.array_split(shuffled, 4)])
@@ -67,9 +78,41 @@ def compare(path: Path, images: list[Path]) -> Line:
         runtime_top1=float((theirs == truth).mean()),
         our_top1=float((ours == truth).mean()),
         same=float((ours == theirs).mean()),
+        whole_top1=float((whole == truth).mean()),
+        whole_same=float((whole == theirs).mean()),
         restored_same=float((restored == ours).mean()),
         restored_gap=float(np.abs(after - before).max()),
         seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True)
+class Score:
+    """What another file gave; shares in 0..1."""
+
+    file: str
+    count: int
+    values: int
+    kept: int
+    """Of the values that are weights of convolutions and fully connected layers: those that are not zero."""
+    top1: float
+    top5: float
+
+
+def score(path: Path, images: list[Path]) -> Score:
+    """Measure one file's own accuracy on pictures named by class."""
+    weights = read(path)
+    pictures = np.stack([load(image, weights.image) for image in images])
+    truth = np.array([int(image.name[:3]) for image in images])
+    first = np.argsort(-logits(our_net(weights), pictures, weights), axis=1)[:, :5]
+    matrices = [value for key, value in weights.tensors.items() if key.endswith(".weight") and value.ndim > 1]
+    return Score(
+        file=path.name,
+        count=len(images),
+        values=sum(value.size for value in weights.tensors.values()),
+        kept=sum(int(np.count_nonzero(value)) for value in matrices),
+        top1=float((first[:, 0] == truth).mean()),
+        top5=float((first == truth[:, None]).any(axis=1).mean()),
     )
 
 
@@ -119,7 +162,7 @@ def kernels_agree(path: Path, images: list[Path]) -> float:
 
 
 def main() -> None:
-    """Print one line a file."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights"))
     parser.add_argument("--images", type=Path, default=Path("../shared/data/imagenet-sample"))
@@ -128,18 +171,33 @@ def main() -> None:
         "--kernels", type=int, default=0, metavar="N", help="compare the runtime's kernels on N pictures"
     )
     parser.add_argument("--files", nargs="+", default=FILES)
+    parser.add_argument("--others", nargs="*", default=OTHERS)
     options = parser.parse_args()
     # As many as the runtime gets.
     torch.set_num_threads(1)
     found = sorted(options.images.glob("*.jpg"))
     images = found[:: max(1, len(found) // options.count)][: options.count]
-    print("| file | images | runtime top-1 | our float top-1 | same top-1 | norms back: same, largest change | s |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print_lines(options, images)
+    print("\n| file | images | values | weights not zero | top-1 | top-5 |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for file in options.others:
+        line = score(options.weights / file, images)
+        print(
+            f"| {file} | {line.count} | {line.values:,} | {line.kept:,} | {line.top1:.1%} | {line.top5:.1%} |",
+            flush=True,
+        )
+
+
+def print_lines(options: argparse.Namespace, images: list[Path]) -> None:
+    """Print one line a TFLite file."""
+    print("| file | images | top-1: runtime, float, whole numbers | same as runtime: float, whole | norms back | s |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for file in options.files:
         line = compare(options.weights / file, images)
         print(
-            f"| {line.file} | {line.count} | {line.runtime_top1:.1%} | {line.our_top1:.1%} | {line.same:.1%} "
-            f"| {line.restored_same:.1%}, {line.restored_gap:.1e} | {line.seconds:.0f} |",
+            f"| {line.file} | {line.count} | {line.runtime_top1:.1%}, {line.our_top1:.1%}, {line.whole_top1:.1%} "
+            f"| {line.same:.1%}, {line.whole_same:.1%} | {line.restored_same:.1%}, {line.restored_gap:.1e} "
+            f"| {line.seconds:.0f} |",
             flush=True,
         )
         if options.kernels:

@@ -225,7 +225,7 @@ def test_mobilenet_v1_with_another_activation_is_refused():
 )
 def test_arrays_of_odd_shapes_are_passed_on_or_refused(file):
     tensors = listed(file)
-    for key in tensors:
+    for key in {*list(tensors)[:12], *list(tensors)[::13], *list(tensors)[-6:]}:
         for shape in ((), (0,), (3,), (0, 5), (1, 0, 2, 2), (1, 2, 3, 4, 5)):
             try:
                 found = rename({**tensors, key: np.zeros(shape)}, "a.pth")

@@ -385,7 +385,7 @@ def test_a_net_that_the_catalogue_has_not_is_refused_soon(shared_weights):
         replace(layer, weight=np.concatenate([layer.weight] * 2), bias=np.tile(layer.bias, 2)) for layer in found.layers
     ]
     started = time.process_time()
-    with pytest.raises(WeightsError, match=r"x holds no net of the catalogue .* It is nearest to \w+ of width"):
+    with pytest.raises(WeightsError, match=r"x holds no net of the catalogue, .* It is nearest to \w+ of width"):
         recognise_layers(replace(found, layers=tuple(layers)), "x")
     assert time.process_time() - started < 20
 

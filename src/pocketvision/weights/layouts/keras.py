@@ -78,7 +78,7 @@ def _laid_out(layer: str, value: Array) -> Array:
         return value.transpose(3, 2, 0, 1)
     if layer == "fc1" and value.ndim == 2 and len(value) == 7 * 7 * 512:
         # VGG flattens its last maps, which lie channels last in Keras.
-        return value.reshape(7, 7, 512, -1).transpose(3, 2, 0, 1).reshape(value.shape[1], -1)
+        return value.reshape(7, 7, 512, value.shape[1]).transpose(3, 2, 0, 1).reshape(value.shape[1], -1)
     return value.transpose() if value.ndim == 2 else value
 
 
