@@ -241,18 +241,17 @@ def keras_peer(case: Case) -> Peer:
         layer.set_weights([random_variable(weight.path, weight.shape) for weight in layer.weights])
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
+    # EfficientNet takes pixels up to 255, and normalises inside.
+    largest = 255 if name.startswith("EfficientNet") else 1
     # One training step's worth of statistics, as for the others.
-    net(np.random.default_rng(3).standard_normal((4, *shape), np.float32), training=True)
+    net(largest * np.random.default_rng(3).standard_normal((4, *shape), np.float32), training=True)
     with tempfile.TemporaryDirectory() as folder:
         with h5py.File(Path(folder, "weights.h5"), "w") as opened:
             legacy_h5_format.save_weights_to_hdf5_group(opened, net)
         tensors = read_keras(Path(folder, "weights.h5"))
 
     def answer(batch_nchw: Array) -> Array:
-        batch = batch_nchw.transpose(0, 2, 3, 1)
-        # EfficientNet takes pixels up to 255, and normalises inside.
-        pixels = batch * 255 if name.startswith("EfficientNet") else batch
-        return np.asarray(net(pixels, training=False).detach())
+        return np.asarray(net(largest * batch_nchw.transpose(0, 2, 3, 1), training=False).detach())
 
     return Peer(tensors, answer)
 

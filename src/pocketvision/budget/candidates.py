@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from pocketvision.budget.forecast import suggested_top1
 from pocketvision.cost import count
+from pocketvision.errors import GraphError
 from pocketvision.graph.graph import Conv, Graph, Linear
-from pocketvision.models.catalogue import RESOLUTIONS
+from pocketvision.models.catalogue import RESOLUTIONS, family_of
 from pocketvision.values import Candidate, ModelSpec, Precision
 
 WIDTHS = {
@@ -25,17 +26,22 @@ _LAYER_BYTES = {"float": 120, "int8": 700}
 written files; only used to drop candidates, since a taken one is written and weighed."""
 
 
-def specs(num_classes: int, largest_resolution: int, start: ModelSpec | None = None) -> list[ModelSpec]:
+def specs(
+    num_classes: int, largest_resolution: int, start: ModelSpec | None = None, *, named: ModelSpec | None = None
+) -> list[ModelSpec]:
     """List the settings to consider: those of `start` (a net whose weights are at hand) at every resolution up to
-    the largest, or the whole grid."""
+    the largest, the grid of one `named` net, which may be any of the catalogue, or the whole grid."""
     resolutions = [resolution for resolution in RESOLUTIONS if resolution <= largest_resolution]
     if start is not None:
         return [replace(start, num_classes=num_classes, resolution=resolution) for resolution in resolutions]
+    grid = WIDTHS if named is None else {named.name: WIDTHS.get(named.name, family_of(named.name).widths)}
+    groups = named.groups if named is not None else None
     return [
-        ModelSpec(name, width, resolution, num_classes)
-        for name, widths in WIDTHS.items()
+        ModelSpec(name, width, resolution, num_classes, groups=groups)
+        for name, widths in grid.items()
         for width in widths
         for resolution in resolutions
+        if resolution >= family_of(name).smallest
     ]
 
 
@@ -53,9 +59,18 @@ def candidates(
         key = (spec.name, spec.width)
         if key not in graphs:
             graphs[key] = graph_of(spec)
-        graph = graphs[key].at(spec.resolution)
+        graph = _at(graphs[key], spec, graph_of)
         found += [_candidate(spec, precision, graph, scratch) for precision in ("float", "int8")]
     return sorted(found, key=lambda item: (-item.suggested_top1, item.cost.macs, item.precision))
+
+
+def _at(graph: Graph, spec: ModelSpec, graph_of: Callable[[ModelSpec], Graph]) -> Graph:
+    try:
+        there = graph.at(spec.resolution)
+        _ = there.shapes
+    except GraphError:  # a classifier on flattened maps fits one resolution
+        return graph_of(spec)
+    return there
 
 
 def _candidate(spec: ModelSpec, precision: Precision, graph: Graph, scratch: bool) -> Candidate:

@@ -16,7 +16,7 @@ from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
-from pocketvision.models.catalogue import largest_useful_resolution, parse_name
+from pocketvision.models.catalogue import family_of, largest_useful_resolution, parse_name
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
@@ -68,7 +68,14 @@ def considered(
 ) -> tuple[list[ModelSpec], tuple[str, ...]]:
     """List the settings to consider under the user's wishes, with a sentence for each restriction."""
     largest = largest_useful_resolution(health.median_short_side)
-    settings = specs(num_classes, options.resolution or largest, start.spec if start else None)
+    wanted = parse_name(options.model) if options.model else None
+    settings = specs(num_classes, options.resolution or largest, start.spec if start else None, named=wanted)
+    if wanted is not None and not settings:
+        family = family_of(wanted.name)
+        raise UsageError(
+            f"{wanted.name} takes pictures of at least {family.smallest} pixels, and {options.resolution or largest} "
+            f"are allowed here; allow more with --resolution {family.resolution}, or name a smaller net"
+        )
     notes: tuple[str, ...] = ()
     if options.resolution is None:
         notes = (
@@ -76,7 +83,6 @@ def considered(
         )
     if start is not None:
         notes += (f"The weights given are of {start.spec.name} {start.spec.width:g}: no other net is considered.",)
-    wanted = parse_name(options.model) if options.model else None
     if wanted is not None or options.width is not None:
         settings = _restricted(settings, wanted, options, start)
     if options.resolution is not None:
