@@ -121,8 +121,12 @@ def timm_cases() -> Iterator[Case]:
         ("ghostnet_050", "ghostnet", 0.5),
         ("ghostnet_100", "ghostnet", 1.0),
         ("ghostnet_130", "ghostnet", 1.3),
+        ("lcnet_050", "lcnet", 0.5),
+        ("lcnet_075", "lcnet", 0.75),
+        ("lcnet_100", "lcnet", 1.0),
     ):
         same = {"semnasnet_100": "semnasnet_075", "ghostnet_100": "ghostnet_050", "ghostnet_130": "ghostnet_050"}
+        same |= {"lcnet_075": "lcnet_050", "lcnet_100": "lcnet_050"}
         yield Case(project, name, ours, width, same_keys_as=same.get(name, name[3:] if name[:3] == "tf_" else ""))
     for name in ("resnet18", "resnet50", "resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
         yield Case(project, name, name, same_keys_as="of torchvision")

@@ -1,6 +1,7 @@
 """The documents hold what they promise: links, commands and files exist, records and packages are described."""
 
 import dataclasses
+import importlib
 import inspect
 import re
 import shlex
@@ -15,7 +16,7 @@ import pytest
 import typer
 
 import pocketvision
-from pocketvision.cli.app import VERBS, application
+from pocketvision.cli.app import GROUPS, VERBS, application
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -84,9 +85,13 @@ def fault(words: list[str]) -> str | None:
     """Say what is wrong with a command; nothing is run, and paths need not exist."""
     if words and words[0] in ("--help", "-h", "--version"):
         return None
-    if not words or words[0] not in VERBS:
+    if not words or words[0] not in (*VERBS, *GROUPS):
         return f"no verb in {words}"
     command = group().commands[words[0]]
+    if words[0] in GROUPS and len(words) > 1:
+        if words[1] not in command.commands:
+            return f"no verb in {words}"
+        command, words = command.commands[words[1]], words[1:]
     if len(words) == 1 and words[0] != "models":
         return None  # named, not shown
     try:
@@ -194,9 +199,17 @@ def records(kind: Any) -> Iterator[type]:
             yield from records(argument)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "report"])
+def verbs() -> list[str]:
+    """Return all verbs, those behind a word with it."""
+    behind = [f"{word} {verb}" for word in GROUPS for verb in importlib.import_module(f"pocketvision.cli.{word}").VERBS]
+    return [verb for verb in VERBS if verb != "report"] + behind
+
+
+@pytest.mark.parametrize("verb", verbs())
 def test_every_field_that_a_verb_returns_is_described(verb: str) -> None:
-    result = inspect.signature(getattr(pocketvision, verb), eval_str=True).return_annotation
+    word, _, last = verb.rpartition(" ")
+    home = importlib.import_module(f"pocketvision.{word}") if word else pocketvision
+    result = inspect.signature(getattr(home, last), eval_str=True).return_annotation
     found = list(records(result))
     named = set(CODE.findall(JSON_PAGE[verb]))
     missing = [f"{kind.__name__}.{f.name}" for kind in found for f in dataclasses.fields(kind) if f.name not in named]

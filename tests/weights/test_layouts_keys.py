@@ -71,6 +71,7 @@ LISTS = (
     timm("efficientnet_b0", "efficientnet_b0"),
     timm("efficientnet_lite0", "efficientnet_lite0"),
     timm("ghostnet_050", "ghostnet", 0.5),
+    timm("lcnet_050", "lcnet", 0.5),
     timm("legacy_xception", "xception"),
     timm("vgg11", "vgg11"),
     timm("vgg16", "vgg16"),

@@ -427,14 +427,16 @@ def chain(name, width, *, relu_apart=False):
     for slot in slots(name, width, 1000):
         outputs, inputs, *kernel = slot.shape
         depthwise = inputs == 1 and outputs > 1
+        # The classifier is fully connected, and hidden layers before it are 1x1 convolutions, as TensorFlow has them.
+        linear = slot.linear and slot.activation == "none"
         shape = [1, *kernel, outputs] if depthwise else [outputs, *kernel, inputs]
-        weight = writer.tensor([outputs, inputs] if slot.linear else shape, 0, data=bytes(4 * math.prod(slot.shape)))
+        weight = writer.tensor([outputs, inputs] if linear else shape, 0, data=bytes(4 * math.prod(slot.shape)))
         out = writer.tensor([1, 8, 8, outputs], 0)
         number = {"none": 0, "relu": 1, "relu6": 3}[slot.activation]
-        operator = "FULLY_CONNECTED" if slot.linear else "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        operator = "FULLY_CONNECTED" if linear else "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
         settings = {"stride": slot.stride, "activation": 0 if relu_apart else number}
         settings |= {"padding": padded["same" if slot.padded or kernel == [1, 1] else "none"]}
-        writer.operator(operator, [last, weight], [out], **({} if slot.linear else settings))
+        writer.operator(operator, [last, weight], [out], **({} if linear else settings))
         if relu_apart and number:
             source, out = out, writer.tensor([1, 8, 8, outputs], 0)
             writer.operator("RELU6" if number == 3 else "RELU", [source], [out])

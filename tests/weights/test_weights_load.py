@@ -270,3 +270,21 @@ def test_header_is_plain_json(tmp_path):
         header = json.loads(opened.metadata()["pocketvision"])
     assert header["spec"]["width"] == 0.25
     assert header["norm_eps"] == 1e-5
+
+
+def test_hidden_layers_of_a_classifier_are_kept_for_other_classes(tmp_path):
+    """MobileNet V3 has a layer between the pooled features and the classes; it knows as much as the features do."""
+    from pocketvision.values import ModelSpec
+
+    torch.manual_seed(3)
+    net, spec = (
+        build("mobilenet_v3_small", width=0.35, resolution=64, num_classes=7),
+        ModelSpec("mobilenet_v3_small", 0.35, 64, 7),
+    )
+    save(net, spec, image=ImageSpec(64), labels=None, path=tmp_path / "a.safetensors")
+    other = build("mobilenet_v3_small", width=0.35, resolution=64, num_classes=3)
+    report = load_into(other, read(tmp_path / "a.safetensors"), keep_head=False)
+    hidden = [key for key in other.state_dict() if key.startswith("classifier.") and key not in report.fresh]
+    assert len(report.fresh) == 2
+    assert hidden
+    assert all(torch.equal(other.state_dict()[key], net.state_dict()[key]) for key in hidden)

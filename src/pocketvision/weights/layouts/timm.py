@@ -21,6 +21,7 @@ _INVERTED: dict[tuple[tuple[int, ...], bool], str] = {
 }
 """Nets by the number of blocks in each stage, and by whether there are squeeze-and-excite units."""
 _V4 = (2, 2, 6, 6, 1)
+_LCNET = (1, 2, 2, 2, 4, 2)
 _GHOST = (1, 1, 1, 1, 1, 1, 5, 1, 4)
 _V3: dict[tuple[int, ...], str] = {(1, 2, 3, 4, 2, 3): "mobilenet_v3_large", (1, 2, 3, 2, 3): "mobilenet_v3_small"}
 
@@ -48,6 +49,8 @@ def _match(shapes: Shapes) -> Match | None:
     counts = tuple(highest(shapes, f"blocks.{stage}.") + 1 for stage in range(highest(shapes, "blocks.") + 1))
     if "norm_head.weight" in shapes:
         return _mobilenet_v4(counts)
+    if "conv_head.bias" in shapes and counts == _LCNET:
+        return _lcnet(counts)
     if "conv_head.bias" in shapes:
         return _mobilenet_v3(counts, excited=any(".se." in key for key in shapes))
     if "conv_head.weight" not in shapes:
@@ -90,6 +93,14 @@ def _mobilenet_v3(counts: tuple[int, ...], *, excited: bool) -> Match | None:
         names += _block(f"blocks.{stage}.{place}", block)
     last = f"blocks.{len(counts) - 1}.0"
     return Match(name, (*names, f"{last}.conv", f"{last}.bn1", "conv_head", "classifier"))
+
+
+def _lcnet(counts: tuple[int, ...]) -> Match:
+    _, *body = blocks("lcnet")
+    names = ["conv_stem", "bn1"]
+    for (stage, place), block in zip(numbered(counts), body, strict=True):
+        names += _block(f"blocks.{stage}.{place}", block)
+    return Match("lcnet", (*names, "conv_head", "classifier"))
 
 
 def _block(prefix: str, block: Pairs) -> Iterator[str]:
