@@ -1,0 +1,87 @@
+"""Cost, budget and choice."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from pocketvision.values.nets import ModelSpec
+
+Precision = Literal["float", "int8"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one inference and the stored net cost, counted, not measured."""
+
+    params: int
+    """Learned values: weights, biases, and gamma and beta of batch norms; moving statistics left out."""
+    macs: int
+    """Multiply-adds of convolutions and fully connected layers."""
+    weight_bytes: int
+    """Weights and biases as stored in a file of this precision, batch norms folded."""
+    peak_activation_bytes: int
+    """Largest sum of activations alive at once, in the best order of layers."""
+    norm_params: int = 0  # how many of `params` are batch norms'
+    uncounted: tuple[str, ...] = ()  # layers that nothing is known of, with their class: their costs come on top
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one picture, batch 1, input in memory."""
+
+    median_ms: float
+    p90_ms: float
+    runs: int
+    threads: int
+    runtime: str
+    machine: str
+    reference_ms: float
+    """Median of the reference net, timed in turns with this one."""
+
+    @property
+    def ratio(self) -> float:
+        """Return median over the reference net's median."""
+        return self.median_ms / self.reference_ms
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The contract; None means no limit."""
+
+    max_size_bytes: int | None = None
+    max_latency_ms: float | None = None
+    max_macs: int | None = None
+    max_memory_bytes: int | None = None
+    max_params: int | None = None
+    min_accuracy: float | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is limited."""
+        return all(getattr(self, item.name) is None for item in dataclasses.fields(self))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One net at one precision, and what became of it."""
+
+    spec: ModelSpec
+    precision: Precision
+    cost: Cost
+    size_bytes: int
+    """Of the exported file: estimated from the count, exact once it was written."""
+    suggested_top1: float
+    """ImageNet top-1 in percent that the published figures suggest: an order, not a promise."""
+    status: Literal["taken", "over budget", "too slow", "not needed"]
+    reason: str
+    latency: Latency | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The outcome of choosing: every candidate with its reason, the taken one first in mind."""
+
+    budget: Budget
+    taken: Candidate
+    candidates: tuple[Candidate, ...]
+    notes: tuple[str, ...] = ()

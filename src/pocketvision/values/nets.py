@@ -1,0 +1,40 @@
+"""What a net is and eats."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+CropMode = Literal["squash", "crop"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One net of the catalogue at one setting of its dials."""
+
+    name: str
+    width: float = 1.0
+    resolution: int = 224
+    num_classes: int = 1000
+    padding: Literal["symmetric", "same"] = "symmetric"
+    """`same` is TensorFlow's rule, which pads an even input on the far side only; its weights need it."""
+    groups: int | None = None
+    """Of the pointwise convolutions, for the family that offers a choice; None is the paper's own."""
+    in_channels: int = 3
+    dropout: float | None = None  # None is the paper's own
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.width:g} @ {self.resolution}px"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """How a decoded picture becomes the net's input: resized to uint8 RGB [resolution, resolution, 3], then
+    normalised as (pixel / 255 - mean) / std, which the file itself does."""
+
+    resolution: int
+    crop_mode: CropMode = "squash"
+    """`squash` resizes the whole picture to a square of resolution / crop_pct a side, `crop` its short side to as much;
+    both take the centre."""
+    crop_pct: float = 1.0
+    interpolation: Literal["bilinear"] = "bilinear"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
