@@ -93,6 +93,7 @@ class Score:
     file: str
     count: int
     values: int
+    """Learned ones, without the statistics of batch norms."""
     kept: int
     """Of the values that are weights of convolutions and fully connected layers: those that are not zero."""
     top1: float
@@ -109,7 +110,7 @@ def score(path: Path, images: list[Path]) -> Score:
     return Score(
         file=path.name,
         count=len(images),
-        values=sum(value.size for value in weights.tensors.values()),
+        values=sum(value.size for key, value in weights.tensors.items() if ".running_" not in key),
         kept=sum(int(np.count_nonzero(value)) for value in matrices),
         top1=float((first[:, 0] == truth).mean()),
         top5=float((first == truth[:, None]).any(axis=1).mean()),
@@ -178,7 +179,7 @@ def main() -> None:
     found = sorted(options.images.glob("*.jpg"))
     images = found[:: max(1, len(found) // options.count)][: options.count]
     print_lines(options, images)
-    print("\n| file | images | values | weights not zero | top-1 | top-5 |")
+    print("\n| file | images | learned values | weights not zero | top-1 | top-5 |")
     print("| --- | --- | --- | --- | --- | --- |")
     for file in options.others:
         line = score(options.weights / file, images)
