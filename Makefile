@@ -22,11 +22,12 @@ demo: $(READY)
 	@echo
 	@echo "Open in a browser: $$PWD/runs/fit/demo/report.html"
 
+# A test process for each core, each with one thread of its own.
 test: $(READY)
-	@$(RUN) pytest
+	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical
 
 fast: $(READY)
-	@$(RUN) pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical -m "not slow"
 
 lint: $(READY)
 	@$(RUN) ruff format --check .

@@ -16,9 +16,7 @@ from pocketvision.values import ModelSpec
 NAMES = ("efficientnet_b0", "efficientnet_lite0")
 YEAR = 2019
 IDEA = "width, depth, resolution scaled together"
-IDEAS = (
-    ("efficientnet_lite0", "EfficientNet with integers in mind"),
-)
+IDEAS = (("efficientnet_lite0", "EfficientNet with integers in mind"),)
 PADDINGS = ("symmetric", "same")
 
 
