@@ -59,7 +59,7 @@ def test_one_net_is_listed_with_all_its_settings() -> None:
 @pytest.mark.parametrize("sort", ["top1", "params", "macs", "size", "memory", "year", "name"])
 def test_orders(sort: str) -> None:
     values = {
-        "top1": lambda line: -(line.top1 or 0),
+        "top1": lambda line: -(line.top1 or 0) if line.data == "ImageNet" else 0,
         "params": lambda line: line.params,
         "macs": lambda line: line.macs,
         "size": lambda line: line.int8_bytes,

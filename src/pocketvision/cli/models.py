@@ -77,6 +77,9 @@ def _tables(lines: "list[CatalogueLine]", *, one: bool) -> None:
         "\nCounted with 1000 classes; MACs: multiply-adds of one picture; float, int8: bytes of the weights; memory: "
         "peak of an int8 inference;\ntop-1 and top-5: published, on ImageNet, in percent."
     )
+    others = {f"{line.data} with {line.num_classes} classes" for line in lines if line.data not in ("", "ImageNet")}
+    if others:
+        print(f"* on {', '.join(sorted(others))}, and counted so.")
     if one:
         _details(lines[0].name)
         sources = dict.fromkeys(line.source for line in lines if line.source)
@@ -95,7 +98,7 @@ def _row(line: "CatalogueLine") -> list[str]:
         _bytes(line.float_bytes),
         _bytes(line.int8_bytes),
         _bytes(line.peak_bytes_int8),
-        "-" if line.top1 is None else f"{line.top1:.1f}",
+        "-" if line.top1 is None else f"{line.top1:.1f}" + ("" if line.data == "ImageNet" else "*"),
         "-" if line.top5 is None else f"{line.top5:.1f}",
         ", ".join(line.weights) or "-",
     ]

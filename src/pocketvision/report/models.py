@@ -91,7 +91,7 @@ def _fits(line: CatalogueLine, budget: Budget) -> bool:
         (budget.max_size_bytes, line.int8_bytes),
         (budget.max_memory_bytes, line.peak_bytes_int8),
     )
-    enough = budget.min_accuracy is None or (line.top1 or 0.0) >= 100 * budget.min_accuracy
+    enough = budget.min_accuracy is None or _imagenet(line) >= 100 * budget.min_accuracy
     return enough and all(limit is None or value <= limit for limit, value in limits)
 
 
@@ -113,7 +113,7 @@ def _far(line: CatalogueLine, resolution: int) -> tuple[bool, int]:
 def _order(sort: Sort) -> Callable[[CatalogueLine], tuple[float | str, ...]]:
     """Order the best first: high accuracy, low cost, early year; the name decides between equals."""
     keys: dict[Sort, Callable[[CatalogueLine], float | str]] = {
-        "top1": lambda line: -(line.top1 or 0.0),
+        "top1": lambda line: -_imagenet(line),
         "params": lambda line: line.params,
         "macs": lambda line: line.macs,
         "size": lambda line: line.int8_bytes,
@@ -134,10 +134,20 @@ def _catalogue() -> tuple[CatalogueLine, ...]:
     providers: dict[tuple[str, float], list[str]] = {}
     for source in sources():
         held = providers.setdefault((source.name, source.width), [])
-        held += [source.layout] if source.layout not in held else []
+        held += [provider] if (provider := _provider(source.provider)) not in held else []
     return tuple(
         _line(row, _printed(row, printed), tuple(providers.get((row.name, row.width), []))) for row in figures()
     )
+
+
+def _provider(said: str) -> str:
+    """Shorten 'Keras VGG, ResNet' and 'torchvision, longer recipe' to who gives them."""
+    return "authors" if said.endswith("authors") else said.partition(",")[0].split()[0]
+
+
+def _imagenet(line: CatalogueLine) -> float:
+    """Return the top-1 that can be compared with others', 0 where there is none."""
+    return line.top1 or 0.0 if line.data == "ImageNet" else 0.0
 
 
 def _printed(row: Figures, printed: dict[tuple[object, ...], Published]) -> Published | None:

@@ -137,7 +137,7 @@ def _epochs(path: Path) -> tuple[Epoch, ...]:
 def _number(column: str, text: str) -> object:
     if column == "phase":
         return text
-    return int(text) if column == "epoch" else float(text)
+    return int(text) if column in {"epoch", "resolution"} else float(text)
 
 
 def _check_labels(run: Run) -> None:
