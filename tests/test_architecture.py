@@ -43,17 +43,21 @@ TORCH_FILES = {"data/augment.py", "graph/layers.py", "graph/trace.py"}
 
 DOORS = {
     "accelerate": ("train/device.py",),
+    "datasets": ("data/layouts/hub.py",),
     "h5py": ("weights/keras.py",),
     "huggingface_hub": ("weights/fetch.py",),
     "jinja2": ("report/page.py",),
     "kornia": ("data/augment.py",),
+    "mlflow": ("train/logs.py",),
     "onnx": ("export/onnx.py",),
     "onnxruntime": ("runtime/onnx.py",),
     "plotly": ("report/plots.py",),
     "rich": ("cli/terminal.py",),
     "sklearn": ("data/digits.py",),
+    "tensorboard": ("train/logs.py",),
     "tflite": ("weights/tflite.py",),
     "typer": ("cli/",),
+    "wandb": ("train/logs.py",),
 }
 """The only file, or folder, that imports a heavy package."""
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from pocketvision.cost.verb import cost
     from pocketvision.data.check import check
     from pocketvision.export.verb import export
+    from pocketvision.fit.choose import choose
     from pocketvision.fit.verb import fit
     from pocketvision.models.catalogue import build
     from pocketvision.report.models import models
     from pocketvision.report.report import report
+    from pocketvision.train.distill import distill
     from pocketvision.train.verb import train
     from pocketvision.verify.bench import bench
     from pocketvision.verify.predict import predict
@@ -30,7 +32,9 @@ __all__ = [
     "bench",
     "build",
     "check",
+    "choose",
     "cost",
+    "distill",
     "export",
     "fit",
     "models",
@@ -45,7 +49,9 @@ _HOMES = {
     "bench": "pocketvision.verify.bench",
     "build": "pocketvision.models.catalogue",
     "check": "pocketvision.data.check",
+    "choose": "pocketvision.fit.choose",
     "cost": "pocketvision.cost.verb",
+    "distill": "pocketvision.train.distill",
     "export": "pocketvision.export.verb",
     "fit": "pocketvision.fit.verb",
     "models": "pocketvision.report.models",

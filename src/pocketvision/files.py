@@ -25,8 +25,23 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def several_processes() -> bool:
+    """Tell whether `torchrun` or `accelerate launch` started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def first_process() -> bool:
+    """Tell whether this process writes and speaks: it is alone, or the first of several."""
+    return not several_processes() or os.environ.get("RANK", "0") == "0"
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes so that the file is either whole or absent; flushed to disk before it gets its name."""
+    """Write bytes so that the file is either whole or absent; flushed to disk before it gets its name.
+
+    Of several processes that train together only the first writes.
+    """
+    if not first_process():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

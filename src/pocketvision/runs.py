@@ -16,7 +16,7 @@ from pocketvision.errors import RunExists, UsageError
 from pocketvision.files import read_json, write_text
 from pocketvision.values import Epoch, Summary, to_json
 
-_IGNORED_ON_RESUME = {"resume", "exist_ok", "command"}
+_IGNORED_ON_RESUME = {"resume", "exist_ok", "command", "log"}
 
 
 def open_run(

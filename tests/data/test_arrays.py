@@ -94,7 +94,8 @@ def test_digits_must_not_be_mirrored(digits):
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path_factory, tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("POCKETVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
     random = np.random.default_rng(0)
     for label in "ab":
         (tmp_path / label).mkdir()

@@ -133,6 +133,7 @@ def test_notes_on_loose_pictures_and_on_nested_classes(tmp_path):
         (["a/1.jpg", "b/readme.txt"], "no picture in the folder 'b'.*add some, or remove"),
         (["val/a/1.jpg", "test/a/1.jpg"], "but no train"),
         (["train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg"], "'c' of .*val' has no counterpart"),
+        (["train/cat/1.jpg", "train/dog/1.jpg", "val/cats/1.jpg"], r"mean 'cat'\?: only in .*'cat', 'dog'; .*'cats'"),
         (["train/a/1.jpg", "train/b/1.jpg", "train/c/x.txt"], "no picture in the folder 'c'"),
         (["train/a/1.jpg", "val/a/1.jpg"], "only one class folder"),
         (["train/1.jpg", "val/a/1.jpg"], "no class folders"),
@@ -142,6 +143,26 @@ def test_notes_on_loose_pictures_and_on_nested_classes(tmp_path):
 def test_errors_say_what_to_add(tmp_path, files, message):
     with pytest.raises(DataError, match=message):
         scan(put(tmp_path, *files))
+
+
+def test_a_list_of_classes_beside_the_folders(tmp_path):
+    put(tmp_path, "cat/1.jpg", "dog/1.jpg", "Dog/2.jpg")
+    assert scan(tmp_path).notes[0].startswith("'Dog', 'dog' differ only by")
+    (tmp_path / "classes.txt").write_text("dog\ncat\nDog\n")
+    assert scan(tmp_path).labels == ("dog", "cat", "Dog")
+    (tmp_path / "classes.txt").write_text("dog\ncat\n")
+    with pytest.raises(DataError, match=r"disagree: only in the folders of .*: 'Dog'\. Make them"):
+        scan(tmp_path)
+    (tmp_path / "classes.txt").write_text("dog\ncat\ndog\n")
+    with pytest.raises(DataError, match="'dog' in line 1 and again in line 3"):
+        scan(tmp_path)
+
+
+def test_a_manifest_in_a_folder_without_classes_is_pointed_to(tmp_path):
+    put(tmp_path, "images/1.jpg")
+    (tmp_path / "train.csv").write_text("filename,label\n")
+    with pytest.raises(DataError, match=r"If 'train.csv' is the manifest, give it instead: .*train.csv"):
+        scan(tmp_path)
 
 
 def test_a_root_that_is_none(tmp_path):

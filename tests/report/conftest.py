@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from pocketvision.values import (
     Candidate,
     Choice,
     Compression,
+    Confidence,
     Cost,
     Epoch,
     Health,
@@ -32,6 +34,8 @@ from pocketvision.values import (
     Probe,
     Problem,
     Proof,
+    Refusal,
+    Resized,
     Summary,
     Variant,
     Verdict,
@@ -93,6 +97,8 @@ def build_run(
         labels=labels,
         confusion=_confusion(labels, answers),
         answers=answers,
+        resized=(Resized("pillow", accuracy, 1.0), Resized("opencv-linear", accuracy, 0.95)),
+        **_trust(answers),
     )
     _pictures(data, labels, answers)
     write_bytes(run / "export" / "model.onnx", model)
@@ -120,6 +126,17 @@ def _answers(labels: Sequence[str], per_class: int, wrong: float, *, chance: ran
             probability = chance.uniform(0.4, 0.97) if missed else 1 - chance.random() ** 2 * 0.5
             answers.append(Answer(f"{label}/{number:04}.png", label, near if missed else label, round(probability, 4)))
     return tuple(answers)
+
+
+def _trust(answers: Sequence[Answer]) -> dict[str, Any]:
+    below = 0.62
+    kept = [answer for answer in answers if answer.probability >= below]
+    right = sum(answer.label == answer.predicted for answer in kept)
+    return {
+        "confidence": Confidence(len(answers), 0.031, 0.012, 0.048, 0.014, 0.0923, 0.2104, 0.0119),
+        "abstain_below": below,
+        "refusal": Refusal(wilson(len(kept), len(answers)), wilson(right, len(kept)) if kept else None),
+    }
 
 
 def _confusion(labels: Sequence[str], answers: Sequence[Answer]) -> tuple[tuple[int, ...], ...]:

@@ -19,7 +19,10 @@ from pocketvision.report.report import report
 from pocketvision.report.run import CONTENTS
 from pocketvision.values import Budget, Choice, Cost, Proof
 
-SECTIONS = ["result", "asked", "choice", "training", "compression", "proof", "confusions", "untested", "repeat"]
+SECTIONS = [
+    "result", "asked", "choice", "training", "compression", "proof", "resizers", "trust", "confusions",
+    "untested", "repeat",
+]  # fmt: skip
 EVIL = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a' onload='alert(1)", "{{ 7*7 }}", "b|`c`")
 
 
@@ -93,6 +96,18 @@ def test_every_section_stands_in_every_kind_of_run(fake_run, options):
     assert "None" not in page.words().split()
 
 
+def test_other_ways_to_resize_stand_beside_ours(fake_run):
+    run = fake_run()
+    words = page_of(run).words()
+    assert "OpenCV, INTER_LINEAR (its default)" in words
+    assert "95.0%" in words
+    proof = read_json(Proof, run / "verify.json")
+    write_json(run / "verify.json", dataclasses.replace(proof, resized=()))
+    page = page_of(run)
+    assert "resizers" not in [section["id"] for section in page.of("section")]
+    assert "An app that resizes otherwise" in page.words()
+
+
 def test_the_page_fetches_nothing(fake_run):
     page = page_of(fake_run())
     for tag, attributes in page.elements:
@@ -135,7 +150,7 @@ def test_hostile_labels_and_files_stay_text(fake_run):
     write_json(run / "choice.json", dataclasses.replace(choice, candidates=tuple(evil), notes=EVIL))
     (run / "args.yaml").write_text(json.dumps({"command": EVIL[0], "data": EVIL[1]}), encoding="utf-8")
     page = page_of(run)
-    assert len(page.of("script")) == 5  # three charts, plotly, the page's own
+    assert len(page.of("script")) == 7  # five charts, plotly, the page's own
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert {attributes["src"][:10] for attributes in page.of("img")} == {"data:image"}
     assert not any("<" in script for script in page.scripts if script.startswith("{"))

@@ -46,6 +46,34 @@ def test_the_right_file_passes(toy: Any, tmp_path: Path) -> None:
     assert read_json(Proof, tmp_path / "verify.json") == proof
 
 
+def test_other_resizers_are_asked_about_the_same_pictures(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    proof = verify(toy.file, toy.data)
+    assert [row.resizer for row in proof.resized] == ["pillow", "opencv-linear", "opencv-area", "browser", "nearest"]
+    ours = proof.resized[0]
+    assert ours.same_answer == 1.0
+    assert (ours.accuracy.value, ours.accuracy.count) == (proof.accuracy.value, proof.accuracy.count)
+    assert all(0 < row.same_answer <= 1 and row.accuracy.count == ours.accuracy.count for row in proof.resized)
+    resizing = importlib.import_module("pocketvision.verify.resizing")
+    monkeypatch.setattr(
+        resizing, "prepare_as", lambda name, pixels, spec: np.zeros((spec.resolution,) * 2 + (3,), "u1")
+    )
+    blind = verify(toy.file, toy.data).resized
+    assert blind[0] == ours
+    assert all(row.same_answer < 1 for row in blind[1:])
+
+
+def test_other_resizers_are_asked_about_some_of_many(toy: Any) -> None:
+    from pocketvision.runtime import open as open_model
+    from pocketvision.verify.answers import ask
+    from pocketvision.verify.resizing import under_resizers
+
+    runner, root = open_model(toy.file), Path(toy.dataset.root)
+    answers = ask(runner, root, toy.dataset.of("test"))
+    some = under_resizers(runner, root, answers, most=5)
+    assert {row.accuracy.count for row in some} == {5}
+    assert under_resizers(runner, root, ask(runner, root, ())) == ()
+
+
 def test_answers_and_confusion_go_by_name(toy: Any) -> None:
     proof = verify(toy.file, toy.data)
     assert {answer.label for answer in proof.answers} == set(toy.manifest.labels)

@@ -7,9 +7,24 @@ from collections.abc import Sequence
 
 import typer
 
-from pocketvision.errors import PocketvisionError
+from pocketvision.errors import PocketvisionError, UsageError
+from pocketvision.files import several_processes
 
-VERBS = ("fit", "check", "models", "cost", "reproduce", "train", "export", "verify", "bench", "predict", "report")
+VERBS = (
+    "fit",
+    "check",
+    "choose",
+    "models",
+    "cost",
+    "reproduce",
+    "train",
+    "distill",
+    "export",
+    "verify",
+    "bench",
+    "predict",
+    "report",
+)
 GROUPS = ("weights",)
 """Words that stand before verbs of their own, which are public functions of the room of that name."""
 INTERRUPTED = 130
@@ -58,6 +73,8 @@ def _group(word: str) -> typer.Typer:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. Errors meant for users are told in words, without a trace."""
+    if several_processes() and list(arguments[:1]) != ["train"]:
+        return _told("only `train` runs in several processes; run the other verbs in one", UsageError.exit_code)
     try:
         result = application()(list(arguments), standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):

@@ -12,6 +12,7 @@ def export(  # noqa: PLR0917  a command's options
     run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
     format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
     precision: Annotated[Literal["float", "int8"], typer.Option(help="float or int8.")] = "float",
+    abstain: o.Abstain = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the file; by default the run's export.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the file without suffix; by default model.")] = None,
     json: o.Json = False,
@@ -22,7 +23,7 @@ def export(  # noqa: PLR0917  a command's options
     from pocketvision.cli.terminal import Terminal, emit
 
     written = pocketvision.export(
-        run, format=format, precision=precision, output=output, name=name, progress=Terminal()
+        run, format=format, precision=precision, abstain=abstain, output=output, name=name, progress=Terminal()
     )
     if json:
         emit(written)

@@ -10,7 +10,9 @@ _BUDGET, _TRAIN, _DATA, _RUN = "Budget", "Training", "Data", "Run"
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="A folder of class folders, or of train/val/test folders of them; or `digits`."
+        metavar="DATA",
+        help="A folder of class folders, or of train/val/test folders of them; a CSV or JSONL manifest; hf://name; "
+        "or `digits`. `check` also reads 0/1 attributes, COCO and Pascal VOC.",
     ),
 ]
 MaxSize = Annotated[str | None, typer.Option(help="Largest file, such as 500KB or 1.5MiB.", rich_help_panel=_BUDGET)]
@@ -48,14 +50,34 @@ Flip = Annotated[
         "--flip/--no-flip", help="Mirror training pictures; on where it cannot matter.", rich_help_panel=_TRAIN
     ),
 ]
+Balance = Annotated[
+    str,
+    typer.Option(
+        help="How rare classes count as much as common ones: auto, none, weights or sampler.", rich_help_panel=_TRAIN
+    ),
+]
+TimeLimit = Annotated[
+    str | None, typer.Option(help="Longest time for all of it, such as 10m; epochs are fitted.", rich_help_panel=_TRAIN)
+]
 CropMode = Annotated[
     Literal["squash", "crop"],
     typer.Option(help="Squash the whole picture to a square, or crop its centre.", rich_help_panel=_DATA),
+]
+Abstain = Annotated[
+    str,
+    typer.Option(help="Top probability below which the file says 'not sure': auto, off, or such as 0.6."),
 ]
 Val = Annotated[float, typer.Option(help="Share of pictures to choose and stop by.", rich_help_panel=_DATA)]
 Test = Annotated[float, typer.Option(help="Share of pictures to judge the result by.", rich_help_panel=_DATA)]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of training.", rich_help_panel=_DATA)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=_TRAIN)]
+Precision = Annotated[
+    str, typer.Option(help="auto, fp32, bf16 or fp16; auto is fp32 but on CUDA.", rich_help_panel=_TRAIN)
+]
+Log = Annotated[
+    str,
+    typer.Option(help="csv, tensorboard, wandb, mlflow, with commas; results.csv always.", rich_help_panel=_TRAIN),
+]
 Output = Annotated[Path, typer.Option(help="Folder for runs.", rich_help_panel=_RUN)]
 Name = Annotated[str | None, typer.Option(help="Name of the run; by default the data's.", rich_help_panel=_RUN)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_RUN)]

@@ -23,7 +23,6 @@ def predict(
         emit(answers)
         return
     rows = [
-        [answer.file, answer.error or answer.label, f"{answer.probability:.1%}" if answer.error is None else "-"]
-        for answer in answers
+        [answer.file, str(answer), f"{answer.probability:.1%}" if answer.error is None else "-"] for answer in answers
     ]
     table(["file", "answer", "probability"], rows)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pocketvision.files import first_process
 from pocketvision.progress import Bar
 from pocketvision.values import to_json
 
@@ -21,7 +22,7 @@ class Terminal:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not first_process())
         self._live: Live | None = None
 
     def say(self, text: str) -> None:

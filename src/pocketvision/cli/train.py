@@ -17,11 +17,15 @@ def train(  # noqa: PLR0913, PLR0917  a command's options
     optimizer: o.Optimizer = "auto",
     patience: o.Patience = None,
     flip: o.Flip = None,
+    balance: o.Balance = "auto",
+    time_limit: o.TimeLimit = None,
     crop_mode: o.CropMode = "squash",
     val: o.Val = 0.15,
     test: o.Test = 0.15,
     seed: o.Seed = 42,
     device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    log: o.Log = "csv",
     output: o.Output = Path("runs"),
     name: o.Name = None,
     resume: o.Resume = False,
@@ -31,9 +35,12 @@ def train(  # noqa: PLR0913, PLR0917  a command's options
     """Train one net of your choice; `export` makes a file of it."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit
+    from pocketvision.files import first_process
 
     arguments = {key: value for key, value in locals().items() if key in (pocketvision.train.__kwdefaults__ or {})}
     result = pocketvision.train(data, **arguments, progress=Terminal())
+    if not first_process():
+        return
     if json:
         emit(result)
         return

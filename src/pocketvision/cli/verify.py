@@ -28,7 +28,7 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
     import pocketvision
     from pocketvision.budget.parse import bytes_text
     from pocketvision.cli.terminal import Terminal, emit
-    from pocketvision.verify.outcome import raise_for, verdict_lines
+    from pocketvision.verify.outcome import confidence_line, raise_for, refusal_line, verdict_lines
 
     arguments = {key: value for key, value in locals().items() if key in (pocketvision.verify.__kwdefaults__ or {})}
     proof = pocketvision.verify(file, data, **arguments, progress=Terminal())
@@ -40,6 +40,9 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
         if proof.agreement:
             same, gap = proof.agreement.same_answer, proof.agreement.largest_gap
             print(f"  agreement  {same:.1%} the same answer as the trained net, largest probability gap {gap:.2g}")
+        if proof.confidence:
+            print(f"  trust      {confidence_line(proof.confidence)}")
+        print(f"  refusal    {refusal_line(proof.abstain_below, proof.refusal)}")
         time = proof.latency
         print(f"  latency    median {time.median_ms:.2f} ms, p90 {time.p90_ms:.2f} ms, {time.runtime}, 1 thread,")
         print(f"             {time.ratio:.2f} times the reference net's ({time.machine})")

@@ -1,15 +1,42 @@
-"""Random views of training pictures: crop, turn, mirror and colours, a whole batch at a time.
+"""Random views of training pictures: crop, turn, mirror, resizer and colours, a whole batch at a time.
 
 Geometry is one resampling, so that a view is no blurrier than the picture that evaluation sees. All randomness comes
-from a private generator: the same seed gives the same views, in any thread, and torch's own random state is untouched.
+from a seed for each picture: the same seed gives the same view, whatever else is in the batch, in any thread, and
+torch's own random state is untouched.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
+
+Seeds = NDArray[np.uint64]
+Draws = NDArray[np.float64]
+
+_GREY = (0.299, 0.587, 0.114)
+"""ITU-R BT.601."""
+_DRAWS = 11
+_MODES = ("bilinear", "nearest", "bicubic", "bilinear")
+_AREA = 3
+
+
+@dataclass(frozen=True)
+class Filters:
+    """How often a view is resampled in each way, so that a net does not come to rely on one; the rest is bilinear."""
+
+    nearest: float = 0.15
+    """The nearest source pixel: jagged, as the cheapest decoders and cameras' own thumbnails are."""
+    bicubic: float = 0.15
+    """Sharper than bilinear; A = -0.75, as in OpenCV."""
+    area: float = 0.2
+    """The mean of a square of four source pixels first: softer, as antialiased resizers are."""
+
+
+BILINEAR = Filters(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -30,80 +57,146 @@ class Augment:
     """Each a factor from 1 - x to 1 + x."""
     hue: float = 0.0
     """Largest shift to either side, as a share of the colour circle; slow on CPUs."""
+    filters: Filters = Filters()
+
+
+def seeds_of(seed: int, epoch: int, places: NDArray[np.int64], turns: NDArray[np.int64] | None = None) -> Seeds:
+    """Return a seed for each picture of an epoch, known by its place among the training pictures.
+
+    `turns` tells how often each was drawn before in this epoch, where pictures are drawn with replacement.
+    """
+    turn = np.zeros_like(places) if turns is None else turns
+    seeds = np.full(places.shape, seed % 2**64, np.uint64)
+    for number in (np.full_like(places, epoch), places, turn):
+        seeds = _mix(seeds * _GOLDEN + number.astype(np.uint64) + np.uint64(1))
+    return seeds
 
 
 def seed_of(seed: int, epoch: int, batch: int) -> int:
-    """Return the seed of one batch: the same wherever a run was interrupted."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{epoch}:{batch}".encode()).digest()[:7], "big")
+    """Return the seed of what is drawn for a whole batch: the same wherever a run was interrupted."""
+    return int(seeds_of(seed, epoch, np.array([batch]))[0] >> np.uint64(1))
 
 
-def augment(batch_nhwc: Tensor, resolution: int, settings: Augment, *, seed: int) -> Tensor:
-    """Turn uint8 pictures [n, s, s, 3] into views: float [n, 3, resolution, resolution] in 0..1, on their device."""
-    dice = torch.Generator().manual_seed(seed)
-    pictures = batch_nhwc.permute(0, 3, 1, 2).float().div_(255)
-    views = _geometry(pictures, resolution, settings, dice=dice)
-    return _colours(views, settings, dice)
+def turns_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how often each place of an order came before in it."""
+    sorting = np.argsort(order, kind="stable")
+    ordered = order[sorting]
+    first = np.searchsorted(ordered, ordered)
+    turns = np.empty_like(order)
+    turns[sorting] = np.arange(len(order)) - first
+    return turns
 
 
-def _geometry(pictures: Tensor, resolution: int, settings: Augment, *, dice: torch.Generator) -> Tensor:
-    from kornia.geometry.transform import warp_affine
+def augment(batch_nhwc: Tensor, resolution: int, settings: Augment, *, seeds: Seeds) -> Tensor:
+    """Turn uint8 pictures [n, s, s, 3] into views: float [n, 3, resolution, resolution] in 0..1, on their device.
 
-    count, side = pictures.shape[0], pictures.shape[-1]
-    inward = _views(count, settings, dice)
-    # kornia wants the matrix from the picture's pixels to the view's.
-    to_view = torch.linalg.inv(_pixels(side) @ inward @ torch.linalg.inv(_pixels(resolution)))[:, :2]
-    views: Tensor = warp_affine(
-        pictures,
-        to_view.to(pictures.device, torch.float32),
-        (resolution, resolution),
-        padding_mode="reflection",
-        align_corners=True,
-    )
+    `seeds` [n] decides all that is random, each of its own picture only.
+    """
+    assert len(seeds) == len(batch_nhwc), (len(seeds), len(batch_nhwc))
+    draws = _draws(seeds, _DRAWS)
+    matrices = torch.from_numpy(_matrices(draws[:, :6], settings)).to(batch_nhwc.device, torch.float32)
+    ways = _ways(draws[:, 6], settings.filters)
+    views = torch.empty((len(seeds), 3, resolution, resolution), device=batch_nhwc.device)
+    for way in np.unique(ways):
+        places = np.flatnonzero(ways == way)
+        chosen = torch.from_numpy(places).to(batch_nhwc.device)
+        pictures = batch_nhwc.index_select(0, chosen).permute(0, 3, 1, 2).float()
+        cut = _sampled(pictures, _grid(matrices.index_select(0, chosen), resolution), int(way))
+        views.index_copy_(0, chosen, _colours(cut, draws[places, 7:], settings))
     return views
 
 
-def _views(count: int, settings: Augment, dice: torch.Generator) -> Tensor:
-    """Draw matrices [n, 3, 3] from the view's square (-1..1, edge to edge) to the picture's."""
-    area = _uniform(count, *settings.scale, dice=dice)
-    stretch = _uniform(count, *(math.log(ratio) for ratio in settings.ratio), dice=dice).exp().sqrt()
-    size = torch.stack([area.sqrt() * stretch, area.sqrt() / stretch], 1).clamp_(max=1)
-    centre = (1 - size) * (torch.rand(count, 2, generator=dice, dtype=torch.float64) * 2 - 1)
-    angle = _uniform(count, -settings.degrees, settings.degrees, dice=dice).deg2rad()
-    mirror = 1 - 2 * (torch.rand(count, generator=dice) < 0.5 * settings.flip).double()
-    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
-    matrices = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
-    matrices[:, :2, :2] = turn * size[:, None]
-    matrices[:, :2, 0] *= mirror[:, None]
-    matrices[:, :2, 2] = centre
+# ---------------------------------------------------------------- dice
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(numbers: Seeds) -> Seeds:
+    """Return SplitMix64's finaliser of 64-bit numbers (G. Steele, D. Lea, C. Flood, Fast Splittable PRNGs, 2014)."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def _draws(seeds: Seeds, count: int) -> Draws:
+    """Return `count` numbers in [0, 1) for each seed: [n, count]."""
+    steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
+    bits = _mix(seeds[:, None] + steps)
+    return np.asarray((bits >> np.uint64(11)) * 2.0**-53, np.float64)
+
+
+# ---------------------------------------------------------------- geometry
+
+
+def _matrices(draws: Draws, settings: Augment) -> NDArray[np.float64]:
+    """Return matrices [n, 2, 3] from the view's square (-1..1, edge to edge) to the picture's."""
+    area = _between(draws[:, 0], *settings.scale)
+    stretch = np.sqrt(np.exp(_between(draws[:, 1], *(math.log(ratio) for ratio in settings.ratio))))
+    side = np.sqrt(area)
+    size = np.minimum(np.stack([side * stretch, side / stretch], 1), 1.0)
+    angle = np.deg2rad(_between(draws[:, 4], -settings.degrees, settings.degrees))
+    mirror = np.where(draws[:, 5] < 0.5 * settings.flip, -1.0, 1.0)
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+    matrices = np.empty((len(draws), 2, 3))
+    matrices[:, :, :2] = turn * size[:, None]
+    matrices[:, :, 0] *= mirror[:, None]
+    matrices[:, :, 2] = (1 - size) * (draws[:, 2:4] * 2 - 1)
     return matrices
 
 
-def _pixels(side: int) -> Tensor:
-    """Return the matrix from the square -1..1, edge to edge, to pixel centres 0..side-1."""
-    half = side / 2
-    return torch.tensor([[half, 0, half - 0.5], [0, half, half - 0.5], [0, 0, 1]], dtype=torch.float64)
+def _ways(draws: Draws, filters: Filters) -> NDArray[np.int64]:
+    """Return each view's way of resampling: places in `_MODES`."""
+    ends = np.cumsum([1 - filters.nearest - filters.bicubic - filters.area, filters.nearest, filters.bicubic])
+    return np.searchsorted(ends, draws, side="right")
 
 
-def _colours(views: Tensor, settings: Augment, dice: torch.Generator) -> Tensor:
-    from kornia import enhance
+def _sampled(pictures: Tensor, grid: Tensor, way: int) -> Tensor:
+    if way == _AREA:
+        side = pictures.shape[-1]
+        pictures = pictures[..., 1:] + pictures[..., :-1]
+        pictures = (pictures[..., 1:, :] + pictures[..., :-1, :]).mul_(0.25)
+        grid = grid * (side / (side - 1))
+    return functional.grid_sample(pictures, grid, _MODES[way], "reflection", align_corners=False)
 
-    count = views.shape[0]
-    if settings.brightness:
-        views = enhance.adjust_brightness_accumulative(views, _factor(count, settings.brightness, dice).to(views))
-    if settings.contrast:
-        views = enhance.adjust_contrast_with_mean_subtraction(views, _factor(count, settings.contrast, dice).to(views))
-    if settings.saturation:
-        factor = _factor(count, settings.saturation, dice).to(views)
-        views = enhance.adjust_saturation_with_gray_subtraction(views, factor)
+
+def _grid(matrices: Tensor, resolution: int) -> Tensor:
+    """Return where in the pictures each pixel of the views lies: [n, resolution, resolution, 2] in -1..1."""
+    steps = (torch.arange(resolution, device=matrices.device) * 2 + 1) / resolution - 1
+    # As complex numbers, x + iy: their sums are several times as fast as those of pairs.
+    columns = torch.view_as_complex(matrices.mT.contiguous())
+    across = columns[:, :1] * steps
+    down = columns[:, 1:2] * steps + columns[:, 2:]
+    return torch.view_as_real(down[:, :, None] + across[:, None])
+
+
+# ---------------------------------------------------------------- colours
+
+
+def _colours(views: Tensor, draws: Draws, settings: Augment) -> Tensor:
+    """Change brightness, contrast about the mean grey, and saturation: together one linear map of each view's colours.
+
+    Takes views in 0..255, returns them in 0..1.
+    """
+    spread = (settings.brightness, settings.contrast, settings.saturation)
+    light, contrast, colour = (
+        torch.from_numpy(_between(draws[:, place], max(0.0, 1 - most), 1 + most)).to(views)
+        for place, most in enumerate(spread)
+    )
+    grey = torch.tensor(_GREY, device=views.device)
+    gain = (light * contrast / 255).view(-1, 1, 1)
+    mix = colour.view(-1, 1, 1)
+    matrix = gain * (mix * torch.eye(3, device=views.device) + (1 - mix) * grey.expand(3, 3))
+    mean = views.mean((2, 3)) @ grey
+    offset = ((1 - contrast) * light * mean / 255).view(-1, 1, 1).expand(-1, 3, 1)
+    views = torch.baddbmm(offset, matrix, views.flatten(2)).view_as(views).clamp_(0, 1)
     if settings.hue:
-        shift = _uniform(count, -settings.hue, settings.hue, dice=dice) * math.tau
-        views = enhance.adjust_hue(views, shift.to(views))
-    return views.clamp(0, 1)
+        from kornia.enhance import adjust_hue
+
+        shift = torch.from_numpy(_between(draws[:, 3], -settings.hue, settings.hue) * math.tau)
+        views = adjust_hue(views, shift.to(views)).clamp(0, 1)
+    return views
 
 
-def _factor(count: int, spread: float, dice: torch.Generator) -> Tensor:
-    return _uniform(count, max(0.0, 1 - spread), 1 + spread, dice=dice)
-
-
-def _uniform(count: int, low: float, high: float, *, dice: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=dice, dtype=torch.float64)
+def _between(draws: Draws, low: float, high: float) -> Draws:
+    return low + (high - low) * draws

@@ -1,4 +1,4 @@
-"""The health of a folder of pictures: every file is hashed and really decoded once, and what is wrong is named.
+"""The health of a folder of pictures: every file is hashed, every content really decoded, and what is wrong is named.
 
 What becomes of odd files:
 
@@ -16,13 +16,15 @@ from pathlib import Path, PurePosixPath
 
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import mirror_safe, resolve
+from pocketvision.data.facts import FactBook, Facts
+from pocketvision.data.kinds import counts_of, label_index, line_of, must_be_classes, says, told
 from pocketvision.data.layout import Found, Listing, natural_key, scan
 from pocketvision.data.notes import notes_on
 from pocketvision.data.parallel import in_order
 from pocketvision.data.splits import FEWEST, assign, check_shares
 from pocketvision.errors import DataError, ImageError
 from pocketvision.files import write_json
-from pocketvision.images.decode import Decoded, content_of, quiet, read
+from pocketvision.images.decode import content_of, quiet, read
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Dataset, Example, Health, Problem, Split
 
@@ -74,7 +76,8 @@ def check(
     A `DataError` says what to add where the folder cannot be learnt from: fewer than two classes, or a class with
     fewer than three different pictures.
     """
-    _, health = _load(data, val=val, test=test, seed=seed, decoded=DecodedCache(0), progress=progress)
+    check_shares(val, test)
+    _, health = _load(scan(resolve(data)), val=val, test=test, seed=seed, decoded=DecodedCache(0), progress=progress)
     if output is not None:
         write_json(Path(output) / "check.json", health)
     return health
@@ -84,22 +87,32 @@ def load_dataset(
     data: str | Path, *, val: float = 0.15, test: float = 0.15, seed: int = 42, progress: Progress = Silent()
 ) -> tuple[Dataset, Health, DecodedCache]:
     """Check as `check` does, and return the usable pictures with labels and splits, and those kept decoded."""
-    decoded = DecodedCache()
-    dataset, health = _load(data, val=val, test=test, seed=seed, decoded=decoded, progress=progress)
+    check_shares(val, test)
+    listing = scan(resolve(data))
+    must_be_classes(listing)
+    decoded = DecodedCache(facts=FactBook())
+    try:
+        dataset, health = _load(listing, val=val, test=test, seed=seed, decoded=decoded, progress=progress)
+    finally:
+        decoded.close()
     return dataset, health, decoded
 
 
 def _load(
-    data: str | Path, *, val: float, test: float, seed: int, decoded: DecodedCache, progress: Progress
+    listing: Listing, *, val: float, test: float, seed: int, decoded: DecodedCache, progress: Progress
 ) -> tuple[Dataset, Health]:
-    check_shares(val, test)
-    root = resolve(data)
-    listing = scan(root)
     looks = _looks(listing, decoded, progress)
     kept, doubled = _without_copies([look for look in looks if look.usable])
     _must_be_enough(listing, looks, kept)
     examples = _examples(listing, kept, seed=seed, val=val, test=test)
-    dataset = Dataset(str(root), listing.labels, examples, mirror_safe=mirror_safe(root))
+    dataset = Dataset(
+        str(listing.root),
+        listing.labels,
+        examples,
+        mirror_safe=mirror_safe(listing.root),
+        kind=listing.kind,
+        attributes=listing.attributes,
+    )
     problems = [*listing.problems, *(problem for look in looks for problem in look.problems), *doubled]
     return dataset, _health(dataset, listing, kept=kept, problems=problems)
 
@@ -118,16 +131,23 @@ def _look(root: Path, found: Found, decoded: DecodedCache) -> Look:
         content = content_of(root / found.file)
         if not content:
             return Look(found, "", (0, 0), (Problem(found.file, "empty file", "0 bytes", left_out=True),))
-        picture = read(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        facts = decoded.known(sha256) or _decoded(content, sha256, decoded)
     except ImageError as error:
         return Look(found, "", (0, 0), (Problem(found.file, "unreadable", str(error), left_out=True),))
-    sha256 = hashlib.sha256(content).hexdigest()
-    decoded.put(sha256, picture.pixels)
+    return Look(found, sha256, (facts.width, facts.height), tuple(_oddities(found.file, facts)))
+
+
+def _decoded(content: bytes, sha256: str, decoded: DecodedCache) -> Facts:
+    picture = read(content)
     height, width, _ = picture.pixels.shape
-    return Look(found, sha256, (width, height), tuple(_oddities(found.file, picture)))
+    facts = Facts(picture.format, picture.animated, width, height)
+    decoded.put(sha256, picture.pixels)
+    decoded.learn(sha256, facts)
+    return facts
 
 
-def _oddities(file: str, picture: Decoded) -> Iterable[Problem]:
+def _oddities(file: str, picture: Facts) -> Iterable[Problem]:
     suffix = PurePosixPath(file).suffix
     if FORMAT_OF.get(suffix.lower()) != picture.format:
         named = f"named {suffix}" if suffix else "without a suffix"
@@ -146,15 +166,15 @@ def _without_copies(looks: list[Look]) -> tuple[list[Look], list[Problem]]:
         groups[look.sha256].append(look)
     dropped: dict[str, Problem] = {}
     for group in groups.values():
-        labels = {look.found.label for look in group}
-        dropped |= {p.file: p for p in (_conflicts(group) if len(labels) > 1 else _duplicates(group))}
+        answers = {says(look.found) for look in group}
+        dropped |= {p.file: p for p in (_conflicts(group) if len(answers) > 1 else _duplicates(group))}
     return [look for look in looks if look.found.file not in dropped], list(dropped.values())
 
 
 def _conflicts(group: list[Look]) -> Iterable[Problem]:
     for look in group:
-        other = next(o.found for o in group if o.found.label != look.found.label)
-        detail = f"the same picture is labelled '{other.label}' as {other.file}"
+        other = next(o.found for o in group if says(o.found) != says(look.found))
+        detail = f"the same picture is labelled {told(other)} as {other.file}"
         yield Problem(look.found.file, "conflict", detail, left_out=True)
 
 
@@ -169,10 +189,13 @@ def _duplicates(group: list[Look]) -> Iterable[Problem]:
 
 def _must_be_enough(listing: Listing, looks: list[Look], kept: list[Look]) -> None:
     counts = Counter(look.found.label for look in kept)
-    short = [label for label in listing.labels if counts[label] < FEWEST]
+    groups = listing.labels if listing.kind == "classes" else ("",)
+    short = [label for label in groups if counts[label] < FEWEST]
     if not short:
         return
-    wanted = "; ".join(f"'{label}' has {counts[label]}, add {FEWEST - counts[label]}" for label in short)
+    wanted = "; ".join(
+        f"{repr(label) if label else 'the data'} has {counts[label]}, add {FEWEST - counts[label]}" for label in short
+    )
     broken = [look.problems[0] for look in looks if look.found.label in short and not look.usable]
     first = f" {len(broken)} could not be used, such as {broken[0].file}: {broken[0].detail}." if broken else ""
     raise DataError(f"a class needs {FEWEST} different usable pictures at least: {wanted}, in '{listing.root}'.{first}")
@@ -181,22 +204,27 @@ def _must_be_enough(listing: Listing, looks: list[Look], kept: list[Look]) -> No
 def _examples(listing: Listing, kept: list[Look], *, seed: int, val: float, test: float) -> tuple[Example, ...]:
     splits: dict[str, Split] = {look.sha256: look.found.split for look in kept if look.found.split}
     given = set(splits.values())
-    for label in listing.labels:
+    for label in listing.labels if listing.kind == "classes" else ("",):
         # The person's own val and test folders stand; only what is missing is cut from train.
         free = [look.sha256 for look in kept if look.found.label == label and look.found.split in (None, "train")]
         splits |= assign(free, seed=seed, val=0 if "val" in given else val, test=0 if "test" in given else test)
     labels = {label: index for index, label in enumerate(listing.labels)}
-    examples = tuple(Example(o.found.file, labels[o.found.label], splits[o.sha256], o.sha256) for o in kept)
+    examples = tuple(_example(look, labels, splits[look.sha256]) for look in kept)
+    if listing.kind != "classes":
+        return examples
     trained = {example.label for example in examples if example.split == "train"}
     if lacking := [label for index, label in enumerate(listing.labels) if index not in trained]:
         raise DataError(f"no usable picture to train on in the class '{lacking[0]}' of '{listing.root}': add some.")
     return examples
 
 
+def _example(look: Look, labels: dict[str, int], split: Split) -> Example:
+    found = look.found
+    return Example(found.file, label_index(found, labels), split, look.sha256, found.attributes, found.boxes)
+
+
 def _health(dataset: Dataset, listing: Listing, *, kept: list[Look], problems: list[Problem]) -> Health:
-    counts = {label: {"train": 0, "val": 0, "test": 0} for label in dataset.labels}
-    for example in dataset.examples:
-        counts[dataset.labels[example.label]][example.split] += 1
+    counts = counts_of(dataset)
     sizes = [look.size for look in kept]
     short = sorted(min(size) for size in sizes)
     return Health(
@@ -208,11 +236,12 @@ def _health(dataset: Dataset, listing: Listing, *, kept: list[Look], problems: l
         smallest_short_side=short[0],
         largest_long_side=max(max(size) for size in sizes),
         digest=digest(dataset),
-        notes=(*listing.notes, *notes_on(counts, sizes)),
+        notes=(*listing.notes, *(notes_on(counts, sizes) if dataset.kind == "classes" else ())),
+        kind=dataset.kind,
     )
 
 
 def digest(dataset: Dataset) -> str:
     """Return the SHA-256 over the sorted lines of label, tab, content hash: it names the pictures, not their files."""
-    lines: Sequence[str] = sorted(f"{dataset.labels[e.label]}\t{e.sha256}" for e in dataset.examples)
+    lines: Sequence[str] = sorted(line_of(dataset, example) for example in dataset.examples)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pocketvision.data.layouts.hub import PREFIX, fetch
+
 WORD = "digits"
 COUNT = 1797
 INK = 16
@@ -19,7 +21,9 @@ INK = 16
 
 
 def resolve(data: str | Path) -> Path:
-    """Return the folder meant by `data`: the word `digits`, or a path (`./digits` for a folder of that name)."""
+    """Return the folder or file meant by `data`: the word `digits`, `hf://name`, or a path (such as `./digits`)."""
+    if isinstance(data, str) and data.startswith(PREFIX):
+        return fetch(data)
     return digits_folder() if data == WORD else Path(data).expanduser()
 
 

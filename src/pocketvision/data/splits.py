@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast, get_args
 
 from pocketvision.data.digits import mirror_safe
+from pocketvision.data.layout import root_of
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import write_text
@@ -109,8 +110,11 @@ def read_splits(path: Path) -> tuple[Row, ...]:
 def read_dataset(root: Path, labels: tuple[str, ...], splits_csv: Path, *, progress: Progress = Silent()) -> Dataset:
     """Rebuild the data set that `write_splits` wrote, in its order; `labels` in the order of the net's outputs.
 
+    `root` may also be the manifest that the data set was read from.
+
     Every file's content is compared with its hash: a `DataError` names the first that is absent or changed.
     """
+    root = root_of(root)
     indices = {label: index for index, label in enumerate(labels)}
     rows = read_splits(splits_csv)
     if unknown := {row.label for row in rows} - set(labels):

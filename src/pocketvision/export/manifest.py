@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
 from pocketvision.images.prepare import load
-from pocketvision.values import Accuracy, ImageSpec, Manifest, Precision, Probe, Trained
+from pocketvision.metrics.accuracy import wilson
+from pocketvision.metrics.refusal import Threshold
+from pocketvision.values import Accuracy, ImageSpec, Manifest, Precision, Probe, Refusal, Trained
 
 FORMAT_VERSION = 1
 PROBES = 3
@@ -27,6 +29,7 @@ def make_manifest(
     precision: Precision,
     figures: dict[str, Accuracy],
     probes: tuple[Probe, ...],
+    threshold: Threshold | None = None,
 ) -> Manifest:
     """Say everything a reader of the file needs: labels, picture rule, origin, figures, probes, versions."""
     return Manifest(
@@ -43,6 +46,8 @@ def make_manifest(
         probes=probes,
         versions={package: metadata.version(package) for package in _PACKAGES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        abstain_below=threshold.below if threshold else None,
+        refusal=threshold.refusal if threshold else None,
     )
 
 
@@ -72,3 +77,9 @@ def stand_in_probes(classes: int) -> tuple[Probe, ...]:
     """Return probes of noise, which take as much room as any: for weighing a file before there is a trained net."""
     noise = np.random.default_rng(0).integers(0, 256, (PROBES, PROBE_PIXELS, PROBE_PIXELS, 3), np.uint8)
     return tuple(Probe(png, (0.123456,) * classes) for png in thumbnails(noise))
+
+
+def stand_in_threshold() -> Threshold:
+    """Return a threshold that takes as much room as any."""
+    share = wilson(2999, 3000)
+    return Threshold(0.1234, Refusal(share, share), "")

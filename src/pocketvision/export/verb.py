@@ -1,6 +1,7 @@
 """The verb `export`: a finished training as a file, float or int8."""
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -10,19 +11,24 @@ from numpy.typing import NDArray
 
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
-from pocketvision.data.arrays import prepared
+from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.splits import read_dataset
 from pocketvision.errors import UnknownName
 from pocketvision.export import FORMATS
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
+from pocketvision.export.trust import abstain_of, reason_of, settle, threshold_for
 from pocketvision.files import read_json, write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
+from pocketvision.graph.run import run as answer
+from pocketvision.metrics.refusal import Threshold
 from pocketvision.progress import Progress, Silent
-from pocketvision.values import Accuracy, Dataset, Health, Manifest, Precision, Trained
+from pocketvision.values import Accuracy, Dataset, Example, Health, Manifest, Precision, Trained
 
 CALIBRATION_PICTURES = 100
 """Smallest and largest values of each tensor over 100 training pictures; more changed nothing measurable."""
+TRUST_PICTURES = 1000
+"""Validation pictures that temperature and threshold are settled on; numpy answers some 40 of them a second."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ def export(
     *,
     format: str = "onnx",
     precision: Precision = "float",
+    abstain: str = "auto",
     output: str | Path | None = None,
     name: str | None = None,
     progress: Progress = Silent(),
@@ -47,7 +54,8 @@ def export(
     """Write the best net of a training's folder (from `train` or `fit`) as `<output>/<name>.<format>`.
 
     `output` defaults to the run's `export` folder, `name` to `model`. int8 is calibrated on the run's own training
-    pictures. Raises UnknownName for an unknown format or precision.
+    pictures. `abstain` says below which top probability the file refuses to answer: `auto` chooses on the validation
+    pictures, `off` never refuses, or a probability. Raises UnknownName for an unknown format or precision.
     """
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net
@@ -56,7 +64,7 @@ def export(
         raise UnknownName("format", format, FORMATS)
     if precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
-    folder = Path(run)
+    wanted, folder = abstain_of(abstain), Path(run)
     net, trained = trained_net(folder)
     labels = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
     root = Path(read_json(Health, folder / "check.json").root)
@@ -67,7 +75,13 @@ def export(
     target = Path(output) if output is not None else folder / "export"
     path = target / f"{name or 'model'}.{format}"
     figures = {"validation": trained.validation}
-    return write_file(graph, trained, dataset, path, precision=precision, figures=figures)
+    examples = _some(dataset.of("val"), TRUST_PICTURES)
+    labels_there = labels_of(examples)
+    found = answer(graph, prepared(dataset, examples, trained.image, progress=progress))
+    settled = settle(graph, found, labels_there, folded=trained.temperature)
+    threshold = threshold_for(wanted, settled.probabilities, labels_there)
+    progress.say(reason_of(wanted, threshold))
+    return write_file(settled.graph, trained, dataset, path, precision=precision, figures=figures, threshold=threshold)
 
 
 def write_file(
@@ -78,6 +92,7 @@ def write_file(
     *,
     precision: Precision,
     figures: dict[str, Accuracy],
+    threshold: Threshold | None = None,
 ) -> Exported:
     """Write a graph with its manifest inside and beside it, and its counted cost.
 
@@ -92,6 +107,7 @@ def write_file(
         precision=precision,
         figures=figures,
         probes=make_probes(graph, trained.image, pngs),
+        threshold=threshold,
     )
     module, function = FORMATS[path.suffix.removeprefix(".")].split(":")
     size = getattr(importlib.import_module(module), function)(graph, manifest, path)
@@ -102,6 +118,10 @@ def write_file(
 
 def calibration(dataset: Dataset, trained: Trained, progress: Progress = Silent()) -> NDArray[np.uint8]:
     """Prepare a seeded choice of training pictures, uint8 [N, R, R, 3]."""
-    examples = dataset.of("train")
-    order = np.random.default_rng(0).permutation(len(examples))[:CALIBRATION_PICTURES]
-    return prepared(dataset, [examples[place] for place in sorted(order)], trained.image, progress=progress)
+    return prepared(dataset, _some(dataset.of("train"), CALIBRATION_PICTURES), trained.image, progress=progress)
+
+
+def _some(examples: Sequence[Example], most: int) -> list[Example]:
+    """Return a seeded choice, in order."""
+    order = np.random.default_rng(0).permutation(len(examples))[:most]
+    return [examples[place] for place in sorted(order)]

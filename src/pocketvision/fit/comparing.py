@@ -11,6 +11,7 @@ from pocketvision.budget.choose import broken_by_count
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.export.trust import Settled, reason_of, settle, threshold_for
 from pocketvision.export.verb import calibration
 from pocketvision.files import write_json
 from pocketvision.fit.options import Options
@@ -18,6 +19,8 @@ from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
 from pocketvision.metrics.accuracy import accuracy
+from pocketvision.metrics.calibration import measured, softened
+from pocketvision.metrics.refusal import Threshold
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.train.start import Loaded
@@ -34,6 +37,8 @@ class Compared:
 
     graph: Graph
     record: Compression
+    threshold: Threshold | None
+    """When the file refuses to answer; None never."""
 
 
 def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, *, progress: Progress) -> Compared:
@@ -47,15 +52,21 @@ def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, 
     graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
     pictures = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
     labels = labels_of(loaded.dataset.of("val"))
-    variants = {
+    judged = {
         precision: _judged(graph, precision, trained, loaded.dataset.labels, (pictures, labels))
         for precision, graph in graphs.items()
     }
+    variants = {precision: variant for precision, (variant, _) in judged.items()}
     taken, reason = decide(variants, graphs, options)
-    record = Compression(taken, reason, tuple(variants.values()))
+    settled = judged[taken][1]
+    threshold = threshold_for(options.abstain, settled.probabilities, labels)
+    told = reason_of(options.abstain, threshold)
+    untempered = measured(softened(judged["float"][1].probabilities, 1 / trained.temperature), labels)
+    record = Compression(taken, reason, tuple(variants.values()), trained.temperature, untempered, told)
     write_json(run / "compress.json", record)
     progress.say(f"{taken}: {reason}")
-    return Compared(graphs[taken], record)
+    progress.say(told)
+    return Compared(settled.graph, record, threshold)
 
 
 def _judged(
@@ -64,14 +75,24 @@ def _judged(
     trained: Trained,
     labels: tuple[str, ...],
     examples: tuple[NDArray[np.uint8], NDArray[np.int64]],
-) -> Variant:
+) -> tuple[Variant, Settled]:
     content = content_of(graph, trained, labels, precision=precision)
     run = caller(content, trained.image.resolution)
     latency = measure(run, reference_caller(), threads=1, runtime=runtime_name())
     answer = answer_of(content, threads=os.cpu_count() or 1)
     pictures, truth = examples
     answers = np.concatenate([answer(pictures[s : s + BATCH]) for s in range(0, len(pictures), BATCH)])
-    return Variant(precision, accuracy(answers, truth), len(content), latency)
+    settled = settle(graph, answers, truth, folded=trained.temperature)
+    variant = Variant(
+        precision,
+        accuracy(answers, truth),
+        len(content),
+        latency,
+        confidence=settled.confidence,
+        temperature=settled.temperature,
+        as_rounded=settled.before,
+    )
+    return variant, settled
 
 
 def decide(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pocketvision.export.trust import Abstain
 from pocketvision.train.job import TrainOptions
 from pocketvision.values import Budget
 
@@ -20,6 +21,10 @@ class Options:
     resolution: int | None
     max_drop: float
     training: TrainOptions
+    teacher: str | None = None
+    """Run folders of trained nets to learn from, with commas between."""
+    abstain: Abstain = "auto"
+    """When the file refuses to answer."""
 
 
 def command(verb: Callable[..., Any], settings: Mapping[str, Any]) -> str:

@@ -39,7 +39,15 @@ def export_net(run: Path, loaded: Loaded, trained: Trained, compared: Compared, 
     write_bytes(run / "export" / OUTPUTS, stream.getvalue())
     figures = {"validation": trained.validation, "test": accuracy(probabilities, labels_of(examples))}
     precision = compared.record.taken
-    exported = write_file(compared.graph, trained, loaded.dataset, run / FILE, precision=precision, figures=figures)
+    exported = write_file(
+        compared.graph,
+        trained,
+        loaded.dataset,
+        run / FILE,
+        precision=precision,
+        figures=figures,
+        threshold=compared.threshold,
+    )
     progress.say(f"written: {exported.file}, {exported.size_bytes:,} bytes")
     return run / FILE
 

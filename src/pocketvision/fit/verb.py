@@ -3,20 +3,24 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
+from pocketvision.export.trust import abstain_of
 from pocketvision.files import read_json, write_json
 from pocketvision.fit.choosing import CHOICE, choose_net, offer
 from pocketvision.fit.comparing import compress_net
 from pocketvision.fit.options import Options, command
 from pocketvision.fit.proving import export_net, verify_file
+from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import PAGE, report
 from pocketvision.runs import finished, nothing_left_on, open_run, summary_of, write_checksums
-from pocketvision.train.job import TrainOptions, make_job, run_job
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.job import TrainOptions, make_job
+from pocketvision.train.logs import require_logs
 from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, CropMode, Health, Proof, Summary
 from pocketvision.verify.outcome import raise_for
@@ -36,18 +40,24 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     width: float | None = None,
     resolution: int | None = None,
     weights: str | Path | None = None,
+    teacher: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
     optimizer: str = "auto",
     patience: int | None = None,
     flip: bool | None = None,
+    balance: str = "auto",
+    time_limit: str | None = None,
     crop_mode: CropMode = "squash",
     max_drop: float = 1.0,
+    abstain: str = "auto",
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 42,
     device: str = "auto",
+    precision: str = "auto",
+    log: str = "csv",
     output: str | Path = "runs",
     name: str | None = None,
     resume: bool = False,
@@ -57,11 +67,15 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     """Check, split, choose, train, compress, export, verify, report; return where everything lies and how good it is.
 
     `data` is a folder of class folders, or `digits`. Limits are amounts such as '2MB' and '10ms'. `weights` is a file
-    to start from, or 'none'. `max_drop` is how many points of validation accuracy int8 may lose where the budget does
-    not force it. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers otherwise
-    than the trained net; the run's folder with its report is complete then too.
+    to start from, or 'none'. `teacher` is the run of a larger trained net, or several with commas: a lesson from it is
+    tried beside plain training, and the better one taken. `max_drop` is how many points of validation accuracy int8
+    may lose where the budget does not force it. `abstain` says below which top probability the file refuses to answer:
+    `auto` chooses on the validation pictures, `off` never refuses, or a probability. `time_limit`, such as '10m', is
+    for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers
+    otherwise than the trained net; the run's folder with its report is complete then too.
     """
     settings = {key: value for key, value in locals().items() if key != "progress"}
+    wanted = abstain_of(abstain)
     budget = parse_budget(
         max_size=max_size,
         max_latency=max_latency,
@@ -70,6 +84,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
         max_params=max_params,
         min_accuracy=min_accuracy,
     )
+    require_logs(log)
     settings["command"] = command(fit, settings)
     run = open_run(
         output,
@@ -85,23 +100,26 @@ def fit(  # noqa: PLR0913  each is an option of the command line
         summary = summary_of(run)
         _raise_for(read_json(Proof, run / PROOF_FILE), summary, read_json(Choice, run / CHOICE))
         return summary
-    return _story(data, run, Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings)), progress)
+    options = Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings), teacher, wanted)
+    return _story(data, run, options, progress)
 
 
 def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
     """Tell the whole chain, one line a stage."""
     watch = _Watch()
     training = options.training
+    clock = Clock(seconds(training.time_limit))
     with nothing_left_on(PocketvisionError, run=run):
         start = given_weights(training.weights)
         with watch.stage("check"):
             loaded = load_data(data, run, val=training.val, test=training.test, seed=training.seed, progress=progress)
             _tell(loaded.health, progress)
+            teachers = teachers_for(options.teacher, loaded, training)
         with watch.stage("choose"):
             choice = choose_net(run, loaded, options, start, progress=progress)
     with watch.stage("train"):
         job = make_job(run, loaded, choice.taken.spec, start, options=training, progress=progress)
-        trained = run_job(job, progress=progress)
+        trained = train_or_teach(replace(job, clock=clock, delivers=True), teachers, training, progress=progress)
     with watch.stage("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.stage("export"):
@@ -111,6 +129,7 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
     summary = Summary(
         artefact=artefact.as_posix(),
         test_accuracy=proof.accuracy.value,
+        test_macro=proof.accuracy.macro,
         interval=(proof.accuracy.low, proof.accuracy.high),
         size_bytes=proof.size_bytes,
         latency_ms=proof.latency.median_ms,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pocketvision.export.manifest import make_manifest, stand_in_probes
+from pocketvision.export.manifest import make_manifest, stand_in_probes, stand_in_threshold
 from pocketvision.export.onnx import to_bytes
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
@@ -17,7 +17,15 @@ def content_of(graph: Graph, trained: Trained, labels: tuple[str, ...], *, preci
     """Write the file in the order of a delivered one, with a manifest that takes as much room as the real one."""
     figures = {"validation": trained.validation, "test": trained.validation}
     probes = stand_in_probes(len(labels))
-    manifest = make_manifest(trained, labels, name="weighed", precision=precision, figures=figures, probes=probes)
+    manifest = make_manifest(
+        trained,
+        labels,
+        name="weighed",
+        precision=precision,
+        figures=figures,
+        probes=probes,
+        threshold=stand_in_threshold(),
+    )
     return to_bytes(best_order(graph), manifest)
 
 

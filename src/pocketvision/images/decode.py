@@ -61,6 +61,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF 2.32, tag Orientation: what turns the stored rows upright."""
+SIDEWAYS = frozenset(UPRIGHT[number] for number in (5, 6, 7, 8))
 
 WHITE = (255, 255, 255)
 
@@ -75,6 +76,18 @@ class Decoded:
     """Pillow's name of it, one of `FORMATS`."""
     animated: bool
     """The file holds more pictures than the one returned."""
+    size: tuple[int, int]
+    """Width and height of the whole picture, upright; `pixels` may be reduced."""
+    mode: str
+    """Pillow's name of how the file holds colours, such as RGB, L or CMYK."""
+    turned: bool
+    """Its EXIF orientation differs from how it is stored."""
+    transparent: bool
+
+    @property
+    def reduced(self) -> bool:
+        """Whether `pixels` hold a smaller picture than the file."""
+        return self.pixels.shape[:2] != self.size[::-1]
 
 
 def decode(source: bytes | Path) -> NDArray[np.uint8]:
@@ -82,15 +95,19 @@ def decode(source: bytes | Path) -> NDArray[np.uint8]:
     return read(source).pixels
 
 
-def read(source: bytes | Path) -> Decoded:
-    """Decode a picture as `decode` does and tell its format too; `source` is a file's path or content."""
+def read(source: bytes | Path, *, least: int | None = None) -> Decoded:
+    """Decode a picture as `decode` does and tell of its file too; `source` is a file's path or content.
+
+    With `least`, pixels of the shorter side that are enough, a JPEG is decoded at 1/8, 1/4 or 1/2 of its size, which is
+    up to six times faster. The whole file is read all the same, and a damaged one told.
+    """
     content = source if isinstance(source, bytes) else content_of(source)
     if not content:
         raise ImageError("the file is empty (0 bytes)")
     with quiet():
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                return _read(image)
+                return _read(image, least)
         except ImageError:
             raise
         except UnidentifiedImageError:
@@ -143,16 +160,23 @@ class _Quiet:
     saved: "warnings.catch_warnings[None]"
 
 
-def _read(image: Image.Image) -> Decoded:
+def _read(image: Image.Image, least: int | None) -> Decoded:
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(_too_large())
     kind, animated = _kind(image)
+    mode, stored = image.mode, image.size
+    if least is not None:
+        image.draft(None, (least, least))
     image.load()
     # TIFF turns itself upright while loading, so the tag must be asked for afterwards.
     turn = UPRIGHT.get(_orientation(image))
     colours = _rgb(image)
     upright = colours if turn is None else colours.transpose(turn)
-    return Decoded(np.array(upright), kind, animated)
+    # A TIFF has turned itself while loading, and only a JPEG can be reduced.
+    whole = stored if kind == "JPEG" else image.size
+    size = (whole[1], whole[0]) if turn in SIDEWAYS else whole
+    pixels = np.array(upright)
+    return Decoded(pixels, kind, animated, size, mode, turn is not None, bool(image.has_transparency_data))
 
 
 def _kind(image: Image.Image) -> tuple[str, bool]:

@@ -25,11 +25,11 @@ def prepare(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
     assert channels == 3, pixels.shape
     assert pixels.dtype == np.uint8, pixels.dtype
     size = (spec.resolution, spec.resolution)
-    box = _centre(width, height, spec)
+    box = centre_box(width, height, spec)
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box=box))
 
 
-def _centre(width: int, height: int, spec: ImageSpec) -> tuple[float, float, float, float]:
+def centre_box(width: int, height: int, spec: ImageSpec) -> tuple[float, float, float, float]:
     """Return the source's box that becomes the centre crop; squashed, both sides become the short one.
 
     Same pixels as torchvision's Resize(round(resolution / crop_pct)) and CenterCrop, its roundings included, but in

@@ -1,6 +1,7 @@
 """Shares of right answers: accuracy with its Wilson interval, top-k, and the mean over classes."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +34,13 @@ def wilson(correct: int, total: int, z: float = 1.959964) -> Accuracy:
 
 
 def accuracy(probabilities: Floats, labels: Integers) -> Accuracy:
-    """Return the share of rows whose largest column is the label: [N, C] and [N]."""
+    """Return the share of rows whose largest column is the label: [N, C] and [N]; with the mean over the classes."""
     assert len(probabilities) == len(labels)
     if len(labels) == 0:
         return wilson(0, 0)
-    return wilson(int((probabilities.argmax(axis=1) == labels).sum()), len(labels))
+    answers = probabilities.argmax(axis=1)
+    macro = macro_accuracy(labels, answers, probabilities.shape[1])
+    return replace(wilson(int((answers == labels).sum()), len(labels)), macro=macro)
 
 
 def top_k(probabilities: Floats, labels: Integers, k: int) -> Accuracy:

@@ -8,6 +8,7 @@ import yaml
 
 from pocketvision.report import tables, words
 from pocketvision.report.run import Run
+from pocketvision.report.trust import refusal_words
 from pocketvision.report.untested import untested
 from pocketvision.values import Accuracy, ImageSpec
 
@@ -137,6 +138,7 @@ def _results(run: Run) -> str:
         "## Results",
         _table(("who", "pictures", "accuracy", "95% interval", "count"), rows),
         _agreement(run),
+        _trust(run),
         "The weakest classes:",
         _table(("class", "recognised", "test pictures"), weakest),
     ]
@@ -150,6 +152,19 @@ def _agreement(run: Run) -> str:
     return (
         f"The delivered file gives the trained net's answer on {words.percent(agreement.same_answer)} of "
         f"{_pictures(agreement.count)}; the largest gap of any probability is {words.gap(agreement.largest_gap)}."
+    )
+
+
+def _trust(run: Run) -> str:
+    found = run.proof.confidence
+    if found is None:
+        return ""
+    error = (
+        f"{words.percent(found.ece)} (95% interval {words.percent(found.ece_low)} to {words.percent(found.ece_high)})"
+    )
+    return (
+        f"Calibration error on the test pictures: {error}, Brier score {found.brier:.4f}, log loss {found.nll:.4f}. "
+        f"{plain(refusal_words(run.proof))}"
     )
 
 

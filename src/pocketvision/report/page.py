@@ -14,6 +14,7 @@ from pocketvision.progress import Progress, Silent, track
 from pocketvision.report import plots, tables, words
 from pocketvision.report.run import CONTENTS, Run
 from pocketvision.report.thumbnails import thumbnail
+from pocketvision.report.trust import Trust, trust
 from pocketvision.report.untested import Gap, untested
 from pocketvision.values import Answer, Candidate, Variant
 
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 MANY_CLASSES = 24
 """Above this the page shows the ends of a list of classes and folds the whole away."""
 SHOWN_PROBLEMS = 15
+RESIZERS = {
+    "pillow": "Pillow, bilinear, as here",
+    "opencv-linear": "OpenCV, INTER_LINEAR (its default)",
+    "opencv-area": "OpenCV, INTER_AREA",
+    "browser": "A browser's canvas: halved, then bilinear",
+    "nearest": "The nearest pixel",
+}
 GLOSSARY = (
     ("MACs", "Multiply-adds: one multiplication with one addition, the unit in which the work of a net is counted."),
     ("FLOPs", "Floating point operations: 2 × MACs. Tools differ by this factor of two, so this page gives MACs."),
@@ -30,6 +38,11 @@ GLOSSARY = (
         "Interval",
         "The 95% Wilson interval: the true accuracy on such pictures lies within it 19 times in 20. More test pictures "
         "make it narrower.",
+    ),
+    (
+        "Calibration error",
+        "How far the probability given and the share of right answers are apart, on average over answers of similar "
+        "probability. With few pictures chance alone makes it larger than zero.",
     ),
     ("p90", "Nine of ten runs were at least this fast. The median is the time that half of the runs kept."),
     (
@@ -81,9 +94,13 @@ class Page:
     pairs: tuple[Mistake, ...]
     mistakes: tuple[Mistaken, ...]
     thresholds: tuple[tables.Threshold, ...]
+    trust: Trust | None
+    """None where not every test answer was kept."""
     untested: tuple[Gap, ...]
     files: dict[str, str]
     glossary: tuple[tuple[str, str], ...]
+    resizers: dict[str, str]
+    """What each resizer is called."""
 
 
 def render(run: Run, *, progress: Progress = Silent()) -> str:
@@ -133,9 +150,11 @@ def _page(run: Run, progress: Progress) -> Page:
         pairs=tables.pairs(run.proof),
         mistakes=_mistakes(run, progress),
         thresholds=tables.thresholds(run.proof),
+        trust=trust(run),
         untested=untested(run),
         files=CONTENTS,
         glossary=GLOSSARY,
+        resizers=RESIZERS,
     )
 
 

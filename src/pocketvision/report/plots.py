@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pocketvision.metrics.accuracy import wilson
+from pocketvision.metrics.calibration import Bin
+from pocketvision.metrics.refusal import Point
 from pocketvision.report import words
-from pocketvision.values import Candidate, Choice, Epoch, Precision
+from pocketvision.values import Accuracy, Candidate, Choice, Epoch, Precision, Refusal
 
 INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
 FAMILY_COLOURS = tuple(f"var(--c{number})" for number in range(1, 9))
@@ -79,6 +82,74 @@ def accuracy_curve(epochs: Sequence[Epoch]) -> Chart:
     """Draw training and validation accuracy over epochs, the epoch whose weights were kept marked."""
     series = {"training": [e.train_accuracy for e in epochs], "validation": [e.val_accuracy for e in epochs]}
     return _curve(epochs, series, title="Accuracy")
+
+
+def reliability(bins: Sequence[Bin]) -> Chart:
+    """Draw the share of right answers against the probability given, each bin with its 95% interval."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=_layout())
+    shares = [wilson(round(item.accuracy * item.count), item.count) for item in bins]
+    low = max(0.0, min([item.confidence for item in bins] + [share.low for share in shares], default=0.0) - 0.03)
+    figure.add_scatter(
+        x=[low, 1], y=[low, 1], mode="lines", line={"color": MUTED, "width": 1.2, "dash": "dot"}, hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=[item.confidence for item in bins],
+        y=[share.value for share in shares],
+        error_y=_whiskers([share.high for share in shares], [share.low for share in shares], shares),
+        mode="markers",
+        marker={"size": 9, "color": CURVE_COLOURS[1]},
+        text=[f"{item.count} answers, {item.low:.1%} to {item.high:.1%}" for item in bins],
+        hovertemplate="%{text}<br>said %{x:.1%}, right %{y:.1%}<extra></extra>",
+    )
+    figure.update_xaxes(title_text="Probability the file gives", tickformat=".0%", range=(low, 1.02))
+    figure.update_yaxes(title_text="Share of right answers", tickformat=".0%", range=(low, 1.02))
+    return Chart(_json(figure))
+
+
+def risk_coverage(points: Sequence[Point], below: float | None, found: Refusal | None) -> Chart:
+    """Draw the error among answered pictures against the share answered, the delivered threshold marked."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=_layout())
+    figure.add_scatter(
+        x=[point.coverage for point in points],
+        y=[point.risk for point in points],
+        text=[f"{point.least:.1%}" for point in points],
+        mode="lines" if len(points) > 1 else "markers",
+        line={"color": CURVE_COLOURS[1], "width": 2.5, "shape": "hv"},
+        hovertemplate="%{x:.1%} answered, %{y:.1%} of them wrong<br>least probability %{text}<extra></extra>",
+    )
+    if below is not None and found is not None and found.right is not None:
+        wrong = 1 - found.right.value
+        figure.add_scatter(
+            x=[found.coverage.value],
+            y=[wrong],
+            error_y=_whiskers([1 - found.right.low], [1 - found.right.high], [found.right], errors=True),
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 15, "color": INK, "line": {"width": 2}},
+            hovertemplate=f"delivered: below {below:.1%} not sure<br>%{{x:.1%}} answered, %{{y:.1%}} wrong"
+            "<extra></extra>",
+        )
+    figure.update_xaxes(title_text="Share of pictures answered", tickformat=".0%", range=(0, 1.03))
+    figure.update_yaxes(title_text="Wrong among them", tickformat=".1%", rangemode="tozero")
+    return Chart(_json(figure))
+
+
+def _whiskers(
+    high: Sequence[float], low: Sequence[float], shares: Sequence[Accuracy], *, errors: bool = False
+) -> dict[str, Any]:
+    values = [1 - share.value if errors else share.value for share in shares]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [end - value for end, value in zip(high, values, strict=True)],
+        "arrayminus": [value - end for end, value in zip(low, values, strict=True)],
+        "color": MUTED,
+        "thickness": 1.2,
+        "width": 3,
+    }
 
 
 def _curve(epochs: Sequence[Epoch], series: dict[str, list[float]], *, title: Literal["Loss", "Accuracy"]) -> Chart:

@@ -129,8 +129,10 @@ def _args(path: Path) -> Mapping[str, object]:
 
 def _epochs(path: Path) -> tuple[Epoch, ...]:
     with path.open(encoding="utf-8", newline="") as stream:
+        # A column that an older version did not write keeps the record's default.
         return tuple(
-            from_json(Epoch, {key: _number(key, text) for key, text in row.items()}) for row in csv.DictReader(stream)
+            from_json(Epoch, {key: _number(key, text) for key, text in row.items() if text})
+            for row in csv.DictReader(stream, restval="")
         )
 
 

@@ -61,11 +61,16 @@ def _other_places(run: Run) -> Gap:
 
 
 def _unknown(run: Run) -> Gap:
-    return Gap(
-        "Pictures of something else",
-        f"For the file, everything is one of the {words.plural(len(run.proof.labels), 'label')}. No picture of "
-        "anything else was shown to it; it will name one of them all the same, sometimes with a high probability.",
-    )
+    known = f"For the file, everything is one of the {words.plural(len(run.proof.labels), 'label')}. No picture of "
+    if run.proof.abstain_below is None:
+        end = "it will name one of them all the same, sometimes with a high probability."
+    else:
+        least = words.percent(run.proof.abstain_below)
+        end = (
+            f"it says “not sure” where its probability is below {least}, and names a label all the same elsewhere. "
+            "Many pictures of something else will not be refused."
+        )
+    return Gap("Pictures of something else", f"{known}anything else was shown to it; {end}")
 
 
 def _few(run: Run) -> Gap | None:
@@ -118,10 +123,17 @@ def _devices(run: Run) -> Gap:
 def _decoders(run: Run) -> Gap:
     image = run.manifest.image
     rule = "the whole picture is squashed to" if image.crop_mode == "squash" else "the centre is cut and resized to"
-    return Gap(
-        "Other decoders and resizers",
+    ours = (
         f"Here {rule} {image.resolution} × {image.resolution} pixels, {image.interpolation}, after turning it as its "
-        "EXIF mark says. An app that resizes otherwise, or times decoding too, will see other figures.",
+        "EXIF mark says."
+    )
+    if not run.proof.resized:
+        text = f"{ours} An app that resizes otherwise, or times decoding too, will see other figures."
+        return Gap("Other decoders and resizers", text)
+    return Gap(
+        "An app's own decoder",
+        f"{ours} Other ways to resize were imitated on a computer; a phone's decoder of JPEG may differ by a few "
+        "levels of brightness. Decoding and resizing were not timed.",
     )
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pocketvision.errors import WeightsError
-from pocketvision.files import write_bytes
-from pocketvision.values import Epoch, from_json, to_json
+from pocketvision.files import read_json, write_bytes, write_json
+from pocketvision.values import Epoch, Plan, from_json, to_json
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Standing:
     """Validation accuracy of the same weights."""
     epochs: tuple[Epoch, ...] = ()
     """All finished epochs, earlier phases' too."""
+    cut: bool = False
+    """Whether the time ran out, and this phase is over."""
+    spent_s: float = 0.0
+    """Time that the run had taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,8 @@ class State:
     average: AveragedModel
     """The moving average of the module's weights: what is validated and kept."""
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler | None = None
+    """What keeps small gradients from vanishing at fp16; empty at other precisions."""
 
 
 class Checkpoint:
@@ -64,6 +70,10 @@ class Checkpoint:
         settings = state.optimizer.state_dict()
         settings["state"] = _unflattened(_under("optimizer.", tensors))
         state.optimizer.load_state_dict(settings)
+        _laid_out(state.optimizer)
+        scaling = {name: value.item() for name, value in _under("scaler.", tensors).items()}
+        if state.scaler is not None and scaling:
+            state.scaler.load_state_dict(scaling)
         return standing
 
     def start(self, standing: Standing, module: nn.Module, *, loss: float, accuracy: float) -> Standing:
@@ -72,7 +82,10 @@ class Checkpoint:
         return replace(standing, best_loss=loss, best_accuracy=accuracy)
 
     def keep(self, standing: Standing, epoch: Epoch, state: State) -> Standing:
-        """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch."""
+        """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch.
+
+        `standing` says where it stood before, except for `cut` and `spent_s`, which are already those after it.
+        """
         better = standing.best_loss is None or epoch.val_loss < standing.best_loss
         standing = replace(
             standing,
@@ -88,6 +101,8 @@ class Checkpoint:
         tensors |= {f"average.{name}": tensor for name, tensor in _weights(state.average).items()}
         for place, entry in state.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{place}.{key}": _plain(value) for key, value in entry.items()}
+        scaling = state.scaler.state_dict() if state.scaler is not None else {}
+        tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in scaling.items()}
         meta = {"standing": json.dumps(to_json(standing))}
         write_bytes(self.path, save(tensors, metadata=meta))
         self._earlier = standing.epochs
@@ -101,9 +116,22 @@ class Checkpoint:
         """Return the averaged weights after the newest epoch."""
         return _under("average.module.", _read(self.path))
 
+    def plan(self) -> Plan | None:
+        """Return the plan that this run was started with, if it was."""
+        return read_json(Plan, self._plan) if self._plan.exists() else None
+
+    def keep_plan(self, plan: Plan) -> Plan:
+        """Store the plan, which was made by this machine's clock and would not be made twice the same."""
+        write_json(self._plan, plan)
+        return plan
+
+    @property
+    def _plan(self) -> Path:
+        return self.path.with_name("plan.json")
+
     def discard(self) -> None:
         """Remove the files of a finished training."""
-        for path in (self.path, *self.path.parent.glob("best_of_*.safetensors")):
+        for path in (self.path, self._plan, *self.path.parent.glob("best_of_*.safetensors")):
             path.unlink(missing_ok=True)
 
     def _best(self, phase: str) -> Path:
@@ -148,3 +176,13 @@ def _unflattened(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
         place, key = name.split(".", 1)
         state.setdefault(int(place), {})[key] = tensor
     return state
+
+
+def _laid_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give restored moments the memory order of their weights: a fused step walks both as they lie in memory."""
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            moments = optimizer.state[weight]
+            for name, value in moments.items():
+                if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                    moments[name] = torch.empty_like(weight).copy_(value)

@@ -1,15 +1,23 @@
-"""Where training runs: `accelerate` knows the devices, this says how the user asks for one."""
+"""Where training runs: device, precision and processes. `accelerate` knows the machine; nothing else here asks it."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
+from torch import Tensor, nn
 
-from pocketvision.errors import UnknownName, UsageError
+from pocketvision.errors import PocketvisionError, UnknownName, UsageError
+from pocketvision.train.share import Share, add_gradients, sum_over_processes, whole_batch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+Precision = Literal["fp32", "bf16", "fp16"]
+_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+T = TypeVar("T")
 
 
 def accelerator(device: str = "auto") -> "Accelerator":
@@ -22,3 +30,115 @@ def accelerator(device: str = "auto") -> "Accelerator":
     from accelerate import Accelerator
 
     return Accelerator(cpu=device == "cpu")
+
+
+def precision_for(asked: str, device: torch.device) -> Precision:
+    """Settle `auto`: fp32 but on CUDA, where it is bf16 if the card computes it, else fp16. Raises UsageError."""
+    if asked not in PRECISIONS:
+        raise UnknownName("precision", asked, PRECISIONS)
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if asked == "auto":
+        return "fp32" if device.type != "cuda" else "bf16" if half else "fp16"
+    if asked == "bf16" and device.type == "cuda" and not half:
+        raise UsageError("--precision bf16: this card does not compute it; use fp16 or auto")
+    return asked  # type: ignore[return-value]
+
+
+class Engine:
+    """Computes steps: on one device, at one precision, alone or as one of several processes that share each batch.
+
+    Every process goes through the same whole batches and holds the same weights. Of each batch it computes its share;
+    the loss is that of the whole batch, and the gradients are added up. So the result is that of a single process,
+    but for the order in which floats are added.
+    """
+
+    def __init__(
+        self, device: torch.device | None = None, precision: Precision = "fp32", processes: int = 1, place: int = 0
+    ) -> None:
+        self.device, self.precision = device or torch.device("cpu"), precision
+        self.processes, self.place = processes, place
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether this is the only process."""
+        return self.processes == 1
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute the body at the engine's precision; goes around forward and loss."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=_TYPES[self.precision])
+
+    def answers(self, module: nn.Module, inputs: Tensor) -> Tensor:
+        """Return the logits of a whole training batch; gradients flow into this process's share of them."""
+        if self.alone:
+            return _single(module(inputs))
+        share = Share.of(len(inputs), self.processes, self.place)
+        with whole_batch(module, share):
+            own = _single(module(inputs[share.start : share.stop]))
+        every = own.new_zeros((share.count, *own.shape[1:]))
+        every[share.start : share.stop] = own.detach()
+        sum_over_processes(every)
+        return torch.cat([every[: share.start], own, every[share.stop :]])
+
+    def descend(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Take one step down the loss of a whole batch."""
+        optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if not self.alone:
+            add_gradients(group["params"] for group in optimizer.param_groups)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def first(self, make: Callable[[], T]) -> T:
+        """Let the first process make a value, and give it to all; where that fails, all stop."""
+        if self.alone:
+            return make()
+        from accelerate.utils import broadcast_object_list
+
+        box: list[Any] = [None, True]
+        try:
+            if self.place == 0:
+                box = [make(), False]
+        finally:
+            broadcast_object_list(box)
+        if box[1]:
+            raise PocketvisionError("stopped, because the first process did; its message says why")
+        return box[0]  # type: ignore[no-any-return]
+
+    def all(self, value: bool) -> bool:
+        """Tell whether a thing holds in every process."""
+        if self.alone:
+            return value
+        fails = torch.tensor([float(not value)], device=self.device)
+        sum_over_processes(fails)
+        return fails.item() == 0
+
+    def wait(self) -> None:
+        """Wait until every process is here, so that one may read what another wrote."""
+        if not self.alone:
+            torch.distributed.barrier()
+
+    @contextmanager
+    def first_ahead(self) -> Iterator[None]:
+        """Let the first process through the body before the others, which then find its files."""
+        if self.place > 0:
+            self.wait()
+        yield
+        if self.place == 0:
+            self.wait()
+
+
+def engine_for(device: str = "auto", precision: str = "auto") -> Engine:
+    """Return the engine that a user asked for; joins the other processes of `torchrun` or `accelerate launch`."""
+    if precision not in PRECISIONS:
+        raise UnknownName("precision", precision, PRECISIONS)
+    state = accelerator(device)
+    settled = precision_for(precision, state.device)
+    return Engine(state.device, settled, state.num_processes, state.process_index)
+
+
+def _single(logits: Tensor) -> Tensor:
+    """Return logits as float32: a softmax at half precision loses what training needs."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,15 +1,16 @@
 """One training from a data set to saved weights: what the verbs `train` and `fit` share."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.errors import UsageError
+from pocketvision.data.arrays import labels_of, prepared_each
+from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
@@ -17,11 +18,13 @@ from pocketvision.models.catalogue import build_spec, has_norms
 from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.device import accelerator
-from pocketvision.train.recipe import Recipe, recipe_for
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.device import Engine, engine_for
+from pocketvision.train.logs import open_logs
+from pocketvision.train.recipe import Recipe, balance_for, recipe_for
 from pocketvision.train.start import Loaded, image_spec, published_weights
-from pocketvision.train.transfer import Pictures, Training, logits, to_input, train_net
-from pocketvision.values import CropMode, ImageSpec, ModelSpec, Trained
+from pocketvision.train.transfer import EVAL_BATCH, Pictures, Training, logits, plan_of, to_input, train_net
+from pocketvision.values import CropMode, Epoch, ImageSpec, ModelSpec, Plan, Trained
 from pocketvision.weights.load import Weights, load_into, read
 from pocketvision.weights.norms import restore_batch_norms
 from pocketvision.weights.safetensors import save
@@ -31,6 +34,10 @@ RECORD = "train.json"
 _DETAIL = 1.25
 """Training pictures are kept this much larger than the net's input where they have the detail, for crops."""
 _NORM_PICTURES = 256
+_CLOSING_S = 0.5
+"""Writing the weights, beside judging them."""
+_DELIVERY_S = 8.0
+"""Compressing, exporting and verifying, beside the answers to validation and test pictures."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,15 @@ class TrainOptions:
     test: float
     seed: int
     device: str
+    balance: str = "auto"
+    time_limit: str | None = None
+    precision: str = "auto"
+    log: str = "csv"
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "TrainOptions":
-        """Pick the fields out of a verb's settings."""
-        return cls(**{item.name: settings[item.name] for item in fields(cls)})
+        """Pick the fields out of a verb's settings; those that the verb does not ask for are left to the defaults."""
+        return cls(**{item.name: settings[item.name] for item in fields(cls) if item.name in settings})
 
 
 @dataclass(frozen=True)
@@ -69,12 +80,20 @@ class Job:
     splits: dict[str, float | int]
     device: str
     folder: Path
+    clock: Clock = field(default_factory=Clock)
+    delivers: bool = False
+    """Whether stages that take time follow: compressing, exporting and verifying."""
+    precision: str = "auto"
+    log: str = "csv"
 
 
 def make_job(
     folder: Path, loaded: Loaded, spec: ModelSpec, start: Weights | None, *, options: TrainOptions, progress: Progress
 ) -> Job:
-    """Settle what is to be trained; without weights at hand, published ones are fetched if they can be reached."""
+    """Settle what is to be trained; without weights at hand, published ones are fetched if they can be reached.
+
+    The time limit of the options counts from here on; `replace(job, clock=...)` for a clock that started earlier.
+    """
     origin = Path(str(options.weights)).name
     if start is None:
         start, origin = published_weights(spec, options.weights, progress)
@@ -89,6 +108,7 @@ def make_job(
         patience=options.patience,
         flip=loaded.dataset.mirror_safe if options.flip is None else options.flip,
         seed=options.seed,
+        balance=balance_for(options.balance, [row["train"] for row in loaded.health.counts.values()]),
     )
     return Job(
         data=loaded,
@@ -100,6 +120,9 @@ def make_job(
         splits={"seed": options.seed, "val": options.val, "test": options.test},
         device=options.device,
         folder=folder,
+        clock=Clock(seconds(options.time_limit)),
+        precision=options.precision,
+        log=options.log,
     )
 
 
@@ -107,15 +130,14 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
     """Train, calibrate and save; an unfinished job of the same folder goes on where it stopped."""
     if (job.folder / RECORD).exists():
         return read_json(Trained, job.folder / RECORD)
-    device = accelerator(job.device).device
-    pictures = load_pictures(job, progress)
+    engine = engine_for(job.device, job.precision)
+    with engine.first_ahead():
+        pictures = load_pictures(job, progress)
     torch.manual_seed(job.recipe.seed)
-    net = started_net(job, pictures, device)
-    task = Training(net, pictures, job.image, job.folder, device)
-    epochs = train_net(task, job.recipe, progress=progress)
-    checkpoint = Checkpoint(job.folder / "weights")
+    net, checkpoint = started_net(job, pictures, engine.device), Checkpoint(job.folder / "weights")
+    plan, epochs = _learn(job, net, pictures, engine, progress)
     _save_last(job, net, checkpoint)
-    found = logits(net, pictures.val, job.image, device)
+    found = logits(net, pictures.val, job.image, engine.device)
     value = temperature(found, pictures.val_labels)
     fold_temperature(net, value)
     _save(job, net, BEST)
@@ -128,10 +150,50 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
         temperature=value,
         data_digest=job.data.health.digest,
         splits=job.splits,
+        plan=plan,
+        balance=job.recipe.balance,
     )
     write_json(job.folder / RECORD, trained)
+    engine.wait()
     checkpoint.discard()
     return trained
+
+
+def _learn(
+    job: Job, net: Net, pictures: Pictures, engine: Engine, progress: Progress
+) -> tuple[Plan, tuple[Epoch, ...]]:
+    if job.clock.limited and not engine.alone:
+        raise UsageError("--time-limit works in one process only: several would not agree on the time; give --epochs")
+    logs = open_logs(job.log if engine.place == 0 else "csv", job.folder, asdict(job.recipe))
+    try:
+        job.clock.reserve(_later_s(job, net, pictures, engine.device))
+        task = Training(net, pictures, job.image, job.folder, engine.device, clock=job.clock, engine=engine, logs=logs)
+        plan = plan_of(task, job.recipe, Checkpoint(job.folder / "weights"), progress)
+        return plan, train_net(task, job.recipe, progress=progress)
+    except torch.OutOfMemoryError as error:
+        batch = job.recipe.batch_size
+        raise PocketvisionError(
+            f"the device's memory cannot hold a batch of {batch}; start again with --batch-size {max(1, batch // 2)}"
+        ) from error
+    finally:
+        logs.close()
+
+
+def _later_s(job: Job, net: Net, pictures: Pictures, device: torch.device) -> float:
+    """Estimate the seconds from the last step to the end; nothing is timed where nothing is limited."""
+    if not job.clock.limited:
+        return 0.0
+    some = pictures.val[:EVAL_BATCH]
+    took = []
+    for _ in range(2):
+        started = time.perf_counter()
+        logits(net, some, job.image, device)
+        took.append(time.perf_counter() - started)
+    answer = min(took) / len(some)
+    counted = 2 * len(pictures.val)
+    if not job.delivers:
+        return _CLOSING_S + answer * counted
+    return _CLOSING_S + _DELIVERY_S + answer * 2 * (counted + len(job.data.dataset.of("test")))
 
 
 def load_pictures(job: Job, progress: Progress) -> Pictures:
@@ -140,12 +202,13 @@ def load_pictures(job: Job, progress: Progress) -> Pictures:
     if not val:
         raise UsageError("training stops and chooses by validation images, and there are none; give --val above 0")
     load = {"decoded": job.data.decoded, "progress": progress}
-    plain = prepared(job.data.dataset, train, job.image, **load)  # type: ignore[arg-type]
     finer = round(job.image.resolution * _DETAIL)
-    source = plain
+    specs = [job.image]
     if job.data.health.median_short_side >= finer:
-        source = prepared(job.data.dataset, train, replace(job.image, resolution=finer), **load)  # type: ignore[arg-type]
-    validation = prepared(job.data.dataset, val, job.image, **load)  # type: ignore[arg-type]
+        specs.append(replace(job.image, resolution=finer))
+    plain, *others = prepared_each(job.data.dataset, train, specs, **load)  # type: ignore[arg-type]
+    (validation,) = prepared_each(job.data.dataset, val, [job.image], **load)  # type: ignore[arg-type]
+    source = others[0] if others else plain
     return Pictures(source, plain, labels_of(train), validation, labels_of(val))
 
 

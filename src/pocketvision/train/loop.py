@@ -1,26 +1,43 @@
-"""The only training loop: epochs over batches, warm-up and cosine, early stop, best weights, checkpoints."""
+"""The only training loop: epochs over batches, warm-up and cosine, early stop, best weights, checkpoints, the clock."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from pocketvision.metrics.accuracy import macro_accuracy
 from pocketvision.progress import Progress
-from pocketvision.runs import write_epochs
+from pocketvision.train.ahead import ahead
 from pocketvision.train.calibrate import fitted
 from pocketvision.train.checkpoint import Checkpoint, Standing, State
+from pocketvision.train.clock import Clock
+from pocketvision.train.device import Engine
+from pocketvision.train.logs import Logs
+from pocketvision.train.losses import Batch, CrossEntropy, Objective
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Epoch
 
-Batch = tuple[Tensor, Tensor]
 Tensors = tuple[Tensor, ...] | list[Tensor]
 AVERAGED_EPOCHS = 2
+_NOTE_S = 0.2
+"""Fewest seconds between two notes on a bar: to know the loss means to wait for an accelerator."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights that learn at the same rate."""
+
+    module: nn.Module
+    rate: float = 1.0
+    """Share of the phase's learning rate."""
 
 
 @dataclass(frozen=True)
@@ -39,37 +56,77 @@ class Phase:
     validation: Callable[[], Iterator[Batch]]
     counts_start: bool
     """Whether the state before the first epoch may be the best: so it is after the head alone was trained."""
+    objective: Objective = field(default_factory=CrossEntropy)
+    weights: NDArray[np.float64] | None = None
+    """How much each class counts in the validation loss."""
+    layers: tuple[Layer, ...] = ()
+    """The module's parts with their rates; empty for one rate throughout."""
+    prepare: Callable[[int], int] | None = None
+    """Puts the module in the mode of an epoch and returns the side of its pictures; without it, plain `train()`."""
+    clock: Clock = field(default_factory=Clock)
+    seconds: tuple[float, ...] = ()
+    """The forecast of each epoch's time."""
+    engine: Engine = field(default_factory=Engine)
+    logs: Logs | None = None
+    """Where finished epochs are told; without it, results.csv alone."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a module is worth on the validation pictures."""
+
+    loss: float
+    """Cross-entropy at the best temperature."""
+    accuracy: float
+    macro: float
 
 
 def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: Path, progress: Progress) -> Standing:
-    """Train a phase to its end or its early stop, going on from the checkpoint if it belongs to this phase.
+    """Train a phase to its end, its early stop or the end of the time, going on from its checkpoint if there is one.
 
     Leaves the best weights (lowest validation loss) in `phase.module`.
     """
-    optimizer = _optimizer(phase, recipe)
-    average = moving_average(phase)
-    state = State(phase.module, average, optimizer)
+    state = State(phase.module, moving_average(phase), _optimizer(phase, recipe), phase.engine.scaler)
+    logs = phase.logs or Logs(folder)
     standing = checkpoint.restore(phase.name, state)
+    phase.clock.count(standing.spent_s)
     if standing.best_loss is None and phase.counts_start:
-        loss, accuracy = evaluate(phase.module, phase.validation())
-        standing = checkpoint.start(standing, phase.module, loss=loss, accuracy=accuracy)
-    total = phase.epochs * phase.steps
+        start = phase.engine.first(lambda: evaluate(phase.module, phase.validation(), phase.weights))
+        standing = checkpoint.start(standing, phase.module, loss=start.loss, accuracy=start.accuracy)
     title = "head" if phase.name == "head" else "training"
-    with progress.bar(title, total) as bar:
+    with progress.bar(title, phase.epochs * phase.steps) as bar:
         bar.advance(standing.epoch * phase.steps)
-        while standing.epoch < phase.epochs and standing.since_best < recipe.patience:
+        while standing.epoch < phase.epochs and standing.since_best < recipe.patience and not standing.cut:
+            skipped = _too_many(phase, standing)
+            standing = replace(standing, epoch=standing.epoch + skipped)
+            bar.advance(skipped * phase.steps)
             torch.manual_seed(_epoch_seed(recipe.seed, phase.name, standing.epoch))
-            epoch = _epoch(phase, recipe, state, standing.epoch, bar.advance)
+            epoch, cut = _epoch(phase, recipe, state, standing.epoch, bar.advance)
+            standing = replace(standing, cut=cut, spent_s=phase.clock.spent())
             standing = checkpoint.keep(standing, epoch, state)
-            write_epochs(folder, standing.epochs)
+            logs.epochs(standing.epochs)
         bar.advance((phase.epochs - standing.epoch) * phase.steps, note=_stopped(standing, phase))
+    phase.engine.wait()
     checkpoint.load_best(phase.name, phase.module)
     return replace(standing, since_best=0)
 
 
 def _stopped(standing: Standing, phase: Phase) -> str:
-    early = f", stopped early after {standing.epoch} of {phase.epochs} epochs" if standing.epoch < phase.epochs else ""
+    why = "the time is over" if standing.cut else "stopped early"
+    early = f", {why} after {standing.epoch} of {phase.epochs} epochs" if standing.epoch < phase.epochs else ""
     return f"validation accuracy {standing.best_accuracy:.1%}{early}"
+
+
+def _too_many(phase: Phase, standing: Standing) -> int:
+    """Count the next epochs to skip so that the last ones, at all pixels and a low rate, are still in time."""
+    coming = phase.seconds[standing.epoch :]
+    taken = [epoch.seconds for epoch in standing.epochs if epoch.phase == phase.name]
+    if not phase.clock.limited or not taken or not coming:
+        return 0
+    slower = taken[-1] / max(1e-9, phase.seconds[standing.epoch - 1])
+    left = phase.clock.left()
+    fitting = [skip for skip in range(len(coming)) if slower * sum(coming[skip:]) <= left]
+    return fitting[0] if fitting else len(coming) - 1
 
 
 def moving_average(phase: Phase) -> AveragedModel:
@@ -82,10 +139,11 @@ def moving_average(phase: Phase) -> AveragedModel:
 
     def follow(averages: Tensors, currents: Tensors, count: Tensor | int) -> None:
         decay = min(longest, (1 + int(count)) / (10 + int(count)))
+        floats = [place for place, tensor in enumerate(averages) if tensor.is_floating_point()]
+        if floats:
+            torch._foreach_lerp_([averages[p] for p in floats], [currents[p] for p in floats], 1 - decay)
         for average, current in zip(averages, currents, strict=True):
-            if average.is_floating_point():
-                average.lerp_(current, 1 - decay)
-            else:
+            if not average.is_floating_point():
                 average.copy_(current)
 
     return AveragedModel(phase.module, multi_avg_fn=follow, use_buffers=True)
@@ -97,12 +155,17 @@ def _epoch_seed(seed: int, phase: str, epoch: int) -> int:
 
 def _optimizer(phase: Phase, recipe: Recipe) -> torch.optim.Optimizer:
     # Norms and biases are not decayed: they have no scale that decay could usefully shrink.
-    plain = [p for p in phase.module.parameters() if p.ndim < 2]
-    decayed = [p for p in phase.module.parameters() if p.ndim >= 2]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": found, "weight_decay": recipe.weight_decay * many, "share": layer.rate}
+        for layer in phase.layers or (Layer(phase.module),)
+        for many in (True, False)
+        if (found := [p for p in layer.module.parameters() if (p.ndim >= 2) == many])
+    ]
+    # A fused optimizer whose first step the scaler leaves out starts its momentum from memory never written.
+    fused = phase.engine.precision != "fp16"
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=phase.learning_rate)
-    return torch.optim.SGD(groups, lr=phase.learning_rate, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(groups, lr=phase.learning_rate, fused=fused)
+    return torch.optim.SGD(groups, lr=phase.learning_rate, momentum=0.9, nesterov=True, fused=fused)
 
 
 def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
@@ -112,60 +175,115 @@ def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
 
 
-def _epoch(phase: Phase, recipe: Recipe, state: State, number: int, advance: Callable[..., None]) -> Epoch:
-    started = time.perf_counter()
+@dataclass
+class _Tally:
+    """Sums over an epoch's batches; what is on an accelerator stays there until it is asked for."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    right: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    told: float = 0.0
+
+    def add(self, loss: Tensor, right: Tensor, size: int) -> None:
+        """Count a batch."""
+        self.losses.append(loss)
+        self.right.append(right)
+        self.sizes.append(size)
+
+    def seen(self) -> int:
+        """Return the number of examples."""
+        return sum(self.sizes)
+
+    def loss(self) -> float:
+        """Return the mean loss."""
+        return float(np.average(torch.stack(self.losses).double().cpu().numpy(), weights=self.sizes))
+
+    def accuracy(self) -> float:
+        """Return the share of right answers."""
+        return float(torch.stack(self.right).sum()) / self.seen()
+
+    def note(self, started: float, epoch: str) -> str:
+        """Say how it goes; nothing if it was said a moment ago."""
+        now = time.perf_counter()
+        if now - self.told < _NOTE_S:
+            return ""
+        self.told = now
+        speed = self.seen() / (now - started)
+        return f"epoch {epoch}  loss {self.loss():.3f}  accuracy {self.accuracy():.1%}  {speed:.0f} images/s"
+
+
+def _epoch(phase: Phase, recipe: Recipe, state: State, number: int, advance: Callable[..., None]) -> tuple[Epoch, bool]:
+    """Train one epoch and judge it; the second value tells whether the time ran out within it."""
+    started, tally, rate, cut = time.perf_counter(), _Tally(), 0.0, False
     phase.module.train()
-    seen, right, loss_sum, rate = 0, 0.0, 0.0, 0.0
-    for place, (inputs, targets) in enumerate(phase.batches(number)):
-        step = number * phase.steps + place
-        total, warmup = phase.epochs * phase.steps, recipe.warmup_epochs * phase.steps
-        rate = learning_rate(step, total, warmup, phase.learning_rate)
-        loss, correct = _step(phase.module, state.optimizer, (inputs, targets), rate, recipe.label_smoothing)
+    side = phase.prepare(number) if phase.prepare else 0
+    total, warmup = phase.epochs * phase.steps, recipe.warmup_epochs * phase.steps
+    for place, batch in enumerate(ahead(phase.batches(number))):
+        rate = learning_rate(number * phase.steps + place, total, warmup, phase.learning_rate)
+        taken = step(phase.module, state.optimizer, batch, objective=phase.objective, rate=rate, engine=phase.engine)
+        tally.add(*taken)
         state.average.update_parameters(phase.module)
-        seen += len(targets)
-        right += correct
-        loss_sum += loss * len(targets)
-        speed = seen / (time.perf_counter() - started)
-        text = f"epoch {number + 1}/{phase.epochs}  loss {loss_sum / seen:.3f}  accuracy {right / seen:.1%}"
-        advance(1, note=f"{text}  {speed:.0f} images/s")
+        advance(1, note=tally.note(started, f"{number + 1}/{phase.epochs}"))
+        if cut := phase.clock.left() <= 0:
+            break
     training_s = time.perf_counter() - started
-    val_loss, val_accuracy = evaluate(state.average.module, phase.validation())
-    return Epoch(
+    judged = phase.engine.first(lambda: evaluate(state.average.module, phase.validation(), phase.weights))
+    record = Epoch(
         epoch=number + 1,
         phase=phase.name,
         learning_rate=rate,
-        train_loss=loss_sum / seen,
-        train_accuracy=right / seen,
-        val_loss=val_loss,
-        val_accuracy=val_accuracy,
-        images_per_s=seen / training_s,
+        train_loss=tally.loss(),
+        train_accuracy=tally.accuracy(),
+        val_loss=judged.loss,
+        val_accuracy=judged.accuracy,
+        images_per_s=tally.seen() / training_s,
         seconds=time.perf_counter() - started,
+        val_macro=judged.macro,
+        resolution=side,
     )
+    return record, cut
 
 
-def _step(
-    module: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, rate: float, smoothing: float
-) -> tuple[float, float]:
+def step(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    *,
+    objective: Objective,
+    rate: float,
+    engine: Engine = Engine(),  # noqa: B008  alone, at full precision
+) -> tuple[Tensor, Tensor, int]:
+    """Take the only step there is; returns the loss, the number of right answers and of examples."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
-    logits = module(batch[0])
-    loss = nn.functional.cross_entropy(logits, batch[1], label_smoothing=smoothing)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.item(), (logits.argmax(1) == batch[1]).sum().item()
+        group["lr"] = rate * group["share"]
+    with engine.autocast():
+        logits = engine.answers(module, batch.inputs)
+        loss = objective(logits, batch)
+    engine.descend(loss, optimizer)
+    return loss.detach(), (logits.detach().argmax(1) == batch.labels()).sum(), len(batch.targets)
 
 
 @torch.no_grad()
-def evaluate(module: nn.Module, batches: Iterator[Batch]) -> tuple[float, float]:
-    """Return cross-entropy at the best temperature and accuracy (0..1) in eval mode.
+def evaluate(module: nn.Module, batches: Iterator[Batch], weights: NDArray[np.float64] | None = None) -> Judged:
+    """Judge a module in eval mode; with `weights` [C] classes count by them in the loss.
 
     The temperature is fitted because the file's will be too; without it, label smoothing, which makes a net ever less
     confident, would count against the later and better epochs.
     """
     module.eval()
-    found = [(module(inputs), targets) for inputs, targets in batches]
+    found = [(module(batch.inputs), batch.targets) for batch in batches]
     logits = torch.cat([answers for answers, _ in found]).float().cpu().numpy()
     labels = torch.cat([targets for _, targets in found]).cpu().numpy()
-    _, loss = fitted(logits, labels)
-    return loss, float((logits.argmax(1) == labels).mean())
+    answers = logits.argmax(1)
+    heat, loss = fitted(logits, labels)
+    if weights is not None:
+        loss = _weighted(logits.astype(np.float64) / heat, labels, weights)
+    return Judged(loss, float((answers == labels).mean()), macro_accuracy(labels, answers, logits.shape[1]))
+
+
+def _weighted(logits: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]) -> float:
+    share = weights[labels]
+    if not share.any():
+        share = np.ones(len(labels))
+    surprise = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
+    return float(np.average(surprise, weights=share))

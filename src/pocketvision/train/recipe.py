@@ -1,16 +1,23 @@
 """How a net is trained: the settings, and the defaults for transfer and for training from scratch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from pocketvision.errors import UsageError
 
 Optimizer = Literal["adamw", "sgd"]
 OPTIMIZERS = ("auto", "adamw", "sgd")
+Balance = Literal["none", "weights", "sampler"]
+BALANCES = ("auto", "none", "weights", "sampler")
+UNEQUAL = 2.0
+"""`auto` balances from this ratio of the largest class to the smallest on."""
 
 
 STEPS = 16
 """Fewest steps of an epoch: with fewer, a small set is over before the net has learned anything."""
+TRANSFER_STEPS = 32
+"""Fewest steps of an epoch from given weights, where the epochs are few."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,19 @@ class Recipe:
     """Epochs without a better validation result after which training stops."""
     flip: bool
     seed: int
+    rate_decay: float = 1.0
+    """Each layer learns at this share of the rate of the one after it; the head at the full rate."""
+    norms: Literal["train", "fixed"] = "train"
+    """Whether batch norms take statistics from the batch, or keep those of the start."""
+    smallest: float = 1.0
+    """Resolution of the first epoch, as a share of the net's."""
+    rising: float = 0.0
+    """Share of the epochs that are over when the resolution has reached the net's."""
+    resting: float = 0.0
+    """Share of the epochs in which the first half of the layers keeps its weights."""
+    mixup: float = 0.0
+    """Alpha of the beta distribution that pictures are mixed by; 0 for not at all."""
+    balance: Balance = "none"
 
 
 def recipe_for(  # noqa: PLR0913  each is an option of the command line
@@ -46,6 +66,7 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
     patience: int | None = None,
     flip: bool = True,
     seed: int = 42,
+    balance: Balance = "none",
 ) -> Recipe:
     """Fill in the defaults; docs/training.md gives the measurement behind each. Raises UsageError.
 
@@ -57,8 +78,8 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
     for name, value in (("epochs", epochs), ("batch-size", batch_size), ("lr", learning_rate), ("patience", patience)):
         if value is not None and value <= 0:
             raise UsageError(f"--{name} must be more than zero, not {value}")
-    total = epochs or (15 if transfer else 40)
-    batch = batch_size or usual_batch(examples)
+    total = epochs or (6 if transfer else 40)
+    batch = batch_size or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
     sgd = optimizer == "sgd" or (optimizer == "auto" and norms and not transfer)
     return Recipe(
         epochs=total,
@@ -73,13 +94,29 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
         patience=patience or max(8, total // 2),
         flip=flip,
         seed=seed,
+        balance=balance,
+        smallest=_SMALLEST if transfer else 1.0,
+        rising=_RISING if transfer else 0.0,
     )
 
 
-def usual_batch(examples: int) -> int:
+_RISING, _SMALLEST = 0.5, 0.6
+
+
+def balance_for(asked: str, counts: Sequence[int]) -> Balance:
+    """Settle `auto` by the training pictures of each class. Raises UsageError."""
+    if asked not in BALANCES:
+        raise UsageError(f"--balance '{asked}' is not known; use one of {', '.join(BALANCES)}")
+    if asked != "auto":
+        return cast(Balance, asked)
+    present = [count for count in counts if count]
+    return "weights" if present and max(present) >= UNEQUAL * min(present) else "none"
+
+
+def usual_batch(examples: int, *, steps: int = STEPS) -> int:
     """Halve a batch of 32, down to 8, until an epoch of so many training pictures has enough steps."""
     size = 32
-    while size > 8 and examples < STEPS * size:
+    while size > 8 and examples < steps * size:
         size //= 2
     return size
 
@@ -88,4 +125,4 @@ def usual_rate(batch: int, *, sgd: bool, transfer: bool) -> float:
     """Return the highest learning rate; SGD's grows with the batch (Goyal et al., 2017)."""
     if sgd:
         return (0.02 if transfer else 0.1) * batch / 32
-    return 0.001 if transfer else 0.002
+    return 0.002

@@ -1,7 +1,7 @@
 """From given weights: the head first, on features computed once, then the whole net. From scratch: the whole net."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pocketvision.data.augment import Augment, augment, seed_of
+from pocketvision.data.arrays import Prepared
+from pocketvision.data.augment import Augment, augment, seed_of, seeds_of, turns_of
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.loop import Batch, Phase, run_phase
+from pocketvision.train.clock import Clock
+from pocketvision.train.device import Engine
+from pocketvision.train.logs import Logs
+from pocketvision.train.loop import Phase, run_phase
+from pocketvision.train.losses import Batch, CrossEntropy, Objective, class_weights, mixed
+from pocketvision.train.modes import layers_of, set_modes
+from pocketvision.train.plan import fitted, planned
 from pocketvision.train.recipe import Recipe
-from pocketvision.values import Epoch, ImageSpec
+from pocketvision.values import Epoch, ImageSpec, Plan
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -24,14 +31,14 @@ EVAL_BATCH = 64
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a training, in memory as uint8 [N, S, S, 3]."""
+    """The pictures of a training as uint8 [N, S, S, 3], in memory or mapped from files."""
 
-    source: Pixels
+    source: Prepared
     """Training pictures that augmentation crops from; may be larger than the net's resolution."""
-    train: Pixels
+    train: Prepared
     """The same pictures as the net sees them without augmentation."""
     train_labels: Labels
-    val: Pixels
+    val: Prepared
     val_labels: Labels
 
 
@@ -58,6 +65,13 @@ class Training:
     folder: Path
     """The run's folder; checkpoints lie in its `weights`."""
     device: torch.device
+    objective: Objective | None = None
+    """What the whole net is trained for instead of cross-entropy, such as a teacher's answers; the head is not."""
+    clock: Clock = field(default_factory=Clock)
+    """The time that is left; a training without a limit has all."""
+    engine: Engine = field(default_factory=Engine)
+    logs: Logs | None = None
+    """Where finished epochs are told; without it, results.csv alone."""
 
 
 def train_net(task: Training, recipe: Recipe, *, progress: Progress = Silent()) -> tuple[Epoch, ...]:
@@ -67,36 +81,101 @@ def train_net(task: Training, recipe: Recipe, *, progress: Progress = Silent()) 
     """
     checkpoint = Checkpoint(task.folder / "weights")
     task.net.to(task.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plan = plan_of(task, recipe, checkpoint, progress)
     settings = {"folder": task.folder, "progress": progress}
-    if recipe.head_epochs and checkpoint.phase() != "all":
+    if plan.head_epochs and checkpoint.phase() != "all":
         run_phase(_head(task, recipe, progress), recipe, checkpoint, **settings)  # type: ignore[arg-type]
-    standing = run_phase(_whole(task, recipe), recipe, checkpoint, **settings)  # type: ignore[arg-type]
+    standing = run_phase(_whole(task, recipe, plan), recipe, checkpoint, **settings)  # type: ignore[arg-type]
+    set_modes(task.net, resting=0, fixed_norms=False)
     task.net.eval()
     return standing.epochs
 
 
-def _whole(task: Training, recipe: Recipe) -> Phase:
-    pictures = task.pictures
-    settings = Augment(flip=recipe.flip)
+def plan_of(task: Training, recipe: Recipe, checkpoint: Checkpoint, progress: Progress) -> Plan:
+    """Settle what the epochs do: as the recipe says, or as fits the time; an interrupted run keeps its plan."""
 
-    def batches(epoch: int) -> Iterator[Batch]:
-        for place, chosen in enumerate(shuffled(len(pictures.source), recipe.batch_size, recipe.seed, epoch)):
-            pixels = torch.from_numpy(pictures.source[chosen]).to(task.device)
-            seed = seed_of(recipe.seed, epoch, place)
-            batch = augment(pixels, task.image.resolution, settings, seed=seed)
-            yield normalise(batch, task.image), torch.from_numpy(pictures.train_labels[chosen]).to(task.device)
+    def of(epochs: int) -> Plan:
+        return planned(replace(recipe, epochs=epochs), task.image.resolution, len(task.net.features))
 
-    steps = len(shuffled(len(pictures.source), recipe.batch_size, recipe.seed, 0))
+    if not task.clock.limited:
+        return of(recipe.epochs)
+    stored = checkpoint.plan()
+    if stored is not None:
+        return stored
+    from pocketvision.train.speed import measured
+
+    steps = len(_orders(task.pictures, recipe, 0))
+    speed = measured(task, recipe)
+    left = max(0.0, task.clock.left() - speed.features)
+    plan = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=left)
+    progress.say(
+        f"time limit: {len(plan.resolutions)} of up to {recipe.epochs} epochs, about {sum(plan.seconds):.0f} s "
+        f"of the {task.clock.left():.0f} s left"
+    )
+    return checkpoint.keep_plan(plan)
+
+
+def _orders(pictures: Pictures, recipe: Recipe, epoch: int) -> list[NDArray[np.int64]]:
+    drawn = pictures.train_labels if recipe.balance == "sampler" else None
+    return shuffled(len(pictures.source), recipe.batch_size, recipe.seed, epoch, balanced=drawn)
+
+
+def view_batches(task: Training, recipe: Recipe, epoch: int, resolution: int) -> Iterator[Batch]:
+    """Yield an epoch's batches of random views; the same for the same seed, epoch and resolution."""
+    pictures, settings = task.pictures, Augment(flip=recipe.flip)
+    orders = _orders(pictures, recipe, epoch)
+    turns = np.split(turns_of(np.concatenate(orders)), np.cumsum([len(chosen) for chosen in orders])[:-1])
+    for place, (chosen, turn) in enumerate(zip(orders, turns, strict=True)):
+        pixels = torch.from_numpy(np.ascontiguousarray(pictures.source[chosen])).to(task.device)
+        seeds = seeds_of(recipe.seed, epoch, chosen, turn)
+        views = normalise(augment(pixels, resolution, settings, seeds=seeds), task.image)
+        labels = torch.from_numpy(pictures.train_labels[chosen]).to(task.device)
+        batch = Batch(views, labels, torch.from_numpy(chosen))
+        if recipe.mixup:
+            yield mixed(batch, classes_of(task.net), alpha=recipe.mixup, seed=seed_of(recipe.seed, epoch, place))
+        else:
+            yield batch
+
+
+def classes_of(net: Net) -> int:
+    """Return the number of the net's outputs."""
+    last = [module for module in net.classifier.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    return int(last.weight.shape[0])
+
+
+def _whole(task: Training, recipe: Recipe, plan: Plan) -> Phase:
+    def prepare(epoch: int) -> int:
+        set_modes(task.net, resting=plan.resting[epoch], fixed_norms=recipe.norms == "fixed")
+        return plan.resolutions[epoch]
+
+    plain, weights = _aims(task, recipe)
     return Phase(
         "all",
         task.net,
-        recipe.epochs,
+        len(plan.resolutions),
         recipe.learning_rate,
-        steps,
-        batches,
+        len(_orders(task.pictures, recipe, 0)),
+        lambda epoch: view_batches(task, recipe, epoch, plan.resolutions[epoch]),
         _validation(task),
-        counts_start=recipe.head_epochs > 0,
+        counts_start=plan.head_epochs > 0,
+        objective=task.objective or plain,
+        weights=weights,
+        layers=layers_of(task.net, recipe.rate_decay),
+        prepare=prepare,
+        clock=task.clock,
+        seconds=plan.seconds,
+        engine=task.engine,
+        logs=task.logs,
     )
+
+
+def _aims(task: Training, recipe: Recipe) -> tuple[CrossEntropy, NDArray[np.float64] | None]:
+    """Return the loss, and what each class counts in the validation loss where classes are balanced."""
+    if recipe.balance == "none":
+        return CrossEntropy(recipe.label_smoothing), None
+    weights = class_weights(task.pictures.train_labels, classes_of(task.net))
+    learned = torch.from_numpy(weights).to(task.device, torch.float32) if recipe.balance == "weights" else None
+    return CrossEntropy(recipe.label_smoothing, learned), weights
 
 
 def _validation(task: Training) -> Callable[[], Iterator[Batch]]:
@@ -104,55 +183,74 @@ def _validation(task: Training) -> Callable[[], Iterator[Batch]]:
         for start in range(0, len(task.pictures.val), EVAL_BATCH):
             part = slice(start, start + EVAL_BATCH)
             labels = torch.from_numpy(task.pictures.val_labels[part]).to(task.device)
-            yield to_input(task.pictures.val[part], task.image, task.device), labels
+            yield Batch(to_input(task.pictures.val[part], task.image, task.device), labels, torch.arange(len(labels)))
 
     return batches
 
 
 def _head(task: Training, recipe: Recipe, progress: Progress) -> Phase:
     pictures = task.pictures
-    views = [pictures.train, pictures.train[:, :, ::-1]] if recipe.flip else [pictures.train]
-    features = torch.cat([_features(task, np.ascontiguousarray(view), progress) for view in views])
-    labels = torch.from_numpy(np.tile(pictures.train_labels, len(views))).to(task.device)
+    views = [slice(None), slice(None, None, -1)] if recipe.flip else [slice(None)]
+    features = torch.cat([_features(task, pictures.train, progress, columns=view) for view in views])
+    labels = np.tile(pictures.train_labels, len(views))
     val_features = _features(task, pictures.val, progress)
-    val_labels = torch.from_numpy(pictures.val_labels).to(task.device)
+    balanced = labels if recipe.balance == "sampler" else None
+    targets, val_labels = (torch.from_numpy(item).to(task.device) for item in (labels, pictures.val_labels))
 
     def batches(epoch: int) -> Iterator[Batch]:
-        for chosen in shuffled(len(features), recipe.batch_size, recipe.seed, epoch):
-            yield features[chosen], labels[chosen]
+        for chosen in shuffled(len(features), recipe.batch_size, recipe.seed, epoch, balanced=balanced):
+            places = torch.from_numpy(chosen % len(pictures.train))
+            yield Batch(features[chosen], targets[chosen], places)
 
     def validation() -> Iterator[Batch]:
-        yield val_features, val_labels
+        yield Batch(val_features, val_labels, torch.arange(len(val_labels)))
 
-    steps = len(shuffled(len(features), recipe.batch_size, recipe.seed, 0))
+    plain, weights = _aims(task, recipe)
     return Phase(
         "head",
         task.net.classifier,
         recipe.head_epochs,
         recipe.head_learning_rate,
-        steps,
+        len(shuffled(len(features), recipe.batch_size, recipe.seed, 0)),
         batches,
         validation,
         counts_start=False,
+        objective=plain,
+        weights=weights,
+        clock=task.clock,
+        engine=task.engine,
+        logs=task.logs,
     )
 
 
 @torch.no_grad()
-def _features(task: Training, pixels: Pixels, progress: Progress) -> Tensor:
+def _features(task: Training, pixels: Prepared, progress: Progress, *, columns: slice = slice(None)) -> Tensor:
     task.net.eval()
     starts = range(0, len(pixels), EVAL_BATCH)
     return torch.cat(
         [
-            task.net.embed(to_input(pixels[start : start + EVAL_BATCH], task.image, task.device))
-            for start in track(starts, progress, "features", len(starts))
+            task.net.embed(
+                to_input(np.ascontiguousarray(pixels[s : s + EVAL_BATCH][:, :, columns]), task.image, task.device)
+            )
+            for s in track(starts, progress, "features", len(starts))
         ]
     )
 
 
-def shuffled(count: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def shuffled(
+    count: int, batch_size: int, seed: int, epoch: int, *, balanced: Labels | None = None
+) -> list[NDArray[np.int64]]:
     """Split a seeded order of `count` examples into batches; a last batch of one joins its neighbour, since a batch
-    norm cannot be estimated from it."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
+    norm cannot be estimated from it.
+
+    With `balanced` labels examples are drawn with replacement, so that every class comes equally often.
+    """
+    dice = np.random.default_rng([seed, epoch])
+    if balanced is None:
+        order = dice.permutation(count)
+    else:
+        share = 1 / np.bincount(balanced)[balanced]
+        order = dice.choice(count, count, p=share / share.sum())
     batches = [order[start : start + batch_size] for start in range(0, count, batch_size)]
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
@@ -160,7 +258,7 @@ def shuffled(count: int, batch_size: int, seed: int, epoch: int) -> list[NDArray
 
 
 @torch.no_grad()
-def logits(net: nn.Module, pixels: Pixels, image: ImageSpec, device: torch.device) -> NDArray[np.float32]:
+def logits(net: nn.Module, pixels: Prepared, image: ImageSpec, device: torch.device) -> NDArray[np.float32]:
     """Return the net's logits [N, classes] for prepared uint8 pictures [N, R, R, 3]."""
     net.eval()
     starts = range(0, len(pixels), EVAL_BATCH)

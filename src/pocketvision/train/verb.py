@@ -7,7 +7,10 @@ from pocketvision.errors import PocketvisionError
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, nothing_left_on, open_run, write_checksums
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.device import engine_for
 from pocketvision.train.job import TrainOptions, make_job, run_job
+from pocketvision.train.logs import require_logs
 from pocketvision.train.start import fits, given_weights, load_data
 from pocketvision.values import CropMode, ModelSpec, Trained
 from pocketvision.weights.load import Weights
@@ -35,11 +38,15 @@ def train(  # noqa: PLR0913  each is an option of the command line
     optimizer: str = "auto",
     patience: int | None = None,
     flip: bool | None = None,
+    balance: str = "auto",
+    time_limit: str | None = None,
     crop_mode: CropMode = "squash",
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 42,
     device: str = "auto",
+    precision: str = "auto",
+    log: str = "csv",
     output: str | Path = "runs",
     name: str | None = None,
     resume: bool = False,
@@ -49,19 +56,25 @@ def train(  # noqa: PLR0913  each is an option of the command line
     """Train one net on a folder of pictures and keep its best weights.
 
     Without `model` the net is the one of `weights`, or MobileNet V2 1.0. `resolution` defaults to the smallest usual
-    one that loses no detail of the pictures. Test pictures are split off and not touched.
+    one that loses no detail of the pictures. Test pictures are split off and not touched. `time_limit`, such as
+    '10m', fits the epochs and their resolutions to this machine's speed.
     """
-    settings = {key: value for key, value in locals().items() if key != "progress"}
-    folder = open_run(
-        output,
-        "train",
-        name or Path(data).name or "run",
-        settings=settings,
-        resume=resume,
-        exist_ok=exist_ok,
-        named=name is not None,
+    clock = Clock(seconds(time_limit))
+    settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
+    require_logs(log)
+    engine = engine_for(device, precision)
+    folder = engine.first(
+        lambda: open_run(
+            output,
+            "train",
+            name or Path(data).name or "run",
+            settings=settings,
+            resume=resume,
+            exist_ok=exist_ok,
+            named=name is not None,
+        )
     )
-    with nothing_left_on(PocketvisionError, run=folder):
+    with nothing_left_on(PocketvisionError, run=folder), engine.first_ahead():
         start = given_weights(weights)
         spec = wanted_spec(model, width, start)
         loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
@@ -71,8 +84,8 @@ def train(  # noqa: PLR0913  each is an option of the command line
         num_classes=len(loaded.dataset.labels),
     )
     job = make_job(folder, loaded, spec, start, options=TrainOptions.of(settings), progress=progress)
-    trained = run_job(job, progress=progress)
-    if not finished(folder):
+    trained = run_job(replace(job, clock=clock), progress=progress)
+    if engine.place == 0 and not finished(folder):
         write_checksums(folder)
     return TrainResult(folder.as_posix(), (folder / "weights/best.safetensors").as_posix(), trained)
 

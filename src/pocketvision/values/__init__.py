@@ -2,17 +2,31 @@
 
 from pocketvision.values.costs import Budget, Candidate, Choice, Cost, Latency, Precision
 from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
-from pocketvision.values.pictures import Dataset, Example, Health, Problem, Split
+from pocketvision.values.pictures import (
+    NO_LABEL,
+    Box,
+    Dataset,
+    Example,
+    Health,
+    Kind,
+    Problem,
+    ProblemKind,
+    Split,
+)
 from pocketvision.values.records import from_json, to_json
 from pocketvision.values.results import (
     Accuracy,
     Agreement,
     Answer,
     Compression,
+    Confidence,
     Epoch,
     Manifest,
+    Plan,
     Probe,
     Proof,
+    Refusal,
+    Resized,
     Summary,
     Trained,
     Variant,
@@ -20,13 +34,16 @@ from pocketvision.values.results import (
 )
 
 __all__ = [
+    "NO_LABEL",
     "Accuracy",
     "Agreement",
     "Answer",
+    "Box",
     "Budget",
     "Candidate",
     "Choice",
     "Compression",
+    "Confidence",
     "Cost",
     "CropMode",
     "Dataset",
@@ -34,13 +51,18 @@ __all__ = [
     "Example",
     "Health",
     "ImageSpec",
+    "Kind",
     "Latency",
     "Manifest",
     "ModelSpec",
+    "Plan",
     "Precision",
     "Probe",
     "Problem",
+    "ProblemKind",
     "Proof",
+    "Refusal",
+    "Resized",
     "Split",
     "Summary",
     "Trained",

@@ -5,6 +5,25 @@ from pathlib import Path
 from typing import Literal
 
 Split = Literal["train", "val", "test"]
+Kind = Literal["classes", "attributes", "boxes"]
+"""What is known of each picture: its one class, several 0/1 attributes, or boxes with a class each."""
+
+NO_LABEL = -1
+"""The label of an example that has attributes or boxes instead of a class."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A thing in a picture: where, in pixels from the upper left corner of the file as stored, and what."""
+
+    label: int
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    """`x2` and `y2` are where the box ends: its width is x2 - x1."""
+    difficult: bool = False
+    crowd: bool = False
 
 
 @dataclass(frozen=True)
@@ -14,8 +33,12 @@ class Example:
     file: str
     """Path below the data set's root, with forward slashes."""
     label: int
+    """Index into the data set's labels; `NO_LABEL` where it has attributes or boxes."""
     split: Split
     sha256: str  # of the file's bytes, in hex
+    attributes: tuple[int | None, ...] = ()
+    """0, 1, or None where unknown, in the order of the data set's attributes."""
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,9 +47,12 @@ class Dataset:
 
     root: str
     labels: tuple[str, ...]
+    """The classes of the pictures or of the boxes; empty where there are attributes."""
     examples: tuple[Example, ...]
     mirror_safe: bool = True
     """False where a mirrored picture means something else, as with digits."""
+    kind: Kind = "classes"
+    attributes: tuple[str, ...] = ()
 
     def of(self, split: Split) -> tuple[Example, ...]:
         """Return the examples of one split."""
@@ -37,12 +63,28 @@ class Dataset:
         return Path(self.root, example.file)
 
 
+ProblemKind = Literal[
+    "unreadable",
+    "conflict",
+    "duplicate",
+    "suffix",
+    "not an image",
+    "animated",
+    "empty file",
+    "missing",
+    "listed twice",
+    "unlabelled",
+    "box",
+]
+"""`missing` to `box` come from manifests and annotation files."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing `check` found; `left_out` tells whether the file is kept out of training."""
 
     file: str
-    kind: Literal["unreadable", "conflict", "duplicate", "suffix", "not an image", "animated", "empty file"]
+    kind: ProblemKind
     detail: str
     left_out: bool
 
@@ -54,7 +96,8 @@ class Health:
     root: str
     labels: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    """Per label, the number of pictures in train, val and test."""
+    """Per label the number of pictures in train, val and test; per attribute of those that have it; per class of boxes
+    the number of boxes."""
     problems: tuple[Problem, ...]
     median_short_side: int
     smallest_short_side: int
@@ -63,3 +106,4 @@ class Health:
     """SHA-256 over the sorted (label, content hash) pairs: names the training data."""
     notes: tuple[str, ...] = ()
     """Sentences for the reader: imbalance, few images, and so on."""
+    kind: Kind = "classes"

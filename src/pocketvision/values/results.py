@@ -15,9 +15,41 @@ class Accuracy:
     low: float
     high: float
     count: int
+    macro: float | None = None
+    """The mean over the classes, each counting the same however rare; None where it was not asked for."""
 
     def __str__(self) -> str:
         return f"{self.value:.1%} (95% interval {self.low:.1%} to {self.high:.1%}, {self.count} images)"
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How far probabilities can be trusted on some pictures; shares in 0..1."""
+
+    count: int
+    ece: float
+    """Expected calibration error of the top probability, over bins of equally many answers."""
+    ece_low: float
+    ece_high: float
+    """Its 95% bootstrap interval."""
+    ece_by_chance: float
+    """What perfectly calibrated answers of these probabilities would show on as many pictures."""
+    brier: float
+    """Squared distance of the probabilities from the truth, 0..2."""
+    nll: float
+    """Mean of -log(probability of the true class)."""
+    aurc: float
+    """Area under the risk-coverage curve: the mean error over all shares of surest answers."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What refusing unsure answers costs and gains on some pictures."""
+
+    coverage: Accuracy
+    """Share of pictures still answered."""
+    right: Accuracy | None
+    """Share of right answers among those; None where all are refused."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +60,12 @@ class Variant:
     validation: Accuracy
     size_bytes: int
     latency: Latency
+    confidence: Confidence | None = None
+    """On the validation images, as the file is delivered."""
+    temperature: float = 1.0
+    """What this precision's logits were divided by, beside the trained net's own temperature."""
+    as_rounded: Confidence | None = None
+    """Before that; None where nothing was divided."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +75,12 @@ class Compression:
     taken: Precision
     reason: str
     variants: tuple[Variant, ...]
+    temperature: float = 1.0
+    """The trained net's, folded into its weights."""
+    untempered: Confidence | None = None
+    """The trained net without its temperature, on the validation images."""
+    abstain: str = ""
+    """Which threshold for refusing was taken, and why; empty in older runs."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +110,20 @@ class Manifest:
     probes: tuple[Probe, ...]
     versions: dict[str, str]
     created: str  # UTC, ISO 8601
+    abstain_below: float | None = None
+    """Top probability below which the answer is "not sure"; None never refuses."""
+    refusal: Refusal | None = None
+    """What that did on the validation images."""
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds and shares that are none, as in a file that was tampered with; raises ValueError."""
+        shares = {"abstain_below": self.abstain_below}
+        if self.refusal is not None:
+            shares |= {"refusal.coverage": self.refusal.coverage.value}
+            shares |= {"refusal.right": self.refusal.right.value if self.refusal.right else None}
+        for name, share in shares.items():
+            if share is not None and not (type(share) in (int, float) and 0 <= share <= 1):
+                raise ValueError(f"{name} is {share!r}, not a share between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -102,6 +160,17 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Resized:
+    """The delivered file's accuracy where other code than ours resizes the pictures."""
+
+    resizer: str
+    """One of `images.resizers.NAMES`."""
+    accuracy: Accuracy
+    same_answer: float
+    """Share of pictures answered as with our resizing, 0..1."""
+
+
+@dataclass(frozen=True)
 class Proof:
     """What `verify` measured on the delivered file."""
 
@@ -121,6 +190,14 @@ class Proof:
     failures: tuple[str, ...] = ()
     """Sentences; empty when the file answers as the trained net does."""
     unreadable: tuple[str, ...] = ()
+    confidence: Confidence | None = None
+    """How far the file's probabilities can be trusted on these pictures."""
+    abstain_below: float | None = None
+    """Top probability below which the file refuses to answer; None never."""
+    refusal: Refusal | None = None
+    """What that does on these pictures."""
+    resized: tuple[Resized, ...] = ()
+    """On up to 300 of the test pictures, the same for each; the first is our own resizing."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +215,24 @@ class Epoch:
     val_accuracy: float
     images_per_s: float
     seconds: float
+    val_macro: float = 0.0
+    """Validation accuracy as the mean over the classes."""
+    resolution: int = 0
+    """Side of the training pictures in pixels; 0 where a head was trained on features."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the epochs of a training do, settled before the first."""
+
+    head_epochs: int
+    """Epochs of the head alone."""
+    resolutions: tuple[int, ...]
+    """Side of the training pictures in each epoch of the whole net."""
+    resting: tuple[int, ...]
+    """How many layers, from the first on, keep their weights in each epoch."""
+    seconds: tuple[float, ...] = ()
+    """The forecast of each epoch's time on this machine; empty without a time limit."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +250,9 @@ class Trained:
     """What the logits were divided by, so that probabilities mean what they say; folded into the weights."""
     data_digest: str
     splits: dict[str, float | int]
+    plan: Plan | None = None
+    balance: Literal["none", "weights", "sampler"] = "none"
+    """How unequal classes were made to count the same."""
 
 
 @dataclass(frozen=True)
@@ -175,3 +273,5 @@ class Summary:
     report: str
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
+    test_macro: float | None = None
+    """Test accuracy as the mean over the classes."""

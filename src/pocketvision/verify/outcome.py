@@ -2,7 +2,7 @@
 
 from pocketvision.budget.parse import bytes_text
 from pocketvision.errors import BudgetMissed, VerificationFailed
-from pocketvision.values import Accuracy, Proof, Verdict
+from pocketvision.values import Accuracy, Confidence, Proof, Refusal, Verdict
 from pocketvision.verify.verdicts import NOT_MEASURED
 
 
@@ -31,6 +31,25 @@ def verdict_line(verdict: Verdict, accuracy: Accuracy | None = None) -> str:
     if verdict.limit == "min_accuracy" and accuracy is not None:
         measured = str(accuracy)
     return f"{word} {verdict.limit}: {measured}, {bound} {_amount(verdict.allowed, verdict.unit)}"
+
+
+def confidence_line(confidence: Confidence) -> str:
+    """Return the calibration error with its interval and what chance alone gives."""
+    return (
+        f"calibration error {confidence.ece:.1%} (95% interval {confidence.ece_low:.1%} to {confidence.ece_high:.1%}; "
+        f"chance alone gives {confidence.ece_by_chance:.1%})"
+    )
+
+
+def refusal_line(below: float | None, found: Refusal | None) -> str:
+    """Return what the file refuses, and what is left."""
+    if below is None or found is None:
+        return "never refuses"
+    text = f'below {below:.1%} it says "not sure": {found.coverage.value:.1%} answered'
+    if found.right is None:
+        return text
+    low, high = 1 - found.right.high, 1 - found.right.low
+    return f"{text}, of those {1 - found.right.value:.1%} wrong (95% interval {low:.1%} to {high:.1%})"
 
 
 def _amount(value: float, unit: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pocketvision.data.check import load_dataset
 from pocketvision.data.digits import resolve
+from pocketvision.data.layout import root_of
 from pocketvision.data.splits import read_splits
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress
@@ -57,7 +58,7 @@ def _dataset(file: Path, data: str | Path | Dataset, *, manifest: Manifest, prog
     if isinstance(data, Dataset):
         return data, True
     root = resolve(data)
-    listed = _listed(file, root, manifest)
+    listed = _listed(file, root_of(root), manifest)
     if listed is not None:
         return listed, True
     rule = manifest.splits

@@ -11,7 +11,11 @@ from pocketvision.data.layout import PICTURE_SUFFIXES, natural_key
 from pocketvision.errors import DataError, UsageError
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import open as open_model
+from pocketvision.values import Manifest
 from pocketvision.verify.answers import Floats, Picture, Reading, read_pictures, run_in_batches
+
+GUESSES = 2
+"""How many labels a refusal names."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,19 @@ class Prediction:
 
     file: str
     label: str
-    """Empty where there is no answer."""
+    """The likeliest, also where the file is not sure of it; empty where there is no answer."""
     probability: float
     top: tuple[tuple[str, float], ...]
     """The likeliest labels with their probabilities, likeliest first."""
     error: str | None = None
+    sure: bool = True
+    """False where the probability is below the file's `abstain_below`: the file refuses to decide."""
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return self.error
+        guesses = ", ".join(f"{label} {share:.0%}" for label, share in self.top[:GUESSES])
+        return self.label if self.sure else f"not sure: {guesses}"
 
 
 def predict(
@@ -32,6 +44,8 @@ def predict(
 ) -> list[Prediction]:
     """Answer pictures, and those inside folders in natural order; a broken one gets its error and stops nothing.
 
+    An answer less probable than the file's `abstain_below` comes with `sure` False: the picture may be none of the
+    labels, or hard to tell.
     Raises DataError for a path that is not there, UsageError for `top` below 1.
     """
     if top < 1:
@@ -42,7 +56,7 @@ def predict(
     errors: list[str | None] = []
     answers = iter(run_in_batches(runner, _sift(readings, errors)))
     return [
-        _prediction(path, next(answers), labels=runner.labels, top=top) if error is None else _failed(path, error)
+        _prediction(path, next(answers), runner.manifest, top=top) if error is None else _failed(path, error)
         for path, error in zip(paths, errors, strict=True)
     ]
 
@@ -78,12 +92,13 @@ def _sift(readings: Iterable[Reading], errors: list[str | None]) -> Iterator[Pic
             yield reading.picture
 
 
-def _prediction(path: Path, row: Floats, *, labels: Sequence[str], top: int) -> Prediction:
+def _prediction(path: Path, row: Floats, manifest: Manifest, *, top: int) -> Prediction:
     if np.isnan(row).any():
         return _failed(path, "the model file answers NaN; run pocketvision verify on it")
     best = np.argsort(-row, kind="stable")[:top]
-    ranked = tuple((labels[column], float(row[column])) for column in best)
-    return Prediction(path.as_posix(), *ranked[0], ranked)
+    ranked = tuple((manifest.labels[column], float(row[column])) for column in best)
+    least = manifest.abstain_below
+    return Prediction(path.as_posix(), *ranked[0], ranked, sure=least is None or ranked[0][1] >= least)
 
 
 def _failed(path: Path, error: str) -> Prediction:

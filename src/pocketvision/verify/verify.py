@@ -10,14 +10,17 @@ from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.files import write_json
 from pocketvision.metrics.accuracy import accuracy
+from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
+from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Accuracy, Budget, Cost, Dataset, Manifest, Proof, Split
+from pocketvision.values import Accuracy, Budget, Cost, Dataset, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
 from pocketvision.verify.pictures import Pictures, find_pictures
+from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.timing import time_files
 from pocketvision.verify.verdicts import Measured, judge, read_cost, unjudged
 
@@ -103,6 +106,10 @@ def prove(
         answers=checked.answers.named(checked.manifest.labels),
         failures=(*checked.failures, *unjudged(verdicts)),
         unreadable=checked.answers.unreadable,
+        confidence=confidence(checked.answers.probabilities, checked.answers.truth),
+        abstain_below=checked.manifest.abstain_below,
+        refusal=_refusal(checked.answers, checked.manifest.abstain_below),
+        resized=checked.resized,
     )
 
 
@@ -114,6 +121,7 @@ class _Checked:
     compared: Comparison | None
     gap: float
     failures: tuple[str, ...]
+    resized: tuple[Resized, ...]
 
 
 def _check(
@@ -130,7 +138,8 @@ def _check(
     gap = probe_gap(runner)
     fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
     found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault)
-    return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])))
+    resized = under_resizers(runner, pictures.root, answers, progress=progress)
+    return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])), resized)
 
 
 def _agree(file: Path, trained: Path | None, *, pictures: Pictures, answers: Answers, tie: float) -> Comparison | None:
@@ -142,6 +151,10 @@ def _agree(file: Path, trained: Path | None, *, pictures: Pictures, answers: Ans
     beside = file.with_name(TRAINED_OUTPUTS)
     # Other data may have files of the same names, so the outputs that lie about count for the run's own data only.
     return compare(read_trained(beside), answers, tie=tie) if pictures.same_data and beside.is_file() else None
+
+
+def _refusal(answers: Answers, below: float | None) -> Refusal | None:
+    return None if below is None else refusal(*top(answers.probabilities, answers.truth), below)
 
 
 def _matrix(answers: Answers, classes: int) -> tuple[tuple[int, ...], ...]:

@@ -1,0 +1,94 @@
+"""What decoding once told of a picture's content, kept on disk, so that a picture that was found whole stays so.
+
+Each run that met new pictures leaves one small JSON file. Only pictures that could be decoded are in it: a damaged one
+is looked at again each time.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from pocketvision.data.shards import decoders_key, pictures_folder
+from pocketvision.files import write_text
+
+LIMIT_BYTES = 100_000_000
+"""Of all such files together, about a million pictures; the oldest go first."""
+_MANY = 16
+"""Files, above which they are made one."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a picture's content beside its pixels."""
+
+    format: str
+    animated: bool
+    width: int
+    height: int
+    """Upright, in pixels."""
+
+
+class FactBook:
+    """Facts by content hash; empty where nothing can be read."""
+
+    def __init__(self) -> None:
+        self._folder = pictures_folder() / "facts" / decoders_key()
+        self._found = tuple(sorted(self._folder.glob("*.json"), key=_changed))
+        self._facts = {content: facts for path in self._found for content, facts in _read(path)}
+        self._new: dict[str, Facts] = {}
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def get(self, content: str) -> Facts | None:
+        """Return what is known of a content."""
+        return self._facts.get(content)
+
+    def learn(self, content: str, facts: Facts) -> None:
+        """Take what was found out; from any thread."""
+        self._new[content] = facts
+
+    def close(self) -> None:
+        """Write what is new; where that cannot be, it is found out again next time."""
+        if not self._new:
+            return
+        merged = self._facts | self._new if len(self._found) >= _MANY else self._new
+        with suppress(OSError):
+            rows = {content: astuple(facts) for content, facts in merged.items()}
+            write_text(self._folder / f"{secrets.token_hex(8)}.json", json.dumps(rows))
+            if merged is not self._new:
+                _remove(self._found)
+            _make_room(self._folder.parent)
+
+
+def _read(path: Path) -> Iterator[tuple[str, Facts]]:
+    try:
+        for content, row in json.loads(path.read_text(encoding="utf-8")).items():
+            yield content, Facts(str(row[0]), bool(row[1]), int(row[2]), int(row[3]))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove(paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _make_room(folder: Path) -> None:
+    total = 0
+    for path in sorted(folder.glob("*/*.json"), key=_changed, reverse=True):
+        with suppress(OSError):
+            total += path.stat().st_size
+            if total > LIMIT_BYTES:
+                path.unlink()

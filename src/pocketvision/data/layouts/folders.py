@@ -1,0 +1,166 @@
+"""Class folders, or train, val and test folders of class folders.
+
+Class names and files are in natural order (1, 2, 10), as people count, whatever the operating system lists first.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pocketvision.data.layouts.labels import must_be_known, ordered
+from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, few, in_order, natural_key, normal
+from pocketvision.data.layouts.tree import files, folders, is_picture, is_unicode, printable, walk
+from pocketvision.errors import DataError
+from pocketvision.values import Problem, Split
+
+HOW_TO = "Put each picture into a folder named after its class, such as {root}/cat/1.jpg and {root}/dog/1.jpg."
+
+
+@dataclass
+class _Tree:
+    """The content of one folder, everything below it included."""
+
+    pictures: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_folders(root: Path) -> Listing:
+    """List the class folders of `root`, or of its train, val and test folders.
+
+    Files are told apart by name, and by their first bytes where the name is no picture's; none is decoded. Folders
+    inside a class belong to it. A `DataError` says what to add where there is nothing to learn from.
+    """
+    trees = {name: _tree(root, name) for name in folders(root)}
+    loose = [name for name in files(root) if is_picture(root / name)]
+    if not trees and loose:
+        raise DataError(f"{len(loose)} pictures lie directly in '{root}', in no class folder. {how_to(root)}")
+    filled = [name for name, tree in trees.items() if tree.pictures]
+    if not filled:
+        raise DataError(f"there is no picture in the class folders of '{root}'. {how_to(root)}")
+    split_layout = all(name.lower() in SPLIT_NAMES for name in filled)
+    listing = _split_layout(root, trees, filled) if split_layout else _class_layout(root, trees)
+    return replace(listing, notes=listing.notes + _loose_note(loose, "the folder itself"))
+
+
+def how_to(root: Path) -> str:
+    """Say where pictures belong."""
+    return HOW_TO.format(root=root)
+
+
+# ---------------------------------------------------------------- the two layouts
+
+
+def _class_layout(root: Path, trees: dict[str, _Tree]) -> Listing:
+    empty = [name for name, tree in trees.items() if not tree.pictures]
+    if empty:
+        raise DataError(f"no picture in {_names(empty)} of '{root}': add some, or remove the folder.")
+    found = [Found(file, normal(name), None) for name, tree in trees.items() for file in tree.pictures]
+    labels = {item.label for item in found}
+    if len(labels) == 1:
+        raise DataError(_one_class(root, trees))
+    problems = [problem for tree in trees.values() for problem in tree.problems]
+    return _listing(root, labels, found, problems=problems, notes=_nested_note(trees))
+
+
+def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Listing:
+    by_split: dict[Split, str] = {}
+    for name in filled:
+        split = SPLIT_NAMES[name.lower()]
+        if split in by_split:
+            raise DataError(f"'{root}' has two folders for one split, {by_split[split]} and {name}; put them together.")
+        by_split[split] = name
+    if "train" not in by_split:
+        raise DataError(f"'{root}' has {_names(filled)} but no train; add pictures as {root}/train/<class>/1.jpg.")
+    found, loose = [], []
+    for split, name in by_split.items():
+        for file in trees[name].pictures:
+            _, first, *rest = file.split("/")
+            if rest:
+                found.append(Found(file, normal(first), split))
+            else:
+                loose.append(file)
+    labels = _labels_of_train(root, by_split, found)
+    notes = _loose_note(loose, "a split folder") + _other_note(trees, filled)
+    problems = [problem for name in filled for problem in trees[name].problems]
+    return _listing(root, labels, found, problems=problems, notes=notes)
+
+
+def _labels_of_train(root: Path, splits: dict[Split, str], found: list[Found]) -> set[str]:
+    train = root / splits["train"]
+    by_split: dict[Split | None, set[str]] = defaultdict(set)
+    for item in found:
+        by_split[item.split].add(item.label)
+    labels = by_split.pop("train", set())
+    if not labels:
+        raise DataError(f"'{train}' has pictures but no class folders. {how_to(train)}")
+    for split, others in by_split.items():
+        must_be_known(f"'{train}'", labels, f"'{root / splits[split or 'train']}'", others)
+    empty = [name for name in folders(train) if normal(name) not in labels]
+    if empty:
+        raise DataError(f"no picture in {_names(empty)} of '{train}': add some, or remove the folder.")
+    if len(labels) == 1:
+        raise DataError(f"'{train}' has only one class folder, {_names(list(labels))}; a second class is needed.")
+    return labels
+
+
+def _listing(
+    root: Path, labels: set[str], found: list[Found], *, problems: list[Problem], notes: tuple[str, ...]
+) -> Listing:
+    names = ordered(root, labels, f"the folders of '{root}'")
+    return Listing(root, names, in_order(found, names), tuple(problems), notes)
+
+
+# ---------------------------------------------------------------- what lies in a folder
+
+
+def _tree(root: Path, name: str) -> _Tree:
+    if not is_unicode(name):
+        raise DataError(f"the name of the folder '{printable(name)}' in '{root}' is not valid Unicode; rename it.")
+    tree = _Tree()
+    for path in walk(root / name):
+        file = path.relative_to(root).as_posix()
+        if not is_unicode(file):
+            detail = "its name is not valid Unicode; rename it"
+            tree.problems.append(Problem(printable(file), "unreadable", detail, left_out=True))
+        elif is_picture(path):
+            tree.pictures.append(file)
+        else:
+            detail = "no picture by its name or its first bytes"
+            tree.problems.append(Problem(file, "not an image", detail, left_out=True))
+    return tree
+
+
+# ---------------------------------------------------------------- words
+
+
+def _one_class(root: Path, trees: dict[str, _Tree]) -> str:
+    name, tree = next(iter(trees.items()))
+    inner = {file.split("/")[1] for file in tree.pictures if file.count("/") > 1}
+    if len(inner) > 1:
+        return f"'{root}' has only one class folder, '{name}', which holds folders itself: did you mean {root / name}?"
+    return f"'{root}' has only one class folder, '{name}'; a second class is needed. {how_to(root)}"
+
+
+def _nested_note(trees: dict[str, _Tree]) -> tuple[str, ...]:
+    inner = [frozenset(file.split("/")[1] for file in tree.pictures if file.count("/") > 1) for tree in trees.values()]
+    if len(set(inner)) > 1 or len(inner[0]) < 2:
+        return ()
+    shared = _names(sorted(inner[0], key=natural_key))
+    return (
+        f"Every class folder holds {shared}. If those are the classes, name the outer folders train, val and test.",
+    )
+
+
+def _loose_note(files: list[str], where: str) -> tuple[str, ...]:
+    if not files:
+        return ()
+    return (f"{len(files)} pictures lie directly in {where}, in no class folder, and were not used: {few(files)}.",)
+
+
+def _other_note(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
+    others = [name for name in trees if name not in filled]
+    return (f"No picture in {_names(others)}: left alone.",) if others else ()
+
+
+def _names(folders: list[str]) -> str:
+    return f"the folder{'s' if len(folders) > 1 else ''} {few([repr(name) for name in folders])}"

@@ -1,0 +1,98 @@
+"""Label lists that must agree: those of the splits, and labels.txt or classes.txt beside the data."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from pocketvision.data.layouts.listing import natural_key, normal, quoted
+from pocketvision.errors import DataError
+
+LISTS = ("labels.txt", "classes.txt")
+LONGEST_LIST = 10_000_000
+"""Bytes; a longer file is no list of class names."""
+
+
+def ordered(root: Path, labels: Iterable[str], whence: str) -> tuple[str, ...]:
+    """Return the labels in the order of the list beside the data, else in natural order.
+
+    A `DataError` shows the difference where the list has other names than the data; `whence` says where those stand.
+    """
+    found = set(labels)
+    lists = {path.name: read_list(path) for path in (root / name for name in LISTS) if path.is_file()}
+    for name, listed in lists.items():
+        must_agree(f"'{root / name}'", listed, whence, found)
+    if len(set(lists.values())) > 1:
+        raise DataError(f"{' and '.join(LISTS)} in '{root}' have different orders; keep one of them.")
+    return next(iter(lists.values())) if lists else tuple(sorted(found, key=natural_key))
+
+
+def read_list(path: Path) -> tuple[str, ...]:
+    """Read one name a line; a name that stands there twice is a `DataError`."""
+    try:
+        if path.stat().st_size > LONGEST_LIST:
+            raise DataError(f"'{path}' is too long for a list of class names; rename it if it is none.")
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"'{path}' is no UTF-8 text; save it as such, or rename it if it is no list of classes."
+        ) from None
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not (name := normal(line.strip())):
+            continue
+        if name in lines:
+            raise DataError(f"'{path}' has '{name}' in line {lines[name]} and again in line {number}.")
+        lines[name] = number
+    return tuple(lines)
+
+
+def must_agree(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> None:
+    """Raise a `DataError` that shows the difference unless both lists hold the same names."""
+    if text := difference(one, first, other, second):
+        raise DataError(f"two lists of classes disagree: {text}. Make them the same.")
+
+
+def must_be_known(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> None:
+    """Raise a `DataError` that shows the difference where the second list has names that the first has not."""
+    known, asked = set(first), set(second)
+    extra = sorted(asked - known, key=natural_key)
+    if not extra:
+        return
+    raise DataError(
+        f"{quoted(extra)} of {other} has no counterpart in {one}"
+        f"{_meant(extra, known - asked)}: {difference(one, known, other, asked)}. "
+        "Give them the same name, add pictures of the class to train, or remove it."
+    )
+
+
+def difference(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> str:
+    """Say which names only one of two lists has; empty where there is no such name."""
+    ours, theirs = set(first), set(second)
+    sides = ((one, ours - theirs), (other, theirs - ours))
+    return "; ".join(f"only in {where}: {quoted(sorted(names, key=natural_key))}" for where, names in sides if names)
+
+
+def alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return groups of names that differ only by capitals, spaces, hyphens or underscores."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        groups[re.sub(r"[\s_-]+", "", label.casefold())].append(label)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def alike_notes(labels: Iterable[str]) -> tuple[str, ...]:
+    """Say which classes may be one."""
+    return tuple(
+        f"{quoted(group)} differ only by capitals, spaces, hyphens or underscores: are they one class?"
+        for group in alike(labels)
+    )
+
+
+def _meant(extra: Iterable[str], unmatched: Iterable[str]) -> str:
+    names = list(unmatched)
+    close = next((hit for name in extra for hit in get_close_matches(name, names, n=1)), None)
+    return f"; did you mean '{close}'?" if close else ""

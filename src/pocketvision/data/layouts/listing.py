@@ -1,0 +1,79 @@
+"""What every layout is read into: files with a label, attributes or boxes, and the names of what is told apart."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.values import Box, Kind, Problem, Split
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of folders and values of a split column, in any case, that mean a split."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file that claims to be a picture."""
+
+    file: str
+    """Path below the root, with forward slashes."""
+    label: str
+    """The class; empty where there are attributes or boxes."""
+    split: Split | None
+    """None where the data does not say."""
+    attributes: tuple[int | None, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    size: tuple[int, int] | None = None
+    """Width and height as the annotations give them, which need not be true."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a root; `found` by label, then by file, both in natural order."""
+
+    root: Path
+    labels: tuple[str, ...]
+    """The classes of the files or of their boxes; empty where there are attributes."""
+    found: tuple[Found, ...]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    kind: Kind = "classes"
+    attributes: tuple[str, ...] = ()
+
+
+def natural_key(text: str) -> tuple[list[str | int], str]:
+    """Return what to sort by so that numbers inside names count as numbers and capitals do not matter."""
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], text
+
+
+def in_order(found: Iterable[Found], labels: Iterable[str] = ()) -> tuple[Found, ...]:
+    """Sort by the order of the labels, then by file in natural order."""
+    order = {label: index for index, label in enumerate(labels)}
+    return tuple(sorted(found, key=lambda item: (order.get(item.label, -1), natural_key(item.file))))
+
+
+def normal(label: str) -> str:
+    """Return a label in one Unicode form: macOS writes accents as separate characters."""
+    return unicodedata.normalize("NFC", label)
+
+
+def few(names: Iterable[str], most: int = 5) -> str:
+    """List the first of many names."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def quoted(names: Iterable[str], most: int = 5) -> str:
+    """List the first of many names, in quotes."""
+    return few([repr(name) for name in names], most)

@@ -1,0 +1,76 @@
+"""What lies on the disk: folders and files in natural order, what is litter, and what claims to be a picture."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pocketvision.data.layouts.listing import natural_key
+from pocketvision.errors import DataError
+from pocketvision.images.decode import looks_like_picture
+
+PICTURE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
+)
+"""Names that promise a picture. HEIC and AVIF cannot be decoded, but their owner is told so."""
+
+LITTER = frozenset(
+    ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found")
+)
+"""What operating systems leave behind; these and hidden files are passed over in silence."""
+
+
+def walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yield every file below a folder, following links but never in a circle."""
+    real = os.path.realpath(folder)
+    if real in above:  # a link back to a folder it lies in
+        return
+    for name in files(folder):
+        yield folder / name
+    for name in folders(folder):
+        yield from walk(folder / name, above | {real})
+
+
+def folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder."""
+    return [entry.name for entry in _entries(folder) if entry.is_dir()]
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of all else in a folder."""
+    return [entry.name for entry in _entries(folder) if not entry.is_dir()]
+
+
+def is_picture(path: Path) -> bool:
+    """Tell whether a file claims to be a picture: by its name, or else by its first bytes."""
+    if path.exists() and not path.is_file():  # opening a pipe or a device would wait for ever
+        return False
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as stream:
+            return looks_like_picture(stream.read(12))
+    except OSError:
+        return False
+
+
+def is_unicode(name: str) -> bool:
+    """Tell whether a file's name is valid Unicode, which Linux does not ask of it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def printable(name: str) -> str:
+    """Return a name that can be printed, whatever it holds."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            kept = [entry for entry in entries if not _is_litter(entry.name)]
+    except OSError as error:
+        raise DataError(f"the folder '{printable(str(folder))}' cannot be read: {error.strerror}.") from None
+    return sorted(kept, key=lambda entry: natural_key(entry.name))
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER

@@ -1,0 +1,86 @@
+"""What is settled on validation answers before a file is written: int8's own temperature, and when it refuses."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.compress.temperature import with_temperature
+from pocketvision.errors import UsageError
+from pocketvision.graph.graph import Graph
+from pocketvision.metrics.calibration import TEMPERATURES, as_logits, measured, softened, temperature
+from pocketvision.metrics.refusal import Threshold, choose_threshold, given_threshold, top
+from pocketvision.values import Confidence
+
+Probabilities = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Abstain = float | Literal["auto", "off"]
+
+MOVED = 1.05
+"""Rounding that changed the best temperature by less than this factor is left alone: noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A graph whose probabilities mean what they say, with its answers to the validation pictures."""
+
+    graph: Graph
+    probabilities: Probabilities
+    confidence: Confidence
+    temperature: float = 1.0
+    """What the logits were divided by."""
+    before: Confidence | None = None
+    """Without it; None where nothing was divided."""
+
+
+def settle(graph: Graph, probabilities: Probabilities, labels: Labels, *, folded: float) -> Settled:
+    """Fit an int8 graph's temperature anew where rounding moved it; a float graph keeps the one folded in training.
+
+    `probabilities` are the graph's answers to the validation pictures [N, C], `folded` is the trained net's own
+    temperature: both together stay within `TEMPERATURES`.
+    """
+    now = measured(probabilities, labels)
+    if graph.quant is None:
+        return Settled(graph, probabilities, now)
+    wanted = folded * temperature(as_logits(probabilities), labels)
+    value = float(np.clip(wanted, *TEMPERATURES)) / folded
+    if 1 / MOVED < value < MOVED:
+        return Settled(graph, probabilities, now)
+    better = softened(probabilities, value)
+    return Settled(with_temperature(graph, value), better, measured(better, labels), value, now)
+
+
+def abstain_of(text: str | float) -> Abstain:
+    """Read `off`, `auto`, or a probability such as 0.6 or 60%; raises UsageError for anything else."""
+    word = str(text).strip().lower()
+    if word == "auto":
+        return "auto"
+    if word == "off":
+        return "off"
+    try:
+        value = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+    except ValueError:
+        value = np.nan
+    if not 0 <= value <= 1:
+        raise UsageError(f"--abstain is {text}; give off, auto, or a probability between 0 and 1 such as 0.6")
+    return value
+
+
+def threshold_for(abstain: Abstain, probabilities: Probabilities, labels: Labels) -> Threshold | None:
+    """Return the threshold asked for, with what it does on the validation answers; None for none."""
+    if abstain == "off" or len(labels) == 0:
+        return None
+    confidence, right = top(probabilities, labels)
+    if abstain == "auto":
+        return choose_threshold(confidence, right)
+    return given_threshold(confidence, right, abstain)
+
+
+def reason_of(abstain: Abstain, threshold: Threshold | None) -> str:
+    """Say which threshold was taken, and why."""
+    if threshold is not None:
+        return f"answers below {threshold.below:.4g} count as not sure: {threshold.reason}"
+    if abstain == "off":
+        return "the file never refuses, as asked"
+    return "the file never refuses: the validation pictures are too few, or all answered alike, to choose a threshold"

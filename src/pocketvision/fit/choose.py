@@ -1,0 +1,305 @@
+"""The verb `choose`: which published net to start from, judged with frozen weights on the user's own pictures."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.budget.choose import broken_by_count
+from pocketvision.budget.parse import Amount, parse_budget
+from pocketvision.data.arrays import labels_of
+from pocketvision.data.check import load_dataset
+from pocketvision.data.decoded import DecodedCache
+from pocketvision.data.digits import resolve
+from pocketvision.errors import BudgetMissed, UsageError
+from pocketvision.fit.options import command
+from pocketvision.fit.starts import Start, Wish, find_starts
+from pocketvision.fit.verb import fit
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.metrics.paired import Paired, paired
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.train.device import accelerator
+from pocketvision.train.features import Backbone, Features, Pictures, Views, take
+from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
+from pocketvision.values import Accuracy, Budget, CropMode, Dataset, ModelSpec
+
+HeadKind = Literal["logistic", "mean"]
+WORTH_A_WORD = 1.5
+"""A net that is not measurably worse is named where it takes so many times fewer multiply-adds."""
+_PASSED_ON = ("data", "max_size", "max_macs", "max_memory", "max_params", "crop_mode", "val", "test", "seed", "device")
+"""Options that mean the same to `fit`."""
+
+Right = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One start, and how well a head on its frozen features does."""
+
+    file: str
+    model: ModelSpec
+    status: Literal["taken", "not taken", "over budget"]
+    reason: str
+    params: int
+    macs: int
+    size_bytes: int
+    """Of the int8 file, estimated from the count."""
+    peak_bytes: int
+    """Of activations in 8 bit."""
+    validation: Accuracy | None = None
+    """None where it breaks the budget, which is known without looking at a picture."""
+    test: Accuracy | None = None
+    against_taken: Paired | None = None
+    """This one less the taken one, on the test pictures, by which nothing was chosen."""
+    against_taken_on_validation: Paired | None = None
+    strength: float | None = None
+    """Of the squared weights of the head, chosen on validation; None for class means."""
+    feature_ms: float | None = None
+    """Wall time of one picture through the net when its features were computed, in PyTorch on this machine."""
+    computed: int = 0
+    """Pictures that were run through the net now; the features of the others were kept from before."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `choose` found: the starts, best on validation first."""
+
+    starts: tuple[Compared, ...]
+    sentence: str
+    command: str
+    """Trains and delivers the one that was taken."""
+    hint: str | None
+    """The cheapest start that is not measurably worse on validation, where that is worth a word."""
+    data_digest: str
+    seconds: dict[str, float]
+    """Wall time of each stage."""
+
+
+def choose(  # noqa: PLR0913  each is an option of the command line
+    data: str | Path,
+    *,
+    weights: Sequence[str | Path] | None = None,
+    resolution: Sequence[int] | None = None,
+    max_size: Amount = None,
+    max_macs: Amount = None,
+    max_memory: Amount = None,
+    max_params: Amount = None,
+    head: HeadKind = "logistic",
+    balance: Balance = "none",
+    views: int = 1,
+    crop_mode: CropMode = "squash",
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 42,
+    device: str = "auto",
+    progress: Progress = Silent(),
+) -> Comparison:
+    """Compare published nets on a folder of pictures: frozen, with a head of the user's classes on each.
+
+    `weights` are files or names of nets, by default every file in POCKETVISION_WEIGHTS and the cache; `resolution` are
+    pixels a side, by default what each was published at. The best on the validation pictures is taken; test pictures
+    are looked at afterwards. With `views` above 1 the head also learns from augmented views. Features are kept on
+    disk: asking again takes seconds. Raises BudgetMissed where no start keeps the limits.
+    """
+    settings = {key: value for key, value in locals().items() if key != "progress"}
+    _check(head, balance, views)
+    budget = parse_budget(max_size=max_size, max_macs=max_macs, max_memory=max_memory, max_params=max_params)
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    dataset, health, decoded = load_dataset(resolve(data), val=val, test=test, seed=seed, progress=progress)
+    _must_be_judged(dataset)
+    seconds["check"], started = _since(started)
+    found = find_starts(weights, Wish(tuple(resolution or ()), crop_mode, len(dataset.labels)), progress)
+    kept, out = _within(found, budget)
+    seconds["starts"], started = _since(started)
+    shown = Views(views, seed)
+    seen = _seen([start.backbone for start in kept], (dataset, decoded), shown, device=device, progress=progress)
+    seconds["features"], started = _since(started)
+    heads = track(list(zip(kept, seen, strict=True)), progress, "heads", len(kept))
+    tried = [_tried(start, one, dataset, head=head, balance=balance) for start, one in heads]
+    seconds["heads"], _ = _since(started)
+    return _compared(sorted(tried, key=_rank), out, settings, digest=health.digest, seconds=seconds)
+
+
+def _check(head: str, balance: str, views: int) -> None:
+    if head not in ("logistic", "mean"):
+        raise UsageError(f"--head is logistic or mean, not '{head}'")
+    if balance not in ("none", "weights"):
+        raise UsageError(f"--balance is none or weights, not '{balance}'")
+    if not 1 <= views <= 100:
+        raise UsageError(f"--views is the number of views of each training picture, from 1 to 100, not {views}")
+
+
+def _must_be_judged(dataset: Dataset) -> None:
+    if dataset.kind != "classes":
+        raise UsageError("choose compares nets on pictures of one class each; here they have attributes or boxes")
+    if not dataset.of("val"):
+        raise UsageError("nets are chosen by validation images, and there are none; give --val above 0")
+
+
+def _since(started: float) -> tuple[float, float]:
+    now = time.perf_counter()
+    return round(now - started, 2), now
+
+
+def _within(starts: list[Start], budget: Budget) -> tuple[list[Start], list[Compared]]:
+    """Part those that keep the countable limits from those that do not."""
+    kept, out = [], []
+    for start in starts:
+        broken = broken_by_count(start.candidate.cost, start.candidate.size_bytes, budget)
+        if broken:
+            out.append(_record(start, "over budget", "; ".join(broken)))
+        else:
+            kept.append(start)
+    if not kept:
+        nearest = min(out, key=lambda item: item.macs)
+        raise BudgetMissed(f"no start keeps the budget. The smallest is {nearest.model}: {nearest.reason}")
+    return kept, out
+
+
+# ---------------------------------------------------------------- features and heads
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Features for learning, several views of each picture, and for judging, one."""
+
+    train: Features
+    rest: Features
+
+    @property
+    def picture_ms(self) -> float:
+        """Return the wall time of one picture."""
+        return self.train.stored.picture_ms
+
+    @property
+    def computed(self) -> int:
+        """Return how many pictures were run through the net now."""
+        return self.train.computed + (self.rest.computed if self.rest is not self.train else 0)
+
+
+def _seen(
+    backbones: list[Backbone],
+    data: tuple[Dataset, DecodedCache],
+    views: Views,
+    *,
+    device: str,
+    progress: Progress,
+) -> list[_Seen]:
+    dataset, decoded = data
+    place = accelerator(device).device
+    if views.count == 1:
+        every = take(backbones, Pictures(dataset, dataset.examples, decoded), device=place, progress=progress)
+        return [_Seen(one, one) for one in every]
+    train = Pictures(dataset, dataset.of("train"), decoded)
+    rest = Pictures(dataset, dataset.of("val") + dataset.of("test"), decoded)
+    both = (
+        take(backbones, train, views=views, device=place, progress=progress),
+        take(backbones, rest, device=place, progress=progress),
+    )
+    return [_Seen(*pair) for pair in zip(*both, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """One start with its head, and which pictures it answers rightly."""
+
+    start: Start
+    head: Head
+    seen: _Seen
+    validation: Accuracy
+    test: Accuracy | None
+    right: dict[str, Right]
+
+
+def _tried(start: Start, seen: _Seen, dataset: Dataset, *, head: HeadKind, balance: Balance) -> _Tried:
+    train, val, test = (dataset.of(split) for split in ("train", "val", "test"))
+    count = seen.train.stored.rows.shape[1]
+    features = np.concatenate([seen.train.of(train, view) for view in range(count)])
+    task = Task(features, np.tile(labels_of(train), count), len(dataset.labels), balance)
+    val_features, val_labels = seen.rest.of(val), labels_of(val)
+    fitted = class_means(task) if head == "mean" else best_logistic(task, val_features, val_labels)
+    logits = fitted.logits(val_features)
+    test_logits, test_labels = fitted.logits(seen.rest.of(test)), labels_of(test)
+    right = {
+        "val": logits.argmax(axis=1) == val_labels,
+        "test": test_logits.argmax(axis=1) == test_labels,
+    }
+    tested = accuracy(test_logits, test_labels) if test else None
+    return _Tried(start, fitted, seen, accuracy(logits, val_labels), tested, right)
+
+
+def _rank(tried: _Tried) -> tuple[float, int, str]:
+    """Best on validation first; of equal ones the cheaper. Test pictures have no say."""
+    return -tried.validation.value, tried.start.candidate.cost.macs, tried.start.file.name
+
+
+# ---------------------------------------------------------------- the result
+
+
+def _compared(
+    tried: list[_Tried], out: list[Compared], settings: dict[str, object], *, digest: str, seconds: dict[str, float]
+) -> Comparison:
+    best = tried[0]
+    starts = [_judged(best, best, "taken", "best on validation"), *(_judged(one, best) for one in tried[1:])]
+    spec = best.start.spec
+    wanted = {key: settings[key] for key in _PASSED_ON}
+    wanted |= {"weights": best.start.file.as_posix(), "resolution": spec.resolution}
+    if settings["balance"] != "none":
+        wanted["balance"] = settings["balance"]
+    told = f" and {best.test.value:.1%} on test pictures" if best.test else ""
+    sentence = (
+        f"Take {best.start.file.name} ({spec}): with frozen weights {best.validation.value:.1%} on validation{told}. "
+        "Training all of it usually does better still:"
+    )
+    return Comparison(tuple(starts + out), sentence, command(fit, wanted), hint_for(starts), digest, seconds)
+
+
+def _judged(
+    one: _Tried, best: _Tried, status: Literal["taken", "not taken"] = "not taken", reason: str = ""
+) -> Compared:
+    other = None if one is best else best
+    on_test = paired(one.right["test"], other.right["test"]) if other and one.test else None
+    on_validation = paired(one.right["val"], other.right["val"]) if other else None
+    return replace(
+        _record(one.start, status, reason or f"on validation {on_validation}"),
+        validation=one.validation,
+        test=one.test,
+        against_taken=on_test,
+        against_taken_on_validation=on_validation,
+        strength=one.head.strength or None,
+        feature_ms=round(one.seen.picture_ms, 3),
+        computed=one.seen.computed,
+    )
+
+
+def _record(start: Start, status: Literal["taken", "not taken", "over budget"], reason: str) -> Compared:
+    cost = start.candidate.cost
+    return Compared(
+        file=start.file.as_posix(),
+        model=start.spec,
+        status=status,
+        reason=reason,
+        params=cost.params,
+        macs=cost.macs,
+        size_bytes=start.candidate.size_bytes,
+        peak_bytes=cost.peak_activation_bytes,
+    )
+
+
+def hint_for(starts: Sequence[Compared]) -> str | None:
+    """Name the cheapest net that validation cannot tell from the taken one, if it is much cheaper."""
+    taken, *others = starts
+    equal = [one for one in others if one.against_taken_on_validation and one.against_taken_on_validation.noise]
+    cheapest = min(equal, key=lambda one: one.macs, default=taken)
+    factor, paired_with = taken.macs / cheapest.macs, cheapest.against_taken_on_validation
+    if factor < WORTH_A_WORD or paired_with is None:
+        return None
+    return (
+        f"{Path(cheapest.file).name} ({cheapest.model}) takes {factor:.1f} times fewer multiply-adds, and on "
+        f"validation {paired_with}; it may cost up to {-100 * paired_with.low:.1f} points."
+    )

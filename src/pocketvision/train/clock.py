@@ -1,0 +1,54 @@
+"""How much time a run may take and has taken, interrupted tries included."""
+
+import math
+import re
+import time
+
+from pocketvision.errors import UsageError
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+class Clock:
+    """Counts a run's time from its making; `limit_s` of infinity never runs out."""
+
+    def __init__(self, limit_s: float = math.inf) -> None:
+        self.limit_s = limit_s
+        self._started = time.monotonic()
+        self._earlier = 0.0
+        self._reserved = 0.0
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return math.isfinite(self.limit_s)
+
+    def count(self, earlier_s: float) -> None:
+        """Count the time of the interrupted tries, as last stored."""
+        self._earlier = max(self._earlier, earlier_s)
+
+    def reserve(self, later_s: float) -> None:
+        """Keep time for what follows: `left` no longer counts it."""
+        self._reserved = later_s
+
+    def spent(self) -> float:
+        """Return the seconds spent so far, this try's and the earlier ones'."""
+        return self._earlier + time.monotonic() - self._started
+
+    def left(self) -> float:
+        """Return the seconds left but for those reserved; negative where there are none."""
+        return self.limit_s - self._reserved - self.spent()
+
+
+def seconds(text: str | float | None) -> float:
+    """Read a time limit such as '90s', '10m' or '1.5h'; a bare number is seconds, None is infinity.
+
+    Raises UsageError.
+    """
+    if text is None:
+        return math.inf
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(s|m|min|h)?\s*", str(text))
+    value = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    if value <= 0:
+        raise UsageError(f"--time-limit '{text}' is not a time; write one such as 90s, 10m or 1.5h")
+    return value

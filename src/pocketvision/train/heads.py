@@ -1,0 +1,179 @@
+"""Heads on features: multinomial logistic regression and nearest class mean, each in the form of a net's last layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pocketvision.errors import DataError, UsageError
+from pocketvision.models.blocks import Net
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Balance = Literal["none", "weights"]
+STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+"""Of the squared weights beside the mean loss, on standardised features; strongest first, each starts from the last."""
+_LIFT = 2.0
+"""How much larger features may be at a single place of a map than on the mean over places."""
+_STEPS = 100
+_MEMORY = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A linear layer on features as the net gives them: logits = features @ weight.T + bias."""
+
+    weight: Floats
+    """[classes, channels]"""
+    bias: Floats
+    """[classes]"""
+    kind: Literal["logistic", "mean"]
+    strength: float = 0.0
+    """Of the squared weights, for `logistic`."""
+
+    def logits(self, features: Floats) -> Floats:
+        """Return [N, classes] for features [N, channels]."""
+        found: Floats = features @ self.weight.T + self.bias
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a head learns: features [N, channels] with labels [N], of `num_classes` classes."""
+
+    features: Floats
+    labels: Labels
+    num_classes: int
+    balance: Balance = "none"
+    """`weights` lets every class count the same, however rare."""
+
+    def __post_init__(self) -> None:
+        counts = self.counts()
+        if self.num_classes < 2:
+            raise DataError("a head needs two classes at least; add pictures of a second one")
+        if lacking := [str(label) for label in range(self.num_classes) if not counts[label]]:
+            raise DataError(f"no training picture of class number {', '.join(lacking)}; add some to train on")
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the number of pictures of each class."""
+        return np.bincount(self.labels, minlength=self.num_classes)
+
+    def shares(self) -> Floats:
+        """Return how much each picture counts: [N], 1 together."""
+        counts = self.counts()[self.labels]
+        each = 1 / len(counts) if self.balance == "none" else 1 / (counts * self.num_classes)
+        return np.broadcast_to(each, counts.shape).astype(np.float32)
+
+
+# ---------------------------------------------------------------- the two kinds
+
+
+def class_means(task: Task) -> Head:
+    """Answer with the class whose mean is nearest, on standardised features; nothing is fitted."""
+    mean, scale = _standard(task)
+    standard = (task.features - mean) * scale
+    centres = np.stack([standard[task.labels == label].mean(axis=0) for label in range(task.num_classes)])
+    # The square of a picture's own features is the same for every class: what is left is linear.
+    return _unstandardised(centres, -0.5 * (centres**2).sum(axis=1), mean, scale, kind="mean")
+
+
+def logistic_path(task: Task, strengths: Sequence[float] = STRENGTHS) -> tuple[Head, ...]:
+    """Fit multinomial logistic regression at each strength of the squared weights, by L-BFGS over all pictures.
+
+    The same features give the same heads: nothing is drawn.
+    """
+    mean, scale = _standard(task)
+    features = torch.from_numpy((task.features - mean) * scale)
+    labels, shares = torch.from_numpy(task.labels), torch.from_numpy(task.shares())
+    weight, bias = torch.zeros(task.num_classes, features.shape[1]), torch.zeros(task.num_classes)
+    heads = []
+    for strength in strengths:
+        weight, bias = _fitted(features, labels, shares, start=(weight, bias), strength=strength)
+        head = _unstandardised(weight.numpy(), bias.numpy(), mean, scale, kind="logistic")
+        heads.append(replace(head, strength=strength))
+    return tuple(heads)
+
+
+def best_logistic(task: Task, val_features: Floats, val_labels: Labels) -> Head:
+    """Fit at every strength and keep the head that answers the validation pictures best, on a tie the one with the
+    lower loss there."""
+    if not len(val_labels):
+        raise UsageError(
+            "the strength of a head is chosen on validation images, and there are none; give --val above 0"
+        )
+    return min(logistic_path(task), key=lambda head: _misses(head.logits(val_features), val_labels))
+
+
+def _misses(logits: Floats, labels: Labels) -> tuple[int, float]:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+    return int((logits.argmax(axis=1) != labels).sum()), float(losses.mean())
+
+
+def _fitted(
+    features: Tensor, labels: Tensor, shares: Tensor, *, start: tuple[Tensor, Tensor], strength: float
+) -> tuple[Tensor, Tensor]:
+    weight, bias = (value.clone().requires_grad_() for value in start)
+    search = torch.optim.LBFGS([weight, bias], max_iter=_STEPS, history_size=_MEMORY, line_search_fn="strong_wolfe")
+    targets = nn.functional.one_hot(labels, len(bias)).to(features.dtype)
+
+    def closure() -> Tensor:
+        with torch.no_grad():
+            # The gradient is a product away from the answers: writing it out saves half of autograd's passes.
+            log_p = torch.log_softmax(torch.addmm(bias, features, weight.T), 1)
+            loss = -(shares * (log_p * targets).sum(1)).sum() + strength / 2 * (weight * weight).sum()
+            slope = (log_p.exp() - targets) * shares[:, None]
+            weight.grad, bias.grad = slope.T @ features + strength * weight, slope.sum(0)
+        return loss
+
+    search.step(closure)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()
+
+
+def _standard(task: Task) -> tuple[Floats, Floats]:
+    """Return what is taken from and multiplied with each channel; channels that never change become zero."""
+    mean, spread = task.features.mean(axis=0), task.features.std(axis=0)
+    alive = spread > 1e-6 * max(1e-12, float(spread.max(initial=0.0)))
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=alive)
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _unstandardised(
+    weight: Floats, bias: Floats, mean: Floats, scale: Floats, *, kind: Literal["logistic", "mean"]
+) -> Head:
+    plain = weight * scale
+    return Head(plain.astype(np.float32), (bias - plain @ mean).astype(np.float32), kind)
+
+
+# ---------------------------------------------------------------- into a net
+
+
+def last_layer(net: Net) -> tuple[int, nn.Linear | nn.Conv2d]:
+    """Return the layer of a net's classifier that gives the logits, and its place there."""
+    places = [(place, child) for place, child in enumerate(net.classifier) if isinstance(child, nn.Linear | nn.Conv2d)]
+    return places[-1]
+
+
+@torch.no_grad()
+def install(net: Net, head: Head, features: Floats) -> None:
+    """Put a head into a net as its last layer; the net must have as many classes as the head.
+
+    Exact where the layer's outputs are the logits. Where a ReLU and a mean over places follow (SqueezeNet) all classes
+    are lifted by the same amount, which no probability sees and which the size of `features` [N, channels] sets, so
+    that the ReLU cuts next to nothing.
+    """
+    place, layer = last_layer(net)
+    weight = torch.from_numpy(head.weight)
+    if layer.weight.numel() != weight.numel() or layer.bias is None:
+        raise UsageError(
+            f"the head has {len(weight)} classes and {weight.shape[1]} channels, the net's last layer "
+            f"{len(layer.weight)} and {layer.weight.shape[1]}"
+        )
+    layer.weight.copy_(weight.view_as(layer.weight))
+    cut = any(isinstance(after, nn.ReLU) for after in list(net.classifier)[place + 1 :])
+    lift = _LIFT * float((np.abs(features) @ np.abs(head.weight).T + np.abs(head.bias)).max()) if cut else 0.0
+    layer.bias.copy_(torch.from_numpy(head.bias) + lift)

@@ -1,0 +1,249 @@
+"""Distillation: a small net learns what larger ones answer, not only what is right (Hinton et al., 2015)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pocketvision.data.arrays import prepared
+from pocketvision.data.augment import Augment
+from pocketvision.errors import UsageError
+from pocketvision.files import read_json, write_json
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.models.blocks import Net
+from pocketvision.models.catalogue import build_spec
+from pocketvision.progress import Progress
+from pocketvision.train.calibrate import fold_temperature, temperature
+from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.device import accelerator
+from pocketvision.train.job import BEST, LAST, RECORD, Job, load_pictures, started_net
+from pocketvision.train.loop import Phase, run_phase
+from pocketvision.train.losses import Batch, CrossEntropy, class_weights
+from pocketvision.train.slice import sliced
+from pocketvision.train.teacher import CHUNK, KEPT, Answers, Teacher, Views, answers, check_labels, pooled
+from pocketvision.train.transfer import EVAL_BATCH, Pictures, logits, normalise, to_input
+from pocketvision.values import Trained
+from pocketvision.weights.load import load_into
+from pocketvision.weights.safetensors import save
+
+EPOCHS = 40
+"""Of the whole net, unless said otherwise."""
+_CALIBRATION, _CALIBRATION_BATCH = 256, 64
+_DETAIL = 1.25
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How a teacher's word is weighed; docs/distillation.md says what each does."""
+
+    temperature: float = 2.0
+    """Softens both nets' answers; at 1 they are as in the file."""
+    trust: float = 0.9
+    """Share of the loss that the teacher's answers make; the labels make the rest."""
+    features: float = 1.0
+    """Weight of the distance between the projected features and the teacher's; 0 for none."""
+    views: int = 8
+    """Random views of each picture; the teacher answers once for each."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or not 0 <= self.trust <= 1 or self.features < 0 or self.views < 1:
+            raise UsageError(
+                f"temperature must be above 0 (not {self.temperature:g}), trust from 0 to 1 (not {self.trust:g}), "
+                f"features at least 0 (not {self.features:g}) and views at least 1 (not {self.views})"
+            )
+
+
+class Pupil(nn.Module):
+    """A net with a linear layer from its features to the teachers', which is dropped after the lesson."""
+
+    def __init__(self, net: Net, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.net = net
+        self.projection = nn.Linear(inputs, outputs)
+        self.projected: Tensor | None = None
+
+    def forward(self, batch_nchw: Tensor) -> Tensor:
+        """Return logits [N, classes]; while training, keep the projected features for the loss."""
+        seen = self.net.embed(batch_nchw)
+        if self.training:
+            self.projected = self.projection(pooled(seen))
+        found: Tensor = self.net.classifier(seen)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """The loss: the teachers' softened answers, the labels, and the angle between features."""
+
+    pupil: Pupil
+    said: Answers
+    lesson: Lesson
+    labels: CrossEntropy
+
+    def __call__(self, found: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of logits [n, C]; the batch's places count through the pictures of all views."""
+        lesson, heat = self.lesson, self.lesson.temperature
+        shares = self.said.shares[batch.places].to(found.device)
+        # Times the square, since gradients of softened answers shrink with it (Hinton et al., section 2).
+        soft = nn.functional.kl_div((found / heat).log_softmax(1), shares, reduction="batchmean") * heat**2
+        loss = lesson.trust * soft + (1 - lesson.trust) * self.labels(found, batch)
+        if lesson.features:
+            assert self.pupil.projected is not None
+            wanted = self.said.features[batch.places].to(found.device)
+            loss = loss + lesson.features * (1 - nn.functional.cosine_similarity(self.pupil.projected, wanted)).mean()
+        return loss
+
+
+def run_lesson(
+    job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: bool = False, progress: Progress
+) -> Trained:
+    """Teach, calibrate and save; an unfinished lesson of the same folder goes on where it stopped.
+
+    `job.weights` may be of a wider net: it is cut to the job's width. With `keep_head` its classifier is taken too.
+    """
+    if (job.folder / RECORD).exists():
+        return read_json(Trained, job.folder / RECORD)
+    for teacher in teachers:
+        check_labels(teacher, job.data.dataset.labels)
+        if teacher.trained.image.crop_mode != job.image.crop_mode:
+            raise UsageError(
+                f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
+                "give the same, so that both see the same part of a picture"
+            )
+    device = accelerator(job.device).device
+    pictures = _pictures(job, teachers, progress)
+    torch.manual_seed(job.recipe.seed)
+    net = _started(job, pictures, device, keep_head=keep_head, progress=progress)
+    views = Views(lesson.views, job.recipe.seed, Augment(flip=job.recipe.flip))
+    said = answers(
+        teachers,
+        pictures.source,
+        views,
+        temperature=lesson.temperature,
+        kept=job.folder / "weights" / KEPT,
+        device=device,
+        progress=progress,
+    )
+    with torch.no_grad():
+        width = pooled(net.eval().embed(to_input(pictures.train[:1], job.image, device))).shape[1]
+    torch.manual_seed(job.recipe.seed + 1)
+    pupil = Pupil(net, width, said.features.shape[1]).to(device)
+    checkpoint = Checkpoint(job.folder / "weights")
+    phase = _phase(job, pupil, pictures, views, Taught(pupil, said, lesson, _labels_loss(job, pictures, device)))
+    standing = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
+    best = {name: tensor.clone() for name, tensor in pupil.state_dict().items()}
+    pupil.load_state_dict(checkpoint.last())
+    _save(job, net, LAST)
+    pupil.load_state_dict(best)
+    return _finished(job, net, pictures, len(standing.epochs), checkpoint)
+
+
+def _labels_loss(job: Job, pictures: Pictures, device: torch.device) -> CrossEntropy:
+    """Return the labels' part of the loss; the teachers' answers are smooth already."""
+    if job.recipe.balance == "none":
+        return CrossEntropy()
+    weights = class_weights(pictures.train_labels, job.spec.num_classes)
+    return CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
+
+
+def _finished(job: Job, net: Net, pictures: Pictures, epochs: int, checkpoint: Checkpoint) -> Trained:
+    device = next(net.parameters()).device
+    found = logits(net, pictures.val, job.image, device)
+    value = temperature(found, pictures.val_labels)
+    fold_temperature(net, value)
+    _save(job, net, BEST)
+    trained = Trained(
+        spec=job.spec,
+        image=job.image,
+        start=job.start,
+        epochs=epochs,
+        validation=accuracy(found, pictures.val_labels),
+        temperature=value,
+        data_digest=job.data.health.digest,
+        splits=job.splits,
+        balance=job.recipe.balance,
+    )
+    write_json(job.folder / RECORD, trained)
+    checkpoint.discard()
+    (job.folder / "weights" / KEPT).unlink(missing_ok=True)
+    return trained
+
+
+def _save(job: Job, net: Net, name: str) -> None:
+    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=job.folder / name)
+
+
+def _pictures(job: Job, teachers: Sequence[Teacher], progress: Progress) -> Pictures:
+    """Load the pictures, with as much detail as the teachers' resolution asks for and the files have."""
+    pictures = load_pictures(job, progress)
+    largest = max(teacher.trained.image.resolution for teacher in teachers)
+    finer = min(round(largest * _DETAIL), job.data.health.median_short_side)
+    if finer <= pictures.source.shape[1]:
+        return pictures
+    data = job.data
+    train = data.dataset.of("train")
+    source = prepared(
+        data.dataset, train, replace(job.image, resolution=finer), decoded=data.decoded, progress=progress
+    )
+    return replace(pictures, source=source)
+
+
+def _started(job: Job, pictures: Pictures, device: torch.device, *, keep_head: bool, progress: Progress) -> Net:
+    if job.weights is None or (job.weights.spec.width == job.spec.width and not keep_head):
+        return started_net(job, pictures, device)
+    order = np.random.default_rng(job.recipe.seed).permutation(len(pictures.train))[:_CALIBRATION]
+    parts = [order[start : start + _CALIBRATION_BATCH] for start in range(0, len(order), _CALIBRATION_BATCH)]
+    shown = [to_input(pictures.train[np.sort(part)], job.image, torch.device("cpu")) for part in parts]
+    cut = sliced(job.weights, job.spec, shown, progress=progress)
+    if not keep_head:
+        return started_net(replace(job, weights=cut), pictures, device)
+    net = build_spec(job.spec)
+    load_into(net, cut, keep_head=True)
+    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _phase(job: Job, pupil: Pupil, pictures: Pictures, views: Views, taught: Taught) -> Phase:
+    recipe, count = job.recipe, len(pictures.source)
+    together = max(1, recipe.batch_size // CHUNK)
+    device = next(pupil.parameters()).device
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        view = epoch % views.count
+        chunks = views.chunks(count, view)
+        for group in _groups(len(chunks), together, recipe.seed, epoch):
+            shown = torch.cat([views.pixels(pictures.source[chunks[c]], view, c, job.image.resolution) for c in group])
+            chosen = np.concatenate([chunks[c] for c in group])
+            labels = torch.from_numpy(pictures.train_labels[chosen]).to(device)
+            places = torch.from_numpy(chosen) + view * count
+            yield Batch(normalise(shown.to(device), job.image), labels, places)
+
+    steps = len(_groups(len(views.chunks(count, 0)), together, recipe.seed, 0))
+    return Phase(
+        "all",
+        pupil,
+        recipe.epochs,
+        recipe.learning_rate,
+        steps,
+        batches,
+        _validation(job, pictures, device),
+        counts_start=False,
+        objective=taught,
+    )
+
+
+def _groups(chunks: int, together: int, seed: int, epoch: int) -> list[list[int]]:
+    """Put chunks together to batches, in another order in each epoch."""
+    order = np.random.default_rng([seed, epoch, chunks]).permutation(chunks).tolist()
+    return [order[start : start + together] for start in range(0, chunks, together)]
+
+
+def _validation(job: Job, pictures: Pictures, device: torch.device) -> Callable[[], Iterator[Batch]]:
+    def batches() -> Iterator[Batch]:
+        for start in range(0, len(pictures.val), EVAL_BATCH):
+            part = slice(start, start + EVAL_BATCH)
+            labels = torch.from_numpy(pictures.val_labels[part]).to(device)
+            yield Batch(to_input(pictures.val[part], job.image, device), labels, torch.arange(len(labels)))
+
+    return batches

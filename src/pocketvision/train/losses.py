@@ -1,0 +1,63 @@
+"""What a batch is, and what training minimises on it: cross-entropy, weighted by class where classes are unequal."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class Batch(NamedTuple):
+    """Some examples, as the module takes them."""
+
+    inputs: Tensor
+    targets: Tensor
+    """Labels [n], or shares of each class [n, C] where pictures are mixed."""
+    places: Tensor
+    """Which training examples these are, [n] int64: where cached things, such as a teacher's answers, are found."""
+
+    def labels(self) -> Tensor:
+        """Return labels [n], of mixed pictures the larger part's."""
+        return self.targets if self.targets.ndim == 1 else self.targets.argmax(1)
+
+
+Objective = Callable[[Tensor, Batch], Tensor]
+"""Maps logits [n, C] and the batch that they answer to the loss, a scalar to be lowered."""
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropy:
+    """Cross-entropy with label smoothing; `weights` [C] says how much each class counts."""
+
+    smoothing: float = 0.0
+    weights: Tensor | None = None
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the mean over the batch, over the examples' weights where there are any."""
+        weights = None if self.weights is None else self.weights.to(logits)
+        return nn.functional.cross_entropy(logits, batch.targets, weight=weights, label_smoothing=self.smoothing)
+
+
+def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
+    """Return [C] weights that make every class count the same; their mean over the examples is 1.
+
+    A class without examples gets 0. Source: King and Zeng, "Logistic Regression in Rare Events Data" (2001).
+    """
+    counts = np.bincount(labels, minlength=num_classes).astype(np.float64)
+    present = counts > 0
+    weights = np.zeros(num_classes)
+    weights[present] = len(labels) / (present.sum() * counts[present])
+    return weights
+
+
+def mixed(batch: Batch, num_classes: int, *, alpha: float, seed: int) -> Batch:
+    """Blend every picture with another of its batch by one random share (mixup, Zhang et al., 2018)."""
+    dice = np.random.default_rng(seed)
+    share = float(dice.beta(alpha, alpha))
+    order = torch.from_numpy(dice.permutation(len(batch.targets))).to(batch.inputs.device)
+    hot = nn.functional.one_hot(batch.targets, num_classes).to(batch.inputs.dtype)
+    inputs = batch.inputs.lerp(batch.inputs[order], 1 - share)
+    return Batch(inputs, hot.lerp(hot[order], 1 - share), batch.places)

@@ -1,0 +1,75 @@
+"""What each epoch does: at which resolution and with which layers at rest; fitted to the time where it is limited."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pocketvision.train.recipe import Recipe
+from pocketvision.values import Plan
+
+STEP = 16
+"""Resolutions of early epochs are multiples of this."""
+SMALLEST = 64
+"""No epoch is below this resolution: the last maps would be a single pixel or two."""
+MARGIN = 0.9
+"""Share of the time left that a plan may fill: other programs may want the cores too."""
+
+
+def planned(recipe: Recipe, resolution: int, layers: int) -> Plan:
+    """Plan `recipe.epochs` epochs: the resolution rises over the first part, the last ones see all pixels."""
+    rising = math.floor(recipe.epochs * recipe.rising)
+    sizes = [_between(recipe.smallest, resolution, place / max(1, rising)) for place in range(rising)]
+    resting = math.floor(recipe.epochs * recipe.resting)
+    return Plan(
+        head_epochs=recipe.head_epochs,
+        resolutions=(*sizes, *[resolution] * (recipe.epochs - rising)),
+        resting=(*[layers // 2] * resting, *[0] * (recipe.epochs - resting)),
+    )
+
+
+def _between(share: float, resolution: int, place: float) -> int:
+    exact = resolution * (share + (1 - share) * place)
+    return min(resolution, max(SMALLEST, round(exact / STEP) * STEP))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What this machine takes, in seconds."""
+
+    step: float
+    """One training step at the net's resolution."""
+    small_step: float
+    """One at `small` pixels."""
+    small: int
+    resolution: int
+    validation: float
+    """One pass over the validation pictures."""
+    features: float
+    """The features that the head is trained on."""
+
+    def of(self, resolution: int) -> float:
+        """Return a training step's time at a resolution: a fixed part and one that grows with the area."""
+        if self.small == self.resolution:
+            return self.step
+        share = (resolution**2 - self.small**2) / (self.resolution**2 - self.small**2)
+        return max(0.0, self.small_step + share * (self.step - self.small_step))
+
+
+def fitted(plan_of: Callable[[int], Plan], speed: Speed, *, steps: int, most: int, left_s: float) -> Plan:
+    """Return the longest plan of at most `most` epochs that fits into `left_s`, with the forecast of every epoch.
+
+    At least one epoch, which the clock will cut where even that is too long.
+    """
+    for epochs in range(most, 0, -1):
+        plan = forecast(plan_of(epochs), speed, steps=steps)
+        if sum(plan.seconds) <= MARGIN * left_s:
+            return plan
+    shortest = plan_of(1)
+    low = Plan(head_epochs=shortest.head_epochs, resolutions=(speed.small,), resting=(0,))
+    return forecast(low, speed, steps=steps)
+
+
+def forecast(plan: Plan, speed: Speed, *, steps: int) -> Plan:
+    """Fill in the seconds that every epoch is expected to take."""
+    seconds = (steps * speed.of(resolution) + speed.validation for resolution in plan.resolutions)
+    return Plan(plan.head_epochs, plan.resolutions, plan.resting, tuple(round(item, 3) for item in seconds))

@@ -1,0 +1,64 @@
+"""How fast this machine trains a net: a few steps on a copy of it, before a plan is fitted to a time limit."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from pocketvision.train.loop import step
+from pocketvision.train.losses import CrossEntropy
+from pocketvision.train.modes import layers_of, set_modes
+from pocketvision.train.plan import SMALLEST, STEP, Speed
+from pocketvision.train.recipe import Recipe
+from pocketvision.train.transfer import EVAL_BATCH, Training, logits, view_batches
+
+TRIES = 3
+"""Steps timed at each resolution, after one that warms up; the median counts."""
+
+
+def measured(task: Training, recipe: Recipe) -> Speed:
+    """Time steps and answers; the net itself and torch's random state stay as they are."""
+    largest = task.image.resolution
+    small = min(largest, max(SMALLEST, round(largest * recipe.smallest / STEP) * STEP))
+    with torch.random.fork_rng():
+        trial = replace(task, net=copy.deepcopy(task.net))
+        full = _step_s(trial, recipe, largest)
+        less = full if small == largest else _step_s(trial, recipe, small)
+        part = task.pictures.val[:EVAL_BATCH]
+        answer = _median(lambda: logits(trial.net, part, task.image, task.device), 1) / len(part)
+    views = len(task.pictures.train) * (2 if recipe.flip else 1) + len(task.pictures.val)
+    return Speed(
+        step=full,
+        small_step=less,
+        small=small,
+        resolution=largest,
+        validation=answer * len(task.pictures.val),
+        features=answer * views if recipe.head_epochs else 0.0,
+    )
+
+
+def _step_s(task: Training, recipe: Recipe, resolution: int) -> float:
+    parts = layers_of(task.net, 1.0)
+    optimizer = torch.optim.SGD([{"params": list(part.module.parameters()), "share": 1.0} for part in parts], lr=0.0)
+    set_modes(task.net, resting=0, fixed_norms=recipe.norms == "fixed")
+    batches = view_batches(task, recipe, 0, resolution)
+    kept = next(batches)
+
+    def one() -> None:
+        batch = next(batches, kept)
+        loss, _, _ = step(task.net, optimizer, batch, objective=task.objective or CrossEntropy(), rate=0.0)
+        loss.item()
+
+    return _median(one, TRIES)
+
+
+def _median(work: Callable[[], object], tries: int) -> float:
+    work()
+    times = []
+    for _ in range(tries):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return sorted(times)[len(times) // 2]

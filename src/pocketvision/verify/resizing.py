@@ -1,0 +1,65 @@
+"""How much a file minds who resizes: its accuracy on the same pictures under the resizers of phones and browsers."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.parallel import in_order
+from pocketvision.errors import ImageError
+from pocketvision.images.decode import decode
+from pocketvision.images.resizers import NAMES, prepare_as
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import Runner
+from pocketvision.values import Example, ImageSpec, Resized
+from pocketvision.verify.answers import BATCH, Answers
+
+MOST = 300
+"""Pictures at most, evenly over the split: this is about a difference between resizers on the same pictures."""
+
+Picture = NDArray[np.uint8]
+Row = tuple[int, tuple[Picture, ...]]
+
+
+def under_resizers(
+    runner: Runner, root: Path, answers: Answers, *, most: int = MOST, progress: Progress = Silent()
+) -> tuple[Resized, ...]:
+    """Ask again for some of the pictures answered, resized in each way of `images.resizers`; ours comes first."""
+    count = len(answers.examples)
+    places = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
+    read = partial(_read, root=root, examples=answers.examples, spec=runner.manifest.image)
+    rows = (row for row in track(in_order(read, places.tolist()), progress, "other resizers", len(places)) if row)
+    shown, found = _ask(runner, rows)
+    if not shown:
+        return ()
+    ours = answers.probabilities[shown]
+    truth = answers.truth[shown]
+    probabilities = [ours, *(np.concatenate(parts) for parts in found)]
+    return tuple(
+        Resized(name, accuracy(rows, truth), float((rows.argmax(1) == ours.argmax(1)).mean()))
+        for name, rows in zip(NAMES, probabilities, strict=True)
+    )
+
+
+def _ask(runner: Runner, rows: Iterator[Row]) -> tuple[list[int], list[list[NDArray[np.float32]]]]:
+    """Run the pictures in batches; returns the places and, for each resizer but ours, the answers' parts."""
+    places: list[int] = []
+    found: list[list[NDArray[np.float32]]] = [[] for _ in NAMES[1:]]
+    for batch in iter(lambda: list(islice(rows, BATCH)), []):
+        places += [place for place, _ in batch]
+        for parts, pictures in zip(found, zip(*(pictures for _, pictures in batch), strict=True), strict=True):
+            parts.append(np.nan_to_num(runner.run(np.stack(pictures)), nan=0.0))
+    return places, found
+
+
+def _read(place: int, *, root: Path, examples: tuple[Example, ...], spec: ImageSpec) -> Row | None:
+    """Decode a picture once and resize it in each way but ours."""
+    try:
+        pixels = decode(root / examples[place].file)
+    except ImageError:  # it could be read a moment ago; the proof speaks of that
+        return None
+    return place, tuple(prepare_as(name, pixels, spec) for name in NAMES[1:])

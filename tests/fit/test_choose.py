@@ -1,0 +1,209 @@
+"""The verb `choose`: by validation only, within the limits, the same each time, and told in words."""
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pocketvision import choose
+from pocketvision.cli.app import run
+from pocketvision.errors import BudgetMissed, DataError, UsageError, WeightsError
+from pocketvision.fit.choose import Compared, Comparison, hint_for
+from pocketvision.metrics.paired import paired
+from pocketvision.models.catalogue import build_spec
+from pocketvision.train import features
+from pocketvision.values import ImageSpec, ModelSpec
+from pocketvision.weights.safetensors import save
+
+SMALL, LARGE = ModelSpec("mobilenet_v1", 0.125, 32, 5), ModelSpec("mobilenet_v1", 0.25, 48, 7)
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POCKETVISION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("POCKETVISION_WEIGHTS", str(tmp_path / "weights"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    dice = np.random.default_rng(0)
+    for label, shade in (("dark", 90), ("light", 130)):
+        for number in range(40):
+            path = tmp_path / "photos" / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.clip(dice.normal(shade, 60, (40, 40, 3)) + dice.normal(0, 12), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(path)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    (tmp_path / "weights").mkdir()
+    found = []
+    for number, spec in enumerate((SMALL, LARGE)):
+        torch.manual_seed(number)
+        found.append(tmp_path / "weights" / f"{number}.safetensors")
+        save(build_spec(spec), spec, image=ImageSpec(spec.resolution), labels=None, path=found[-1])
+    return found
+
+
+def facts(result: Comparison) -> list[tuple[object, ...]]:
+    return [(one.file, one.validation, one.test, one.against_taken, one.strength) for one in result.starts]
+
+
+def test_all_files_on_this_machine_are_compared_and_the_second_time_no_net_is_run(
+    photos: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = choose(photos)
+    assert {Path(one.file).name for one in first.starts} == {"0.safetensors", "1.safetensors"}
+    assert [one.computed for one in first.starts] == [80, 80]
+    assert {one.model.resolution for one in first.starts} == {32, 48}
+    assert all(one.model.num_classes == 2 for one in first.starts)
+    monkeypatch.setattr(features, "embedded", None)
+    second = choose(photos)
+    assert [one.computed for one in second.starts] == [0, 0]
+    assert facts(first) == facts(second)
+    assert first.starts[0].feature_ms == second.starts[0].feature_ms
+    # Another split is of the same pictures.
+    assert facts(choose(photos, seed=1)) != facts(first)
+
+
+def test_the_best_on_validation_is_taken_and_compared_on_test(photos: Path, files: list[Path]) -> None:
+    result = choose(photos, resolution=[32, 64])
+    taken, *others = result.starts
+    assert (taken.status, taken.against_taken) == ("taken", None)
+    assert len(others) == 3
+    values = [one.validation.value for one in result.starts if one.validation]
+    assert values == sorted(values, reverse=True)
+    for one in others:
+        assert one.status == "not taken"
+        assert one.test is not None
+        assert taken.test is not None
+        assert one.against_taken is not None
+        assert one.against_taken.difference == pytest.approx(one.test.value - taken.test.value)
+        assert one.against_taken.count == one.test.count
+    assert Path(taken.file).name in result.sentence
+
+
+def test_the_command_trains_what_was_taken(photos: Path, files: list[Path]) -> None:
+    result = choose(photos, weights=files[:1], resolution=[64], max_macs="50M", val=0.2)
+    words = shlex.split(result.command)
+    assert words[:3] == ["pocketvision", "fit", str(photos)]
+    pairs = dict(zip(words[3::2], words[4::2], strict=True))
+    assert pairs == {"--max-macs": "50M", "--resolution": "64", "--weights": files[0].as_posix(), "--val": "0.2"}
+
+
+def test_a_much_cheaper_net_that_is_as_good_is_named() -> None:
+    def start(macs: int, wrong: int) -> Compared:
+        first, second = np.arange(100) >= wrong, np.ones(100, bool)
+        return Compared(
+            "x.tflite", SMALL, "not taken", "", 1, macs, 1, 1, against_taken_on_validation=paired(first, second)
+        )
+
+    taken = Compared("t.tflite", LARGE, "taken", "", 1, 600, 1, 1)
+    hint = hint_for([taken, start(500, 0), start(300, 2), start(100, 20)])
+    assert hint is not None
+    assert "2.0 times fewer" in hint
+    assert "the difference is noise (p = 0.50)" in hint
+    assert hint_for([taken, start(500, 0), start(100, 20)]) is None
+    assert hint_for([taken]) is None
+
+
+def test_limits_leave_out_without_a_look_at_pictures(photos: Path, files: list[Path]) -> None:
+    costs = {Path(one.file).name: one for one in choose(photos).starts}
+    between = (costs["0.safetensors"].macs + costs["1.safetensors"].macs) // 2
+    kept, out = choose(photos, max_macs=between).starts
+    assert (Path(kept.file).name, kept.status) == ("0.safetensors", "taken")
+    assert (out.status, out.validation, out.test) == ("over budget", None, None)
+    assert "multiply-adds" in out.reason
+    with pytest.raises(BudgetMissed, match="no start keeps the budget"):
+        choose(photos, max_size=1000)
+
+
+@pytest.mark.parametrize(("head", "balance", "views"), [("mean", "none", 1), ("logistic", "weights", 2)])
+def test_other_heads_and_views(photos: Path, files: list[Path], head: str, balance: str, views: int) -> None:
+    result = choose(photos, weights=files[:1], head=head, balance=balance, views=views)  # type: ignore[arg-type]
+    (one,) = result.starts
+    assert one.validation is not None
+    assert one.validation.value > 0.6
+    assert (one.strength is None) == (head == "mean")
+    assert one.computed == 80
+
+
+def test_what_cannot_be_used_is_told(photos: Path, files: list[Path], tmp_path: Path) -> None:
+    news: list[str] = []
+
+    class Told(features.Silent):
+        def say(self, text: str) -> None:
+            news.append(text)
+
+    broken = tmp_path / "weights" / "broken.safetensors"
+    broken.write_bytes(b"nothing")
+    (tmp_path / "weights" / "copy.safetensors").write_bytes(files[0].read_bytes())
+    assert len(choose(photos, resolution=[16, 32], progress=Told()).starts) == 2
+    assert sum("broken.safetensors" in text for text in news) == 1
+    assert sum("16 pixels" in text for text in news) == 2
+    with pytest.raises(WeightsError, match=r"broken\.safetensors"):
+        choose(photos, weights=[broken])
+    with pytest.raises(UsageError, match="leave --resolution away"):
+        choose(photos, weights=files, resolution=[8])
+    with pytest.raises(UsageError, match="--val above 0"):
+        choose(photos, val=0)
+    with pytest.raises(UsageError, match="--views"):
+        choose(photos, views=0)
+    with pytest.raises(UsageError, match="--head"):
+        choose(photos, head="forest")  # type: ignore[arg-type]
+    for file in (tmp_path / "weights").iterdir():
+        file.unlink()
+    with pytest.raises(UsageError, match="pocketvision weights get"):
+        choose(photos)
+
+
+def test_without_test_pictures_nothing_is_said_of_them(photos: Path, files: list[Path]) -> None:
+    result = choose(photos, test=0)
+    assert [one.test for one in result.starts] == [None, None]
+    assert "test" not in result.sentence
+
+
+def test_one_class_and_too_few_pictures_are_data_errors(photos: Path, files: list[Path]) -> None:
+    for path in list((photos / "light").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(DataError, match="'light' has 2, add 1"):
+        choose(photos)
+    for path in (photos / "light").iterdir():
+        path.unlink()
+    (photos / "light").rmdir()
+    with pytest.raises(DataError, match="second class is needed"):
+        choose(photos)
+
+
+def test_the_command_line_shows_a_table_or_json(
+    photos: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["choose", str(photos), "--weights", str(files[0]), "--weights", str(files[1])]
+    assert run(words) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0].startswith("weights")
+    assert lines[-1].startswith("pocketvision fit ")
+    assert sum("safetensors" in line for line in lines[1:3]) == 2
+    assert run([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["status"] for one in found["starts"]] == ["taken", "not taken"]
+    assert found["command"] == lines[-1]
+
+
+@pytest.mark.slow
+def test_published_nets_are_told_apart_on_real_pictures(shared_data: Path, shared_weights: Path) -> None:
+    names = ["mobilenet_v1_0.25_128_quant.tflite", "compressed_SqueezeNet.net", "0.25x-FDMobileNet-224.pth.tar"]
+    result = choose(shared_data / "smiles", weights=[shared_weights / name for name in names], resolution=[64])
+    assert len(result.starts) == 3
+    for one in result.starts:
+        assert one.validation is not None
+        assert one.validation.value > 0.75
+    taken, *others = result.starts
+    assert taken.model.name != "fd_mobilenet"
+    assert any(one.against_taken and not one.against_taken.noise for one in others)

@@ -1,0 +1,214 @@
+"""Distillation: it helps, it resumes to the same weights, and a teacher of other classes is refused by name."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import pocketvision
+from pocketvision.data.augment import Augment
+from pocketvision.errors import DataError, UsageError
+from pocketvision.progress import Silent
+from pocketvision.train.lesson import Lesson
+from pocketvision.train.teacher import CHUNK, Views, teachers_of
+
+COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
+TINY = {"model": "mobilenet_v1", "width": 0.125}
+
+
+def stripes(folder: Path, names: tuple[str, ...], count: int = 48) -> Path:
+    """Pictures of bright stripes under noise: lying, standing, or leaning."""
+    dice = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32]
+    for kind, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            along = (rows, columns, rows + columns)[kind] + dice.integers(0, 8)
+            lines = (along // 4 % 2 * 150)[..., None].repeat(3, 2)
+            noise = dice.integers(0, 100, (32, 32, 3))
+            Image.fromarray((lines + noise).astype(np.uint8)).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stripes(tmp_path_factory.mktemp("data") / "stripes", ("across", "down", "lean"))
+
+
+@pytest.fixture(scope="module")
+def teacher(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    output = tmp_path_factory.mktemp("teacher")
+    found = pocketvision.train(
+        data, model="mobilenet_v1", width=0.25, weights="none", epochs=24, output=output, **COMMON
+    )
+    assert found.trained.validation.value >= 0.9
+    return found.run
+
+
+def test_a_net_cut_out_of_its_teacher_beats_plain_training(data: Path, teacher: str, tmp_path: Path) -> None:
+    plain = pocketvision.train(data, **TINY, weights="none", epochs=6, output=tmp_path, **COMMON)
+    taught = pocketvision.distill(teacher, data, width=0.125, epochs=6, views=2, output=tmp_path, **COMMON)
+    assert taught.trained.spec.width == 0.125
+    assert taught.trained.start.endswith("best.safetensors")
+    assert taught.trained.validation.value > plain.trained.validation.value
+    assert {path.name for path in (Path(taught.run) / "weights").iterdir()} == {
+        "best.safetensors",
+        "last.safetensors",
+    }
+    assert [one.run for one in taught.teachers] == [teacher]
+
+
+@pytest.mark.slow
+def test_answers_help_from_scratch_too(data: Path, teacher: str, tmp_path: Path) -> None:
+    settings = {"weights": "none", "epochs": 8, "views": 4, "output": tmp_path, **TINY, **COMMON}
+    labels = pocketvision.distill(teacher, data, trust=0.0, features=0.0, name="labels", **settings)
+    taught = pocketvision.distill(teacher, data, features=0.0, name="taught", **settings)
+    assert taught.trained.start == "from scratch"
+    assert taught.trained.validation.value > labels.trained.validation.value
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+class KillAt(Silent):
+    """Dies when the bar of that title has moved so often."""
+
+    def __init__(self, title: str, moves: int) -> None:
+        self.title = title
+        self.moves = moves
+
+    def bar(self, title: str, total: int):  # type: ignore[no-untyped-def]
+        killer = self
+
+        class Bar:
+            def __enter__(self):  # type: ignore[no-untyped-def]
+                return self
+
+            def __exit__(self, *args: object) -> None:
+                pass
+
+            def advance(self, steps: int = 1, *, note: str = "") -> None:
+                killer.moves -= title == killer.title
+                if killer.moves < 0:
+                    raise Killed
+
+        return Bar()
+
+
+def test_a_killed_lesson_ends_with_the_same_weights(data: Path, teacher: str, tmp_path: Path) -> None:
+    settings = {"epochs": 3, "views": 2, "width": 0.125, "name": "it", **COMMON}
+    whole = pocketvision.distill(teacher, data, output=tmp_path / "whole", **settings)
+    for title, moves in (("asking the teacher", 5), ("training", 5), ("training", 20)):
+        with pytest.raises(Killed):
+            pocketvision.distill(
+                teacher,
+                data,
+                output=tmp_path / "cut",
+                resume=(tmp_path / "cut").exists(),
+                progress=KillAt(title, moves),
+                **settings,
+            )
+    again = pocketvision.distill(teacher, data, output=tmp_path / "cut", resume=True, **settings)
+    for name in ("best", "last"):
+        one, two = (load_file(Path(run.run) / f"weights/{name}.safetensors") for run in (whole, again))
+        assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_several_teachers_speak_together(data: Path, teacher: str, tmp_path: Path) -> None:
+    found = pocketvision.distill(
+        f"{teacher},{teacher}", data, width=0.125, epochs=1, views=1, output=tmp_path, **COMMON
+    )
+    assert len(found.teachers) == 2
+
+
+def test_teachers_of_other_classes_or_order_are_refused(data: Path, teacher: str, tmp_path: Path) -> None:
+    other = stripes(tmp_path / "other", ("across", "up"))
+    with pytest.raises(DataError, match=r"does not know 'up', and it knows 'down', 'lean'"):
+        pocketvision.distill(teacher, other, output=tmp_path / "runs", **COMMON)
+    assert not (tmp_path / "runs").exists()
+    turned = tmp_path / "turned"
+    shutil.copytree(teacher, turned)
+    before = (turned / "weights/best.safetensors").read_bytes()
+    (turned / "weights/best.safetensors").write_bytes(before.replace(b"across", b"xcross", 1))
+    with pytest.raises(DataError, match="does not know 'across'"):
+        pocketvision.distill(turned, data, output=tmp_path / "runs", **COMMON)
+    swapped = before.replace(b"across", b"@@@@@@").replace(b"down", b"lean", 1)
+    assert swapped != before
+
+
+def test_wrong_wishes_are_refused_before_any_folder(data: Path, teacher: str, tmp_path: Path) -> None:
+    wish = {"output": tmp_path / "runs", **COMMON}
+    with pytest.raises(UsageError, match="holds no finished training"):
+        pocketvision.distill(tmp_path, data, **wish)
+    with pytest.raises(UsageError, match="no teacher"):
+        pocketvision.distill(",", data, **wish)
+    with pytest.raises(UsageError, match="--seed 42"):
+        pocketvision.distill(teacher, data, seed=7, **wish)
+    with pytest.raises(UsageError, match="trust from 0 to 1"):
+        pocketvision.distill(teacher, data, trust=2.0, **wish)
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(UsageError, match="temperature"):
+        Lesson(temperature=0)
+
+
+def test_a_view_is_the_same_at_any_resolution_and_each_time() -> None:
+    views = Views(2, 3, Augment(flip=False))
+    chunks = views.chunks(2 * CHUNK + 1, 0)
+    assert [len(chunk) for chunk in chunks] == [CHUNK, CHUNK + 1]
+    assert sorted(np.concatenate(chunks)) == list(range(2 * CHUNK + 1))
+    assert [tuple(chunk) for chunk in views.chunks(17, 1)] != [tuple(chunk) for chunk in chunks]
+    ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (2, 64, 1, 3))
+    large, small = views.pixels(ramp, 0, 0, 64), views.pixels(ramp, 0, 0, 32)
+    assert torch.equal(large, views.pixels(ramp, 0, 0, 64))
+    assert (torch.nn.functional.avg_pool2d(large, 2) - small).abs().mean() < 0.02
+    assert not torch.equal(large, views.pixels(ramp, 1, 0, 64))
+
+
+def test_the_order_of_labels_counts(teacher: str) -> None:
+    from pocketvision.train.teacher import check_labels
+
+    found = teachers_of(teacher)[0]
+    check_labels(found, ("across", "down", "lean"))
+    with pytest.raises(DataError, match="its number 0 is 'across', that of these pictures is 'down'"):
+        check_labels(found, ("down", "across", "lean"))
+
+
+def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_path: Path) -> None:
+    from pocketvision.fit.teaching import LESSON, TEACHING, teachers_for, train_or_teach
+    from pocketvision.train.job import TrainOptions, make_job
+    from pocketvision.train.start import load_data
+    from pocketvision.values import ModelSpec
+
+    asked = TrainOptions(
+        weights=None,
+        epochs=4,
+        batch_size=8,
+        lr=None,
+        optimizer="auto",
+        patience=None,
+        flip=False,
+        crop_mode="squash",
+        val=0.3,
+        test=0.1,
+        seed=42,
+        device="cpu",
+    )
+    loaded = load_data(data, tmp_path, val=0.3, test=0.1, seed=42, progress=Silent())
+    teachers = teachers_for(teacher, loaded, asked)
+    spec = ModelSpec("mobilenet_v1", 0.125, 32, 3)
+    job = make_job(tmp_path, loaded, spec, None, options=asked, progress=Silent())
+    taken = train_or_teach(job, teachers, asked, progress=Silent())
+    assert taken.start.endswith("best.safetensors")
+    assert (tmp_path / TEACHING).exists()
+    for name in ("weights/best.safetensors", "weights/last.safetensors", "results.csv", "train.json"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / LESSON / name).read_bytes()
+    assert train_or_teach(job, teachers, asked, progress=Silent()) == taken
+    assert teachers_for(None, loaded, asked) == ()
+    with pytest.raises(UsageError, match="--time-limit"):
+        teachers_for(teacher, loaded, replace(asked, time_limit="1m"))

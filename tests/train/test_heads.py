@@ -1,0 +1,106 @@
+"""Heads on features: against scikit-learn, the same each time, and the same answers inside a net."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from pocketvision.errors import DataError, UsageError
+from pocketvision.models.catalogue import build
+from pocketvision.train.features import embedded
+from pocketvision.train.heads import Task, best_logistic, class_means, install, logistic_path
+
+
+def clouds(count: int, *, classes: int = 3, channels: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    dice = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(classes, channels))
+    labels = dice.integers(0, classes, count)
+    labels[:classes] = range(classes)
+    features = centres[labels] * 5 + 20 + dice.normal(size=(count, channels)) * 6
+    return features.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("balance", ["none", "weights"])
+@pytest.mark.parametrize("strength", [0.3, 0.01])
+def test_logistic_regression_is_scikit_learns(balance: str, strength: float) -> None:
+    features, labels = clouds(300)
+    head = logistic_path(Task(features, labels, 3, balance), [strength])[0]  # type: ignore[arg-type]
+    standard = StandardScaler().fit(features)
+    # Theirs adds up losses; ours is their mean.
+    peer = LogisticRegression(
+        C=1 / (strength * len(labels)), tol=1e-8, max_iter=2000, class_weight=None if balance == "none" else "balanced"
+    ).fit(standard.transform(features), labels)
+    theirs = peer.predict_log_proba(standard.transform(features))
+    ours = torch.log_softmax(torch.from_numpy(head.logits(features)), 1).numpy()
+    assert np.abs(ours - theirs).max() < 5e-3
+    assert head.strength == strength
+
+
+def test_the_same_features_give_the_same_head_and_a_strength_is_chosen_on_validation() -> None:
+    features, labels = clouds(60, channels=40)
+    features[::4] = features[::-4]  # wrong labels, which a head that is held back learns less from
+    val, val_labels = clouds(200, channels=40, seed=1)
+    task = Task(features, labels, 3)
+    one, two = best_logistic(task, val, val_labels), best_logistic(task, val, val_labels)
+    assert np.array_equal(one.weight, two.weight)
+    assert np.array_equal(one.bias, two.bias)
+    misses = {head.strength: (head.logits(val).argmax(1) != val_labels).sum() for head in logistic_path(task)}
+    assert misses[one.strength] == min(misses.values())
+    assert max(misses.values()) > min(misses.values())
+    with pytest.raises(UsageError, match="--val above 0"):
+        best_logistic(task, val[:0], val_labels[:0])
+
+
+def test_weights_help_a_rare_class() -> None:
+    features, labels = clouds(600, classes=2, channels=3)
+    kept = (labels == 0) | (np.arange(600) % 15 == 0)
+    test, test_labels = clouds(600, classes=2, channels=3, seed=2)
+
+    def recall(balance: str) -> float:
+        head = logistic_path(Task(features[kept], labels[kept], 2, balance), [0.01])[0]  # type: ignore[arg-type]
+        return float((head.logits(test).argmax(1) == 1)[test_labels == 1].mean())
+
+    assert recall("weights") > recall("none") + 0.1
+
+
+def test_class_means_answer_with_the_nearest() -> None:
+    features, labels = clouds(90)
+    head = class_means(Task(features, labels, 3))
+    standard = (features - features.mean(0)) / features.std(0)
+    centres = np.stack([standard[labels == label].mean(0) for label in range(3)])
+    nearest = ((standard[:, None] - centres) ** 2).sum(2).argmin(1)
+    assert (head.logits(features).argmax(1) == nearest).mean() > 0.99
+
+
+def test_a_channel_that_never_changes_does_no_harm() -> None:
+    features, labels = clouds(60)
+    features[:, 2] = 1e4
+    head = logistic_path(Task(features, labels, 3), [0.01])[0]
+    assert np.isfinite(head.weight).all()
+    assert not head.weight[:, 2].any()
+
+
+def test_one_class_and_a_class_without_pictures_are_told() -> None:
+    features, labels = clouds(30)
+    with pytest.raises(DataError, match="two classes"):
+        Task(features, np.zeros(30, np.int64), 1)
+    with pytest.raises(DataError, match="class number 3"):
+        Task(features, labels, 4)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "squeezenet1_1", "mobilenet_v3_small"])
+def test_a_head_answers_the_same_inside_its_net(name: str) -> None:
+    torch.manual_seed(0)
+    net = build(name, width=0.25 if name != "mobilenet_v3_small" else 1.0, resolution=64, num_classes=2).eval()
+    batch = torch.randn(24, 3, 64, 64)
+    labels = np.arange(24) % 2
+    features = embedded(net, batch)
+    head = logistic_path(Task(features, labels, 2), [0.1])[0]
+    install(net, head, features)
+    with torch.no_grad():
+        inside = torch.softmax(net(batch), 1).numpy()
+    alone = torch.softmax(torch.from_numpy(head.logits(features)), 1).numpy()
+    assert np.abs(inside - alone).max() < 1e-3
+    with pytest.raises(UsageError, match="the net's last layer"):
+        install(build(name, resolution=64, num_classes=3), head, features)

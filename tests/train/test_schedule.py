@@ -1,0 +1,241 @@
+"""Plans, time limits, layers' rates and modes, balance, batches made ahead: what surrounds the loop."""
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pocketvision.errors import UsageError
+from pocketvision.models.catalogue import build
+from pocketvision.train import plan as planning
+from pocketvision.train.ahead import ahead
+from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.loop import _optimizer, _weighted
+from pocketvision.train.losses import Batch, CrossEntropy, class_weights, mixed
+from pocketvision.train.modes import layers_of, set_modes
+from pocketvision.train.plan import Speed, fitted, planned
+from pocketvision.train.recipe import balance_for, recipe_for
+from pocketvision.train.transfer import Pictures, Training, shuffled, train_net
+from pocketvision.values import ImageSpec
+
+CPU = torch.device("cpu")
+RECIPE = replace(
+    recipe_for(transfer=True, examples=48, epochs=4, batch_size=16, patience=99, flip=False, seed=5),
+    smallest=0.5,
+    rising=0.5,
+    resting=0.5,
+    rate_decay=0.9,
+    mixup=0.2,
+    head_epochs=1,
+)
+
+
+def training(folder: Path, clock: Clock | None = None) -> Training:
+    dice = np.random.default_rng(0)
+    train, val = (dice.integers(0, 256, (count, 80, 80, 3), np.uint8) for count in (48, 20))
+    pictures = Pictures(train, train, np.arange(48) % 3 // 2, val, np.arange(20) % 2)
+    torch.manual_seed(3)
+    net = build("mobilenet_v1", width=0.125, resolution=80, num_classes=2)
+    return Training(net, pictures, ImageSpec(80), folder, CPU, clock=clock or Clock())
+
+
+class Sand(Clock):
+    """A clock that loses a second whenever it is asked."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s)
+        self.asked = 0
+
+    def spent(self) -> float:
+        self.asked += 1
+        return float(self.asked)
+
+
+def test_the_resolution_rises_and_ends_at_the_nets() -> None:
+    plan = planned(replace(RECIPE, epochs=10, smallest=0.6, rising=0.5, resting=0.3), 160, 12)
+    assert plan.resolutions == (96, 112, 128, 144, 144) + (160,) * 5 or plan.resolutions[5:] == (160,) * 5
+    assert list(plan.resolutions) == sorted(plan.resolutions)
+    assert plan.resolutions[0] == 96
+    assert plan.resting == (6,) * 3 + (0,) * 7
+    assert planned(replace(RECIPE, smallest=0.5), 48, 12).resolutions == (48,) * 4
+
+
+def test_a_plan_fits_the_time() -> None:
+    speed = Speed(step=0.1, small_step=0.04, small=64, resolution=128, validation=0.5, features=0)
+
+    def of(epochs: int) -> planning.Plan:
+        return planned(replace(RECIPE, epochs=epochs), 128, 12)
+
+    for left in (3.0, 10.0, 20.0, 1000.0):
+        plan = fitted(of, speed, steps=20, most=15, left_s=left)
+        assert sum(plan.seconds) <= left or len(plan.resolutions) == 1
+        assert len(plan.seconds) == len(plan.resolutions) <= 15
+        longer = fitted(of, speed, steps=20, most=15, left_s=2 * left)
+        assert len(longer.resolutions) >= len(plan.resolutions)
+    assert len(fitted(of, speed, steps=20, most=15, left_s=1000.0).resolutions) == 15
+    assert fitted(of, speed, steps=20, most=15, left_s=0.1).resolutions == (64,)
+    assert speed.of(64) == pytest.approx(0.04)
+    assert speed.of(128) == pytest.approx(0.1)
+
+
+def test_a_time_limit_is_kept(tmp_path: Path) -> None:
+    train_net(training(tmp_path / "first"), replace(RECIPE, epochs=1))
+    task = training(tmp_path, Clock(5.0))
+    epochs = train_net(task, replace(RECIPE, epochs=400, rising=0.0))
+    assert 1 <= sum(epoch.phase == "all" for epoch in epochs) < 400
+    # An epoch's validation and files come after the last step; the machine may be busy.
+    assert task.clock.spent() < 5 + 5
+
+
+def test_when_the_time_is_over_training_ends_and_stays_ended(tmp_path: Path) -> None:
+    epochs = train_net(training(tmp_path, Sand(30)), replace(RECIPE, epochs=50))
+    count = sum(epoch.phase == "all" for epoch in epochs)
+    assert 1 <= count < 20
+    plan = Checkpoint(tmp_path / "weights").plan()
+    again = training(tmp_path, Sand(1e6))
+    assert train_net(again, replace(RECIPE, epochs=50)) == epochs
+    assert Checkpoint(tmp_path / "weights").plan() == plan
+
+
+def test_interrupted_tries_count() -> None:
+    clock = Clock(100)
+    clock.count(70)
+    clock.reserve(20)
+    assert clock.spent() >= 70
+    assert clock.left() <= 10
+    assert Clock().left() == math.inf
+    assert not Clock().limited
+
+
+@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("45", 45), (None, math.inf)])
+def test_times_are_read(text: str | None, value: float) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3m", "ten", "10 days"])
+def test_what_is_no_time_is_said(text: str) -> None:
+    with pytest.raises(UsageError, match="write one such as"):
+        seconds(text)
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+def test_with_every_trick_on_a_kill_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = training(tmp_path / "whole")
+    train_net(whole, RECIPE)
+    keep = Checkpoint.keep
+    for stop in range(1, 5):
+        folder = tmp_path / str(stop)
+        calls = 0
+
+        def kept(self, *args, stop=stop):  # type: ignore[no-untyped-def]
+            nonlocal calls
+            calls += 1
+            if calls > stop:
+                raise Killed
+            return keep(self, *args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoint, "keep", kept)
+            with pytest.raises(Killed):
+                train_net(training(folder), RECIPE)
+        again = training(folder)
+        train_net(again, RECIPE)
+        assert all(map(torch.equal, whole.net.state_dict().values(), again.net.state_dict().values()))
+
+
+def test_early_layers_learn_slower_and_rest() -> None:
+    net = build("mobilenet_v2", width=0.35, resolution=32, num_classes=2)
+    layers = layers_of(net, 0.5)
+    assert layers[-1].module is net.classifier
+    assert layers[-1].rate == 1
+    assert layers[-3].rate == 0.25
+    set_modes(net, resting=4, fixed_norms=True)
+    assert [next(iter(part.parameters())).requires_grad for part in net.features][:6] == [False] * 4 + [True] * 2
+    assert not any(module.training for module in net.modules() if isinstance(module, nn.BatchNorm2d))
+    assert net.classifier.training
+    set_modes(net, resting=0, fixed_norms=False)
+    assert all(module.training for module in net.modules())
+    assert all(weight.requires_grad for weight in net.parameters())
+
+
+def test_every_weight_has_its_rate(tmp_path: Path) -> None:
+    from pocketvision.progress import Silent
+    from pocketvision.train.transfer import _whole, plan_of
+
+    task = training(tmp_path)
+    plan = plan_of(task, RECIPE, Checkpoint(tmp_path), Silent())
+    optimizer = _optimizer(_whole(task, RECIPE, plan), RECIPE)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(task.net.parameters()))
+    parts = len(task.net.features) + 1
+    expected = {round(0.9**n, 9) for n in range(parts)}
+    assert {round(group["share"], 9) for group in optimizer.param_groups} == expected
+
+
+def test_class_weights_make_classes_equal() -> None:
+    labels = np.array([0] * 8 + [1] * 2 + [3] * 2)
+    weights = class_weights(labels, 4)
+    sums = np.bincount(labels, weights[labels], minlength=4)
+    assert sums.tolist() == pytest.approx([4, 4, 0, 4])
+    found = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+    batch = Batch(torch.zeros(12, 1), torch.from_numpy(labels), torch.arange(12))
+    loss = CrossEntropy(0.0, torch.from_numpy(weights).float())(found, batch)
+    assert loss.item() == pytest.approx(_weighted(found.double().numpy(), labels, weights), rel=1e-5)
+
+
+def test_the_sampler_draws_classes_equally_often() -> None:
+    labels = np.array([0] * 900 + [1] * 100)
+    drawn = np.concatenate(shuffled(1000, 32, 7, 0, balanced=labels))
+    assert len(drawn) == 1000
+    assert 0.44 < labels[drawn].mean() < 0.56
+    assert np.array_equal(drawn, np.concatenate(shuffled(1000, 32, 7, 0, balanced=labels)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "counts", "taken"),
+    [
+        ("auto", [500, 1300], "weights"),
+        ("auto", [100, 110], "none"),
+        ("none", [1, 99], "none"),
+        ("auto", [0, 5], "none"),
+    ],
+)
+def test_balance_is_on_where_classes_are_unequal(asked: str, counts: list[int], taken: str) -> None:
+    assert balance_for(asked, counts) == taken
+    with pytest.raises(UsageError, match="auto, none, weights, sampler"):
+        balance_for("yes", counts)
+
+
+def test_mixed_pictures_keep_their_shares() -> None:
+    batch = Batch(torch.eye(6).reshape(6, 1, 1, 6), torch.arange(6) % 3, torch.arange(6))
+    found = mixed(batch, 3, alpha=0.4, seed=1)
+    assert torch.allclose(found.targets.sum(1), torch.ones(6))
+    assert torch.allclose(found.inputs.sum((1, 2, 3)), torch.ones(6))
+    again = mixed(batch, 3, alpha=0.4, seed=1)
+    assert torch.equal(found.inputs, again.inputs)
+    assert found.labels().shape == (6,)
+
+
+def test_items_made_ahead_come_in_order_and_errors_come_through() -> None:
+    def items(fail: bool) -> Iterator[int]:
+        yield from range(5)
+        if fail:
+            raise Killed
+
+    assert list(ahead(items(fail=False))) == list(range(5))
+    with pytest.raises(Killed):
+        list(ahead(items(fail=True)))
+    before = threading.active_count()
+    started = ahead(items(fail=False))
+    assert next(started) == 0
+    started.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
