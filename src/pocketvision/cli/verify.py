@@ -1,16 +1,26 @@
 """The verb `verify`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pocketvision.cli import options as o
 
+if TYPE_CHECKING:
+    from pocketvision.values import Proof
+    from pocketvision.verify.several import Several, Standing
+
 
 def verify(  # noqa: PLR0913, PLR0917  a command's options
-    file: Annotated[Path, typer.Argument(help="A delivered file.")],
-    data: o.Data,
+    file: Annotated[
+        # Optional for the parser alone, which would take the last word for the pictures.
+        list[Path],
+        typer.Argument(default_factory=list, help="A delivered file, or several to hold against each other."),
+    ],
+    data: Annotated[
+        str | None, typer.Argument(help="Pictures to judge by; without them, files answer to their own probes.")
+    ] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Pictures to judge by.")] = "test",
     trained: Annotated[
         Path | None, typer.Option(help="The trained net's outputs (.npz); by default those beside the file.")
@@ -24,27 +34,102 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
     output: Annotated[Path | None, typer.Option(help="Folder that gets verify.json.")] = None,
     json: o.Json = False,
 ) -> None:
-    """Prove a file on real pictures, from their bytes to label names, and against a budget."""
+    """Prove files on real pictures, from their bytes to label names, against a budget and against each other."""
     import pocketvision
-    from pocketvision.budget.parse import bytes_text
     from pocketvision.cli.terminal import Terminal, emit
-    from pocketvision.verify.outcome import confidence_line, raise_for, refusal_line, verdict_lines
+    from pocketvision.runtime import RUNTIMES
+    from pocketvision.verify.outcome import raise_for, raise_for_all
 
     arguments = {key: value for key, value in locals().items() if key in (pocketvision.verify.__kwdefaults__ or {})}
-    proof = pocketvision.verify(file, data, **arguments, progress=Terminal())
-    if json:
-        emit(proof)
-    else:
-        print(f"{proof.file}: {bytes_text(proof.size_bytes)}")
-        print(f"  accuracy   {proof.accuracy}")
-        if proof.agreement:
-            same, gap = proof.agreement.same_answer, proof.agreement.largest_gap
-            print(f"  agreement  {same:.1%} the same answer as the trained net, largest probability gap {gap:.2g}")
-        if proof.confidence:
-            print(f"  trust      {confidence_line(proof.confidence)}")
-        print(f"  refusal    {refusal_line(proof.abstain_below, proof.refusal)}")
-        time = proof.latency
-        print(f"  latency    median {time.median_ms:.2f} ms, p90 {time.p90_ms:.2f} ms, {time.runtime}, 1 thread,")
-        print(f"             {time.ratio:.2f} times the reference net's ({time.machine})")
-        print("".join(f"  {line}\n" for line in verdict_lines(proof)), end="")
-    raise_for(proof)
+    files = list(file)
+    # The last word is the pictures, unless it is one more file.
+    if data is not None and Path(data).suffix.lower() in RUNTIMES:
+        files, data = [*files, Path(data)], None
+    if len(files) == 1 and data is not None:
+        proof = pocketvision.verify(files[0], data, **arguments, progress=Terminal())
+        emit(proof) if json else _tell(proof)
+        raise_for(proof)
+        return
+    several = pocketvision.verify(files, data, **arguments, progress=Terminal())
+    emit(several) if json else _compare(several)
+    raise_for_all(several)
+
+
+def _tell(proof: "Proof") -> None:
+    from pocketvision.budget.parse import bytes_text
+    from pocketvision.verify.outcome import confidence_line, refusal_line, verdict_lines
+
+    print(f"{proof.file}: {bytes_text(proof.size_bytes)}")
+    print(f"  accuracy   {proof.accuracy}")
+    if proof.agreement:
+        same, gap = proof.agreement.same_answer, proof.agreement.largest_gap
+        print(f"  agreement  {same:.1%} the same answer as the trained net, largest probability gap {gap:.2g}")
+    if proof.confidence:
+        print(f"  trust      {confidence_line(proof.confidence)}")
+    print(f"  refusal    {refusal_line(proof.abstain_below, proof.refusal)}")
+    time = proof.latency
+    print(f"  latency    median {time.median_ms:.2f} ms, p90 {time.p90_ms:.2f} ms, {time.runtime}, 1 thread,")
+    print(f"             {time.ratio:.2f} times the reference net's ({time.machine})")
+    print("".join(f"  {line}\n" for line in verdict_lines(proof)), end="")
+
+
+def _compare(several: "Several") -> None:
+    from pocketvision.cli.terminal import table
+    from pocketvision.verify.outcome import verdict_lines
+
+    columns = [
+        "",
+        "file",
+        "runtime",
+        "bytes",
+        "accuracy",
+        "95% interval",
+        "as trained",
+        "ms",
+        "p90",
+        "load ms",
+        "memory",
+    ]
+    table(columns, [_row(number, one) for number, one in enumerate(several.files, 1)])
+    numbers = {one.file: number for number, one in enumerate(several.files, 1)}
+    for pair in several.pairs:
+        same, gap, count = pair.agreement.same_answer, pair.agreement.largest_gap, pair.agreement.count
+        print(
+            f"{numbers[pair.first]} and {numbers[pair.second]}: {same:.1%} the same answer on {count} pictures, "
+            f"largest probability gap {gap:.2g}"
+        )
+    for one in several.files:
+        if one.odd:
+            _tell_odd(one)
+        if one.unchecked:
+            print(f"not checked: {one.file}: {one.unchecked}")
+        if one.proof:
+            print("".join(f"{one.file}: {line}\n" for line in verdict_lines(one.proof)), end="")
+
+
+def _tell_odd(one: "Standing") -> None:
+    """Say whether a picture stored in other ways is still the same picture to the file."""
+    same = [odd.kind for odd in one.odd[1:] if odd.as_plain]
+    print(f"{one.file}: one picture stored otherwise ({', '.join(same)}) gets the same answer")
+    for odd in one.odd:
+        if odd.as_plain is False:
+            print(f"{one.file}: stored as '{odd.kind}' it gets another one, {odd.label} ({odd.probability:.0%})")
+        if odd.error:
+            print(f"{one.file}: '{odd.kind}' is refused: {odd.error}")
+
+
+def _row(number: int, one: "Standing") -> list[str]:
+    proof, latency, loading = one.proof, one.latency, one.loading
+    return [
+        str(number),
+        one.file,
+        one.runtime or "not installed",
+        f"{one.size_bytes:,}",
+        "-" if proof is None else f"{proof.accuracy.value:.1%}",
+        "-" if proof is None else f"{proof.accuracy.low:.1%} to {proof.accuracy.high:.1%}",
+        "-" if proof is None or proof.agreement is None else f"{proof.agreement.same_answer:.1%}",
+        "-" if latency is None else f"{latency.median_ms:.2f}",
+        "-" if latency is None else f"{latency.p90_ms:.2f}",
+        "-" if loading is None else f"{loading.load_ms:.1f}",
+        "-" if loading is None else f"{loading.peak_bytes / 1e6:.0f} MB",
+    ]

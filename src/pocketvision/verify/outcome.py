@@ -3,6 +3,7 @@
 from pocketvision.budget.parse import bytes_text
 from pocketvision.errors import BudgetMissed, VerificationFailed
 from pocketvision.values import Accuracy, Confidence, Proof, Refusal, Verdict
+from pocketvision.verify.several import Several
 from pocketvision.verify.verdicts import NOT_MEASURED
 
 
@@ -16,6 +17,16 @@ def raise_for(proof: Proof) -> None:
         raise BudgetMissed(
             f"{proof.file} breaks the budget:\n{listed}\nLoosen the limit, or run fit again with this budget."
         )
+
+
+def raise_for_all(several: Several) -> None:
+    """Raise VerificationFailed where any file answers wrongly, else BudgetMissed where any breaks a limit."""
+    wrong = [f"- {one.file}: {sentence}" for one in several.files for sentence in one.failures]
+    if wrong:
+        raise VerificationFailed("\n".join(["not every file answers as the trained net does:", *wrong]))
+    for one in several.files:
+        if one.proof is not None:
+            raise_for(one.proof)
 
 
 def verdict_lines(proof: Proof) -> list[str]:

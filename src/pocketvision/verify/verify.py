@@ -3,11 +3,12 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import get_args, overload
 
 from pocketvision.budget.parse import Amount, parse_budget
-from pocketvision.errors import DataError, UnknownName
+from pocketvision.errors import DataError, UnknownName, UsageError
 from pocketvision.files import write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured as confidence
@@ -21,6 +22,7 @@ from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
 from pocketvision.verify.pictures import Pictures, find_pictures
 from pocketvision.verify.resizing import under_resizers
+from pocketvision.verify.several import Several, stand
 from pocketvision.verify.timing import time_files
 from pocketvision.verify.verdicts import Measured, judge, read_cost, unjudged
 
@@ -28,9 +30,45 @@ PROOF_FILE = "verify.json"
 UNLIMITED = Budget()
 
 
-def verify(  # noqa: PLR0913  one option per line of the budget
+@overload
+def verify(
     file: str | Path,
     data: str | Path | Dataset,
+    *,
+    split: Split = ...,
+    trained: str | Path | None = ...,
+    max_size: Amount = ...,
+    max_latency: Amount = ...,
+    max_macs: Amount = ...,
+    max_memory: Amount = ...,
+    max_params: Amount = ...,
+    min_accuracy: Amount = ...,
+    output: str | Path | None = ...,
+    progress: Progress = ...,
+) -> Proof: ...
+
+
+@overload
+def verify(
+    file: list[str] | list[Path],
+    data: str | Path | Dataset | None = ...,
+    *,
+    split: Split = ...,
+    trained: str | Path | None = ...,
+    max_size: Amount = ...,
+    max_latency: Amount = ...,
+    max_macs: Amount = ...,
+    max_memory: Amount = ...,
+    max_params: Amount = ...,
+    min_accuracy: Amount = ...,
+    output: str | Path | None = ...,
+    progress: Progress = ...,
+) -> Several: ...
+
+
+def verify(  # noqa: PLR0913  one option per line of the budget
+    file: str | Path | list[str] | list[Path],
+    data: str | Path | Dataset | None = None,
     *,
     split: Split = "test",
     trained: str | Path | None = None,
@@ -42,13 +80,15 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     min_accuracy: Amount = None,
     output: str | Path | None = None,
     progress: Progress = Silent(),
-) -> Proof:
+) -> Proof | Several:
     """Prove a delivered file: its answers on real images from their bytes on, its speed, its size.
 
-    `trained` is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
-    `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and '10ms'; MACs, parameters and
-    memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`.
-    Returns wrong answers and broken limits in the proof; `raise_for` turns them into errors.
+    A list of files gives `Several`: each in its own runtime, with load time and memory, its answers to odd pictures
+    (turned, grey, CMYK, truncated, ...), and each against the others; then `data` may be left out, and the files are
+    held against their own probes. `trained` is an .npz with the arrays `files` and `probabilities` of the trained net
+    on the same images; by default `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and
+    '10ms'; MACs, parameters and memory are read from `cost.json` beside the file. `output` is a folder that gets
+    `verify.json`. Returns wrong answers and broken limits in the proof; `raise_for` turns them into errors.
     """
     budget = parse_budget(
         max_size=max_size,
@@ -58,17 +98,24 @@ def verify(  # noqa: PLR0913  one option per line of the budget
         max_params=max_params,
         min_accuracy=min_accuracy,
     )
-    proof = prove(
-        Path(file),
-        data,
-        budget=budget,
-        split=split,
-        trained=None if trained is None else Path(trained),
-        progress=progress,
-    )
+    answers_of = None if trained is None else Path(trained)
+    found: Proof | Several
+    if not isinstance(file, str | Path):
+        judge = None
+        if data is not None:
+            judge = partial(
+                prove_with_answers, data=data, budget=budget, split=split, trained=answers_of, progress=progress
+            )
+        elif budget != UNLIMITED:
+            raise UsageError("limits are judged on pictures: give the data too")
+        found = stand([Path(one) for one in file], judge, progress=progress)
+    elif data is None:
+        raise UsageError("give the pictures to judge the file by, or the file in a list to hold it against its probes")
+    else:
+        found = prove(Path(file), data, budget=budget, split=split, trained=answers_of, progress=progress)
     if output is not None:
-        write_json(Path(output, PROOF_FILE), proof)
-    return proof
+        write_json(Path(output, PROOF_FILE), found)
+    return found
 
 
 def prove(
@@ -82,6 +129,21 @@ def prove(
     progress: Progress = Silent(),
 ) -> Proof:
     """Do the work of `verify` with a parsed budget and, where the caller has it, the counted cost."""
+    proof, _ = prove_with_answers(file, data, budget=budget, split=split, trained=trained, cost=cost, progress=progress)
+    return proof
+
+
+def prove_with_answers(
+    file: Path,
+    data: str | Path | Dataset,
+    *,
+    budget: Budget = UNLIMITED,
+    split: Split = "test",
+    trained: Path | None = None,
+    cost: Cost | None = None,
+    progress: Progress = Silent(),
+) -> tuple[Proof, Answers]:
+    """Prove a file, and return its answers too."""
     if not file.is_file():
         raise DataError(f"there is no file {file}; give the path of an exported model")
     if split not in get_args(Split):
@@ -92,7 +154,7 @@ def prove(
     size_bytes = file.stat().st_size
     measured = Measured(size_bytes, latency, checked.accuracy, cost or read_cost(file))
     verdicts = judge(budget, measured)
-    return Proof(
+    proof = Proof(
         file=file.as_posix(),
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         size_bytes=size_bytes,
@@ -111,6 +173,7 @@ def prove(
         refusal=_refusal(checked.answers, checked.manifest.abstain_below),
         resized=checked.resized,
     )
+    return proof, checked.answers
 
 
 @dataclass(frozen=True, eq=False)

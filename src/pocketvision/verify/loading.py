@@ -1,0 +1,60 @@
+"""What opening a file costs: time, and memory with the runtime's own, in a process of its own."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.errors import WeightsError
+
+LIMIT_S = 300
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The cost of opening a file on this machine."""
+
+    load_ms: float
+    """Wall time to open it once more, the runtime being loaded."""
+    peak_bytes: int
+    """Most memory a process takes for the runtime, the file and one picture's answer, beside Python and numpy."""
+
+
+def loading(file: Path) -> Loading:
+    """Open a file and answer one picture in a fresh process; raises WeightsError where that fails."""
+    command = [sys.executable, "-m", "pocketvision.verify.loading", str(file)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=LIMIT_S)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
+        raise WeightsError(f"{file.name} could not be opened in a process of its own: {last[0]}")
+    return Loading(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _measure(file: Path) -> Loading:
+    from pocketvision.runtime import open as open_model
+    from pocketvision.verify.timing import noise
+
+    before = _peak_bytes()
+    open_model(file)
+    started = time.perf_counter()
+    runner = open_model(file)
+    load_ms = 1000 * (time.perf_counter() - started)
+    runner.run(noise(runner.manifest.image.resolution))
+    return Loading(round(load_ms, 3), _peak_bytes() - before)
+
+
+def _peak_bytes() -> int:
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # What getrusage tells begins with the parent's size here.
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(vars(_measure(Path(sys.argv[1])))))

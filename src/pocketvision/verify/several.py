@@ -1,0 +1,135 @@
+"""Several delivered files side by side, each in its own runtime, with or without pictures to judge them by."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import DataError, MissingExtra
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import open as open_model
+from pocketvision.values import Agreement, Latency, Precision, Proof
+from pocketvision.verify.agreement import probe_gap
+from pocketvision.verify.answers import Answers
+from pocketvision.verify.failures import tolerance
+from pocketvision.verify.loading import Loading, loading
+from pocketvision.verify.odd import OddAnswer, odd_answers
+from pocketvision.verify.timing import time_files
+
+Judge = Callable[[Path], tuple[Proof, Answers]]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one file does in its own runtime."""
+
+    file: str
+    runtime: str
+    """Name, version, device; empty where it is not installed."""
+    precision: Precision | None
+    size_bytes: int
+    latency: Latency | None
+    loading: Loading | None
+    probe_gap: float
+    """Largest difference of a probability from those stored in the file's probes."""
+    odd: tuple[OddAnswer, ...]
+    """One picture stored in many ways."""
+    proof: Proof | None
+    """Its answers on the pictures given; None without pictures."""
+    failures: tuple[str, ...]
+    unchecked: str = ""
+    """Why nothing was checked, such as a runtime that is not installed."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files' answers to the same pictures."""
+
+    first: str
+    second: str
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class Several:
+    """All of them, in the order given."""
+
+    files: tuple[Standing, ...]
+    pairs: tuple[Pair, ...]
+    """Each with each, on the pictures given; on the odd pictures where none were."""
+
+
+def stand(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Silent()) -> Several:
+    """Look at each file; `judge` proves one on pictures. Raises WeightsError for a damaged or foreign file."""
+    if not files:
+        raise DataError("give at least one file to verify")
+    for file in files:
+        if not file.exists():
+            raise DataError(f"there is no file {file}; give the path of an exported model")
+    found = [_stand(file, judge) for file in track(files, progress, "files", len(files))]
+    asked = [(standing, answers) for standing, answers in found if answers is not None]
+    pairs = [
+        Pair(a.file, b.file, agreement)
+        for (a, ours), (b, theirs) in combinations(asked, 2)
+        if (agreement := _agreement(ours, theirs)) is not None
+    ]
+    return Several(tuple(standing for standing, _ in found), tuple(pairs))
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Probabilities [N, C] and what they are of."""
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+
+def _stand(file: Path, judge: Judge | None) -> tuple[Standing, _Rows | None]:
+    size_bytes = file.stat().st_size
+    try:
+        runner = open_model(file)
+    except MissingExtra as error:
+        return Standing(file.as_posix(), "", None, size_bytes, None, None, 0.0, (), None, (), str(error)), None
+    manifest = runner.manifest
+    latency = next(iter(time_files([file]))) if judge is None else None
+    gap = probe_gap(runner)
+    odd = odd_answers(runner)
+    if judge is None:
+        allowed = tolerance(manifest.precision).probe_gap
+        wrong = (f"the file's answers to its own probes differ from the stored ones by {gap:.3g}",) * (gap > allowed)
+        rows = _Rows(tuple(one.kind for one in odd.answers), tuple(runner.labels), odd.probabilities)
+        proof = None
+    else:
+        proof, answers = judge(file)
+        latency, wrong = proof.latency, proof.failures
+        rows = _Rows(tuple(item.file for item in answers.examples), manifest.labels, answers.probabilities)
+    standing = Standing(
+        file.as_posix(),
+        runner.name,
+        manifest.precision,
+        size_bytes,
+        latency,
+        loading(file),
+        gap,
+        odd.answers,
+        proof,
+        wrong,
+    )
+    return standing, rows
+
+
+def _agreement(ours: _Rows, theirs: _Rows) -> Agreement | None:
+    """Compare two files on the pictures that both answered; None where their labels are not the same."""
+    places = {name: place for place, name in enumerate(theirs.names)}
+    shared = [(row, places[name]) for row, name in enumerate(ours.names) if name in places]
+    if not shared or ours.labels != theirs.labels:
+        return None
+    first, second = (
+        rows.probabilities[list(at)] for rows, at in zip((ours, theirs), zip(*shared, strict=True), strict=True)
+    )
+    same = float((first.argmax(1) == second.argmax(1)).mean())
+    return Agreement(same, float(np.abs(first - second).max()), len(shared))
