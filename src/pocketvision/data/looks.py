@@ -111,8 +111,16 @@ def _described(some: Sequence[_Seen | Look], decoded: DecodedCache) -> Iterator[
             continue
         picture = seen.picture
         sketch, grey = next(drawn) if picture.small else (_NONE, not np.ptp(picture.pixels, axis=2).any())
-        colours = (picture.mode, picture.turned, picture.transparent, bool(grey))
-        facts = Facts(picture.format, picture.animated, *picture.size, *colours, sketch.tobytes())
+        facts = Facts(
+            picture.format,
+            picture.animated,
+            *picture.size,
+            mode=picture.mode,
+            turned=picture.turned,
+            transparent=picture.transparent,
+            grey=bool(grey),
+            sketch=sketch.tobytes(),
+        )
         decoded.learn(seen.sha256, facts)
         yield Look(seen.found, seen.sha256, facts, _oddities(seen.found.file, facts))
 

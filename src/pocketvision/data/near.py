@@ -65,9 +65,9 @@ def _neighbours(ranked: NDArray[np.uint64], order: Indices, flip: np.uint64) -> 
     if flip:  # of two that find each other, the smaller one looks
         seekers = np.flatnonzero(wanted > ranked)
         places = np.searchsorted(ranked, wanted[seekers])
-        directions = (0, -1)
+        directions = [0, -1]
     else:
-        seekers, places, directions = np.arange(len(ranked)), np.arange(1, len(ranked) + 1), (0,)
+        seekers, places, directions = np.arange(len(ranked)), np.arange(1, len(ranked) + 1), [0]
     heads, wanted_heads = ranked >> np.uint64(48), wanted >> np.uint64(48)
     for direction in directions:
         active, at = seekers, places + direction

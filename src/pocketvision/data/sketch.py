@@ -50,7 +50,7 @@ def hashes(sketches: Sketches) -> NDArray[np.uint64]:
 
 def contrast(sketches: Sketches) -> NDArray[np.float32]:
     """Return the standard deviation of each sketch's brightness, in levels of 0..255."""
-    return sketches[:, :BRIGHTNESS].std(axis=1, dtype=np.float32)
+    return np.asarray(sketches[:, :BRIGHTNESS].std(axis=1, dtype=np.float32), np.float32)
 
 
 def likeness(one: Sketches, other: Sketches) -> NDArray[np.float32]:
