@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pocketvision.cost.reproduce import reproduce
     from pocketvision.cost.verb import cost
-    from pocketvision.data.check import check
     from pocketvision.export.verb import export
     from pocketvision.fit.choose import choose
     from pocketvision.fit.verb import fit
     from pocketvision.models.catalogue import build
+    from pocketvision.report.check import check
     from pocketvision.report.models import models
     from pocketvision.report.report import report
     from pocketvision.train.distill import distill
@@ -48,7 +48,7 @@ __all__ = [
 _HOMES = {
     "bench": "pocketvision.verify.bench",
     "build": "pocketvision.models.catalogue",
-    "check": "pocketvision.data.check",
+    "check": "pocketvision.report.check",
     "choose": "pocketvision.fit.choose",
     "cost": "pocketvision.cost.verb",
     "distill": "pocketvision.train.distill",

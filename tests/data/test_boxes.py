@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvision.data.check import check, load_dataset
+from pocketvision.data.check import load_dataset
 from pocketvision.data.layout import scan
 from pocketvision.errors import DataError
+from pocketvision.report.check import check
 from pocketvision.values import Box, Dataset, Example, from_json, to_json
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvision.data.check import check, digest, load_dataset
+from pocketvision.data.check import digest, load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
+from pocketvision.report.check import check
 from pocketvision.values import Dataset, Health
 
 
@@ -171,7 +172,9 @@ def test_given_splits_stand_and_copies_never_straddle(tmp_path):
     put(tmp_path / "test/b/twice.png", content(150))
     dataset, health, _ = load_dataset(tmp_path)
     assert all(example.file.startswith(example.split) for example in dataset.examples)
-    assert by_kind(health) == {"duplicate": {"train/a/3.png", "train/b/4.png", "val/b/v0.png"}}
+    assert by_kind(health) == {"leak": {"train/a/3.png", "train/b/4.png", "val/b/v0.png"}}
+    assert all(problem.left_out and problem.other for problem in health.problems)
+    assert "Pictures that lie in two of your splits: 3. They are left out of the larger one." in health.notes
     assert health.counts["a"] == {"train": 11, "val": 4, "test": 5}
     assert health.counts["b"] == {"train": 11, "val": 4, "test": 5}
     assert len({example.sha256 for example in dataset.examples}) == len(dataset.examples)
@@ -207,8 +210,12 @@ def test_too_little_is_an_error_that_says_how_much(good):
     put(good / "dog/broken.png", b"no picture")
     with pytest.raises(
         DataError, match=r"'dog' has 1, add 2, in .* 1 could not be used, such as dog/broken\.png: not a"
-    ):
-        check(good)
+    ) as raised:
+        load_dataset(good)
+    health = check(good)
+    assert health.faults == (str(raised.value),)
+    assert health.counts["dog"] == {"train": 1, "val": 0, "test": 0}
+    assert by_kind(health)["duplicate"] == {"dog/copy.png"}
     put(good / "dog/2.png", content(102))
     put(good / "dog/3.png", content(103))
     assert check(good).counts["dog"] == {"train": 1, "val": 1, "test": 1}
@@ -219,8 +226,9 @@ def test_a_class_whose_training_pictures_are_all_in_test(tmp_path):
         for folder in ("train", "test"):
             put(tmp_path / f"{folder}/a/{number}.png", content(number))
         put(tmp_path / f"train/b/{number}.png", content(100 + number))
-    with pytest.raises(DataError, match="no usable picture to train on in the class 'a'"):
-        check(tmp_path)
+    with pytest.raises(DataError, match="no usable picture to train on in the class 'a'") as raised:
+        load_dataset(tmp_path)
+    assert check(tmp_path).faults == (str(raised.value),)
 
 
 def test_notes(tmp_path):
@@ -293,7 +301,12 @@ def test_checking_needs_no_torch():
 def test_face_masks_run_through(shared_data):
     dataset, health, _ = load_dataset(shared_data / "face-mask")
     assert health.labels == ("with_mask", "without_mask")
-    assert {kind: len(files) for kind, files in by_kind(health).items()} == {"duplicate": 3, "suffix": 1}
+    kinds = {kind: len(files) for kind, files in by_kind(health).items()}
+    assert kinds == {"duplicate": 3, "suffix": 1, "near duplicate": 15}
+    assert {trait.kind: trait.count for trait in health.traits}["transparent"] == 1
+    where = {example.file: example.split for example in dataset.examples}
+    near = [problem for problem in health.problems if problem.kind == "near duplicate"]
+    assert all(where[problem.file] == where[problem.other] for problem in near)
     assert by_kind(health)["suffix"] == {"with_mask/with_mask129.jpg"}
     assert len(dataset.examples) == 997
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvision.data.check import check, load_dataset
+from pocketvision.data.check import load_dataset
 from pocketvision.data.layout import root_of, scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError
+from pocketvision.report.check import check
 from pocketvision.values import Dataset, from_json, to_json
 
 

@@ -1,6 +1,7 @@
 """From a folder of pictures to labelled, split, prepared arrays.
 
-- `check.check(data)`: the public verb; `check.load_dataset(data)` is the same and returns the data set as well.
+- `check.load_dataset(data)`: what `fit` begins with; `check.examine(listing)` is the same for data that no net can be
+  trained on; `looks`, `sketch`, `near`, `copies` and `traits` are its parts; `fix` writes a cleaned table.
 - `layout.scan(data)`: what a folder, manifest or annotation file holds, by `layouts`; `kinds`: classes, attributes,
   boxes; `splits`: which picture trains, validates, tests, and splits.csv.
 - `digits.resolve(data)`: a path, `hf://name`, or the word `digits`.

@@ -4,18 +4,21 @@ Each run that met new pictures leaves one small JSON file. Only pictures that co
 is looked at again each time.
 """
 
+import base64
 import json
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pocketvision.data.shards import decoders_key, pictures_folder
+from pocketvision.data.sketch import BYTES
 from pocketvision.files import write_text
 
 LIMIT_BYTES = 100_000_000
-"""Of all such files together, about a million pictures; the oldest go first."""
+"""Of all such files together, about 180,000 pictures; the oldest go first."""
 _MANY = 16
 """Files, above which they are made one."""
 
@@ -29,6 +32,19 @@ class Facts:
     width: int
     height: int
     """Upright, in pixels."""
+    mode: str = "RGB"
+    """Pillow's name of how the file holds colours."""
+    turned: bool = False
+    """Its EXIF orientation differs from how it is stored."""
+    transparent: bool = False
+    grey: bool = False
+    sketch: bytes = b""
+    """What near copies are found by; empty where the picture is smaller than a sketch."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
 
 
 class FactBook:
@@ -57,7 +73,7 @@ class FactBook:
             return
         merged = self._facts | self._new if len(self._found) >= _MANY else self._new
         with suppress(OSError):
-            rows = {content: astuple(facts) for content, facts in merged.items()}
+            rows = {content: _row(facts) for content, facts in merged.items()}
             write_text(self._folder / f"{secrets.token_hex(8)}.json", json.dumps(rows))
             if merged is not self._new:
                 _remove(self._found)
@@ -67,9 +83,24 @@ class FactBook:
 def _read(path: Path) -> Iterator[tuple[str, Facts]]:
     try:
         for content, row in json.loads(path.read_text(encoding="utf-8")).items():
-            yield content, Facts(str(row[0]), bool(row[1]), int(row[2]), int(row[3]))
+            yield content, _facts(*row)
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        return
+        return  # damaged, or written before there were as many facts
+
+
+def _row(facts: Facts) -> list[Any]:
+    sketch = base64.b64encode(facts.sketch).decode()
+    size, colours = (facts.width, facts.height), (facts.mode, facts.turned, facts.transparent, facts.grey)
+    return [facts.format, facts.animated, *size, *colours, sketch]
+
+
+def _facts(*row: Any) -> Facts:
+    kind, animated, width, height, mode, turned, transparent, grey, sketch = row
+    colours = (str(mode), bool(turned), bool(transparent), bool(grey))
+    content = base64.b64decode(sketch, validate=True)
+    if len(content) not in (0, BYTES):
+        raise ValueError("no sketch")
+    return Facts(str(kind), bool(animated), int(width), int(height), *colours, content)
 
 
 def _changed(path: Path) -> float:

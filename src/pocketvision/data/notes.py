@@ -1,7 +1,11 @@
 """Sentences about a data set that break nothing but that its owner should know."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+
+from pocketvision.data.copies import Group
+from pocketvision.values import Problem
 
 IMBALANCE = 3.0
 """Ratio of the largest class to the smallest above which it is worth a word."""
@@ -17,6 +21,31 @@ def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int,
     """Return what to know of these counts (per label and split) and sizes (width, height)."""
     totals = {label: sum(splits.values()) for label, splits in counts.items()}
     return (*_imbalance(totals), *_few(totals), *_unjudged(counts), *_tiny(sizes), *_long(sizes))
+
+
+def leak_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """Say how many pictures of a given split lie in another one too."""
+    leaks = Counter(problem.left_out for problem in problems if problem.kind == "leak")
+    notes = []
+    if leaks[True]:
+        notes.append(f"Pictures that lie in two of your splits: {leaks[True]}. They are left out of the larger one.")
+    if leaks[False]:
+        notes.append(
+            f"Pictures that nearly repeat one in another of your splits: {leaks[False]}. The accuracy there says "
+            "little of new pictures; `pocketvision check DATA --fix FILE.csv` writes a table without them."
+        )
+    return tuple(notes)
+
+
+def group_notes(torn: Sequence[Group]) -> tuple[str, ...]:
+    """Say where near copies could not be kept in one split; `torn` are their groups."""
+    if not torn:
+        return ()
+    labels = list(dict.fromkeys(group[0].found.label for group in torn))
+    return (
+        f"Near copies in {_named(labels)} lie in several splits, because without them too few pictures are left to "
+        "train, choose and judge by.",
+    )
 
 
 def _imbalance(totals: Mapping[str, int]) -> list[str]:

@@ -1,17 +1,17 @@
 """Which picture trains, validates and tests: decided by its content, so that it stays where it is.
 
 A picture's place is a hash of its bytes and the seed, read as a number from 0 to 1. Adding, renaming or removing files
-moves no other, and copies of one picture never lie on both sides.
+moves no other, and copies of one picture never lie on both sides. Near copies take the place of one of them.
 
-The only case in which files move is a small class: where it would be left without a training, validation or test
-picture, the picture nearest to the missing range is taken for it.
+Files move in two cases only. A new near copy can become the one by which its group is placed. And where a small class
+would be left without a training, validation or test picture, the one nearest to the missing range is taken for it.
 """
 
 import csv
 import hashlib
 import io
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import cast, get_args
@@ -31,6 +31,18 @@ FEWEST = 3
 """Distinct pictures of a class: one each to train, validate and test."""
 
 
+@dataclass(frozen=True)
+class Rule:
+    """How pictures are split where the data does not say; `val` and `test` are shares of them, 0..1."""
+
+    seed: int = 42
+    val: float = 0.15
+    test: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_shares(self.val, self.test)
+
+
 def split_of(sha256: str, *, seed: int, val: float, test: float) -> Split:
     """Return the split of one content; `val` and `test` are shares, 0..1."""
     place = position(sha256, seed)
@@ -42,11 +54,24 @@ def position(sha256: str, seed: int) -> float:
     return int(hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()[:13], 16) / 16**13
 
 
-def assign(contents: Iterable[str], *, seed: int, val: float, test: float) -> dict[str, Split]:
+def assign(
+    contents: Iterable[str], *, seed: int, val: float, test: float, leaders: Mapping[str, str] | None = None
+) -> dict[str, Split]:
     """Split the distinct contents of one class, leaving no wanted split empty where there are three or more.
 
-    Fewer than three all go to train.
+    Contents with one leader go where it goes, together, unless that leaves fewer than three groups: then each goes by
+    itself. Fewer than three contents all go to train.
     """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for sha256 in contents:
+        groups[(leaders or {}).get(sha256, sha256)].append(sha256)
+    if len(groups) < FEWEST:
+        groups = {sha256: [sha256] for group in groups.values() for sha256 in group}
+    splits = _assign(groups, seed=seed, val=val, test=test)
+    return {sha256: splits[leader] for leader, group in groups.items() for sha256 in group}
+
+
+def _assign(contents: Iterable[str], *, seed: int, val: float, test: float) -> dict[str, Split]:
     places = {sha256: position(sha256, seed) for sha256 in contents}
     if len(places) < FEWEST:
         return dict.fromkeys(places, "train")

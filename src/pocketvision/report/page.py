@@ -105,13 +105,14 @@ class Page:
 
 def render(run: Run, *, progress: Progress = Silent()) -> str:
     """Return the page of a run; its pictures are read from the data set where it still lies."""
-    return _template().render(
+    return template("page.html").render(
         page=_page(run, progress), run=run, bundle=plots.bundle(), many=MANY_CLASSES, shown_problems=SHOWN_PROBLEMS
     )
 
 
 @cache
-def _template() -> "Template":
+def template(name: str) -> "Template":
+    """Return a page's template, which escapes what it is given."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -121,10 +122,10 @@ def _template() -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("size", "count", "ms", "percent", "gap", "seconds", "interval", "exact", "plural"):
-        environment.filters[name] = getattr(words, name)
+    for figure in ("size", "count", "ms", "percent", "gap", "seconds", "interval", "exact", "plural"):
+        environment.filters[figure] = getattr(words, figure)
     environment.filters["csp"] = _csp
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 def _page(run: Run, progress: Progress) -> Page:

@@ -5,7 +5,7 @@ import io
 from pathlib import Path, PurePosixPath
 
 from pocketvision.errors import ImageError
-from pocketvision.images.decode import decode
+from pocketvision.images.decode import read
 
 SIDE = 176
 """Stored pixels of the long side: shown at about half of it, so sharp on a phone too."""
@@ -19,7 +19,7 @@ def thumbnail(root: Path, file: str) -> str:
     if below.is_absolute() or ".." in below.parts:
         return ""
     try:
-        picture = Image.fromarray(decode(root / below))
+        picture = Image.fromarray(read(root / below, least=SIDE).pixels)
     except (ImageError, OSError):
         return ""
     picture.thumbnail((SIDE, SIDE))

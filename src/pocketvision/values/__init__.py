@@ -12,6 +12,8 @@ from pocketvision.values.pictures import (
     Problem,
     ProblemKind,
     Split,
+    Trait,
+    TraitKind,
 )
 from pocketvision.values.records import from_json, to_json
 from pocketvision.values.results import (
@@ -66,6 +68,8 @@ __all__ = [
     "Split",
     "Summary",
     "Trained",
+    "Trait",
+    "TraitKind",
     "Variant",
     "Verdict",
     "from_json",

@@ -75,6 +75,9 @@ ProblemKind = Literal[
     "listed twice",
     "unlabelled",
     "box",
+    "leak",
+    "near duplicate",
+    "near conflict",
 ]
 """`missing` to `box` come from manifests and annotation files."""
 
@@ -87,6 +90,26 @@ class Problem:
     kind: ProblemKind
     detail: str
     left_out: bool
+    other: str = ""
+    """The file that this one repeats or contradicts, where there is one."""
+    label: str = ""
+    """Its class, where the labels are what is wrong."""
+
+
+TraitKind = Literal[
+    "tiny", "huge", "far from square", "grey", "one tone", "turned", "transparent", "palette", "CMYK", "16 bits"
+]
+
+
+@dataclass(frozen=True)
+class Trait:
+    """What some usable pictures have in common; nothing need be wrong with it."""
+
+    kind: TraitKind
+    detail: str
+    count: int
+    files: tuple[str, ...]
+    """The most extreme first, a dozen at most."""
 
 
 @dataclass(frozen=True)
@@ -107,3 +130,8 @@ class Health:
     notes: tuple[str, ...] = ()
     """Sentences for the reader: imbalance, few images, and so on."""
     kind: Kind = "classes"
+    traits: tuple[Trait, ...] = ()
+    faults: tuple[str, ...] = ()
+    """What keeps a net from being trained on this data, and what to do about it."""
+    pictures: int = 0
+    """How many are usable."""

@@ -117,8 +117,9 @@ def _tree(root: Path, name: str) -> _Tree:
     if not is_unicode(name):
         raise DataError(f"the name of the folder '{printable(name)}' in '{root}' is not valid Unicode; rename it.")
     tree = _Tree()
+    start = len((root / name).as_posix()) - len(name)
     for path in walk(root / name):
-        file = path.relative_to(root).as_posix()
+        file = path.as_posix()[start:]
         if not is_unicode(file):
             detail = "its name is not valid Unicode; rename it"
             tree.problems.append(Problem(printable(file), "unreadable", detail, left_out=True))

@@ -1,7 +1,9 @@
 """What lies on the disk: folders and files in natural order, what is litter, and what claims to be a picture."""
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pocketvision.data.layouts.listing import natural_key
@@ -42,8 +44,9 @@ def files(folder: Path) -> list[str]:
 
 def is_picture(path: Path) -> bool:
     """Tell whether a file claims to be a picture: by its name, or else by its first bytes."""
-    if path.exists() and not path.is_file():  # opening a pipe or a device would wait for ever
-        return False
+    with suppress(OSError):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe or a device would wait for ever
+            return False
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return True
     try:

@@ -1,0 +1,136 @@
+"""What each file of a listing turns out to be: hashed, really decoded once, and described."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from os.path import splitext
+
+import numpy as np
+
+from pocketvision.data.decoded import DecodedCache
+from pocketvision.data.facts import Facts
+from pocketvision.data.layout import Found, Listing
+from pocketvision.data.parallel import in_order
+from pocketvision.data.sketch import ENOUGH, SIDE, sketched
+from pocketvision.errors import ImageError
+from pocketvision.images.decode import Decoded, content_of, quiet, read
+from pocketvision.progress import Progress, track
+from pocketvision.values import Problem
+
+FORMAT_OF = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+
+
+_AT_ONCE = 1024
+_NONE = np.empty(0, np.uint8)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one file turned out to be."""
+
+    found: Found
+    sha256: str
+    facts: Facts | None
+    """None where it is not usable."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def file(self) -> str:
+        """Path below the root."""
+        return self.found.file
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be decoded."""
+        return self.facts is not None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright; zeros where it is not usable."""
+        return self.facts.size if self.facts else (0, 0)
+
+
+def look_at(listing: Listing, decoded: DecodedCache, progress: Progress) -> list[Look]:
+    """Look at every file, on all cores; what has room in `decoded` is kept there as it was decoded.
+
+    Where that holds nothing at all, JPEGs are decoded at a fraction of their size, though still read to their end.
+    """
+    root, looks = str(listing.root), list[Look]()
+    with quiet():
+        seen = in_order(lambda found: _seen(root, found, decoded), listing.found)
+        tracked = track(seen, progress, "Checking pictures", len(listing.found))
+        while some := list(islice(tracked, _AT_ONCE)):
+            looks += _described(some, decoded)
+    return looks
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture that was decoded now and whose sketch is still to be drawn."""
+
+    found: Found
+    sha256: str
+    picture: Decoded
+
+
+def _seen(root: str, found: Found, decoded: DecodedCache) -> _Seen | Look:
+    try:
+        content = content_of(f"{root}/{found.file}")
+        if not content:
+            return Look(found, "", None, (Problem(found.file, "empty file", "0 bytes", left_out=True),))
+        sha256 = hashlib.sha256(content).hexdigest()
+        if facts := decoded.known(sha256):
+            return Look(found, sha256, facts, _oddities(found.file, facts))
+        picture = read(content, least=None if decoded.limit_bytes else ENOUGH, small=SIDE)
+    except ImageError as error:
+        return Look(found, "", None, (Problem(found.file, "unreadable", str(error), left_out=True),))
+    decoded.put(sha256, picture.pixels)
+    # Only what is too small for a sketch still needs its pixels here: many of these wait together.
+    return _Seen(found, sha256, replace(picture, pixels=_NONE) if picture.small else picture)
+
+
+def _described(some: Sequence[_Seen | Look], decoded: DecodedCache) -> Iterator[Look]:
+    """Draw the sketches of many at once, which is much faster than one by one, and remember what is new."""
+    sketches, greys = sketched([seen.picture.small for seen in some if isinstance(seen, _Seen) and seen.picture.small])
+    drawn = zip(sketches, greys.tolist(), strict=True)
+    for seen in some:
+        if isinstance(seen, Look):
+            yield seen
+            continue
+        picture = seen.picture
+        sketch, grey = next(drawn) if picture.small else (_NONE, not np.ptp(picture.pixels, axis=2).any())
+        facts = Facts(
+            picture.format,
+            picture.animated,
+            *picture.size,
+            mode=picture.mode,
+            turned=picture.turned,
+            transparent=picture.transparent,
+            grey=bool(grey),
+            sketch=sketch.tobytes(),
+        )
+        decoded.learn(seen.sha256, facts)
+        yield Look(seen.found, seen.sha256, facts, _oddities(seen.found.file, facts))
+
+
+def _oddities(file: str, picture: Facts) -> tuple[Problem, ...]:
+    problems = []
+    suffix = splitext(file)[1]
+    if FORMAT_OF.get(suffix.lower()) != picture.format:
+        named = f"named {suffix}" if suffix else "without a suffix"
+        problems.append(Problem(file, "suffix", f"a {picture.format} {named}", left_out=False))
+    if picture.animated:
+        problems.append(Problem(file, "animated", "holds several pictures; the first is used", left_out=False))
+    return tuple(problems)

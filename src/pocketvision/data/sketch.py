@@ -1,0 +1,90 @@
+"""A picture in 288 bytes and in 64 bits: what near copies, made by saving again or resizing, have in common.
+
+The sketch is the upright picture at 16 x 16 pixels: its brightness, and its two colour differences at 4 x 4. The hash
+says of 64 slow waves over that brightness (a cosine transform's first 8 x 8) which are stronger than their median; it
+is what C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, calls the DCT hash.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 16
+COLOURS = 4
+BRIGHTNESS = SIDE * SIDE
+"""Bytes of a sketch before its colours."""
+BYTES = BRIGHTNESS + 2 * COLOURS * COLOURS
+ENOUGH = 128
+"""Pixels of the shorter side that a sketch is made from; more change nothing that counts here."""
+_NEUTRAL = (127, 129)
+"""Colour differences of a grey picture, as JPEG rounds them."""
+_AT_ONCE = 8192
+"""Sketches that are transformed together: bounds the memory."""
+
+Sketches = NDArray[np.uint8]
+
+
+def sketched(pictures: Sequence[bytes]) -> tuple[Sketches, NDArray[np.bool_]]:
+    """Return the sketches of RGB pictures of 16 x 16 pixels, uint8 [n, 288], and which of them are grey, [n]."""
+    pixels = np.frombuffer(b"".join(pictures), np.uint8).reshape(len(pictures), SIDE, SIDE, 3)
+    values = np.rint(pixels.astype(np.float32) @ _YCBCR + _ZERO).clip(0, 255).astype(np.uint8)
+    colours = values[..., 1:]
+    grey = ((colours >= _NEUTRAL[0]) & (colours <= _NEUTRAL[1])).all(axis=(1, 2, 3))
+    step = SIDE // COLOURS
+    means = colours.reshape(len(pictures), COLOURS, step, COLOURS, step, 2).mean(axis=(2, 4), dtype=np.float32)
+    few = np.rint(means).astype(np.uint8).transpose(0, 3, 1, 2).reshape(len(pictures), 2 * COLOURS * COLOURS)
+    return np.concatenate([values[..., 0].reshape(len(pictures), BRIGHTNESS), few], axis=1), grey
+
+
+def stacked(sketches: list[bytes]) -> Sketches:
+    """Return sketches as uint8 [n, 288]."""
+    return np.frombuffer(b"".join(sketches), np.uint8).reshape(len(sketches), BYTES)
+
+
+def hashes(sketches: Sketches) -> NDArray[np.uint64]:
+    """Return the 64-bit hash of each sketch; similar pictures differ in few bits."""
+    parts = [_hashes(sketches[start : start + _AT_ONCE]) for start in range(0, len(sketches), _AT_ONCE)]
+    return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+
+
+def contrast(sketches: Sketches) -> NDArray[np.float32]:
+    """Return the standard deviation of each sketch's brightness, in levels of 0..255."""
+    return np.asarray(sketches[:, :BRIGHTNESS].std(axis=1, dtype=np.float32), np.float32)
+
+
+def likeness(one: Sketches, other: Sketches) -> NDArray[np.float32]:
+    """Return the correlation, -1..1, of the brightness of pairs of sketches that are not of one tone."""
+    ours, theirs = _centred(one), _centred(other)
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return np.asarray((ours * theirs).sum(axis=1) / lengths, np.float32)
+
+
+def colour_gap(one: Sketches, other: Sketches) -> NDArray[np.int16]:
+    """Return the largest difference, in levels, of the colours of pairs of sketches."""
+    gaps = np.abs(one[:, BRIGHTNESS:].astype(np.int16) - other[:, BRIGHTNESS:])
+    return np.asarray(gaps.max(axis=1), np.int16)
+
+
+def _hashes(sketches: Sketches) -> NDArray[np.uint64]:
+    brightness = sketches[:, :BRIGHTNESS].reshape(-1, SIDE, SIDE).astype(np.float32)
+    waves = _WAVES @ brightness @ _WAVES.T
+    strengths = waves.reshape(-1, 64)
+    strengths[:, 0] = 0  # the mean brightness
+    bits = strengths > np.median(strengths[:, 1:], axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+
+
+def _centred(sketches: Sketches) -> NDArray[np.float32]:
+    brightness = sketches[:, :BRIGHTNESS].astype(np.float32)
+    return np.asarray(brightness - brightness.mean(axis=1, keepdims=True), np.float32)
+
+
+_YCBCR = np.array(
+    [[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]],
+    np.float32,
+)
+"""[RGB, YCbCr], as in JFIF 1.02, page 3."""
+_ZERO = np.array([0, 128, 128], np.float32)
+_WAVES = np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(SIDE) + 1) / (2 * SIDE)).astype(np.float32)
+"""[8, 16]: the cosine transform's slow half, without its factors."""

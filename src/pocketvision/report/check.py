@@ -1,0 +1,52 @@
+"""The verb `check`: an honest look at the pictures before training, and a page that shows what was found."""
+
+from pathlib import Path
+
+from pocketvision.data.check import examine
+from pocketvision.data.digits import resolve
+from pocketvision.data.fix import reasons_of, table_for, write_fix
+from pocketvision.data.layout import scan
+from pocketvision.data.splits import Rule
+from pocketvision.files import write_json, write_text
+from pocketvision.progress import Progress, Silent
+from pocketvision.report.gallery import render
+from pocketvision.report.words import plural
+from pocketvision.values import Health
+
+RECORD, GALLERY = "check.json", "check.html"
+
+
+def check(
+    data: str | Path,
+    *,
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 42,
+    output: str | Path | None = None,
+    fix: str | Path | None = None,
+    progress: Progress = Silent(),
+) -> Health:
+    """Check the pictures of DATA and tell what is wrong with them; nothing of the data is changed.
+
+    `val` and `test` are shares of the pictures, 0..1. The folder `output` receives check.json and check.html, which
+    shows the pictures in question. `fix` is a CSV file in the data's folder or above it that receives the table
+    filename,label,split of what is sound; beside it, as `<name>.reasons.csv`, what was left out and why.
+
+    What keeps a net from being trained is told in `faults`. A `DataError` is raised where there is no usable picture;
+    a `UsageError` where the shares are wrong or `fix` cannot be written.
+    """
+    rule = Rule(seed, val, test)
+    listing = scan(resolve(data))
+    table = None if fix is None else table_for(fix, listing)
+    examined = examine(listing, rule=rule, progress=progress)
+    if output is not None:
+        write_json(Path(output) / RECORD, examined.health)
+        write_text(Path(output) / GALLERY, render(examined.health, progress=progress))
+        progress.say(f"pictures: {Path(output) / GALLERY}")
+    if table is not None:
+        cleaned = write_fix(table, examined, rule)
+        progress.say(
+            f"table: {fix} with {plural(len(cleaned.rows), 'picture')}; what was left out or relabelled and why: "
+            f"{reasons_of(table).name} beside it"
+        )
+    return examined.health
