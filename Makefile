@@ -1,7 +1,7 @@
-# Needs make and Python 3.11 or newer, and nothing else. Everything is installed into .venv, at the versions of
+# Needs make and Python 3.11 or newer, and nothing else; `make web` needs Node 20.19 or newer besides. Everything is installed into .venv, at the versions of
 # constraints.txt. Choose another Python with `make PYTHON=/path/to/python3.12 ...`.
 
-.PHONY: help demo test fast lint check format clean
+.PHONY: help demo test fast lint check format web clean
 .DELETE_ON_ERROR:
 
 PYTHON =
@@ -15,7 +15,8 @@ help:
 	@echo "make lint    check format, style and types"
 	@echo "make check   lint and test: what continuous integration runs"
 	@echo "make format  put the sources into the common format"
-	@echo "make clean   remove .venv and what the tools left; runs/ stays"
+	@echo "make web     check, test and build the phone page of the verb demo; needs Node"
+	@echo "make clean   remove .venv, the built page and what the tools left; runs/ stays"
 
 demo: $(READY)
 	@$(RUN) pocketvision fit digits --max-size 200KB --name demo --exist-ok
@@ -40,8 +41,13 @@ format: $(READY)
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 
+# Built into the package, so that the verb `demo` finds it; wheels bring it along.
+web:
+	@command -v npm >/dev/null || { echo "error: npm was not found; install Node 20.19 or newer, or take src/pocketvision/serve/page from a released wheel" >&2; exit 1; }
+	@cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent check && npm run --silent build
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info
+	rm -rf .venv web/node_modules src/pocketvision/serve/page .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate counts only if it runs: version managers leave commands behind for versions they do not have.

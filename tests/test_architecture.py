@@ -19,7 +19,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LADDER = (
     ("__init__", "__main__", "cli"),
     ("fit",),
-    ("report",),
+    ("report", "serve"),
     ("verify",),
     ("export", "runtime"),
     ("compress",),
@@ -55,6 +55,7 @@ DOORS = {
     "onnxruntime": ("runtime/onnx.py",),
     "plotly": ("report/plots.py",),
     "rich": ("cli/terminal.py",),
+    "segno": ("serve/code.py",),
     "sklearn": ("data/digits.py",),
     "tensorboard": ("train/logs.py",),
     "tflite": ("weights/tflite.py",),

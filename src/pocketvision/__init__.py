@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pocketvision.report.check import check
     from pocketvision.report.models import models
     from pocketvision.report.report import report
+    from pocketvision.serve.verb import demo
     from pocketvision.train.distill import distill
     from pocketvision.train.verb import train
     from pocketvision.verify.bench import bench
@@ -34,6 +35,7 @@ __all__ = [
     "check",
     "choose",
     "cost",
+    "demo",
     "distill",
     "export",
     "fit",
@@ -51,6 +53,7 @@ _HOMES = {
     "check": "pocketvision.report.check",
     "choose": "pocketvision.fit.choose",
     "cost": "pocketvision.cost.verb",
+    "demo": "pocketvision.serve.verb",
     "distill": "pocketvision.train.distill",
     "export": "pocketvision.export.verb",
     "fit": "pocketvision.fit.verb",

@@ -24,6 +24,7 @@ VERBS = (
     "bench",
     "predict",
     "report",
+    "demo",
 )
 GROUPS = ("weights",)
 """Words that stand before verbs of their own, which are public functions of the room of that name."""

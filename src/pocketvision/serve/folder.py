@@ -1,0 +1,137 @@
+"""The demo's folder: page, runtime and model file, static, so that any host can serve it.
+
+The page is built from `web/` into `serve/page/` by `make web`; wheels bring it along.
+"""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.errors import DataError, PocketvisionError, RunExists
+from pocketvision.files import write_bytes, write_json, write_text
+from pocketvision.latency.measure import reference_graph
+from pocketvision.runtime import open as open_model
+from pocketvision.values import Manifest
+
+FORMAT_VERSION = 1
+PAGE = Path(__file__).with_name("page")
+FACTS, WORKER = "demo.json", "sw.js"
+RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime"}
+"""Suffix to the runtime that runs it in a browser; the quicker one first, which the page tries first."""
+
+_WRITERS = {".onnx": "pocketvision.export.onnx:to_bytes"}
+"""Suffix to what writes the reference net for it."""
+_REPLACED = ("assets/*", "runtime/*/*", "model.*", "reference.*")
+"""What an older demo leaves that a newer one may not have."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file in the folder, as the page reads it."""
+
+    runtime: str
+    path: str
+    size_bytes: int
+    sha256: str
+    reference: str | None
+    """The reference net in the same format, for comparing devices; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What `demo.json` holds."""
+
+    format_version: int
+    manifest: Manifest
+    files: tuple[ModelFile, ...]
+    reference_resolution: int
+
+
+def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Facts:
+    """Write the folder for files of one net, the first one preferred; an older demo in its place is replaced.
+
+    Raises RunExists where the folder holds something else, DataError where the files differ in labels or picture
+    rule, PocketvisionError where the page was not built.
+    """
+    manifest = _manifest(models)
+    _require_built(page)
+    _require_own(target)
+    files = tuple(_place(model, target) for model in models)
+    facts = Facts(FORMAT_VERSION, manifest, files, reference_graph().input.resolution)
+    write_json(target / FACTS, facts)
+    shell = [*_copied(page, target, files), FACTS]
+    on_use = [name for file in files for name in (file.path, file.reference) if name is not None]
+    on_use += _copied(page, target, files, runtimes=True)
+    _clear(target, {*shell, *on_use})
+    _write_worker(page, target, shell=shell, files=[*shell, *on_use])
+    return facts
+
+
+def _manifest(models: Sequence[Path]) -> Manifest:
+    first, *others = (open_model(model).manifest for model in models)
+    for model, other in zip(models[1:], others, strict=True):
+        if (other.labels, other.image) != (first.labels, first.image):
+            raise DataError(
+                f"{models[0].name} and {model.name} differ in their labels or in how pictures are prepared: they are "
+                "of different runs. Export both again, or name one of them"
+            )
+    return first
+
+
+def _require_built(page: Path) -> None:
+    if not (page / "index.html").is_file():
+        raise PocketvisionError(
+            f"the page is not built: there is no {page / 'index.html'}. Run `make web` in the checkout (needs Node "
+            "20.19 or newer), or install a released wheel, which brings the page along"
+        )
+
+
+def _require_own(target: Path) -> None:
+    if target.exists() and not (target / FACTS).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise RunExists(f"{target} holds something else than a demo; choose another folder with --output")
+
+
+def _place(model: Path, target: Path) -> ModelFile:
+    suffix = model.suffix.lower()
+    content = model.read_bytes()
+    name, reference = f"model{suffix}", None
+    write_bytes(target / name, content)
+    if suffix in _WRITERS:
+        module, function = _WRITERS[suffix].split(":")
+        reference = f"reference{suffix}"
+        write_bytes(target / reference, getattr(importlib.import_module(module), function)(reference_graph()))
+    return ModelFile(RUNTIMES[suffix], name, len(content), hashlib.sha256(content).hexdigest(), reference)
+
+
+def _copied(page: Path, target: Path, files: Iterable[ModelFile], *, runtimes: bool = False) -> list[str]:
+    """Copy the page, or the runtimes that the files need; return the files' names below the folder."""
+    folders = [page / "runtime" / file.runtime for file in files]
+    found = [path for folder in folders for path in folder.iterdir()] if runtimes else _shell(page)
+    names = sorted(path.relative_to(page).as_posix() for path in found)
+    for name in names:
+        write_bytes(target / name, (page / name).read_bytes())
+    return names
+
+
+def _shell(page: Path) -> list[Path]:
+    apart = {page / WORKER, *(page / "runtime").rglob("*")}
+    return [path for path in page.rglob("*") if path.is_file() and path not in apart]
+
+
+def _clear(target: Path, written: set[str]) -> None:
+    for pattern in _REPLACED:
+        for path in target.glob(pattern):
+            if path.is_file() and path.relative_to(target).as_posix() not in written:
+                path.unlink()
+
+
+def _write_worker(page: Path, target: Path, *, shell: Sequence[str], files: Sequence[str]) -> None:
+    """Tell the service worker what to keep; its text changes with any file, so that browsers fetch the new ones."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + hashlib.sha256((target / name).read_bytes()).digest())
+    head = f'const VERSION = "{digest.hexdigest()[:16]}";\nconst SHELL = {json.dumps(["./", *shell])};\n'
+    write_text(target / WORKER, head + (page / WORKER).read_text(encoding="utf-8"))

@@ -1,0 +1,118 @@
+"""The verb `demo`: a page that answers pictures with the file, on this machine or on a phone."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.errors import UnknownName, UsageError
+from pocketvision.progress import Progress, Silent
+from pocketvision.serve.certificate import SELF_SIGNED, context_of
+from pocketvision.serve.code import qr_code
+from pocketvision.serve.folder import RUNTIMES, write_demo
+from pocketvision.serve.server import make_server
+
+HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+_ELSEWHERE = ("192.0.2.1", 9)  # RFC 5737: an address that belongs to nobody; nothing is sent to it
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo lies, and where it was served."""
+
+    folder: str
+    files: tuple[str, ...]
+    """The model files in it, the one that the page tries first before the others."""
+    size_bytes: int
+    """Of the whole folder; a device fetches one runtime and one model file of it."""
+    address: str | None
+    """Where it was served, None where it was only written."""
+
+
+def demo(
+    source: str | Path,
+    *,
+    output: str | Path | None = None,
+    serve: bool = True,
+    lan: bool = False,
+    port: int = 8000,
+    cert: str | None = None,
+    progress: Progress = Silent(),
+) -> Demo:
+    """Write a static folder with a page that answers pictures by the file, and serve it until interrupted.
+
+    `source` is the folder of a run with exported files, or a file; the folder is written to `output`, by default
+    `demo` in the run's folder or beside the file. Served to this machine only, with `lan` to the whole local network.
+    `cert` is a PEM file with certificate and key, or `self-signed`: live cameras need https on other devices.
+    Raises UsageError where there is no file or the port is taken, RunExists where the folder holds something else.
+    """
+    models = models_of(Path(source))
+    target = Path(output) if output is not None else _beside(Path(source))
+    write_demo(models, target)
+    names = tuple(f"model{model.suffix.lower()}" for model in models)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    progress.say(f"demo: {target} ({size / 1e6:.0f} MB), to be opened from any static host")
+    address = _serve(target, lan=lan, port=port, cert=cert, progress=progress) if serve else None
+    return Demo(target.as_posix(), names, size, address)
+
+
+def models_of(source: Path) -> list[Path]:
+    """Return the model files of a run, or the one named, in the order in which a page should try them."""
+    if source.is_dir():
+        found = [source / "export" / f"model{suffix}" for suffix in RUNTIMES]
+        found = [path for path in found if path.is_file()]
+        if not found:
+            wanted = " or ".join(f"model{suffix}" for suffix in RUNTIMES)
+            raise UsageError(f"{source / 'export'} holds no {wanted}; name a run of `fit`, or export the run first")
+        return found
+    if source.suffix.lower() not in RUNTIMES:
+        raise UnknownName("model file suffix", source.suffix, RUNTIMES)
+    if not source.is_file():
+        raise UsageError(f"there is no file {source}")
+    return [source]
+
+
+def _beside(source: Path) -> Path:
+    return source / "demo" if source.is_dir() else source.with_name(f"{source.stem}-demo")
+
+
+def _serve(folder: Path, *, lan: bool, port: int, cert: str | None, progress: Progress) -> str:
+    host = _own_address() if lan else HERE
+    context = context_of(cert, host) if cert is not None else None
+    server = make_server(folder, EVERYWHERE if lan else HERE, port, context=context)
+    address = f"{'http' if cert is None else 'https'}://{host}:{server.server_address[1]}/"
+    progress.say(f"open {address}")
+    if lan:
+        progress.say(qr_code(address))
+    for line in _advice(lan=lan, cert=cert):
+        progress.say(line)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        progress.say("stopped")
+    finally:
+        server.server_close()
+    return address
+
+
+def _advice(*, lan: bool, cert: str | None) -> list[str]:
+    """Say what the phone will need, and how the demo ends."""
+    lines = []
+    if not lan:
+        lines.append("this machine only; for a phone in the same network add --lan")
+    elif cert is None:
+        lines.append(
+            "over http phones take and choose pictures, but give no live camera; for it add --cert self-signed"
+        )
+    elif cert == SELF_SIGNED:
+        lines.append("the phone will warn of a certificate that nobody vouches for; go on to the page all the same")
+    return [*lines, "press Ctrl-C to stop"]
+
+
+def _own_address() -> str:
+    """Return this machine's address in the local network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_ELSEWHERE)
+        except OSError:
+            raise UsageError("this machine is in no network that a phone could be in; leave out --lan") from None
+        return str(probe.getsockname()[0])

@@ -1,0 +1,177 @@
+"""The verb `demo`: the folder it writes, what it refuses, what it says while it serves."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketvision import demo
+from pocketvision.errors import DataError, PocketvisionError, RunExists, UnknownName, UsageError
+from pocketvision.export.onnx import write
+from pocketvision.graph.sketch import Sketch
+from pocketvision.serve.code import qr_code
+from pocketvision.serve.folder import write_demo
+from pocketvision.values import ImageSpec, Manifest, ModelSpec
+
+WORDS = Manifest(
+    format_version=1,
+    name="toy",
+    task="classification",
+    labels=("a", "b"),
+    image=ImageSpec(32),
+    model=ModelSpec("toy", 1.0, 32, 2),
+    precision="float",
+    data_digest="",
+    splits={},
+    figures={},
+    probes=(),
+    versions={},
+    created="2026-11-20T00:00:00+00:00",
+    abstain_below=0.6,
+)
+PARTS = ("index.html", "sw.js", "icon.svg", "assets/index-1.js", "runtime/litert/l.wasm", "runtime/onnxruntime/o.wasm")
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in for a built page, so that the folder is tested without Node."""
+    page = tmp_path / "page"
+    for name in PARTS:
+        (page / name).parent.mkdir(parents=True, exist_ok=True)
+        (page / name).write_text(f"{name};\n")
+    monkeypatch.setitem(write_demo.__kwdefaults__, "page", page)
+    return page
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return deliver(tmp_path / "run" / "export" / "model.onnx", WORDS).parents[1]
+
+
+def deliver(path: Path, manifest: Manifest) -> Path:
+    sketch = Sketch(32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(sketch.finish(sketch.linear(sketch.mean("image"), 2)), manifest, path)
+    return path
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_gets_a_folder_with_all_it_needs_and_no_more(built: Path, run: Path) -> None:
+    written = demo(run, serve=False)
+    folder = run / "demo"
+    assert (written.folder, written.files, written.address) == (folder.as_posix(), ("model.onnx",), None)
+    assert names(folder) == {name for name in PARTS if "litert" not in name} | {
+        "demo.json",
+        "model.onnx",
+        "reference.onnx",
+    }
+    assert written.size_bytes == sum((folder / name).stat().st_size for name in names(folder))
+    assert (folder / "model.onnx").read_bytes() == (run / "export" / "model.onnx").read_bytes()
+    facts = json.loads((folder / "demo.json").read_text())
+    assert facts["manifest"]["labels"] == ["a", "b"]
+    assert facts["manifest"]["abstain_below"] == 0.6
+    assert [file["runtime"] for file in facts["files"]] == ["onnxruntime"]
+
+
+def test_the_worker_keeps_the_page_and_is_another_for_another_file(built: Path, run: Path) -> None:
+    folder = Path(demo(run, serve=False).folder)
+    first = (folder / "sw.js").read_text()
+    assert "sw.js;" in first
+    shell = json.loads(re.search(r"const SHELL = (.*);", first)[1])
+    assert set(shell) == {"./", "index.html", "icon.svg", "assets/index-1.js", "demo.json"}
+    demo(run, serve=False)
+    assert (folder / "sw.js").read_text() == first
+    deliver(run / "export" / "model.onnx", replace(WORDS, name="another"))
+    demo(run, serve=False)
+    assert (folder / "sw.js").read_text() != first
+
+
+def test_a_file_gets_its_folder_beside_it(built: Path, tmp_path: Path) -> None:
+    file = deliver(tmp_path / "signs.onnx", WORDS)
+    assert demo(file, serve=False).folder == (tmp_path / "signs-demo").as_posix()
+    assert demo(file, output=tmp_path / "other", serve=False).folder == (tmp_path / "other").as_posix()
+
+
+def test_an_older_demo_is_replaced_and_leaves_nothing(built: Path, run: Path) -> None:
+    folder = Path(demo(run, serve=False).folder)
+    (folder / "assets" / "index-0.js").write_text("old")
+    (folder / "model.tflite").write_text("old")
+    (folder / "CNAME").write_text("the host's own")
+    demo(run, serve=False)
+    assert {"assets/index-0.js", "model.tflite"} & names(folder) == set()
+    assert "CNAME" in names(folder)
+
+
+def test_other_folders_are_left_alone(built: Path, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine.jpg").write_text("mine")
+    for taken in (tmp_path / "photos", run / "export" / "model.onnx"):
+        with pytest.raises(RunExists, match="choose another folder with --output"):
+            demo(run, output=taken, serve=False)
+    assert names(tmp_path / "photos") == {"mine.jpg"}
+    (tmp_path / "empty").mkdir()
+    demo(run, output=tmp_path / "empty", serve=False)
+
+
+def test_wrong_sources_are_told(built: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds no model\.tflite or model\.onnx"):
+        demo(tmp_path, serve=False)
+    with pytest.raises(UnknownName, match=r"\.onnx, \.tflite"):
+        demo(tmp_path / "model.pt", serve=False)
+    with pytest.raises(UsageError, match="there is no file"):
+        demo(tmp_path / "model.onnx", serve=False)
+
+
+def test_files_of_different_runs_are_told(built: Path, tmp_path: Path) -> None:
+    files = [deliver(tmp_path / "a.onnx", WORDS), deliver(tmp_path / "b.onnx", replace(WORDS, labels=("b", "a")))]
+    with pytest.raises(DataError, match=r"a\.onnx and b\.onnx differ in their labels"):
+        write_demo(files, tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_page_that_was_not_built_is_told(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(PocketvisionError, match="Run `make web`"):
+        write_demo([run / "export" / "model.onnx"], tmp_path / "demo", page=tmp_path / "nowhere")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_it_serves_this_machine_until_it_is_interrupted(run: Path, page: Path) -> None:
+    command = [sys.executable, "-m", "pocketvision", "demo", str(run), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line.strip())
+            if line.startswith("press Ctrl-C"):
+                break
+        address = next(line.removeprefix("open ") for line in said if line.startswith("open "))
+        assert address.startswith("http://127.0.0.1:")
+        assert "add --lan" in "\n".join(said)
+        with urllib.request.urlopen(f"{address}demo.json", timeout=20) as answer:
+            assert json.load(answer)["manifest"]["name"] == "toy"
+        process.send_signal(2)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert json.loads(output)["address"] == address
+
+
+def test_a_code_is_what_another_reader_of_codes_would_expect() -> None:
+    rows = qr_code("http://192.168.1.20:8000/").split("\n")
+    assert {len(row) for row in rows} == {29}, "version 2 with its quiet zone of two modules"
+    assert set("".join(rows)) == set("█▀▄ ")
+    light = np.array([[[letter in "█▀", letter in "█▄"] for letter in row] for row in rows]).transpose(0, 2, 1)
+    dark = ~light.reshape(-1, 29)[:29][2:-2, 2:-2]
+    finder = np.ones((7, 7), bool)
+    finder[1:-1, 1:-1] = False
+    finder[2:-2, 2:-2] = True
+    for corner in (dark[:7, :7], dark[:7, -7:], dark[-7:, :7]):
+        np.testing.assert_array_equal(corner, finder)
+    assert dark[6, 8:17].tolist() == [True, False] * 4 + [True]

@@ -1,0 +1,188 @@
+"""The page in a real browser answers as Python does: pictures, camera, without a network, without https."""
+
+import io
+import json
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvision import demo, predict
+from pocketvision.runtime import open as open_model
+from pocketvision.serve.server import make_server
+from tests.serve.browser import Seen, browse, running
+
+pytestmark = pytest.mark.slow
+
+HOST = "127.0.0.1"
+PHONE = {"phone": True}
+
+
+@pytest.fixture(scope="module")
+def folder(delivered: Path, page: Path) -> Path:
+    return Path(demo(delivered, serve=False).folder)
+
+
+def use(folder: Path, *steps: dict[str, Any], **plan: Any) -> Seen:
+    """Open the folder from our own server, then go through the steps."""
+    with running(make_server(folder, HOST, 0)) as port:
+        return browse(f"http://{HOST}:{port}/", [{"do": "load"}, *steps], **plan)
+
+
+def test_every_picture_is_answered_as_in_python(folder: Path, delivered: Path, sample: list[Path]) -> None:
+    expected = predict(delivered / "export" / "model.onnx", sample)
+    seen = use(folder, {"do": "choose", "pictures": [str(path) for path in sample]})
+    shown = seen.results[1]
+    assert len(shown) == len(expected) == 500
+    same = np.mean([answer["top"][0][0] == wanted.label for answer, wanted in zip(shown, expected, strict=True)])
+    assert same >= 0.99
+    sure = np.mean([answer["sure"] == wanted.sure for answer, wanted in zip(shown, expected, strict=True)])
+    assert sure >= 0.99
+    gaps = [abs(answer["top"][0][1] - wanted.probability) for answer, wanted in zip(shown, expected, strict=True)]
+    assert np.median(gaps) < 0.005
+    unsure = next(answer for answer in shown if not answer["sure"])
+    assert unsure["label"] == "Not sure"
+    assert unsure["spoken"].startswith("Not sure. Perhaps ")
+    assert unsure["sub"].startswith("perhaps ")
+
+
+def test_nothing_leaves_the_device(folder: Path, sample: list[Path]) -> None:
+    seen = use(folder, {"do": "choose", "pictures": [str(sample[0])]}, {"do": "measure", "device": "A phone"})
+    loaded = seen.results[0]
+    assert loaded["title"] == "imagenet"
+    assert loaded["check"].startswith("answers as it should")
+    assert {address.split("/")[2].split(":")[0] for address in seen.requests if address.startswith("http")} == {HOST}
+    assert [address for address in seen.requests if not address.startswith(("http://", "blob:", "data:"))] == []
+    assert seen.complaints == []
+
+
+def save(path: Path, image: Image.Image, **options: Any) -> str:
+    image.save(path, **options)
+    return str(path)
+
+
+def test_unusual_pictures_are_answered_as_in_python(
+    folder: Path, delivered: Path, sample: list[Path], tmp_path: Path
+) -> None:
+    upright = Image.open(sample[11]).convert("RGB")
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    clear = upright.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(upright.size))
+    pictures = [
+        save(tmp_path / "turned.jpg", upright.rotate(90, expand=True), exif=sideways, quality=95),
+        save(tmp_path / "clear.png", clear),
+        save(tmp_path / "grey.jpg", upright.convert("L"), quality=95),
+        save(tmp_path / "palette.png", upright.convert("P")),
+        save(tmp_path / "picture.webp", upright, quality=95),
+        save(tmp_path / "wide.png", upright.crop((0, 100, upright.width, 140)).resize((2400, 60))),
+        save(tmp_path / "tall.png", upright.crop((100, 0, 140, upright.height)).resize((60, 2400))),
+        save(tmp_path / "tiny.png", upright.resize((5, 7))),
+        save(tmp_path / "large.jpg", upright.resize((4000, 3000)), quality=90),
+    ]
+    expected = predict(delivered / "export" / "model.onnx", pictures)
+    shown = use(folder, {"do": "choose", "pictures": pictures}).results[1]
+    for answer, wanted in zip(shown, expected, strict=True):
+        assert answer["top"][0][0] == wanted.label, wanted.file
+        assert abs(answer["top"][0][1] - wanted.probability) < 0.03, wanted.file
+
+
+def test_what_is_no_picture_is_told_and_the_page_goes_on(folder: Path, sample: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
+    names = [str(tmp_path / name) for name in ("empty.jpg", "text.jpg", "cut.png")]
+    shown = use(folder, {"do": "choose", "pictures": [*names, str(sample[0])]}).results[1]
+    assert shown[0]["problem"] == "The file is empty."
+    for refused in shown[1:3]:
+        assert "cannot read the file as a picture" in refused["problem"]
+        assert refused["label"] == "No picture yet"
+    assert shown[3]["problem"] == ""
+    assert "tench" in shown[3]["label"]
+
+
+def film(path: Path, picture: Path) -> np.ndarray:
+    """Write a picture as a film for the stand-in camera; return its pixels as Python decodes them."""
+    stream = io.BytesIO()
+    Image.open(picture).convert("RGB").resize((640, 480)).save(stream, "JPEG", quality=95)
+    path.write_bytes(stream.getvalue() * 5)
+    return np.asarray(Image.open(stream).convert("RGB"))
+
+
+def test_the_camera_is_answered_by_keyboard_alone(
+    folder: Path, delivered: Path, sample: list[Path], tmp_path: Path
+) -> None:
+    frame = tmp_path / "frame.png"
+    Image.fromarray(film(tmp_path / "film.mjpeg", sample[11])).save(frame)
+    wanted = predict(delivered / "export" / "model.onnx", frame)[0]
+    seen = use(folder, {"do": "camera"}, {"do": "state"}, camera=str(tmp_path / "film.mjpeg"))
+    held = seen.results[1]
+    assert held["top"][0][0] == wanted.label
+    assert abs(held["top"][0][1] - wanted.probability) < 0.1, "video keeps less colour than the picture"
+    assert wanted.label in held["spoken"]
+    assert {"hold", "stop", "choose"} <= set(seen.results[2]["visible"])
+    assert "start" not in seen.results[2]["visible"]
+
+
+def test_it_answers_without_a_network_once_loaded(folder: Path, sample: list[Path]) -> None:
+    steps = [{"do": "offline", "offline": True}, {"do": "load"}, {"do": "choose", "pictures": [str(sample[0])]}]
+    seen = use(folder, *steps)
+    assert seen.results[0]["kept"].startswith("works")
+    assert seen.results[2] == seen.results[0]
+    assert "tench" in seen.results[3][0]["label"]
+
+
+class Plain(SimpleHTTPRequestHandler):
+    """A host that sends no header of its own, as most do."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_any_static_host_will_do_and_gives_threads(folder: Path, sample: list[Path]) -> None:
+    server = ThreadingHTTPServer((HOST, 0), partial(Plain, directory=str(folder)))
+    with running(server) as port:
+        steps = [{"do": "load"}, {"do": "load", "query": "?threads=2"}, {"do": "state"}]
+        seen = browse(f"http://{HOST}:{port}/", [*steps, {"do": "choose", "pictures": [str(sample[0])]}])
+    assert seen.results[1]["runs-on"].endswith("2 threads")
+    assert seen.results[2]["isolated"]
+    assert "tench" in seen.results[3][0]["label"]
+
+
+def test_without_https_pictures_are_answered_and_the_camera_is_explained(folder: Path, sample: list[Path]) -> None:
+    with running(make_server(folder, HOST, 0)) as port:
+        steps = [{"do": "load"}, {"do": "state"}, {"do": "choose", "pictures": [str(sample[0])]}]
+        elsewhere = ["--host-resolver-rules=MAP demo.test 127.0.0.1"]
+        seen = browse(f"http://demo.test:{port}/", steps, flags=elsewhere, **PHONE)
+    assert not seen.results[1]["secure"]
+    assert seen.results[1]["visible"] == ["shoot", "choose", "measure"]
+    assert "https" in seen.results[0]["kept"]
+    assert "tench" in seen.results[2][0]["label"]
+
+
+@pytest.mark.parametrize("plan", [PHONE, {}], ids=["phone", "desktop"])
+def test_it_fits_the_screen_and_can_be_reached_by_keyboard(
+    folder: Path, sample: list[Path], plan: dict[str, Any]
+) -> None:
+    steps = [{"do": "tab", "times": 3}, {"do": "choose", "pictures": [str(sample[1])]}, {"do": "state"}, {"do": "tree"}]
+    seen = use(folder, *steps, **plan)
+    assert seen.results[1] == ["start", "choose", "measure"]
+    assert not seen.results[3]["wide"]
+    tree = seen.results[4]
+    for expected in ('button "Start camera"', 'list "The likeliest labels"', "status:", 'region "Answer"'):
+        assert expected in tree
+
+
+def test_the_measurement_is_of_this_file(folder: Path, delivered: Path) -> None:
+    seen = use(folder, {"do": "measure", "device": "A phone"})
+    saved = seen.results[1]
+    assert saved["name"] == "measurement-a-phone.json"
+    found = json.loads(saved["text"])
+    assert found["device"] == "A phone"
+    assert 0 < found["median_ms"] <= found["p90_ms"]
+    assert found["reference_ms"] > 0
+    assert found["resolution"] == open_model(delivered / "export" / "model.onnx").manifest.image.resolution

@@ -1,0 +1,171 @@
+// What the page shows: the answer with its bars, the picture with what the net sees of it, facts and figures.
+
+import { percent, sentence, SHOWN, type Answer } from "./answer";
+import type { Demo } from "./demo";
+import type { Kept } from "./offline";
+import type { Opened } from "./open";
+import type { Prepared } from "./prepare";
+import { LARGEST_GAP } from "./probes";
+import type { Timing } from "./measure";
+
+const LONG_LABEL = 22;
+const NAMED_LABELS = 6;
+
+export function element<T extends HTMLElement = HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`the page has no element ${id}`);
+  return found as T;
+}
+
+export function show(id: string, visible: boolean): void {
+  element(id).hidden = !visible;
+}
+
+export function write(id: string, text: string, mood = ""): void {
+  const target = element(id);
+  if (target.textContent !== text) target.textContent = text;
+  if (mood !== "" || target.className === "good" || target.className === "bad") target.className = mood;
+}
+
+/** Tell what went wrong, or with an empty text that all is well again. */
+export function problem(text: string): void {
+  write("problem", text);
+  show("problem", text !== "");
+}
+
+export interface Took {
+  readonly prepare_ms: number;
+  readonly net_ms: number;
+}
+
+export function showAnswer(found: Answer, took: Took): void {
+  const [first] = found.top;
+  const box = element("answer");
+  box.className = found.sure ? "" : "unsure";
+  box.dataset["sure"] = String(found.sure);
+  write("label", found.sure ? first.label : "Not sure");
+  element("label").classList.toggle("long", (found.sure ? first.label : "").length > LONG_LABEL);
+  write("sub", found.sure ? `with a probability of ${percent(first.share)}` : `perhaps ${first.label}, or none of its labels`);
+  showGuesses(found);
+  write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the picture`);
+}
+
+function showGuesses(found: Answer): void {
+  const list = element("guesses");
+  list.hidden = false;
+  while (list.children.length < found.top.length && list.children.length < SHOWN) list.append(guess());
+  found.top.forEach(({ label, share }, place) => {
+    const [name, number, track] = list.children[place].children;
+    name.textContent = label;
+    number.textContent = percent(share);
+    (list.children[place] as HTMLElement).dataset["share"] = share.toFixed(6);
+    (track.firstElementChild as HTMLElement).style.width = `${share * 100}%`;
+  });
+}
+
+function guess(): HTMLLIElement {
+  const item = document.createElement("li");
+  const [track, fill] = [document.createElement("span"), document.createElement("div")];
+  track.className = "track";
+  track.setAttribute("aria-hidden", "true");
+  fill.className = "fill";
+  track.append(fill);
+  item.append(document.createElement("span"), document.createElement("span"), track);
+  return item;
+}
+
+/** Say an answer to screen readers. */
+export function speak(found: Answer): void {
+  write("spoken", sentence(found));
+}
+
+export function waiting(label: string, sub: string): void {
+  element("answer").className = "waiting";
+  write("label", label);
+  write("sub", sub);
+  write("took", "");
+  show("guesses", false);
+}
+
+/** Mark the part of the picture that the net sees, where that is not all of it. */
+export function showSeen({ box, width, height }: Prepared): void {
+  const seen = element("seen");
+  const whole = box.left <= 0.5 && box.top <= 0.5 && box.right >= width - 0.5 && box.bottom >= height - 0.5;
+  seen.hidden = whole;
+  seen.style.left = `${(100 * box.left) / width}%`;
+  seen.style.top = `${(100 * box.top) / height}%`;
+  seen.style.width = `${(100 * (box.right - box.left)) / width}%`;
+  seen.style.height = `${(100 * (box.bottom - box.top)) / height}%`;
+}
+
+export function showDemo({ manifest }: Demo): void {
+  const { labels, name } = manifest;
+  document.title = `${name} · pocketvision`;
+  write("title", name);
+  const named = labels.slice(0, NAMED_LABELS).join(", ");
+  const more = labels.length > NAMED_LABELS ? `${named} and ${labels.length - NAMED_LABELS} more` : named;
+  write("lead", `Tells apart ${labels.length} kinds of pictures: ${more}.`);
+  show("labels", labels.length > NAMED_LABELS);
+  write("all-labels", labels.join(", "));
+}
+
+export function showFile({ manifest }: Demo, { file }: Opened): void {
+  const { model, precision, image, abstain_below: least, figures } = manifest;
+  const figure = figures["test"] ?? figures["validation"];
+  const facts: [string, string][] = [
+    ["Net", `${model.name} ${model.width}, ${image.resolution} px, ${precision}`],
+    ["File", `${file.path}, ${file.size_bytes.toLocaleString("en")} bytes`],
+    ["Not sure", least === null ? "never: it always answers" : `below a probability of ${percent(least)}`],
+    ["Made", new Date(manifest.created).toLocaleDateString("en", { dateStyle: "medium" })],
+    ["SHA-256", file.sha256.slice(0, 16)],
+  ];
+  if (figure) {
+    const share = (value: number) => `${(100 * value).toFixed(1)}%`;
+    const interval = `between ${share(figure.low)} and ${share(figure.high)}`;
+    facts.splice(2, 0, [figures["test"] ? "Right on test" : "Right on validation", `${share(figure.value)} of ${figure.count} pictures, ${interval}`]);
+  }
+  element("facts").replaceChildren(...facts.map(([term, text]) => fact(term, text)));
+}
+
+function fact(term: string, text: string): HTMLElement {
+  const row = document.createElement("div");
+  const [name, value] = [document.createElement("dt"), document.createElement("dd")];
+  name.textContent = term;
+  value.textContent = text;
+  row.append(name, value);
+  return row;
+}
+
+export function showCheck(gap: number | null): void {
+  if (gap === null) write("check", "the file holds no probes");
+  else if (gap < 0.00005) write("check", "answers as it should", "good");
+  else if (gap <= LARGEST_GAP) write("check", `answers as it should (within ${gap.toFixed(4)})`, "good");
+  else write("check", `answers otherwise than it should, by up to ${gap.toFixed(3)}`, "bad");
+}
+
+export function showKept(kept: Kept): void {
+  const words: Record<Kept, string> = {
+    kept: "works: page and model stay on this device",
+    "no https": "not from this address: it needs one with https",
+    "not possible": "not here: this browser keeps nothing for this address",
+  };
+  write("kept", words[kept], kept === "kept" ? "good" : "");
+}
+
+export function showTiming(timing: Timing, threads: number): void {
+  const { reference_ms: reference } = timing;
+  write("median", ms(timing.median_ms));
+  write("p90", ms(timing.p90_ms));
+  write("ratio", reference === null ? "–" : `${(timing.median_ms / reference).toFixed(2)} ×`);
+  const plural = threads === 1 ? "1 thread" : `${threads} threads`;
+  const beside = reference === null ? "" : `; the reference net took ${ms(reference)} in turns with it`;
+  write("runs", `The net alone, one picture at a time, ${timing.runs} runs on ${plural}${beside}.`);
+  write("measured", `Median ${ms(timing.median_ms)}`);
+  show("timing", true);
+  show("save", true);
+}
+
+export function ms(value: number): string {
+  const digits = value < 1 ? 2 : value < 20 ? 1 : 0;
+  return `${value.toFixed(digits)} ms`;
+}
