@@ -61,7 +61,8 @@ def _show(health: "Health", *, told: bool) -> None:
     for note in health.notes:
         print(note)
     if health.problems and not told:
-        print("To see the pictures, add --output FOLDER; to train without what is wrong, --fix FILE.csv.")
+        fix = "; to train without what is wrong, --fix FILE.csv" if health.kind == "classes" else ""
+        print(f"To see the pictures, add --output FOLDER{fix}.")
 
 
 def _problems(health: "Health") -> None:

@@ -32,7 +32,7 @@ FORMAT_OF = {
 }
 
 
-_AT_ONCE = 1024
+_AT_ONCE = 256
 _NONE = np.empty(0, np.uint8)
 
 

@@ -32,7 +32,7 @@ def leak_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
     if leaks[False]:
         notes.append(
             f"Pictures that nearly repeat one in another of your splits: {leaks[False]}. The accuracy there says "
-            "little of new pictures; `pocketvision check DATA --fix FILE.csv` writes a table without them."
+            "little of new pictures: remove one of each."
         )
     return tuple(notes)
 

@@ -27,14 +27,17 @@ Sketches = NDArray[np.uint8]
 
 def sketched(pictures: Sequence[bytes]) -> tuple[Sketches, NDArray[np.bool_]]:
     """Return the sketches of RGB pictures of 16 x 16 pixels, uint8 [n, 288], and which of them are grey, [n]."""
-    pixels = np.frombuffer(b"".join(pictures), np.uint8).reshape(len(pictures), SIDE, SIDE, 3)
-    values = np.rint(pixels.astype(np.float32) @ _YCBCR + _ZERO).clip(0, 255).astype(np.uint8)
-    colours = values[..., 1:]
-    grey = ((colours >= _NEUTRAL[0]) & (colours <= _NEUTRAL[1])).all(axis=(1, 2, 3))
-    step = SIDE // COLOURS
-    means = colours.reshape(len(pictures), COLOURS, step, COLOURS, step, 2).mean(axis=(2, 4), dtype=np.float32)
-    few = np.rint(means).astype(np.uint8).transpose(0, 3, 1, 2).reshape(len(pictures), 2 * COLOURS * COLOURS)
-    return np.concatenate([values[..., 0].reshape(len(pictures), BRIGHTNESS), few], axis=1), grey
+    count, step = len(pictures), SIDE // COLOURS
+    pixels = np.frombuffer(b"".join(pictures), np.uint8).reshape(-1, 3).astype(np.float32)
+    bands = _YCBCR @ pixels.T + _ZERO
+    # No colour is outside 0..255.5, and half a level more makes the cut a rounding.
+    values = np.minimum(bands + 0.5, 255).astype(np.uint8).reshape(3, count, BRIGHTNESS)
+    colours = values[1:].reshape(2, count, COLOURS, step, COLOURS, step)
+    grey = ((colours >= _NEUTRAL[0]) & (colours <= _NEUTRAL[1])).all(axis=(0, 2, 3, 4, 5))
+    sums = colours.sum(axis=3, dtype=np.uint16).sum(axis=4, dtype=np.uint16)
+    means = ((sums + step * step // 2) // (step * step)).astype(np.uint8)
+    few = means.transpose(1, 0, 2, 3).reshape(count, 2 * COLOURS * COLOURS)
+    return np.concatenate([values[0], few], axis=1), grey
 
 
 def stacked(sketches: list[bytes]) -> Sketches:
@@ -81,10 +84,10 @@ def _centred(sketches: Sketches) -> NDArray[np.float32]:
 
 
 _YCBCR = np.array(
-    [[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]],
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],
     np.float32,
 )
-"""[RGB, YCbCr], as in JFIF 1.02, page 3."""
-_ZERO = np.array([0, 128, 128], np.float32)
+"""[YCbCr, RGB], as in JFIF 1.02, page 3."""
+_ZERO = np.array([[0], [128], [128]], np.float32)
 _WAVES = np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(SIDE) + 1) / (2 * SIDE)).astype(np.float32)
 """[8, 16]: the cosine transform's slow half, without its factors."""
