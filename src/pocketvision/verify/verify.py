@@ -15,7 +15,8 @@ from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Accuracy, Budget, Cost, Dataset, Manifest, Proof, Refusal, Resized, Split
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.values import Accuracy, Budget, Dataset, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
@@ -40,6 +41,7 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     max_memory: Amount = None,
     max_params: Amount = None,
     min_accuracy: Amount = None,
+    time_limit: str | None = None,
     output: str | Path | None = None,
     progress: Progress = Silent(),
 ) -> Proof:
@@ -47,7 +49,8 @@ def verify(  # noqa: PLR0913  one option per line of the budget
 
     `trained` is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
     `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and '10ms'; MACs, parameters and
-    memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`.
+    memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`. With `time_limit`,
+    such as '20s', fewer pictures are asked again under other resizers; all else is judged in full.
     Returns wrong answers and broken limits in the proof; `raise_for` turns them into errors.
     """
     budget = parse_budget(
@@ -64,6 +67,7 @@ def verify(  # noqa: PLR0913  one option per line of the budget
         budget=budget,
         split=split,
         trained=None if trained is None else Path(trained),
+        clock=Clock(seconds(time_limit)),
         progress=progress,
     )
     if output is not None:
@@ -78,19 +82,19 @@ def prove(
     budget: Budget = UNLIMITED,
     split: Split = "test",
     trained: Path | None = None,
-    cost: Cost | None = None,
+    clock: Clock | None = None,
     progress: Progress = Silent(),
 ) -> Proof:
-    """Do the work of `verify` with a parsed budget and, where the caller has it, the counted cost."""
+    """Do the work of `verify` with a parsed budget, in the time that the clock has left."""
     if not file.is_file():
         raise DataError(f"there is no file {file}; give the path of an exported model")
     if split not in get_args(Split):
         raise UnknownName("split", split, get_args(Split))
     # Timed first, while no other session's threads are about.
     latency = next(iter(time_files([file])))
-    checked = _check(file, data, split=split, trained=trained, progress=progress)
+    checked = _check(file, data, split=split, trained=trained, clock=clock or Clock(), progress=progress)
     size_bytes = file.stat().st_size
-    measured = Measured(size_bytes, latency, checked.accuracy, cost or read_cost(file))
+    measured = Measured(size_bytes, latency, checked.accuracy, read_cost(file))
     verdicts = judge(budget, measured)
     return Proof(
         file=file.as_posix(),
@@ -125,7 +129,7 @@ class _Checked:
 
 
 def _check(
-    file: Path, data: str | Path | Dataset, *, split: Split, trained: Path | None, progress: Progress
+    file: Path, data: str | Path | Dataset, *, split: Split, trained: Path | None, clock: Clock, progress: Progress
 ) -> _Checked:
     runner = open_model(file, threads=os.cpu_count() or 1)
     manifest = runner.manifest
@@ -138,7 +142,7 @@ def _check(
     gap = probe_gap(runner)
     fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
     found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault)
-    resized = under_resizers(runner, pictures.root, answers, progress=progress)
+    resized = under_resizers(runner, pictures.root, answers, clock=clock, progress=progress)
     return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])), resized)
 
 
