@@ -98,7 +98,9 @@ def few_steps(engine: Engine, name: str) -> dict[str, torch.Tensor]:
     for count in (10, 7):
         pixels = torch.rand(count, 3, 32, 32, generator=dice, dtype=torch.float64)
         loss = torch.nn.functional.cross_entropy(engine.answers(net, pixels), torch.arange(count) % 2)
-        engine.descend(loss, optimizer)
+        optimizer.zero_grad()
+        engine.backward(loss)
+        engine.descend(optimizer)
     gradients = {f"gradient of {key}": value.grad for key, value in net.named_parameters() if value.grad is not None}
     return {**net.state_dict(), **gradients}
 

@@ -2,7 +2,9 @@
 
 import math
 import threading
+import time
 from collections.abc import Iterator
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from pocketvision.models.catalogue import build
 from pocketvision.train import plan as planning
 from pocketvision.train.ahead import ahead
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.clock import Clock, seconds
-from pocketvision.train.loop import _optimizer, _weighted
+from pocketvision.train.clock import Clock, command_begins, seconds
+from pocketvision.train.loop import _optimizer, _weighted, step
 from pocketvision.train.losses import Batch, CrossEntropy, class_weights, mixed
 from pocketvision.train.modes import layers_of, set_modes
 from pocketvision.train.plan import Speed, fitted, planned
@@ -68,21 +70,103 @@ def test_the_resolution_rises_and_ends_at_the_nets() -> None:
 
 
 def test_a_plan_fits_the_time() -> None:
-    speed = Speed(step=0.1, small_step=0.04, small=64, resolution=128, validation=0.5, features=0)
+    speed = Speed(step=0.1, small_step=0.04, small=64, resolution=128, validation=0.5)
 
     def of(epochs: int) -> planning.Plan:
         return planned(replace(RECIPE, epochs=epochs), 128, 12)
 
     for left in (3.0, 10.0, 20.0, 1000.0):
         plan = fitted(of, speed, steps=20, most=15, left_s=left)
-        assert sum(plan.seconds) <= left or len(plan.resolutions) == 1
+        assert sum(plan.seconds) <= left
         assert len(plan.seconds) == len(plan.resolutions) <= 15
         longer = fitted(of, speed, steps=20, most=15, left_s=2 * left)
         assert len(longer.resolutions) >= len(plan.resolutions)
     assert len(fitted(of, speed, steps=20, most=15, left_s=1000.0).resolutions) == 15
-    assert fitted(of, speed, steps=20, most=15, left_s=0.1).resolutions == (64,)
     assert speed.of(64) == pytest.approx(0.04)
     assert speed.of(128) == pytest.approx(0.1)
+
+
+def test_low_epochs_fill_the_time_before_fewer_are_taken() -> None:
+    speed = Speed(step=0.1, small_step=0.02, small=64, resolution=128, validation=0.0)
+
+    def of(epochs: int) -> planning.Plan:
+        return planned(replace(RECIPE, epochs=epochs, rising=0.0), 128, 12)
+
+    plan = fitted(of, speed, steps=10, most=6, left_s=2.2)
+    assert plan.resolutions == (64,) * 5 + (128,)
+    assert sum(plan.seconds) == pytest.approx(2.0)
+    assert fitted(of, speed, steps=10, most=6, left_s=7.0).resolutions == (128,) * 6
+
+
+def test_without_time_for_a_low_epoch_a_trained_head_is_left_as_it_is() -> None:
+    speed = Speed(step=0.1, small_step=0.04, small=64, resolution=128, validation=0.5)
+
+    def of(epochs: int) -> planning.Plan:
+        return planned(replace(RECIPE, epochs=epochs), 128, 12)
+
+    assert fitted(of, speed, steps=20, most=15, left_s=0.1).resolutions == ()
+    scratch = fitted(lambda n: replace(of(n), head_epochs=0), speed, steps=20, most=15, left_s=0.1)
+    assert scratch.resolutions == (64,)
+
+
+def test_the_head_takes_no_more_pictures_than_the_time_allows() -> None:
+    speed = Speed(step=0.1, small_step=0.1, small=64, resolution=64, validation=0.5, feature=0.01)
+    assert planning.head_pictures(1000, speed, mirrored=True, left_s=50) == (None, 20.0)
+    assert planning.head_pictures(1000, speed, mirrored=True, left_s=10) == (500, 5.0)
+    assert planning.head_pictures(1000, speed, mirrored=True, left_s=0)[0] == 256
+    assert planning.head_pictures(100, speed, mirrored=False, left_s=0) == (100, 1.0)
+
+
+class Fake(Clock):
+    """A clock that moves only when it is told to."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s)
+        self.now = 0.0
+
+    def spent(self) -> float:
+        return self.now
+
+
+def test_the_end_is_within_a_twentieth_whatever_the_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps take as long as was forecast, half longer, or twice as long; the time is never over by more than a step."""
+    from pocketvision.train import loop, speed
+
+    for slower in (1.0, 1.5, 2.0):
+        clock = Fake(100.0)
+        task = training(tmp_path / str(slower), clock)
+        forecast = Speed(step=0.5, small_step=0.5, small=80, resolution=80, validation=0.0)
+        monkeypatch.setattr(speed, "measured", lambda *_, found=forecast: found)
+        real = step
+
+        def slow(*args, clock=clock, slower=slower, real=real, **settings):  # type: ignore[no-untyped-def]
+            clock.now += 0.5 * slower
+            return real(*args, **settings)
+
+        monkeypatch.setattr(loop, "step", slow)
+        monkeypatch.setattr("time.perf_counter", lambda clock=clock: clock.now)
+        train_net(task, replace(RECIPE, epochs=400, rising=0.0, mixup=0.0, head_epochs=0, patience=999))
+        monkeypatch.undo()
+        assert 93 <= clock.now <= 101
+
+
+def test_a_head_alone_can_be_all_that_is_trained(tmp_path: Path) -> None:
+    task = training(tmp_path, Clock(1e-6))
+    epochs = train_net(task, replace(RECIPE, head_epochs=3))
+    assert [epoch.phase for epoch in epochs] == ["head"] * 3
+    again = training(tmp_path, Clock(1e-6))
+    assert train_net(again, replace(RECIPE, head_epochs=3)) == epochs
+    assert all(map(torch.equal, task.net.state_dict().values(), again.net.state_dict().values()))
+
+
+def test_a_clock_counts_from_the_commands_beginning() -> None:
+    def within() -> float:
+        command_begins()
+        time.sleep(0.05)
+        return Clock(10).spent()
+
+    assert copy_context().run(within) >= 0.05
+    assert Clock(10).spent() < 0.05
 
 
 def test_a_time_limit_is_kept(tmp_path: Path) -> None:

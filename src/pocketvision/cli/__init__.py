@@ -10,5 +10,7 @@ def main() -> None:
     # a core; this long a spin costs a few percent on an idle machine. Read once, when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     from pocketvision.cli.app import run
+    from pocketvision.train.clock import command_begins
 
+    command_begins()
     sys.exit(run(sys.argv[1:]))

@@ -27,7 +27,7 @@ def fit(  # noqa: PLR0913, PLR0917  a command's options
         str | None, typer.Option(help="Run of a larger trained net to learn from as well; several with commas.")
     ] = None,
     epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
+    batch_size: o.BatchSize = "auto",
     lr: o.Rate = None,
     optimizer: o.Optimizer = "auto",
     patience: o.Patience = None,

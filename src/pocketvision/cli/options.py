@@ -38,7 +38,9 @@ Weights = Annotated[
     typer.Option(help="Weights file to start from: ours, PyTorch's, Keras', TFLite's; `none` starts from scratch."),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Epochs over the training pictures.", rich_help_panel=_TRAIN)]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", help="Pictures a step.", rich_help_panel=_TRAIN)]
+BatchSize = Annotated[
+    str, typer.Option("--batch-size", "-b", help="Pictures a step: a number, or auto.", rich_help_panel=_TRAIN)
+]
 Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.", rich_help_panel=_TRAIN)]
 Optimizer = Annotated[str, typer.Option("--optimizer", "--opt", help="auto, adamw or sgd.", rich_help_panel=_TRAIN)]
 Patience = Annotated[

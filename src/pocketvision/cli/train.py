@@ -12,7 +12,7 @@ def train(  # noqa: PLR0913, PLR0917  a command's options
     resolution: o.Resolution = None,
     weights: o.Weights = None,
     epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
+    batch_size: o.BatchSize = "auto",
     lr: o.Rate = None,
     optimizer: o.Optimizer = "auto",
     patience: o.Patience = None,

@@ -31,6 +31,9 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
     max_memory: o.MaxMemory = None,
     max_params: o.MaxParams = None,
     min_accuracy: o.MinAccuracy = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Such as 20s: fewer pictures are asked again under other resizers.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets verify.json.")] = None,
     json: o.Json = False,
 ) -> None:

@@ -97,8 +97,9 @@ def _restricted(
     name = wanted.name if wanted else None
     width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
     if start is not None:
-        fits(ModelSpec(name or start.spec.name, width or start.spec.width), start)
-        return settings
+        taken = width or start.spec.width
+        fits(ModelSpec(name or start.spec.name, taken), start)
+        return list(dict.fromkeys(replace(item, width=taken) for item in settings))
     kept = [item for item in settings if name in (None, item.name)]
     if width is None:
         return kept

@@ -52,9 +52,12 @@ def export_net(run: Path, loaded: Loaded, trained: Trained, compared: Compared, 
     return run / FILE
 
 
-def verify_file(run: Path, loaded: Loaded, file: Path, budget: Budget, *, progress: Progress) -> Proof:
+def verify_file(
+    run: Path, loaded: Loaded, file: Path, budget: Budget, *, within_s: float | None = None, progress: Progress
+) -> Proof:
     """Let a new process prove the file from the pictures' bytes on; return what it found.
 
+    Where it is to end `within_s` seconds, fewer pictures are asked again under other resizers.
     A process of its own, so that nothing of training (torch, its threads, its caches) can help or disturb.
     """
     limits = {
@@ -65,8 +68,9 @@ def verify_file(run: Path, loaded: Loaded, file: Path, budget: Budget, *, progre
         "--max-params": budget.max_params,
         "--min-accuracy": budget.min_accuracy,
     }
+    pace = [] if within_s is None else ["--time-limit", f"{within_s:.1f}s"]
     options = [word for name, value in limits.items() if value is not None for word in (name, str(value))]
-    order = [sys.executable, "-m", "pocketvision", "verify", str(file), loaded.dataset.root, *options]
+    order = [sys.executable, "-m", "pocketvision", "verify", str(file), loaded.dataset.root, *options, *pace]
     progress.say("verifying in a fresh process, from the pictures' bytes to label names")
     done = subprocess.run([*order, "--output", str(run), "--json"], capture_output=True, text=True, check=False)
     expected = (0, BudgetMissed.exit_code, VerificationFailed.exit_code)

@@ -13,6 +13,7 @@ from pocketvision.files import read_json, write_json
 from pocketvision.fit.choosing import CHOICE, choose_net, offer
 from pocketvision.fit.comparing import compress_net
 from pocketvision.fit.options import Options, command
+from pocketvision.fit.pacing import delivery_s, proof_s
 from pocketvision.fit.proving import export_net, verify_file
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
@@ -42,7 +43,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     weights: str | Path | None = None,
     teacher: str | None = None,
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | str = "auto",
     lr: float | None = None,
     optimizer: str = "auto",
     patience: int | None = None,
@@ -106,8 +107,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
 
 def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
     """Tell the whole chain, one line a stage."""
-    watch = _Watch()
-    training = options.training
+    watch, training = _Watch(), options.training
     clock = Clock(seconds(training.time_limit))
     with nothing_left_on(PocketvisionError, run=run):
         start = given_weights(training.weights)
@@ -119,13 +119,14 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
             choice = choose_net(run, loaded, options, start, progress=progress)
     with watch.stage("train"):
         job = make_job(run, loaded, choice.taken.spec, start, options=training, progress=progress)
-        trained = train_or_teach(replace(job, clock=clock, delivers=True), teachers, training, progress=progress)
+        job = replace(job, clock=clock, later_s=delivery_s(loaded, job.image, clock))
+        trained = train_or_teach(job, teachers, training, progress=progress)
     with watch.stage("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.stage("export"):
         artefact = export_net(run, loaded, trained, compared, progress=progress)
     with watch.stage("verify"):
-        proof = verify_file(run, loaded, artefact, options.budget, progress=progress)
+        proof = verify_file(run, loaded, artefact, options.budget, within_s=proof_s(clock), progress=progress)
     summary = Summary(
         artefact=artefact.as_posix(),
         test_accuracy=proof.accuracy.value,

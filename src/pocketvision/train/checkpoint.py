@@ -32,6 +32,8 @@ class Standing:
     """Whether the time ran out, and this phase is over."""
     spent_s: float = 0.0
     """Time that the run had taken."""
+    most: int | None = None
+    """Pictures that memory held in a step; None where it held every batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class Checkpoint:
     def keep(self, standing: Standing, epoch: Epoch, state: State) -> Standing:
         """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch.
 
-        `standing` says where it stood before, except for `cut` and `spent_s`, which are already those after it.
+        `standing` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
         """
         better = standing.best_loss is None or epoch.val_loss < standing.best_loss
         standing = replace(

@@ -1,20 +1,29 @@
-"""How much time a run may take and has taken, interrupted tries included."""
+"""How much time a run may take and has taken: its start-up and interrupted tries included."""
 
 import math
 import re
 import time
+from contextvars import ContextVar
 
 from pocketvision.errors import UsageError
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_COMMAND: ContextVar[float | None] = ContextVar("command", default=None)
+_MOST_SLOW = 6.0
+
+
+def command_begins() -> None:
+    """Let clocks made from here on count from now: a command's time is the user's, PyTorch's loading included."""
+    _COMMAND.set(time.monotonic())
 
 
 class Clock:
-    """Counts a run's time from its making; `limit_s` of infinity never runs out."""
+    """Counts a run's time from its making, or the command's beginning; `limit_s` of infinity never runs out."""
 
     def __init__(self, limit_s: float = math.inf) -> None:
         self.limit_s = limit_s
-        self._started = time.monotonic()
+        begun = _COMMAND.get()
+        self._started = time.monotonic() if begun is None else begun
         self._earlier = 0.0
         self._reserved = 0.0
 
@@ -38,6 +47,10 @@ class Clock:
     def left(self) -> float:
         """Return the seconds left but for those reserved; negative where there are none."""
         return self.limit_s - self._reserved - self.spent()
+
+    def slowness(self) -> float:
+        """Return how many times longer work takes than on idle cores, as this command fared so far: 1 to 6."""
+        return min(_MOST_SLOW, max(1.0, (time.monotonic() - self._started) / max(0.1, time.process_time())))
 
 
 def seconds(text: str | float | None) -> float:

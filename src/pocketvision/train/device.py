@@ -58,6 +58,10 @@ class Engine:
         self.device, self.precision = device or torch.device("cpu"), precision
         self.processes, self.place = processes, place
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self.most: int | None = None
+        """Pictures that memory holds in a step; None as long as it held every batch whole."""
+        self.say: Callable[[str], None] = lambda _: None
+        """Told once when memory held less than was asked of it."""
 
     @property
     def alone(self) -> bool:
@@ -82,14 +86,46 @@ class Engine:
         sum_over_processes(every)
         return torch.cat([every[: share.start], own, every[share.stop :]])
 
-    def descend(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Take one step down the loss of a whole batch."""
-        optimizer.zero_grad(set_to_none=True)
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss, of a whole batch or of a part of one, to those there are."""
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def descend(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take one step down the gradients of a whole batch."""
         if not self.alone:
             add_gradients(group["params"] for group in optimizer.param_groups)
         self.scaler.step(optimizer)
         self.scaler.update()
+
+    def lower(self, count: int) -> None:
+        """Halve what is taken at once, after memory did not hold it in a batch of `count`.
+
+        Raises PocketvisionError where two pictures are too many, or where several processes share a batch.
+        """
+        tried = min(count, self.most or count)
+        if not self.alone:
+            raise PocketvisionError(
+                f"memory cannot hold a batch of {count} over {self.processes} processes; start again with "
+                f"--batch-size {max(2, count // 2)}"
+            )
+        if tried < 4:
+            raise PocketvisionError(
+                f"memory cannot hold a step of {tried} pictures; take a lower --resolution, or another --model or "
+                "--width"
+            )
+        self.most = tried // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.say(
+            f"memory cannot hold {tried} pictures in a step: {self.most} are taken at once and their gradients added "
+            "up; the batch stays as large"
+        )
+
+    def trial(self) -> "Engine":
+        """Return an engine like this one, for steps that leave no trace."""
+        other = Engine(self.device, self.precision)
+        other.most, other.say = self.most, self.say
+        return other
 
     def first(self, make: Callable[[], T]) -> T:
         """Let the first process make a value, and give it to all; where that fails, all stop."""
@@ -137,6 +173,16 @@ def engine_for(device: str = "auto", precision: str = "auto") -> Engine:
     state = accelerator(device)
     settled = precision_for(precision, state.device)
     return Engine(state.device, settled, state.num_processes, state.process_index)
+
+
+_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory")
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Tell whether a device's allocator, or the processor's, has nothing left to give."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def _single(logits: Tensor) -> Tensor:

@@ -8,8 +8,11 @@ from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, nothing_left_on, open_run, write_checksums
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.device import engine_for
 from pocketvision.train.job import BEST, Job, TrainOptions, make_job
 from pocketvision.train.lesson import EPOCHS, Lesson, run_lesson
+from pocketvision.train.logs import require_logs
 from pocketvision.train.start import Loaded, given_weights, image_spec, load_data
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.values import Accuracy, CropMode, ModelSpec, Trained
@@ -48,16 +51,20 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     features: float = 1.0,
     views: int = 8,
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | str = "auto",
     lr: float | None = None,
     optimizer: str = "auto",
     patience: int | None = None,
     flip: bool | None = None,
+    balance: str = "auto",
+    time_limit: str | None = None,
     crop_mode: CropMode = "squash",
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 42,
     device: str = "auto",
+    precision: str = "auto",
+    log: str = "csv",
     output: str | Path = "runs",
     name: str | None = None,
     resume: bool = False,
@@ -70,8 +77,12 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     teacher's. Without `weights` it starts from channels of the teacher itself where they are of one family, else from
     published weights. `temperature` softens the answers, `trust` is their share of the loss beside the labels,
     `features` the weight of the teacher's features, `views` how many random views of each picture it answers to.
+    `time_limit`, such as '10m', fits views and epochs to this machine's speed; the other options are those of `train`.
     """
-    settings = {key: value for key, value in locals().items() if key != "progress"}
+    clock = Clock(seconds(time_limit))
+    settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
+    require_logs(log)
+    engine_for(device, precision)
     lesson = Lesson(temperature, trust, features, views)
     teachers = teachers_of(run)
     folder = open_run(
@@ -99,7 +110,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     own = wider(spec, teachers) if weights is None else None
     job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)
     job = for_lesson(from_teacher(job, teachers) or job if own else job, options)
-    trained = run_lesson(job, teachers, lesson, keep_head=own is not None, progress=progress)
+    trained = run_lesson(replace(job, clock=clock), teachers, lesson, keep_head=own is not None, progress=progress)
     if not finished(folder):
         write_checksums(folder)
     told = tuple(TaughtBy(one.run.as_posix(), one.trained.spec, one.trained.validation) for one in teachers)
@@ -142,9 +153,17 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
 
 def for_lesson(job: Job, options: TrainOptions) -> Job:
     """Give a job the epochs of a lesson, which has no phase of the head alone and never stops early by itself."""
+    if job.recipe.balance == "sampler":
+        raise UsageError("a lesson shows every picture equally often; use --balance weights or none")
     total = options.epochs or EPOCHS
     recipe = replace(
-        job.recipe, epochs=total, head_epochs=0, warmup_epochs=min(2.0, total / 5), patience=options.patience or total
+        job.recipe,
+        epochs=total,
+        head_epochs=0,
+        warmup_epochs=min(2.0, total / 5),
+        patience=options.patience or total,
+        smallest=1.0,
+        rising=0.0,
     )
     return replace(job, recipe=recipe)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pocketvision.data.arrays import labels_of, prepared_each
-from pocketvision.errors import PocketvisionError, UsageError
+from pocketvision.errors import UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
@@ -21,9 +22,11 @@ from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import Engine, engine_for
 from pocketvision.train.logs import open_logs
+from pocketvision.train.passes import pass_size
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
+from pocketvision.train.slice import sliced
 from pocketvision.train.start import Loaded, image_spec, published_weights
-from pocketvision.train.transfer import EVAL_BATCH, Pictures, Training, logits, plan_of, to_input, train_net
+from pocketvision.train.transfer import Pictures, Training, logits, plan_of, to_input, train_net
 from pocketvision.values import CropMode, Epoch, ImageSpec, ModelSpec, Plan, Trained
 from pocketvision.weights.load import Weights, load_into, read
 from pocketvision.weights.norms import restore_batch_norms
@@ -36,8 +39,7 @@ _DETAIL = 1.25
 _NORM_PICTURES = 256
 _CLOSING_S = 0.5
 """Writing the weights, beside judging them."""
-_DELIVERY_S = 8.0
-"""Compressing, exporting and verifying, beside the answers to validation and test pictures."""
+_CUT_PICTURES, _CUT_BATCH = 256, 64
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TrainOptions:
 
     weights: str | Path | None
     epochs: int | None
-    batch_size: int | None
+    batch_size: int | str
     lr: float | None
     optimizer: str
     patience: int | None
@@ -81,8 +83,8 @@ class Job:
     device: str
     folder: Path
     clock: Clock = field(default_factory=Clock)
-    delivers: bool = False
-    """Whether stages that take time follow: compressing, exporting and verifying."""
+    later_s: float = 0.0
+    """Seconds that the stages after training take, beside the net's answers to validation and test pictures."""
     precision: str = "auto"
     log: str = "csv"
 
@@ -131,12 +133,17 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
     if (job.folder / RECORD).exists():
         return read_json(Trained, job.folder / RECORD)
     engine = engine_for(job.device, job.precision)
+    engine.say = progress.say
     with engine.first_ahead():
         pictures = load_pictures(job, progress)
     torch.manual_seed(job.recipe.seed)
-    net, checkpoint = started_net(job, pictures, engine.device), Checkpoint(job.folder / "weights")
+    net = started_net(job, pictures, engine.device, progress=progress)
+    checkpoint = Checkpoint(job.folder / "weights")
     plan, epochs = _learn(job, net, pictures, engine, progress)
-    _save_last(job, net, checkpoint)
+    if plan.resolutions:
+        _save_last(job, net, checkpoint)
+    else:
+        _save(job, net, LAST)
     found = logits(net, pictures.val, job.image, engine.device)
     value = temperature(found, pictures.val_labels)
     fold_temperature(net, value)
@@ -166,24 +173,19 @@ def _learn(
         raise UsageError("--time-limit works in one process only: several would not agree on the time; give --epochs")
     logs = open_logs(job.log if engine.place == 0 else "csv", job.folder, asdict(job.recipe))
     try:
-        job.clock.reserve(_later_s(job, net, pictures, engine.device))
+        job.clock.reserve(later_s(job, net, pictures, engine.device))
         task = Training(net, pictures, job.image, job.folder, engine.device, clock=job.clock, engine=engine, logs=logs)
         plan = plan_of(task, job.recipe, Checkpoint(job.folder / "weights"), progress)
         return plan, train_net(task, job.recipe, progress=progress)
-    except torch.OutOfMemoryError as error:
-        batch = job.recipe.batch_size
-        raise PocketvisionError(
-            f"the device's memory cannot hold a batch of {batch}; start again with --batch-size {max(1, batch // 2)}"
-        ) from error
     finally:
         logs.close()
 
 
-def _later_s(job: Job, net: Net, pictures: Pictures, device: torch.device) -> float:
+def later_s(job: Job, net: Net, pictures: Pictures, device: torch.device) -> float:
     """Estimate the seconds from the last step to the end; nothing is timed where nothing is limited."""
     if not job.clock.limited:
         return 0.0
-    some = pictures.val[:EVAL_BATCH]
+    some = pictures.val[: pass_size(job.image.resolution, device)]
     took = []
     for _ in range(2):
         started = time.perf_counter()
@@ -191,9 +193,9 @@ def _later_s(job: Job, net: Net, pictures: Pictures, device: torch.device) -> fl
         took.append(time.perf_counter() - started)
     answer = min(took) / len(some)
     counted = 2 * len(pictures.val)
-    if not job.delivers:
+    if not job.later_s:
         return _CLOSING_S + answer * counted
-    return _CLOSING_S + _DELIVERY_S + answer * 2 * (counted + len(job.data.dataset.of("test")))
+    return _CLOSING_S + job.later_s + answer * 2 * (counted + len(job.data.dataset.of("test")))
 
 
 def load_pictures(job: Job, progress: Progress) -> Pictures:
@@ -212,19 +214,31 @@ def load_pictures(job: Job, progress: Progress) -> Pictures:
     return Pictures(source, plain, labels_of(train), validation, labels_of(val))
 
 
-def started_net(job: Job, pictures: Pictures, device: torch.device) -> Net:
-    """Build the net and load its starting weights; folded ones get their batch norms back from training pictures."""
-    spec = job.spec
-    net = build_spec(spec)
+def started_net(
+    job: Job, pictures: Pictures, device: torch.device, *, keep_head: bool = False, progress: Progress
+) -> Net:
+    """Build the net and load its starting weights, of a wider net those of some channels; with `keep_head` its
+    classifier too. Folded weights get their batch norms back from training pictures."""
+    net = build_spec(job.spec)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if job.weights is None:
         return net
-    report = load_into(net, job.weights, keep_head=False)
+    cut = job.weights
+    if cut.spec.width != job.spec.width:
+        parts = _drawn(job, pictures, _CUT_PICTURES, _CUT_BATCH)
+        cpu = torch.device("cpu")
+        shown = [to_input(pictures.train[np.sort(part)], job.image, cpu) for part in parts]
+        cut = sliced(cut, job.spec, shown, progress=progress)
+    report = load_into(net, cut, keep_head=keep_head)
     if report.folded:
-        order = np.random.default_rng(job.recipe.seed).permutation(len(pictures.train))[:_NORM_PICTURES]
-        parts = (order[start : start + 32] for start in range(0, len(order), 32))
+        parts = _drawn(job, pictures, _NORM_PICTURES, 32)
         restore_batch_norms(net, (to_input(pictures.train[part], job.image, device) for part in parts))
     return net
+
+
+def _drawn(job: Job, pictures: Pictures, count: int, batch: int) -> list[NDArray[np.int64]]:
+    order = np.random.default_rng(job.recipe.seed).permutation(len(pictures.train))[:count]
+    return [order[start : start + batch] for start in range(0, len(order), batch)]
 
 
 def trained_net(folder: Path) -> tuple[Net, Trained]:

@@ -1,7 +1,7 @@
 """Distillation: a small net learns what larger ones answer, not only what is right (Hinton et al., 2015)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -13,24 +13,23 @@ from pocketvision.errors import UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
-from pocketvision.models.catalogue import build_spec
 from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.device import accelerator
-from pocketvision.train.job import BEST, LAST, RECORD, Job, load_pictures, started_net
+from pocketvision.train.device import engine_for
+from pocketvision.train.job import BEST, LAST, RECORD, Job, later_s, load_pictures, started_net
+from pocketvision.train.logs import open_logs
 from pocketvision.train.loop import Phase, run_phase
 from pocketvision.train.losses import Batch, CrossEntropy, class_weights
-from pocketvision.train.slice import sliced
+from pocketvision.train.pace import Lecture, plan_of_lesson
+from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, KEPT, Answers, Teacher, Views, answers, check_labels, pooled
-from pocketvision.train.transfer import EVAL_BATCH, Pictures, logits, normalise, to_input
-from pocketvision.values import Trained
-from pocketvision.weights.load import load_into
+from pocketvision.train.transfer import Pictures, Training, aims, logits, normalise, to_input, validation_of
+from pocketvision.values import Plan, Trained
 from pocketvision.weights.safetensors import save
 
 EPOCHS = 40
 """Of the whole net, unless said otherwise."""
-_CALIBRATION, _CALIBRATION_BATCH = 256, 64
 _DETAIL = 1.25
 
 
@@ -82,18 +81,22 @@ class Taught:
     lesson: Lesson
     labels: CrossEntropy
 
-    def __call__(self, found: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss of logits [n, C]; the batch's places count through the pictures of all views."""
         lesson, heat = self.lesson, self.lesson.temperature
-        shares = self.said.shares[batch.places].to(found.device)
+        shares = self.said.shares[batch.places].to(logits.device)
         # Times the square, since gradients of softened answers shrink with it (Hinton et al., section 2).
-        soft = nn.functional.kl_div((found / heat).log_softmax(1), shares, reduction="batchmean") * heat**2
-        loss = lesson.trust * soft + (1 - lesson.trust) * self.labels(found, batch)
+        soft = nn.functional.kl_div((logits / heat).log_softmax(1), shares, reduction="batchmean") * heat**2
+        loss = lesson.trust * soft + (1 - lesson.trust) * self.labels(logits, batch)
         if lesson.features:
             assert self.pupil.projected is not None
-            wanted = self.said.features[batch.places].to(found.device)
+            wanted = self.said.features[batch.places].to(logits.device)
             loss = loss + lesson.features * (1 - nn.functional.cosine_similarity(self.pupil.projected, wanted)).mean()
         return loss
+
+    def weight(self, batch: Batch) -> float:
+        """Return the number of examples; classes that count more do so in the labels' part alone."""
+        return float(len(batch.targets))
 
 
 def run_lesson(
@@ -112,16 +115,33 @@ def run_lesson(
                 f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
                 "give the same, so that both see the same part of a picture"
             )
-    device = accelerator(job.device).device
+    engine = engine_for(job.device, job.precision)
+    engine.say = progress.say
+    device, checkpoint = engine.device, Checkpoint(job.folder / "weights")
     pictures = _pictures(job, teachers, progress)
     torch.manual_seed(job.recipe.seed)
-    net = _started(job, pictures, device, keep_head=keep_head, progress=progress)
+    net = started_net(job, pictures, device, keep_head=keep_head, progress=progress)
+    job.clock.reserve(later_s(job, net, pictures, device))
+    task = Training(net, pictures, job.image, job.folder, device, clock=job.clock, engine=engine)
     views = Views(lesson.views, job.recipe.seed, Augment(flip=job.recipe.flip))
+    lecture = Lecture(teachers, views, lesson.temperature)
+    plan = plan_of_lesson(task, job.recipe, lecture, checkpoint, progress=progress)
+    lecture = replace(lecture, views=replace(views, count=plan.views or lesson.views))
+    pupil, said = _seated(job, net, pictures, lecture, device=device, progress=progress)
+    taught = Taught(pupil, said, lesson, _labels_loss(job, pictures, device))
+    epochs = _learned(job, task, pupil, taught, (plan, lecture.views), progress=progress)
+    return _finished(job, net, pictures, epochs, plan)
+
+
+def _seated(
+    job: Job, net: Net, pictures: Pictures, lecture: Lecture, *, device: torch.device, progress: Progress
+) -> tuple[Pupil, Answers]:
+    """Let the teachers answer, and give the net a layer towards their features."""
     said = answers(
-        teachers,
+        lecture.teachers,
         pictures.source,
-        views,
-        temperature=lesson.temperature,
+        lecture.views,
+        temperature=lecture.temperature,
         kept=job.folder / "weights" / KEPT,
         device=device,
         progress=progress,
@@ -129,15 +149,25 @@ def run_lesson(
     with torch.no_grad():
         width = pooled(net.eval().embed(to_input(pictures.train[:1], job.image, device))).shape[1]
     torch.manual_seed(job.recipe.seed + 1)
-    pupil = Pupil(net, width, said.features.shape[1]).to(device)
+    return Pupil(net, width, said.features.shape[1]).to(device), said
+
+
+def _learned(
+    job: Job, task: Training, pupil: Pupil, taught: Taught, course: tuple[Plan, Views], *, progress: Progress
+) -> int:
+    """Learn, leave the best weights in the pupil and store the last ones; return the number of epochs."""
     checkpoint = Checkpoint(job.folder / "weights")
-    phase = _phase(job, pupil, pictures, views, Taught(pupil, said, lesson, _labels_loss(job, pictures, device)))
-    standing = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
+    logs = open_logs(job.log, job.folder, asdict(job.recipe))
+    try:
+        phase = _phase(replace(task, logs=logs), job.recipe, pupil, taught, course)
+        standing = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
+    finally:
+        logs.close()
     best = {name: tensor.clone() for name, tensor in pupil.state_dict().items()}
     pupil.load_state_dict(checkpoint.last())
-    _save(job, net, LAST)
+    _save(job, pupil.net, LAST)
     pupil.load_state_dict(best)
-    return _finished(job, net, pictures, len(standing.epochs), checkpoint)
+    return len(standing.epochs)
 
 
 def _labels_loss(job: Job, pictures: Pictures, device: torch.device) -> CrossEntropy:
@@ -148,7 +178,7 @@ def _labels_loss(job: Job, pictures: Pictures, device: torch.device) -> CrossEnt
     return CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
 
 
-def _finished(job: Job, net: Net, pictures: Pictures, epochs: int, checkpoint: Checkpoint) -> Trained:
+def _finished(job: Job, net: Net, pictures: Pictures, epochs: int, plan: Plan) -> Trained:
     device = next(net.parameters()).device
     found = logits(net, pictures.val, job.image, device)
     value = temperature(found, pictures.val_labels)
@@ -163,10 +193,11 @@ def _finished(job: Job, net: Net, pictures: Pictures, epochs: int, checkpoint: C
         temperature=value,
         data_digest=job.data.health.digest,
         splits=job.splits,
+        plan=plan,
         balance=job.recipe.balance,
     )
     write_json(job.folder / RECORD, trained)
-    checkpoint.discard()
+    Checkpoint(job.folder / "weights").discard()
     (job.folder / "weights" / KEPT).unlink(missing_ok=True)
     return trained
 
@@ -190,46 +221,35 @@ def _pictures(job: Job, teachers: Sequence[Teacher], progress: Progress) -> Pict
     return replace(pictures, source=source)
 
 
-def _started(job: Job, pictures: Pictures, device: torch.device, *, keep_head: bool, progress: Progress) -> Net:
-    if job.weights is None or (job.weights.spec.width == job.spec.width and not keep_head):
-        return started_net(job, pictures, device)
-    order = np.random.default_rng(job.recipe.seed).permutation(len(pictures.train))[:_CALIBRATION]
-    parts = [order[start : start + _CALIBRATION_BATCH] for start in range(0, len(order), _CALIBRATION_BATCH)]
-    shown = [to_input(pictures.train[np.sort(part)], job.image, torch.device("cpu")) for part in parts]
-    cut = sliced(job.weights, job.spec, shown, progress=progress)
-    if not keep_head:
-        return started_net(replace(job, weights=cut), pictures, device)
-    net = build_spec(job.spec)
-    load_into(net, cut, keep_head=True)
-    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _phase(job: Job, pupil: Pupil, pictures: Pictures, views: Views, taught: Taught) -> Phase:
-    recipe, count = job.recipe, len(pictures.source)
-    together = max(1, recipe.batch_size // CHUNK)
-    device = next(pupil.parameters()).device
+def _phase(task: Training, recipe: Recipe, pupil: Pupil, taught: Taught, course: tuple[Plan, Views]) -> Phase:
+    pictures, image, (plan, views) = task.pictures, task.image, course
+    count, together = len(pictures.source), max(1, recipe.batch_size // CHUNK)
 
     def batches(epoch: int) -> Iterator[Batch]:
         view = epoch % views.count
         chunks = views.chunks(count, view)
         for group in _groups(len(chunks), together, recipe.seed, epoch):
-            shown = torch.cat([views.pixels(pictures.source[chunks[c]], view, c, job.image.resolution) for c in group])
+            shown = [views.pixels(pictures.source[chunks[c]], view, c, plan.resolutions[epoch]) for c in group]
             chosen = np.concatenate([chunks[c] for c in group])
-            labels = torch.from_numpy(pictures.train_labels[chosen]).to(device)
+            labels = torch.from_numpy(pictures.train_labels[chosen]).to(task.device)
             places = torch.from_numpy(chosen) + view * count
-            yield Batch(normalise(shown.to(device), job.image), labels, places)
+            yield Batch(normalise(torch.cat(shown).to(task.device), image), labels, places)
 
-    steps = len(_groups(len(views.chunks(count, 0)), together, recipe.seed, 0))
     return Phase(
         "all",
         pupil,
-        recipe.epochs,
+        len(plan.resolutions),
         recipe.learning_rate,
-        steps,
+        len(_groups(len(views.chunks(count, 0)), together, recipe.seed, 0)),
         batches,
-        _validation(job, pictures, device),
+        validation_of(task),
         counts_start=False,
         objective=taught,
+        weights=aims(task, recipe)[1],
+        clock=task.clock,
+        seconds=plan.seconds,
+        engine=task.engine,
+        logs=task.logs,
     )
 
 
@@ -237,13 +257,3 @@ def _groups(chunks: int, together: int, seed: int, epoch: int) -> list[list[int]
     """Put chunks together to batches, in another order in each epoch."""
     order = np.random.default_rng([seed, epoch, chunks]).permutation(chunks).tolist()
     return [order[start : start + together] for start in range(0, chunks, together)]
-
-
-def _validation(job: Job, pictures: Pictures, device: torch.device) -> Callable[[], Iterator[Batch]]:
-    def batches() -> Iterator[Batch]:
-        for start in range(0, len(pictures.val), EVAL_BATCH):
-            part = slice(start, start + EVAL_BATCH)
-            labels = torch.from_numpy(pictures.val_labels[part]).to(device)
-            yield Batch(to_input(pictures.val[part], job.image, device), labels, torch.arange(len(labels)))
-
-    return batches

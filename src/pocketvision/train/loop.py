@@ -19,7 +19,7 @@ from pocketvision.train.ahead import ahead
 from pocketvision.train.calibrate import fitted
 from pocketvision.train.checkpoint import Checkpoint, Standing, State
 from pocketvision.train.clock import Clock
-from pocketvision.train.device import Engine
+from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.logs import Logs
 from pocketvision.train.losses import Batch, CrossEntropy, Objective
 from pocketvision.train.recipe import Recipe
@@ -64,6 +64,8 @@ class Phase:
     prepare: Callable[[int], int] | None = None
     """Puts the module in the mode of an epoch and returns the side of its pictures; without it, plain `train()`."""
     clock: Clock = field(default_factory=Clock)
+    cuts: bool = True
+    """Whether the phase ends where the time is over; without a trained head no net is worth anything."""
     seconds: tuple[float, ...] = ()
     """The forecast of each epoch's time."""
     engine: Engine = field(default_factory=Engine)
@@ -90,6 +92,7 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
     logs = phase.logs or Logs(folder)
     standing = checkpoint.restore(phase.name, state)
     phase.clock.count(standing.spent_s)
+    phase.engine.most = standing.most or phase.engine.most
     if standing.best_loss is None and phase.counts_start:
         start = phase.engine.first(lambda: evaluate(phase.module, phase.validation(), phase.weights))
         standing = checkpoint.start(standing, phase.module, loss=start.loss, accuracy=start.accuracy)
@@ -102,7 +105,7 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
             bar.advance(skipped * phase.steps)
             torch.manual_seed(_epoch_seed(recipe.seed, phase.name, standing.epoch))
             epoch, cut = _epoch(phase, recipe, state, standing.epoch, bar.advance)
-            standing = replace(standing, cut=cut, spent_s=phase.clock.spent())
+            standing = replace(standing, cut=cut, spent_s=phase.clock.spent(), most=phase.engine.most)
             standing = checkpoint.keep(standing, epoch, state)
             logs.epochs(standing.epochs)
         bar.advance((phase.epochs - standing.epoch) * phase.steps, note=_stopped(standing, phase))
@@ -224,7 +227,7 @@ def _epoch(phase: Phase, recipe: Recipe, state: State, number: int, advance: Cal
         tally.add(*taken)
         state.average.update_parameters(phase.module)
         advance(1, note=tally.note(started, f"{number + 1}/{phase.epochs}"))
-        if cut := phase.clock.left() <= 0:
+        if cut := phase.cuts and phase.clock.left() <= 0:
             break
     training_s = time.perf_counter() - started
     judged = phase.engine.first(lambda: evaluate(state.average.module, phase.validation(), phase.weights))
@@ -256,11 +259,34 @@ def step(
     """Take the only step there is; returns the loss, the number of right answers and of examples."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["share"]
-    with engine.autocast():
-        logits = engine.answers(module, batch.inputs)
-        loss = objective(logits, batch)
-    engine.descend(loss, optimizer)
-    return loss.detach(), (logits.detach().argmax(1) == batch.labels()).sum(), len(batch.targets)
+    while (found := _gradients(module, optimizer, batch, objective=objective, engine=engine)) is None:
+        engine.lower(len(batch.targets))
+    engine.descend(optimizer)
+    return *found, len(batch.targets)
+
+
+def _gradients(
+    module: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, *, objective: Objective, engine: Engine
+) -> tuple[Tensor, Tensor] | None:
+    """Compute the gradients of a batch, in parts where memory asks for it; None where it does not hold a part."""
+    optimizer.zero_grad(set_to_none=True)
+    whole = engine.most is None or engine.most >= len(batch.targets)
+    parts = (batch,) if whole else tuple(batch.parts(engine.most or 1))
+    losses, right = [], []
+    try:
+        for part in parts:
+            with engine.autocast():
+                logits = engine.answers(module, part.inputs)
+                loss = objective(logits, part)
+                loss = loss if whole else loss * (objective.weight(part) / objective.weight(batch))
+            engine.backward(loss)
+            losses.append(loss.detach())
+            right.append((logits.detach().argmax(1) == part.labels()).sum())
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return None
+    return torch.stack(losses).sum(), torch.stack(right).sum()
 
 
 @torch.no_grad()

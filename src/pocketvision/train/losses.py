@@ -1,8 +1,9 @@
 """What a batch is, and what training minimises on it: cross-entropy, weighted by class where classes are unequal."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,9 +24,25 @@ class Batch(NamedTuple):
         """Return labels [n], of mixed pictures the larger part's."""
         return self.targets if self.targets.ndim == 1 else self.targets.argmax(1)
 
+    def parts(self, most: int) -> "Iterator[Batch]":
+        """Split the batch as evenly as can be into parts of at most `most` examples, none of a single one, from which
+        a batch norm cannot be estimated."""
+        count = len(self.targets)
+        number = max(1, min(-(-count // most), count // 2))
+        ends = [count * place // number for place in range(number + 1)]
+        return (Batch(*(item[start:stop] for item in self)) for start, stop in pairwise(ends))
 
-Objective = Callable[[Tensor, Batch], Tensor]
-"""Maps logits [n, C] and the batch that they answer to the loss, a scalar to be lowered."""
+
+class Objective(Protocol):
+    """What training lowers: a mean over examples."""
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Map logits [n, C] and the batch that they answer to the loss, a scalar."""
+        ...
+
+    def weight(self, batch: Batch) -> float:
+        """Return what a batch counts in the mean over several: by it the losses of parts add up to the whole's."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +56,12 @@ class CrossEntropy:
         """Return the mean over the batch, over the examples' weights where there are any."""
         weights = None if self.weights is None else self.weights.to(logits)
         return nn.functional.cross_entropy(logits, batch.targets, weight=weights, label_smoothing=self.smoothing)
+
+    def weight(self, batch: Batch) -> float:
+        """Return the sum of the examples' weights; of mixed pictures their number, as torch takes their mean."""
+        if self.weights is None or batch.targets.ndim > 1:
+            return float(len(batch.targets))
+        return float(self.weights[batch.targets].sum())
 
 
 def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:

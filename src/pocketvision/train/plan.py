@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Plan
@@ -11,8 +11,10 @@ STEP = 16
 """Resolutions of early epochs are multiples of this."""
 SMALLEST = 64
 """No epoch is below this resolution: the last maps would be a single pixel or two."""
-MARGIN = 0.9
+MARGIN = 0.95
 """Share of the time left that a plan may fill: other programs may want the cores too."""
+HEAD_SHARE = 0.5
+"""Share of the time left that the head alone may take where not every picture's features fit."""
 
 
 def planned(recipe: Recipe, resolution: int, layers: int) -> Plan:
@@ -44,8 +46,8 @@ class Speed:
     resolution: int
     validation: float
     """One pass over the validation pictures."""
-    features: float
-    """The features that the head is trained on."""
+    feature: float = 0.0
+    """One picture's features, which the head alone is trained on; 0 where no head is."""
 
     def of(self, resolution: int) -> float:
         """Return a training step's time at a resolution: a fixed part and one that grows with the area."""
@@ -58,18 +60,38 @@ class Speed:
 def fitted(plan_of: Callable[[int], Plan], speed: Speed, *, steps: int, most: int, left_s: float) -> Plan:
     """Return the longest plan of at most `most` epochs that fits into `left_s`, with the forecast of every epoch.
 
-    At least one epoch, which the clock will cut where even that is too long.
+    Of as many epochs the usual one is taken where it fits, else one with all but the last at the lowest resolution:
+    what counts in few epochs is the number of steps. Where not even one low epoch fits, none where a head was trained
+    alone, else that one, which the clock will cut.
     """
     for epochs in range(most, 0, -1):
-        plan = forecast(plan_of(epochs), speed, steps=steps)
-        if sum(plan.seconds) <= MARGIN * left_s:
-            return plan
-    shortest = plan_of(1)
-    low = Plan(head_epochs=shortest.head_epochs, resolutions=(speed.small,), resting=(0,))
-    return forecast(low, speed, steps=steps)
+        usual = plan_of(epochs)
+        low = replace(usual, resolutions=(speed.small,) * (epochs - 1) + usual.resolutions[-1:])
+        for plan in (forecast(usual, speed, steps=steps), forecast(low, speed, steps=steps)):
+            if sum(plan.seconds) <= MARGIN * left_s:
+                return plan
+    last = forecast(replace(plan_of(1), resolutions=(speed.small,), resting=(0,)), speed, steps=steps)
+    if last.head_epochs and sum(last.seconds) > left_s:
+        return replace(last, resolutions=(), resting=(), seconds=())
+    return last
+
+
+def head_pictures(train: int, speed: Speed, *, mirrored: bool, left_s: float) -> tuple[int | None, float]:
+    """Return from how many training pictures the head learns, and how many seconds that takes.
+
+    None for all, with their mirror images if `mirrored`; else as many as fit, down to some hundred.
+    """
+    whole = speed.feature * train * (1 + mirrored)
+    if whole <= HEAD_SHARE * left_s:
+        return None, whole
+    count = min(train, max(_FEWEST, int(HEAD_SHARE * left_s / speed.feature)))
+    return count, count * speed.feature
+
+
+_FEWEST = 256
 
 
 def forecast(plan: Plan, speed: Speed, *, steps: int) -> Plan:
     """Fill in the seconds that every epoch is expected to take."""
     seconds = (steps * speed.of(resolution) + speed.validation for resolution in plan.resolutions)
-    return Plan(plan.head_epochs, plan.resolutions, plan.resting, tuple(round(item, 3) for item in seconds))
+    return replace(plan, seconds=tuple(round(item, 3) for item in seconds))

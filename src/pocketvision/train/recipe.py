@@ -60,7 +60,7 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
     examples: int,
     norms: bool = True,
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | str = "auto",
     learning_rate: float | None = None,
     optimizer: str = "auto",
     patience: int | None = None,
@@ -75,11 +75,11 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
     """
     if optimizer not in OPTIMIZERS:
         raise UsageError(f"--optimizer '{optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
-    for name, value in (("epochs", epochs), ("batch-size", batch_size), ("lr", learning_rate), ("patience", patience)):
+    for name, value in (("epochs", epochs), ("lr", learning_rate), ("patience", patience)):
         if value is not None and value <= 0:
             raise UsageError(f"--{name} must be more than zero, not {value}")
     total = epochs or (6 if transfer else 40)
-    batch = batch_size or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
+    batch = _batch(batch_size) or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
     sgd = optimizer == "sgd" or (optimizer == "auto" and norms and not transfer)
     return Recipe(
         epochs=total,
@@ -111,6 +111,16 @@ def balance_for(asked: str, counts: Sequence[int]) -> Balance:
         return cast(Balance, asked)
     present = [count for count in counts if count]
     return "weights" if present and max(present) >= UNEQUAL * min(present) else "none"
+
+
+def _batch(asked: int | str) -> int:
+    """Read `--batch-size`: a number of pictures, or 0 for `auto`. Raises UsageError."""
+    text = str(asked).strip()
+    if text == "auto":
+        return 0
+    if not (text.isascii() and text.isdigit()) or int(text) < 2:
+        raise UsageError(f"--batch-size '{asked}' is no number of pictures; give auto, or 2 or more")
+    return int(text)
 
 
 def usual_batch(examples: int, *, steps: int = STEPS) -> int:

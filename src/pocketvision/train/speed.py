@@ -10,9 +10,10 @@ import torch
 from pocketvision.train.loop import step
 from pocketvision.train.losses import CrossEntropy
 from pocketvision.train.modes import layers_of, set_modes
+from pocketvision.train.passes import pass_size
 from pocketvision.train.plan import SMALLEST, STEP, Speed
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.transfer import EVAL_BATCH, Training, logits, view_batches
+from pocketvision.train.transfer import Training, logits, view_batches
 
 TRIES = 3
 """Steps timed at each resolution, after one that warms up; the median counts."""
@@ -22,24 +23,36 @@ def measured(task: Training, recipe: Recipe) -> Speed:
     """Time steps and answers; the net itself and torch's random state stay as they are."""
     largest = task.image.resolution
     small = min(largest, max(SMALLEST, round(largest * recipe.smallest / STEP) * STEP))
+    trial = _trial(task)
     with torch.random.fork_rng():
-        trial = replace(task, net=copy.deepcopy(task.net))
         full = _step_s(trial, recipe, largest)
         less = full if small == largest else _step_s(trial, recipe, small)
-        part = task.pictures.val[:EVAL_BATCH]
+        part = task.pictures.val[: pass_size(largest, task.device)]
         answer = _median(lambda: logits(trial.net, part, task.image, task.device), 1) / len(part)
-    views = len(task.pictures.train) * (2 if recipe.flip else 1) + len(task.pictures.val)
+    task.engine.most = trial.engine.most
     return Speed(
         step=full,
         small_step=less,
         small=small,
         resolution=largest,
         validation=answer * len(task.pictures.val),
-        features=answer * views if recipe.head_epochs else 0.0,
+        feature=answer if recipe.head_epochs else 0.0,
     )
 
 
-def _step_s(task: Training, recipe: Recipe, resolution: int) -> float:
+def probe(task: Training, recipe: Recipe) -> None:
+    """Let the engine find how many pictures memory holds in a step at the net's resolution, on a copy of the net."""
+    trial = _trial(task)
+    with torch.random.fork_rng():
+        _step_s(trial, recipe, task.image.resolution, tries=0)
+    task.engine.most = trial.engine.most
+
+
+def _trial(task: Training) -> Training:
+    return replace(task, net=copy.deepcopy(task.net), engine=task.engine.trial())
+
+
+def _step_s(task: Training, recipe: Recipe, resolution: int, tries: int = TRIES) -> float:
     parts = layers_of(task.net, 1.0)
     optimizer = torch.optim.SGD([{"params": list(part.module.parameters()), "share": 1.0} for part in parts], lr=0.0)
     set_modes(task.net, resting=0, fixed_norms=recipe.norms == "fixed")
@@ -48,10 +61,12 @@ def _step_s(task: Training, recipe: Recipe, resolution: int) -> float:
 
     def one() -> None:
         batch = next(batches, kept)
-        loss, _, _ = step(task.net, optimizer, batch, objective=task.objective or CrossEntropy(), rate=0.0)
+        loss, _, _ = step(
+            task.net, optimizer, batch, objective=task.objective or CrossEntropy(), rate=0.0, engine=task.engine
+        )
         loss.item()
 
-    return _median(one, TRIES)
+    return _median(one, tries)
 
 
 def _median(work: Callable[[], object], tries: int) -> float:
@@ -61,4 +76,4 @@ def _median(work: Callable[[], object], tries: int) -> float:
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)
-    return sorted(times)[len(times) // 2]
+    return sorted(times)[len(times) // 2] if times else 0.0

@@ -63,11 +63,11 @@ def published_weights(spec: ModelSpec, asked: str | Path | None, progress: Progr
 
 
 def fits(spec: ModelSpec, weights: Weights) -> None:
-    """Raise UsageError unless the weights are of this net."""
-    if (spec.name, spec.width) != (weights.spec.name, weights.spec.width):
+    """Raise UsageError unless the weights are of this net, or of a wider one of its family, from which it is cut."""
+    if spec.name != weights.spec.name or spec.width > weights.spec.width:
         raise UsageError(
-            f"the weights are of {weights.spec.name} {weights.spec.width:g}, not of {spec.name} {spec.width:g}; "
-            "leave --model and --width away, or give the weights of that net"
+            f"the weights are of {weights.spec.name} {weights.spec.width:g}, not of {spec.name} {spec.width:g} or a "
+            "wider one; leave --model and --width away, or give the weights of that net"
         )
 
 

@@ -133,7 +133,7 @@ def answers(
         for view in range(views.count):
             for number, chosen in enumerate(views.chunks(len(source), view)):
                 draw = partial(views.pixels, source[chosen], view, number)
-                rows.append(_asked(teachers, draw, temperature=temperature, device=device))
+                rows.append(asked(teachers, draw, temperature=temperature, device=device))
                 places.append(chosen + view * len(source))
                 bar.advance()
     back = torch.from_numpy(np.concatenate(places).argsort())
@@ -145,9 +145,10 @@ def answers(
 
 
 @torch.no_grad()
-def _asked(
+def asked(
     teachers: Sequence[Teacher], draw: Callable[[int], Tensor], *, temperature: float, device: torch.device
 ) -> tuple[Tensor, ...]:
+    """Return softened probabilities and features of the pictures that `draw` makes at each teacher's resolution."""
     shares, features = [], []
     shown: dict[int, Tensor] = {}
     for teacher in teachers:

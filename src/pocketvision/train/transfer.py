@@ -13,20 +13,20 @@ from pocketvision.data.arrays import Prepared
 from pocketvision.data.augment import Augment, augment, seed_of, seeds_of, turns_of
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent, track
-from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.checkpoint import Checkpoint, Standing
 from pocketvision.train.clock import Clock
 from pocketvision.train.device import Engine
 from pocketvision.train.logs import Logs
 from pocketvision.train.loop import Phase, run_phase
 from pocketvision.train.losses import Batch, CrossEntropy, Objective, class_weights, mixed
 from pocketvision.train.modes import layers_of, set_modes
-from pocketvision.train.plan import fitted, planned
+from pocketvision.train.passes import passes
+from pocketvision.train.plan import fitted, head_pictures, planned
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Epoch, ImageSpec, Plan
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
-EVAL_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,15 @@ def train_net(task: Training, recipe: Recipe, *, progress: Progress = Silent()) 
     task.net.to(task.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     plan = plan_of(task, recipe, checkpoint, progress)
     settings = {"folder": task.folder, "progress": progress}
+    standing = Standing("all")
+    if task.device.type == "cuda" and checkpoint.phase() is None and task.engine.alone:
+        from pocketvision.train.speed import probe
+
+        probe(task, recipe)
     if plan.head_epochs and checkpoint.phase() != "all":
-        run_phase(_head(task, recipe, progress), recipe, checkpoint, **settings)  # type: ignore[arg-type]
-    standing = run_phase(_whole(task, recipe, plan), recipe, checkpoint, **settings)  # type: ignore[arg-type]
+        standing = run_phase(_head(task, recipe, plan, progress), recipe, checkpoint, **settings)  # type: ignore[arg-type]
+    if plan.resolutions:
+        standing = run_phase(_whole(task, recipe, plan), recipe, checkpoint, **settings)  # type: ignore[arg-type]
     set_modes(task.net, resting=0, fixed_norms=False)
     task.net.eval()
     return standing.epochs
@@ -106,13 +112,19 @@ def plan_of(task: Training, recipe: Recipe, checkpoint: Checkpoint, progress: Pr
 
     steps = len(_orders(task.pictures, recipe, 0))
     speed = measured(task, recipe)
-    left = max(0.0, task.clock.left() - speed.features)
-    plan = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=left)
-    progress.say(
-        f"time limit: {len(plan.resolutions)} of up to {recipe.epochs} epochs, about {sum(plan.seconds):.0f} s "
-        f"of the {task.clock.left():.0f} s left"
-    )
-    return checkpoint.keep_plan(plan)
+    left = max(0.0, task.clock.left())
+    count, features_s = head_pictures(len(task.pictures.train), speed, mirrored=recipe.flip, left_s=left)
+    head_s = features_s + 2 * speed.validation if recipe.head_epochs else 0.0
+    plan = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=max(0.0, left - head_s))
+    late = head_s - task.clock.left()
+    if late > 0:
+        progress.say(
+            f"time limit: too short for this data and machine; the head alone is trained, about {late:.0f} s late"
+        )
+    else:
+        told = f"{len(plan.resolutions)} of up to {recipe.epochs} epochs, about {sum(plan.seconds) + head_s:.0f} s"
+        progress.say(f"time limit: {told} of the {left:.0f} s left")
+    return checkpoint.keep_plan(replace(plan, head_pictures=count if recipe.head_epochs else None))
 
 
 def _orders(pictures: Pictures, recipe: Recipe, epoch: int) -> list[NDArray[np.int64]]:
@@ -148,7 +160,7 @@ def _whole(task: Training, recipe: Recipe, plan: Plan) -> Phase:
         set_modes(task.net, resting=plan.resting[epoch], fixed_norms=recipe.norms == "fixed")
         return plan.resolutions[epoch]
 
-    plain, weights = _aims(task, recipe)
+    plain, weights = aims(task, recipe)
     return Phase(
         "all",
         task.net,
@@ -156,7 +168,7 @@ def _whole(task: Training, recipe: Recipe, plan: Plan) -> Phase:
         recipe.learning_rate,
         len(_orders(task.pictures, recipe, 0)),
         lambda epoch: view_batches(task, recipe, epoch, plan.resolutions[epoch]),
-        _validation(task),
+        validation_of(task),
         counts_start=plan.head_epochs > 0,
         objective=task.objective or plain,
         weights=weights,
@@ -169,7 +181,7 @@ def _whole(task: Training, recipe: Recipe, plan: Plan) -> Phase:
     )
 
 
-def _aims(task: Training, recipe: Recipe) -> tuple[CrossEntropy, NDArray[np.float64] | None]:
+def aims(task: Training, recipe: Recipe) -> tuple[CrossEntropy, NDArray[np.float64] | None]:
     """Return the loss, and what each class counts in the validation loss where classes are balanced."""
     if recipe.balance == "none":
         return CrossEntropy(recipe.label_smoothing), None
@@ -178,34 +190,37 @@ def _aims(task: Training, recipe: Recipe) -> tuple[CrossEntropy, NDArray[np.floa
     return CrossEntropy(recipe.label_smoothing, learned), weights
 
 
-def _validation(task: Training) -> Callable[[], Iterator[Batch]]:
+def validation_of(task: Training) -> Callable[[], Iterator[Batch]]:
+    """Return what yields the validation pictures, as many at once as the device takes fastest."""
+
     def batches() -> Iterator[Batch]:
-        for start in range(0, len(task.pictures.val), EVAL_BATCH):
-            part = slice(start, start + EVAL_BATCH)
+        for part in passes(len(task.pictures.val), task.image.resolution, task.device):
             labels = torch.from_numpy(task.pictures.val_labels[part]).to(task.device)
             yield Batch(to_input(task.pictures.val[part], task.image, task.device), labels, torch.arange(len(labels)))
 
     return batches
 
 
-def _head(task: Training, recipe: Recipe, progress: Progress) -> Phase:
-    pictures = task.pictures
-    views = [slice(None), slice(None, None, -1)] if recipe.flip else [slice(None)]
-    features = torch.cat([_features(task, pictures.train, progress, columns=view) for view in views])
-    labels = np.tile(pictures.train_labels, len(views))
+def _head(task: Training, recipe: Recipe, plan: Plan, progress: Progress) -> Phase:
+    pictures, few = task.pictures, plan.head_pictures
+    views = [slice(None), slice(None, None, -1)] if recipe.flip and few is None else [slice(None)]
+    shown = np.sort(np.random.default_rng(recipe.seed).permutation(len(pictures.train))[:few])
+    train = pictures.train if few is None else pictures.train[shown]
+    features = torch.cat([_features(task, train, progress, columns=view) for view in views])
+    labels = np.tile(pictures.train_labels[shown], len(views))
     val_features = _features(task, pictures.val, progress)
     balanced = labels if recipe.balance == "sampler" else None
     targets, val_labels = (torch.from_numpy(item).to(task.device) for item in (labels, pictures.val_labels))
 
     def batches(epoch: int) -> Iterator[Batch]:
         for chosen in shuffled(len(features), recipe.batch_size, recipe.seed, epoch, balanced=balanced):
-            places = torch.from_numpy(chosen % len(pictures.train))
+            places = torch.from_numpy(shown[chosen % len(shown)])
             yield Batch(features[chosen], targets[chosen], places)
 
     def validation() -> Iterator[Batch]:
         yield Batch(val_features, val_labels, torch.arange(len(val_labels)))
 
-    plain, weights = _aims(task, recipe)
+    plain, weights = aims(task, recipe)
     return Phase(
         "head",
         task.net.classifier,
@@ -218,6 +233,7 @@ def _head(task: Training, recipe: Recipe, progress: Progress) -> Phase:
         objective=plain,
         weights=weights,
         clock=task.clock,
+        cuts=False,
         engine=task.engine,
         logs=task.logs,
     )
@@ -226,13 +242,11 @@ def _head(task: Training, recipe: Recipe, progress: Progress) -> Phase:
 @torch.no_grad()
 def _features(task: Training, pixels: Prepared, progress: Progress, *, columns: slice = slice(None)) -> Tensor:
     task.net.eval()
-    starts = range(0, len(pixels), EVAL_BATCH)
+    parts = list(passes(len(pixels), task.image.resolution, task.device))
     return torch.cat(
         [
-            task.net.embed(
-                to_input(np.ascontiguousarray(pixels[s : s + EVAL_BATCH][:, :, columns]), task.image, task.device)
-            )
-            for s in track(starts, progress, "features", len(starts))
+            task.net.embed(to_input(np.ascontiguousarray(pixels[part][:, :, columns]), task.image, task.device))
+            for part in track(parts, progress, "features", len(parts))
         ]
     )
 
@@ -261,5 +275,5 @@ def shuffled(
 def logits(net: nn.Module, pixels: Prepared, image: ImageSpec, device: torch.device) -> NDArray[np.float32]:
     """Return the net's logits [N, classes] for prepared uint8 pictures [N, R, R, 3]."""
     net.eval()
-    starts = range(0, len(pixels), EVAL_BATCH)
-    return torch.cat([net(to_input(pixels[s : s + EVAL_BATCH], image, device)).cpu() for s in starts]).numpy()
+    parts = passes(len(pixels), image.resolution, device)
+    return torch.cat([net(to_input(pixels[part], image, device)).cpu() for part in parts]).numpy()

@@ -33,7 +33,7 @@ def train(  # noqa: PLR0913  each is an option of the command line
     resolution: int | None = None,
     weights: str | Path | None = None,
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | str = "auto",
     lr: float | None = None,
     optimizer: str = "auto",
     patience: int | None = None,
@@ -56,8 +56,9 @@ def train(  # noqa: PLR0913  each is an option of the command line
     """Train one net on a folder of pictures and keep its best weights.
 
     Without `model` the net is the one of `weights`, or MobileNet V2 1.0. `resolution` defaults to the smallest usual
-    one that loses no detail of the pictures. Test pictures are split off and not touched. `time_limit`, such as
-    '10m', fits the epochs and their resolutions to this machine's speed.
+    one that loses no detail of the pictures. With `weights` of a wider net of its family, the net is cut out of that.
+    Test pictures are split off and not touched. `time_limit`, such as '10m', fits the epochs and their resolutions to
+    this machine's speed. `batch_size` is a number, or 'auto' for what suits the number of pictures.
     """
     clock = Clock(seconds(time_limit))
     settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
@@ -91,10 +92,10 @@ def train(  # noqa: PLR0913  each is an option of the command line
 
 
 def wanted_spec(model: str | None, width: float | None, start: Weights | None) -> ModelSpec:
-    """Settle family and width: as asked, else as the weights are, else MobileNet V2 1.0."""
+    """Settle family and width: as asked, else as the weights are, else MobileNet V2 1.0; raises UsageError."""
     named = parse_name(model) if model is not None else start.spec if start is not None else ModelSpec("mobilenet_v2")
     asked = replace(named, width=width) if width is not None else named
     if start is None:
         return asked
     fits(asked, start)
-    return start.spec
+    return replace(start.spec, width=asked.width)

@@ -233,6 +233,10 @@ class Plan:
     """How many layers, from the first on, keep their weights in each epoch."""
     seconds: tuple[float, ...] = ()
     """The forecast of each epoch's time on this machine; empty without a time limit."""
+    head_pictures: int | None = None
+    """Pictures that the head alone learns from, where the time is too short for all and their mirror images."""
+    views: int | None = None
+    """Views of each picture that a teacher answers to, where the time settles it."""
 
 
 @dataclass(frozen=True)

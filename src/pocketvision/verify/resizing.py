@@ -1,8 +1,8 @@
 """How much a file minds who resizes: its accuracy on the same pictures under the resizers of phones and browsers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +15,43 @@ from pocketvision.images.resizers import NAMES, prepare_as
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
+from pocketvision.train.clock import Clock
 from pocketvision.values import Example, ImageSpec, Resized
 from pocketvision.verify.answers import BATCH, Answers
 
 MOST = 300
 """Pictures at most, evenly over the split: this is about a difference between resizers on the same pictures."""
 
+_LAST_S = 0.5
+"""Of the time limit, for the pictures begun and the answers to them."""
+
 Picture = NDArray[np.uint8]
 Row = tuple[int, tuple[Picture, ...]]
 
 
 def under_resizers(
-    runner: Runner, root: Path, answers: Answers, *, most: int = MOST, progress: Progress = Silent()
+    runner: Runner,
+    root: Path,
+    answers: Answers,
+    *,
+    most: int = MOST,
+    clock: Clock | None = None,
+    progress: Progress = Silent(),
 ) -> tuple[Resized, ...]:
-    """Ask again for some of the pictures answered, resized in each way of `images.resizers`; ours comes first."""
+    """Ask again for some of the pictures answered, resized in each way of `images.resizers`; ours comes first.
+
+    They end with the clock: in an order drawn once, so that fewer of them are spread as evenly.
+    """
     count = len(answers.examples)
     places = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
+    if clock is not None and clock.limited:
+        places = np.random.default_rng(0).permutation(places)
     read = partial(_read, root=root, examples=answers.examples, spec=runner.manifest.image)
-    rows = (row for row in track(in_order(read, places.tolist()), progress, "other resizers", len(places)) if row)
+    rows = (
+        row
+        for row in track(in_order(read, _in_time(places.tolist(), clock)), progress, "other resizers", len(places))
+        if row
+    )
     shown, found = _ask(runner, rows)
     if not shown:
         return ()
@@ -43,6 +62,10 @@ def under_resizers(
         Resized(name, accuracy(rows, truth), float((rows.argmax(1) == ours.argmax(1)).mean()))
         for name, rows in zip(NAMES, probabilities, strict=True)
     )
+
+
+def _in_time(places: Sequence[int], clock: Clock | None) -> Iterator[int]:
+    return takewhile(lambda _: clock is None or clock.left() > _LAST_S, places)
 
 
 def _ask(runner: Runner, rows: Iterator[Row]) -> tuple[list[int], list[list[NDArray[np.float32]]]]:

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args, overload
+from typing import TypedDict, get_args, overload
 
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import DataError, UnknownName, UsageError
@@ -16,7 +16,8 @@ from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Accuracy, Budget, Cost, Dataset, Manifest, Proof, Refusal, Resized, Split
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.values import Accuracy, Budget, Dataset, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
@@ -28,6 +29,14 @@ from pocketvision.verify.verdicts import Measured, judge, read_cost, unjudged
 
 PROOF_FILE = "verify.json"
 UNLIMITED = Budget()
+
+
+class _Settings(TypedDict):
+    budget: Budget
+    split: Split
+    trained: Path | None
+    clock: Clock
+    progress: Progress
 
 
 @overload
@@ -43,6 +52,7 @@ def verify(
     max_memory: Amount = ...,
     max_params: Amount = ...,
     min_accuracy: Amount = ...,
+    time_limit: str | None = ...,
     output: str | Path | None = ...,
     progress: Progress = ...,
 ) -> Proof: ...
@@ -61,6 +71,7 @@ def verify(
     max_memory: Amount = ...,
     max_params: Amount = ...,
     min_accuracy: Amount = ...,
+    time_limit: str | None = ...,
     output: str | Path | None = ...,
     progress: Progress = ...,
 ) -> Several: ...
@@ -78,6 +89,7 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     max_memory: Amount = None,
     max_params: Amount = None,
     min_accuracy: Amount = None,
+    time_limit: str | None = None,
     output: str | Path | None = None,
     progress: Progress = Silent(),
 ) -> Proof | Several:
@@ -88,7 +100,8 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     held against their own probes. `trained` is an .npz with the arrays `files` and `probabilities` of the trained net
     on the same images; by default `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and
     '10ms'; MACs, parameters and memory are read from `cost.json` beside the file. `output` is a folder that gets
-    `verify.json`. Returns wrong answers and broken limits in the proof; `raise_for` turns them into errors.
+    `verify.json`. With `time_limit`, such as '20s', fewer pictures are asked again under other resizers; all else is
+    judged in full. Returns wrong answers and broken limits in the proof; `raise_for` turns them into errors.
     """
     budget = parse_budget(
         max_size=max_size,
@@ -98,21 +111,23 @@ def verify(  # noqa: PLR0913  one option per line of the budget
         max_params=max_params,
         min_accuracy=min_accuracy,
     )
-    answers_of = None if trained is None else Path(trained)
+    settings: _Settings = {
+        "budget": budget,
+        "split": split,
+        "trained": None if trained is None else Path(trained),
+        "clock": Clock(seconds(time_limit)),
+        "progress": progress,
+    }
     found: Proof | Several
     if not isinstance(file, str | Path):
-        judge = None
-        if data is not None:
-            judge = partial(
-                prove_with_answers, data=data, budget=budget, split=split, trained=answers_of, progress=progress
-            )
-        elif budget != UNLIMITED:
+        if data is None and budget != UNLIMITED:
             raise UsageError("limits are judged on pictures: give the data too")
+        judge = None if data is None else partial(prove_with_answers, data=data, **settings)
         found = stand([Path(one) for one in file], judge, progress=progress)
     elif data is None:
         raise UsageError("give the pictures to judge the file by, or the file in a list to hold it against its probes")
     else:
-        found = prove(Path(file), data, budget=budget, split=split, trained=answers_of, progress=progress)
+        found = prove(Path(file), data, **settings)
     if output is not None:
         write_json(Path(output, PROOF_FILE), found)
     return found
@@ -125,12 +140,13 @@ def prove(
     budget: Budget = UNLIMITED,
     split: Split = "test",
     trained: Path | None = None,
-    cost: Cost | None = None,
+    clock: Clock | None = None,
     progress: Progress = Silent(),
 ) -> Proof:
-    """Do the work of `verify` with a parsed budget and, where the caller has it, the counted cost."""
-    proof, _ = prove_with_answers(file, data, budget=budget, split=split, trained=trained, cost=cost, progress=progress)
-    return proof
+    """Do the work of `verify` with a parsed budget, in the time that the clock has left."""
+    return prove_with_answers(file, data, budget=budget, split=split, trained=trained, clock=clock, progress=progress)[
+        0
+    ]
 
 
 def prove_with_answers(
@@ -140,7 +156,7 @@ def prove_with_answers(
     budget: Budget = UNLIMITED,
     split: Split = "test",
     trained: Path | None = None,
-    cost: Cost | None = None,
+    clock: Clock | None = None,
     progress: Progress = Silent(),
 ) -> tuple[Proof, Answers]:
     """Prove a file, and return its answers too."""
@@ -150,9 +166,9 @@ def prove_with_answers(
         raise UnknownName("split", split, get_args(Split))
     # Timed first, while no other session's threads are about.
     latency = next(iter(time_files([file])))
-    checked = _check(file, data, split=split, trained=trained, progress=progress)
+    checked = _check(file, data, split=split, trained=trained, clock=clock or Clock(), progress=progress)
     size_bytes = file.stat().st_size
-    measured = Measured(size_bytes, latency, checked.accuracy, cost or read_cost(file))
+    measured = Measured(size_bytes, latency, checked.accuracy, read_cost(file))
     verdicts = judge(budget, measured)
     proof = Proof(
         file=file.as_posix(),
@@ -188,7 +204,7 @@ class _Checked:
 
 
 def _check(
-    file: Path, data: str | Path | Dataset, *, split: Split, trained: Path | None, progress: Progress
+    file: Path, data: str | Path | Dataset, *, split: Split, trained: Path | None, clock: Clock, progress: Progress
 ) -> _Checked:
     runner = open_model(file, threads=os.cpu_count() or 1)
     manifest = runner.manifest
@@ -201,7 +217,7 @@ def _check(
     gap = probe_gap(runner)
     fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
     found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault)
-    resized = under_resizers(runner, pictures.root, answers, progress=progress)
+    resized = under_resizers(runner, pictures.root, answers, clock=clock, progress=progress)
     return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])), resized)
 
 
