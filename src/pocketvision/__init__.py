@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pocketvision.cost.reproduce import reproduce
     from pocketvision.cost.verb import cost
     from pocketvision.data.check import check
+    from pocketvision.export.compressing import compress
     from pocketvision.export.verb import export
     from pocketvision.fit.choose import choose
     from pocketvision.fit.verb import fit
@@ -33,6 +34,7 @@ __all__ = [
     "build",
     "check",
     "choose",
+    "compress",
     "cost",
     "distill",
     "export",
@@ -50,6 +52,7 @@ _HOMES = {
     "build": "pocketvision.models.catalogue",
     "check": "pocketvision.data.check",
     "choose": "pocketvision.fit.choose",
+    "compress": "pocketvision.export.compressing",
     "cost": "pocketvision.cost.verb",
     "distill": "pocketvision.train.distill",
     "export": "pocketvision.export.verb",
