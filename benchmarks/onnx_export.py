@@ -29,7 +29,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.compress.compress import compress
 from pocketvision.export.onnx import to_bytes
 from pocketvision.graph.real import softmax
 from pocketvision.graph.trace import trace
@@ -84,7 +84,7 @@ def ours(net: Net, image: ImageSpec, calibration: NDArray[np.uint8]) -> tuple[Ma
     graph = trace(net, image)
     content = to_bytes(graph)
     middle = time.perf_counter()
-    small = to_bytes(quantize(graph, calibrate(graph, calibration)))
+    small = to_bytes(compress(graph, calibration).graph)
     end = time.perf_counter()
     return tuple(
         Made(each, seconds, answer_of(each), lambda images: images)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pocketvision.cost.reproduce import reproduce
     from pocketvision.cost.verb import cost
+    from pocketvision.export.compressing import compress
     from pocketvision.export.verb import export
     from pocketvision.fit.choose import choose
     from pocketvision.fit.verb import fit
@@ -34,6 +35,7 @@ __all__ = [
     "build",
     "check",
     "choose",
+    "compress",
     "cost",
     "demo",
     "distill",
@@ -52,6 +54,7 @@ _HOMES = {
     "build": "pocketvision.models.catalogue",
     "check": "pocketvision.report.check",
     "choose": "pocketvision.fit.choose",
+    "compress": "pocketvision.export.compressing",
     "cost": "pocketvision.cost.verb",
     "demo": "pocketvision.serve.verb",
     "distill": "pocketvision.train.distill",

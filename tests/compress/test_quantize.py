@@ -234,6 +234,9 @@ def test_ledger_counts_bytes():
     done = compress(graph, pictures(2, 32))
     layers = all_of(graph, Conv | Linear)
     weights, outputs = sum(node.weight.size for node in layers), sum(len(node.bias) for node in layers)
-    assert done.ledger == (("float", 4 * (weights + outputs)), ("int8", weights + 8 * outputs))
+    large, small = 4 * (weights + outputs), weights + 8 * outputs
+    assert done.ledger == (
+        ("float", large), ("equalize", large), ("ranges", large), ("int8", small), ("bias", small)
+    )  # fmt: skip
     assert weight_bytes(done.graph) == done.ledger[-1].weight_bytes
     assert isinstance(done.graph.input, Input)

@@ -19,6 +19,7 @@ VERBS = (
     "reproduce",
     "train",
     "distill",
+    "compress",
     "export",
     "verify",
     "bench",

@@ -5,22 +5,21 @@ biases int32. The rules below are those under which onnxruntime and XNNPACK run 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pocketvision.compress.measure import Range, measure, require_float
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Activate, Activation, Concat, Conv, Graph, Linear, Node, Opaque, Quant, Softmax
+from pocketvision.graph.graph import Activate, Activation, Concat, Conv, Graph, Linear, Node, Quant, Softmax
 from pocketvision.graph.lower import with_gates, without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalise import with_deviation, with_mean
-from pocketvision.graph.run import Images, activations, batches
-from pocketvision.progress import Progress, Silent, track
-
-Range = tuple[float, float]
+from pocketvision.graph.run import Images
+from pocketvision.progress import Progress
 
 _SMALLEST_RANGE = 1e-4  # of a tensor that never moved during calibration
-_LARGEST_BIAS = 2**30  # leaves the sum one bit before int32 overflows
+LARGEST_BIAS = 2**30  # leaves the sum one bit before int32 overflows
 _LARGEST_RATIO = 128.0  # of input times weight scale to output scale; XNNPACK refuses 256
 _CLAMPED: Mapping[Activation, Range] = {
     "relu": (0.0, np.inf),
@@ -34,16 +33,7 @@ _SMALLEST_RATIO = 2.0**-31  # below it XNNPACK leaves the kernel to a slower one
 
 def calibrate(graph: Graph, images: Images, *, progress: Progress | None = None) -> Mapping[str, Range]:
     """Return the smallest and largest value of every tensor of a float graph over images [N, R, R, C]."""
-    _require_float(graph)
-    if not len(images):
-        raise GraphError("calibration needs at least one image")
-    ranges: dict[str, Range] = {}
-    parts = batches(graph, images)
-    for batch in track(parts, progress or Silent(), "calibrate", len(parts)):
-        for name, tensor in activations(graph, batch):
-            low, high = ranges.get(name, (np.inf, -np.inf))
-            ranges[name] = min(low, float(tensor.min())), max(high, float(tensor.max()))
-    return ranges
+    return {name: spread.range for name, spread in measure(graph, images, progress=progress).items()}
 
 
 def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
@@ -52,20 +42,29 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
     Normalisation moves into the first convolution, so that the pixels themselves are the input's levels; batch norms
     that no convolution took in become convolutions of their own, SiLU and hard swish a gate and a product.
     """
-    _require_float(graph)
-    lowered, gates = with_gates(without_affines(graph))
-    folded, pixels = _fold_normalisation(lowered)
-    quants = _choose_levels(folded, {**ranges, **dict.fromkeys(gates, (0.0, 1.0))}, pixels)
-    nodes = tuple(_quantize_weights(node, quants) for node in folded.nodes)
+    require_float(graph)
+    lowered = lower(graph)
+    quants = _choose_levels(lowered.graph, {**ranges, **dict.fromkeys(lowered.gates, (0.0, 1.0))}, lowered.pixels)
+    nodes = tuple(_quantize_weights(node, quants) for node in lowered.graph.nodes)
     return Graph(nodes, quants)
 
 
-def _require_float(graph: Graph) -> None:
-    if graph.quant is not None:
-        raise GraphError("the graph is quantised already; start from the float graph")
-    for node in graph.nodes:
-        if isinstance(node, Opaque):
-            raise GraphError(f"'{node.name}' is a {node.kind}, for which the graph has no kernel to quantise")
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A float graph of the kernels, and with the input, that the quantised one has."""
+
+    graph: Graph
+    gates: tuple[str, ...]
+    """Names of the gates that SiLU and hard swish became."""
+    pixels: Quant
+    """The picture's levels."""
+
+
+def lower(graph: Graph) -> Lowered:
+    """Return the float graph whose every weight and tensor `quantize` rounds."""
+    with_parts, gates = with_gates(without_affines(graph))
+    folded, pixels = _fold_normalisation(with_parts)
+    return Lowered(folded, gates, pixels)
 
 
 def _fold_normalisation(graph: Graph) -> tuple[Graph, Quant]:
@@ -154,7 +153,7 @@ def _quantize_weights(node: Node, quants: Mapping[str, Quant]) -> Node:
         return node
     source, target = quants[node.inputs[0]].scale, quants[node.name].scale
     largest = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
-    floors = np.abs(node.bias) / (source * _LARGEST_BIAS), target / source * _SMALLEST_RATIO
+    floors = np.abs(node.bias) / (source * LARGEST_BIAS), target / source * _SMALLEST_RATIO
     scale = np.maximum.reduce([largest / 127, *np.broadcast_arrays(*floors)]).astype(np.float32)
     steps = np.rint(node.weight / scale.reshape(-1, *[1] * (node.weight.ndim - 1)))
     bias = np.rint(node.bias / (np.float64(source) * scale))

@@ -122,7 +122,7 @@ class Scale:
         graph = untrained(candidate.spec, image)
         if candidate.precision == "int8":
             noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
-            graph = compress(graph, noise).graph
+            graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
         splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
         trained = Trained(candidate.spec, image, SCRATCH, 0, wilson(1, 1), 1.0, "0" * 64, splits)
         content = content_of(graph, trained, self.labels, precision=candidate.precision)

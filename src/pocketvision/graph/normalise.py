@@ -46,18 +46,18 @@ def _moved(graph: Graph, picture: Input, change: Callable[[Conv], Conv]) -> Grap
 
 def _scaled(node: Conv, factors: Tensor) -> Conv:
     weight: Tensor = node.weight
-    weight = weight * _per_weight(node, factors)
+    weight = weight * per_weight(node, factors)
     return replace(node, weight=weight.astype(np.float32))
 
 
 def _shifted(node: Conv, shifts: Tensor) -> Conv:
     weight: Tensor = node.weight
-    bias = node.bias + (weight * _per_weight(node, shifts)).sum(axis=(1, 2, 3))
+    bias = node.bias + (weight * per_weight(node, shifts)).sum(axis=(1, 2, 3))
     return replace(node, bias=bias.astype(np.float32))
 
 
-def _per_weight(node: Conv, values: Tensor) -> Tensor:
-    """Spread one value per input channel over weights [O, I / groups, 1, 1]."""
+def per_weight(node: Conv, values: Tensor) -> Tensor:
+    """Spread one value per input channel over weights: [O, I / groups, 1, 1]."""
     outputs, depth = node.weight.shape[:2]
     first = np.arange(outputs) // (outputs // node.groups) * depth
     spread: Tensor = values[first[:, None] + np.arange(depth)]

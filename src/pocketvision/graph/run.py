@@ -4,7 +4,7 @@ Slow beside a runtime, but it needs nothing besides numpy, shows every tensor, a
 Arrays are [N, H, W, C] inside, so that a pointwise convolution is one matrix product.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,18 +54,19 @@ def activations(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
 
     Float tensors are float32; those of a quantised graph are uint8 up to the softmax.
     """
-    for name, tensor in _tensors(graph, images):
+    for name, tensor in tensors(graph, images):
         yield name, tensor.transpose(0, 3, 1, 2) if tensor.ndim == 4 else tensor
 
 
 def _last(graph: Graph, images: Images) -> Iterator[NDArray[np.float32]]:
-    for name, tensor in _tensors(graph, images):
+    for name, tensor in tensors(graph, images):
         if name == graph.output:
             quant = (graph.quant or {}).get(name)
             yield integer.dequantize(tensor, quant) if quant else tensor
 
 
-def _tensors(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
+def tensors(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor by name in running order, as [N, H, W, C] or [N, C]."""
     size, channels = graph.input.resolution, len(graph.input.mean)
     if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
         wanted = f"[N, {size}, {size}, {channels}]"
@@ -74,10 +75,26 @@ def _tensors(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
     alive: dict[str, Tensor] = {}
     for index, node in enumerate(graph.nodes):
         inputs = [alive[name] for name in node.inputs] or [images]
-        alive[node.name] = _real(graph, node, inputs) if graph.quant is None else _integer(graph, node, inputs)
+        alive[node.name] = kernel(graph, node, inputs)
         yield node.name, alive[node.name]
         del inputs
         alive = {name: tensor for name, tensor in alive.items() if last_use.get(name, -1) > index}
+
+
+def kernel(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
+    """Run one node on what it reads, [N, H, W, C] or [N, C], or on the pictures; in levels where quantised."""
+    return _real(graph, node, inputs) if graph.quant is None else _integer(graph, node, inputs)
+
+
+def rerun(graph: Graph, before: Mapping[str, Tensor], name: str, value: Tensor) -> Mapping[str, Tensor]:
+    """Return the tensors that change when one tensor is `value`; `before` holds all of them as `tensors` gave them."""
+    changed = {name: value}
+    for node in graph.nodes:
+        if any(source in changed for source in node.inputs):
+            changed[node.name] = kernel(
+                graph, node, [changed[source] if source in changed else before[source] for source in node.inputs]
+            )
+    return changed
 
 
 def _real(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:

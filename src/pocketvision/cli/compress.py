@@ -1,0 +1,38 @@
+"""The verb `compress`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli import options as o
+
+
+def compress(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
+    steps: Annotated[
+        str, typer.Option(help="Out of equalize, ranges, int8 and bias, with commas.")
+    ] = "equalize,ranges,int8,bias",
+    json: o.Json = False,
+) -> None:
+    """Show what int8 costs a trained net, by steps and by layers; `export` writes the file."""
+    import pocketvision
+    from pocketvision.cli.terminal import Terminal, emit, table
+
+    found = pocketvision.compress(run, steps=steps, progress=Terminal())
+    if json:
+        emit(found)
+        return
+    rows = [
+        [stage.steps, f"{stage.weight_bytes:,}", f"{stage.validation.value:.1%}", f"{stage.same_answer:.1%}"]
+        for stage in found.stages
+    ]
+    table(["steps", "weight bytes", "validation", "same as float"], rows)
+    print(
+        f"\n{found.stages[0].validation.count} validation pictures. Layer by layer, noise in decibels (more is better):"
+    )
+    layers = [
+        [loss.layer, loss.kind, f"{loss.noise_db:.1f}", f"{loss.alone_db:.1f}", f"{loss.alone_same:.1%}"]
+        for loss in found.layers
+    ]
+    table(["layer", "kind", "in the int8 net", "logits, if alone int8", "same, if alone int8"], layers)

@@ -1,0 +1,106 @@
+"""The steps of `compress`, the range search, and what each layer costs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pocketvision.compress.compress import DEFAULT_STEPS, STEPS, compress
+from pocketvision.compress.layers import layer_losses
+from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.compress.ranges import search
+from pocketvision.errors import GraphError, UnknownName, UsageError
+from pocketvision.graph.graph import Graph
+from pocketvision.graph.run import run
+from pocketvision.graph.sketch import Sketch
+
+
+def test_steps_are_done_in_their_order_and_kept_in_the_ledger(uneven, draw):
+    graph, images = uneven(), draw(8)
+    done = compress(graph, images, steps=["bias", "int8", "equalize"])
+    assert [entry.step for entry in done.ledger] == ["float", "equalize", "int8", "bias"]
+    sizes = [entry.weight_bytes for entry in done.ledger]
+    assert sizes[0] == sizes[1] > sizes[2] == sizes[3]
+    np.testing.assert_allclose(run(done.plain, images), run(graph, images), atol=1e-5)
+    assert set(DEFAULT_STEPS) <= set(STEPS)
+
+
+def test_the_default_is_nearer_to_float_than_plain_int8(uneven, draw):
+    graph, images, others = uneven(), draw(48), draw(48, seed=1)
+    exact = run(graph, others)
+    plain, best = (run(compress(graph, images, steps=steps).graph, others) for steps in (("int8",), DEFAULT_STEPS))
+    assert np.abs(best - exact).mean() < 0.5 * np.abs(plain - exact).mean()
+
+
+def test_wrong_steps_are_told(uneven, draw):
+    graph, images = uneven(), draw(1)
+    with pytest.raises(UnknownName, match=r"Did you mean 'equalize'\? Known: bias, equalize, int8, ranges"):
+        compress(graph, images, steps=("equalise", "int8"))
+    with pytest.raises(UsageError, match="add int8"):
+        compress(graph, images, steps=("equalize",))
+    with pytest.raises(UsageError, match="named twice"):
+        compress(graph, images, steps=("int8", "int8"))
+
+
+def pointwise():
+    """Return a net of one pointwise layer before its logits, and the name of that layer's tensor."""
+    sketch = Sketch(32, seed=3)
+    name = sketch.conv("image", 4, kernel=1)
+    return sketch.finish(sketch.linear(sketch.mean(name), 3)), name
+
+
+def test_a_rare_value_is_cut_and_an_even_spread_is_kept():
+    even = np.random.default_rng(0).integers(0, 256, (200, 32, 32, 3)).astype(np.uint8)
+    rare = even // 8
+    rare[0, 0, 0] = 255
+    graph, name = pointwise()
+    wide = calibrate(graph, rare)
+    found = search(graph, wide, rare)
+    assert found[name][1] < 0.96 * wide[name][1]
+    logits = graph.nodes[-1].inputs[0]
+    assert found[logits] == wide[logits]
+    wide = calibrate(graph, even)
+    assert search(graph, wide, even)["image"] == pytest.approx(wide["image"])
+
+
+def test_what_never_moves_keeps_a_range(draw):
+    graph, name = pointwise()
+    dead = Graph(
+        tuple(
+            replace(node, weight=node.weight * 0, bias=node.bias * 0) if node.name == name else node
+            for node in graph.nodes
+        )
+    )
+    images = draw(2)
+    assert quantize(dead, search(dead, calibrate(dead, images), images)).quant[name].scale > 0
+
+
+def test_the_loss_of_each_layer_finds_the_one_that_costs(uneven, draw):
+    graph, images = uneven("relu"), draw(24)
+    done = compress(graph, images)
+    losses = layer_losses(done.plain, done.graph, images)
+    assert [loss.kind for loss in losses] == ["3x3", *["depthwise", "pointwise"] * 3, "linear"]
+    spoilt = done.graph.nodes[3].name
+    damaged = Graph(
+        tuple(
+            replace(node, weight=node.weight // 32 * 32) if node.name == spoilt else node for node in done.graph.nodes
+        ),
+        done.graph.quant,
+    )
+    found = {loss.layer: loss for loss in layer_losses(done.plain, damaged, images)}
+    assert min(found.values(), key=lambda loss: loss.alone_db).layer == spoilt
+    for loss in losses:
+        same = loss.layer == spoilt
+        assert (found[loss.layer].alone_db < loss.alone_db - 6) is same
+        assert 0 <= loss.alone_same <= 1
+    before = done.graph.nodes[2].name
+    assert found[before].noise_db == next(loss.noise_db for loss in losses if loss.layer == before)
+
+
+def test_losses_need_both_graphs(uneven, draw):
+    graph, images = uneven(), draw(2)
+    small = compress(graph, images).graph
+    with pytest.raises(GraphError, match="float graph and, second"):
+        layer_losses(small, graph, images)
+    with pytest.raises(GraphError, match="softmax"):
+        layer_losses(Graph(graph.nodes[:-1]), small, images)
