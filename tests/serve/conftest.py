@@ -1,6 +1,7 @@
 """A delivered file of published weights, which answers real pictures, and the demo's page where it was built."""
 
-from dataclasses import replace
+import importlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from pocketvision.compress.compress import compress
 from pocketvision.export.manifest import make_probes, thumbnails
-from pocketvision.export.onnx import write
+from pocketvision.files import write_bytes
+from pocketvision.graph.graph import Graph
 from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.models import build_spec
@@ -17,6 +19,7 @@ from pocketvision.values import Manifest
 from pocketvision.weights import load_into, read
 
 THRESHOLD = 0.2
+WRITERS = {".onnx": "pocketvision.export.onnx", ".tflite": "pocketvision.export.litert"}
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +35,29 @@ def sample(shared_data: Path) -> list[Path]:
     return sorted((shared_data / "imagenet-sample").glob("*.jpg"))
 
 
+@dataclass(frozen=True)
+class Net:
+    """A net and what its files say of it."""
+
+    graph: Graph
+    manifest: Manifest
+
+    def deliver(self, run: Path, suffix: str) -> Path:
+        """Write the net as `fit` leaves it in a run; return the file."""
+        content = importlib.import_module(WRITERS[suffix]).to_bytes(self.graph, self.manifest)
+        write_bytes(run / "export" / f"model{suffix}", content)
+        return run / "export" / f"model{suffix}"
+
+
 @pytest.fixture(scope="session")
-def delivered(shared_weights: Path, sample: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write MobileNet V1 0.25 at 128 px with its published weights, int8, as `fit` leaves a run."""
+def net(shared_weights: Path, sample: list[Path]) -> Net:
+    """Return MobileNet V1 0.25 at 128 px with its published weights, in 8 bit."""
     weights = read(shared_weights / "mobilenet_v1_0.25_128_quant.tflite")
     image = replace(weights.image, crop_mode="crop", crop_pct=0.875)
-    net = build_spec(weights.spec)
-    load_into(net, weights, keep_head=True)
+    module = build_spec(weights.spec)
+    load_into(module, weights, keep_head=True)
     pictures = np.stack([load(path, image) for path in sample[::10]])
-    graph = compress(trace(net.eval(), image), pictures).graph
+    graph = compress(trace(module.eval(), image), pictures).graph
     manifest = Manifest(
         format_version=1,
         name="imagenet",
@@ -57,7 +74,4 @@ def delivered(shared_weights: Path, sample: list[Path], tmp_path_factory: pytest
         created="2026-11-21T00:00:00+00:00",
         abstain_below=THRESHOLD,
     )
-    run = tmp_path_factory.mktemp("run")
-    (run / "export").mkdir()
-    write(graph, manifest, run / "export" / "model.onnx")
-    return run
+    return Net(graph, manifest)

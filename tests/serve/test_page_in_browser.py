@@ -1,7 +1,7 @@
 """The page in a real browser answers as Python does: pictures, camera, without a network, without https."""
 
+import hashlib
 import io
-import json
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pocketvision import demo, predict
-from pocketvision.runtime import open as open_model
+from pocketvision.latency.measurements import read_measurement
+from pocketvision.runtime import RUNTIMES
 from pocketvision.serve.server import make_server
 from tests.serve.browser import Seen, browse, running
 
@@ -23,8 +24,14 @@ PHONE = {"phone": True}
 
 
 @pytest.fixture(scope="module")
-def folder(delivered: Path, page: Path) -> Path:
-    return Path(demo(delivered, serve=False).folder)
+def file(net: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    written: Path = net.deliver(tmp_path_factory.mktemp("run"), ".onnx")
+    return written
+
+
+@pytest.fixture(scope="module")
+def folder(file: Path, page: Path) -> Path:
+    return Path(demo(file, serve=False).folder)
 
 
 def use(folder: Path, *steps: dict[str, Any], **plan: Any) -> Seen:
@@ -33,10 +40,16 @@ def use(folder: Path, *steps: dict[str, Any], **plan: Any) -> Seen:
         return browse(f"http://{HOST}:{port}/", [{"do": "load"}, *steps], **plan)
 
 
-def test_every_picture_is_answered_as_in_python(folder: Path, delivered: Path, sample: list[Path]) -> None:
-    expected = predict(delivered / "export" / "model.onnx", sample)
-    seen = use(folder, {"do": "choose", "pictures": [str(path) for path in sample]})
+@pytest.mark.parametrize("suffix", sorted(RUNTIMES))
+def test_every_picture_is_answered_as_in_python(
+    suffix: str, net: Any, page: Path, sample: list[Path], tmp_path: Path
+) -> None:
+    file = net.deliver(tmp_path, suffix)
+    expected = predict(file, sample)
+    seen = use(Path(demo(tmp_path, serve=False).folder), {"do": "choose", "pictures": [str(path) for path in sample]})
     shown = seen.results[1]
+    assert seen.results[0]["runs-on"].startswith({".onnx": "onnxruntime-web", ".tflite": "LiteRT.js"}[suffix])
+    assert seen.results[0]["check"].startswith("answers as it should")
     assert len(shown) == len(expected) == 500
     same = np.mean([answer["top"][0][0] == wanted.label for answer, wanted in zip(shown, expected, strict=True)])
     assert same >= 0.99
@@ -66,7 +79,7 @@ def save(path: Path, image: Image.Image, **options: Any) -> str:
 
 
 def test_unusual_pictures_are_answered_as_in_python(
-    folder: Path, delivered: Path, sample: list[Path], tmp_path: Path
+    folder: Path, file: Path, sample: list[Path], tmp_path: Path
 ) -> None:
     upright = Image.open(sample[11]).convert("RGB")
     sideways = Image.Exif()
@@ -84,7 +97,7 @@ def test_unusual_pictures_are_answered_as_in_python(
         save(tmp_path / "tiny.png", upright.resize((5, 7))),
         save(tmp_path / "large.jpg", upright.resize((4000, 3000)), quality=90),
     ]
-    expected = predict(delivered / "export" / "model.onnx", pictures)
+    expected = predict(file, pictures)
     shown = use(folder, {"do": "choose", "pictures": pictures}).results[1]
     for answer, wanted in zip(shown, expected, strict=True):
         assert answer["top"][0][0] == wanted.label, wanted.file
@@ -113,12 +126,10 @@ def film(path: Path, picture: Path) -> np.ndarray:
     return np.asarray(Image.open(stream).convert("RGB"))
 
 
-def test_the_camera_is_answered_by_keyboard_alone(
-    folder: Path, delivered: Path, sample: list[Path], tmp_path: Path
-) -> None:
+def test_the_camera_is_answered_by_keyboard_alone(folder: Path, file: Path, sample: list[Path], tmp_path: Path) -> None:
     frame = tmp_path / "frame.png"
     Image.fromarray(film(tmp_path / "film.mjpeg", sample[11])).save(frame)
-    wanted = predict(delivered / "export" / "model.onnx", frame)[0]
+    wanted = predict(file, frame)[0]
     seen = use(folder, {"do": "camera"}, {"do": "state"}, camera=str(tmp_path / "film.mjpeg"))
     held = seen.results[1]
     assert held["top"][0][0] == wanted.label
@@ -177,12 +188,12 @@ def test_it_fits_the_screen_and_can_be_reached_by_keyboard(
         assert expected in tree
 
 
-def test_the_measurement_is_of_this_file(folder: Path, delivered: Path) -> None:
-    seen = use(folder, {"do": "measure", "device": "A phone"})
-    saved = seen.results[1]
+def test_the_measurement_is_of_this_file_and_can_be_read(folder: Path, file: Path, tmp_path: Path) -> None:
+    saved = use(folder, {"do": "measure", "device": "A phone"}).results[1]
     assert saved["name"] == "measurement-a-phone.json"
-    found = json.loads(saved["text"])
-    assert found["device"] == "A phone"
-    assert 0 < found["median_ms"] <= found["p90_ms"]
-    assert found["reference_ms"] > 0
-    assert found["resolution"] == open_model(delivered / "export" / "model.onnx").manifest.image.resolution
+    (tmp_path / saved["name"]).write_text(saved["text"], encoding="utf-8")
+    found = read_measurement(tmp_path / saved["name"])
+    assert found.file_sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (found.device, found.net, found.width, found.resolution) == ("A phone", "mobilenet_v1", 0.25, 128)
+    assert found.probe_gap is not None
+    assert found.probe_gap < 0.05

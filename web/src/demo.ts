@@ -33,7 +33,7 @@ export interface ModelFile {
   readonly size_bytes: number;
   readonly sha256: string;
   /** A net of known size that is timed in turns with the file's own, to compare devices. */
-  readonly reference: string | null;
+  readonly reference: string;
 }
 
 export interface Demo {

@@ -239,7 +239,6 @@ class Page {
 
   private async reference(): Promise<(() => Promise<unknown>) | null> {
     const { runtime, file } = this.opened;
-    if (file.reference === null) return null;
     const side = this.demo.reference_resolution;
     try {
       const net = await runtime.open(await fetched(file.reference), side);

@@ -22,8 +22,8 @@ FACTS, WORKER = "demo.json", "sw.js"
 RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime"}
 """Suffix to the runtime that runs it in a browser; the quicker one first, which the page tries first."""
 
-_WRITERS = {".onnx": "pocketvision.export.onnx:to_bytes"}
-"""Suffix to what writes the reference net for it."""
+_WRITERS = {".tflite": "pocketvision.export.litert:to_bytes", ".onnx": "pocketvision.export.onnx:to_bytes"}
+"""Suffix to what writes the reference net in that format."""
 _REPLACED = ("assets/*", "runtime/*/*", "model.*", "reference.*")
 """What an older demo leaves that a newer one may not have."""
 
@@ -36,8 +36,8 @@ class ModelFile:
     path: str
     size_bytes: int
     sha256: str
-    reference: str | None
-    """The reference net in the same format, for comparing devices; None where there is none."""
+    reference: str
+    """The reference net in the same format, for comparing devices."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Fa
     facts = Facts(FORMAT_VERSION, manifest, files, reference_graph().input.resolution)
     write_json(target / FACTS, facts)
     shell = [*_copied(page, target, files), FACTS]
-    on_use = [name for file in files for name in (file.path, file.reference) if name is not None]
+    on_use = [name for file in files for name in (file.path, file.reference)]
     on_use += _copied(page, target, files, runtimes=True)
     _clear(target, {*shell, *on_use})
     _write_worker(page, target, shell=shell, files=[*shell, *on_use])
@@ -97,12 +97,10 @@ def _require_own(target: Path) -> None:
 def _place(model: Path, target: Path) -> ModelFile:
     suffix = model.suffix.lower()
     content = model.read_bytes()
-    name, reference = f"model{suffix}", None
+    name, reference = f"model{suffix}", f"reference{suffix}"
     write_bytes(target / name, content)
-    if suffix in _WRITERS:
-        module, function = _WRITERS[suffix].split(":")
-        reference = f"reference{suffix}"
-        write_bytes(target / reference, getattr(importlib.import_module(module), function)(reference_graph()))
+    module, function = _WRITERS[suffix].split(":")
+    write_bytes(target / reference, getattr(importlib.import_module(module), function)(reference_graph()))
     return ModelFile(RUNTIMES[suffix], name, len(content), hashlib.sha256(content).hexdigest(), reference)
 
 

@@ -1,10 +1,12 @@
-"""The verb `bench`: how long files take on this machine."""
+"""The verb `bench`: how long files take on this machine, and what phones measured of them."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvision.errors import DataError, UsageError
+from pocketvision.latency.measurements import read_measurement
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Latency
 from pocketvision.verify.timing import time_files
@@ -12,18 +14,26 @@ from pocketvision.verify.timing import time_files
 
 @dataclass(frozen=True)
 class BenchResult:
-    """Size and time of one file."""
+    """Size and time of one file, on one machine."""
 
     file: str
     size_bytes: int
     latency: Latency
 
 
-def bench(files: Sequence[str | Path], *, threads: int = 1, progress: Progress = Silent()) -> list[BenchResult]:
+def bench(
+    files: Sequence[str | Path],
+    *,
+    measured: Sequence[str | Path] | None = None,
+    threads: int = 1,
+    progress: Progress = Silent(),
+) -> list[BenchResult]:
     """Time files for one picture at a time, each in turns with the same reference net.
 
-    The ratio to the reference compares machines and moments; the milliseconds are this machine's.
-    Raises DataError for a missing file, UsageError for none or for fewer than one thread.
+    The ratio to the reference compares machines and moments; the milliseconds are this machine's. `measured` are
+    measurements of these files that the demo's page saved on other devices; their results follow.
+    Raises DataError for a missing file or a measurement of another one, UsageError for none or for fewer than one
+    thread.
     """
     if not files or threads < 1:
         raise UsageError("give at least one file and one thread")
@@ -31,8 +41,26 @@ def bench(files: Sequence[str | Path], *, threads: int = 1, progress: Progress =
     for path in paths:
         if not path.is_file():
             raise DataError(f"there is no file {path}; give the path of an exported model")
+    elsewhere = _measured([Path(path) for path in measured or ()], paths)
     latencies = track(time_files(paths, threads=threads), progress, "timing", len(paths))
-    return [
-        BenchResult(path.as_posix(), path.stat().st_size, latency)
-        for path, latency in zip(paths, latencies, strict=True)
-    ]
+    here = [_result(path, latency) for path, latency in zip(paths, latencies, strict=True)]
+    return here + elsewhere
+
+
+def _measured(measurements: Sequence[Path], paths: Sequence[Path]) -> list[BenchResult]:
+    """Return what was measured elsewhere, each beside the file that it was measured on."""
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in paths} if measurements else {}
+    results = []
+    for measurement in measurements:
+        found = read_measurement(measurement)
+        if found.file_sha256 not in digests:
+            raise DataError(
+                f"{measurement} was measured on another file ({found.net} at {found.resolution} px, SHA-256 "
+                f"{found.file_sha256[:16]}); name that file too"
+            )
+        results.append(_result(digests[found.file_sha256], found.latency))
+    return results
+
+
+def _result(path: Path, latency: Latency) -> BenchResult:
+    return BenchResult(path.as_posix(), path.stat().st_size, latency)
