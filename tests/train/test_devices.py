@@ -182,7 +182,7 @@ def test_too_little_memory_is_said_with_a_way_out(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(job, "train_net", full)
     options = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "weights": "none", "batch_size": 32}
-    with pytest.raises(PocketvisionError, match="--batch-size 16"):
+    with pytest.raises(PocketvisionError, match="lower --resolution"):
         train("digits", **options, output=tmp_path)  # type: ignore[arg-type]
 
 

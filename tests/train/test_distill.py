@@ -212,3 +212,31 @@ def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_p
     assert teachers_for(None, loaded, asked) == ()
     with pytest.raises(UsageError, match="--time-limit"):
         teachers_for(teacher, loaded, replace(asked, time_limit="1m"))
+
+
+def test_train_cuts_a_narrower_net_out_of_wider_weights(data: Path, teacher: str, tmp_path: Path) -> None:
+    wide = Path(teacher) / "weights/best.safetensors"
+    settings = {"epochs": 1, "output": tmp_path, **COMMON}
+    found = pocketvision.train(data, weights=wide, width=0.125, **settings)
+    assert found.trained.spec.width == 0.125
+    assert found.trained.start == "best.safetensors"
+    scratch = pocketvision.train(data, **TINY, weights="none", name="scratch", **settings)
+    assert found.trained.validation.value > scratch.trained.validation.value
+    with pytest.raises(UsageError, match="or a wider one"):
+        pocketvision.train(data, weights=wide, width=0.5, **settings)
+    with pytest.raises(UsageError, match="or a wider one"):
+        pocketvision.train(data, weights=wide, model="mobilenet_v2", width=0.125, **settings)
+
+
+def test_a_lesson_keeps_a_time_limit(data: Path, teacher: str, tmp_path: Path) -> None:
+    settings = {"width": 0.125, "epochs": 400, "output": tmp_path, **COMMON}
+    found = pocketvision.distill(teacher, data, time_limit="6s", balance="weights", precision="bf16", **settings)
+    plan = found.trained.plan
+    assert plan is not None
+    assert plan.views is not None
+    assert 1 <= plan.views <= 8
+    assert found.trained.epochs <= len(plan.resolutions) < 400
+    assert len(plan.seconds) == len(plan.resolutions)
+    assert found.trained.balance == "weights"
+    with pytest.raises(UsageError, match="--balance weights"):
+        pocketvision.distill(teacher, data, balance="sampler", name="other", **settings)

@@ -74,6 +74,28 @@ def test_other_resizers_are_asked_about_some_of_many(toy: Any) -> None:
     assert under_resizers(runner, root, ask(runner, root, ())) == ()
 
 
+def test_other_resizers_end_with_the_clock(toy: Any) -> None:
+    from pocketvision.runtime import open as open_model
+    from pocketvision.train.clock import Clock
+    from pocketvision.verify.answers import ask
+    from pocketvision.verify.resizing import under_resizers
+
+    class Counting(Clock):
+        """A clock that loses a second whenever it is asked."""
+
+        def left(self) -> float:
+            self.limit_s -= 1
+            return self.limit_s
+
+    runner, root = open_model(toy.file), Path(toy.dataset.root)
+    answers = ask(runner, root, toy.dataset.of("test"))
+    few = under_resizers(runner, root, answers, clock=Counting(6))
+    assert {row.accuracy.count for row in few} == {5}
+    assert under_resizers(runner, root, answers, clock=Counting(0)) == ()
+    whole = verify(toy.file, toy.data, time_limit="1h").resized
+    assert whole == verify(toy.file, toy.data).resized
+
+
 def test_answers_and_confusion_go_by_name(toy: Any) -> None:
     proof = verify(toy.file, toy.data)
     assert {answer.label for answer in proof.answers} == set(toy.manifest.labels)

@@ -54,7 +54,7 @@ def distill(  # noqa: PLR0913, PLR0917  a command's options
 ) -> None:
     """Teach a small net with the answers of larger trained ones."""
     import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit
+    from pocketvision.cli.terminal import Terminal, emit, macro_words
 
     arguments = {key: value for key, value in locals().items() if key in (pocketvision.distill.__kwdefaults__ or {})}
     result = pocketvision.distill(run, data, **arguments, progress=Terminal())
@@ -63,7 +63,7 @@ def distill(  # noqa: PLR0913, PLR0917  a command's options
         return
     print(f"\n{result.weights}")
     print(f"  net         {result.trained.spec}, started {result.trained.start}, {result.trained.epochs} epochs")
-    print(f"  validation  {result.trained.validation}")
+    print(f"  validation  {result.trained.validation}{macro_words(result.trained.validation.macro)}")
     for teacher in result.teachers:
         print(f"  teacher     {teacher.spec}: {teacher.validation}")
     print(f"  next        pocketvision export {result.run}")

@@ -67,12 +67,14 @@ def fit(  # noqa: PLR0913, PLR0917  a command's options
 
 def _tell(summary: "Summary") -> None:
     from pocketvision.budget.parse import bytes_text
+    from pocketvision.cli.terminal import macro_words
     from pocketvision.verify.outcome import verdict_line
 
     low, high = summary.interval
+    macro = macro_words(summary.test_macro)
     print(f"\n{summary.artefact}")
     print(f"  net       {summary.model}, {summary.precision}")
-    print(f"  accuracy  {summary.test_accuracy:.1%} on test pictures (95% interval {low:.1%} to {high:.1%})")
+    print(f"  accuracy  {summary.test_accuracy:.1%} on test pictures (95% interval {low:.1%} to {high:.1%}){macro}")
     print(f"  size      {bytes_text(summary.size_bytes)}")
     print(f"  latency   {summary.latency_ms:.2f} ms a picture, median, 1 thread")
     for verdict in summary.verdicts:

@@ -123,3 +123,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _number(text: str) -> bool:
     return text[:1].isdigit() or text[:1] in ("-", "")
+
+
+def macro_words(macro: float | None) -> str:
+    """Say the mean over classes beside an accuracy; nothing where it was not asked for."""
+    return "" if macro is None else f", {macro:.1%} as the mean over classes"

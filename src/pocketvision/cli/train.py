@@ -34,7 +34,7 @@ def train(  # noqa: PLR0913, PLR0917  a command's options
 ) -> None:
     """Train one net of your choice; `export` makes a file of it."""
     import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit
+    from pocketvision.cli.terminal import Terminal, emit, macro_words
     from pocketvision.files import first_process
 
     arguments = {key: value for key, value in locals().items() if key in (pocketvision.train.__kwdefaults__ or {})}
@@ -46,5 +46,5 @@ def train(  # noqa: PLR0913, PLR0917  a command's options
         return
     print(f"\n{result.weights}")
     print(f"  net         {result.trained.spec}, started {result.trained.start}, {result.trained.epochs} epochs")
-    print(f"  validation  {result.trained.validation}")
+    print(f"  validation  {result.trained.validation}{macro_words(result.trained.validation.macro)}")
     print(f"  next        pocketvision export {result.run}")

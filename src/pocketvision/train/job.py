@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.data.arrays import labels_of, prepared_each
-from pocketvision.errors import UsageError
+from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
@@ -177,6 +177,11 @@ def _learn(
         task = Training(net, pictures, job.image, job.folder, engine.device, clock=job.clock, engine=engine, logs=logs)
         plan = plan_of(task, job.recipe, Checkpoint(job.folder / "weights"), progress)
         return plan, train_net(task, job.recipe, progress=progress)
+    except torch.OutOfMemoryError as error:
+        raise PocketvisionError(
+            f"the device's memory cannot hold {job.spec} beside what else it holds; end other programs on it, or take "
+            "a lower --resolution or --width"
+        ) from error
     finally:
         logs.close()
 

@@ -15,6 +15,8 @@ MARGIN = 0.95
 """Share of the time left that a plan may fill: other programs may want the cores too."""
 HEAD_SHARE = 0.5
 """Share of the time left that the head alone may take where not every picture's features fit."""
+FEWEST = 256
+"""Pictures that a head learns from at least, where there are as many."""
 
 
 def planned(recipe: Recipe, resolution: int, layers: int) -> Plan:
@@ -84,11 +86,8 @@ def head_pictures(train: int, speed: Speed, *, mirrored: bool, left_s: float) ->
     whole = speed.feature * train * (1 + mirrored)
     if whole <= HEAD_SHARE * left_s:
         return None, whole
-    count = min(train, max(_FEWEST, int(HEAD_SHARE * left_s / speed.feature)))
+    count = min(train, max(FEWEST, int(HEAD_SHARE * left_s / speed.feature)))
     return count, count * speed.feature
-
-
-_FEWEST = 256
 
 
 def forecast(plan: Plan, speed: Speed, *, steps: int) -> Plan:

@@ -21,7 +21,7 @@ from pocketvision.train.loop import Phase, run_phase
 from pocketvision.train.losses import Batch, CrossEntropy, Objective, class_weights, mixed
 from pocketvision.train.modes import layers_of, set_modes
 from pocketvision.train.passes import passes
-from pocketvision.train.plan import fitted, head_pictures, planned
+from pocketvision.train.plan import FEWEST, fitted, head_pictures, planned
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Epoch, ImageSpec, Plan
 
@@ -108,6 +108,13 @@ def plan_of(task: Training, recipe: Recipe, checkpoint: Checkpoint, progress: Pr
     stored = checkpoint.plan()
     if stored is not None:
         return stored
+    if task.clock.left() <= 0 and recipe.head_epochs:
+        progress.say("time limit: over already; the head alone is trained, on few pictures")
+        return checkpoint.keep_plan(Plan(recipe.head_epochs, (), (), head_pictures=FEWEST))
+    return checkpoint.keep_plan(_timed_plan(task, recipe, of, progress))
+
+
+def _timed_plan(task: Training, recipe: Recipe, of: Callable[[int], Plan], progress: Progress) -> Plan:
     from pocketvision.train.speed import measured
 
     steps = len(_orders(task.pictures, recipe, 0))
@@ -124,7 +131,7 @@ def plan_of(task: Training, recipe: Recipe, checkpoint: Checkpoint, progress: Pr
     else:
         told = f"{len(plan.resolutions)} of up to {recipe.epochs} epochs, about {sum(plan.seconds) + head_s:.0f} s"
         progress.say(f"time limit: {told} of the {left:.0f} s left")
-    return checkpoint.keep_plan(replace(plan, head_pictures=count if recipe.head_epochs else None))
+    return replace(plan, head_pictures=count if recipe.head_epochs else None)
 
 
 def _orders(pictures: Pictures, recipe: Recipe, epoch: int) -> list[NDArray[np.int64]]:

@@ -1,0 +1,129 @@
+"""Images a second of our training beside a plain PyTorch loop on tensors in memory, and beside the pipeline alone.
+
+    python benchmarks/training_speed.py [MODEL] [WIDTH] [RESOLUTION] [BATCH] [STEPS]
+
+All three see the same number of random pictures of the same size, on the device that `--device auto` would take, at
+the precision that it would take there. The plain loop has its views in memory as normalised float tensors on the
+device, the same net, fused AdamW and cross-entropy, and nothing else; the pipeline makes views and batches that nobody
+learns from. Rounds take turns, and the best of each counts. Says the device, and the ratio of ours to the lower limit.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pocketvision.latency.measure import machine
+from pocketvision.models.blocks import Net
+from pocketvision.models.catalogue import build
+from pocketvision.progress import Silent
+from pocketvision.train.ahead import ahead
+from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.device import Engine, engine_for
+from pocketvision.train.loop import moving_average, step
+from pocketvision.train.recipe import Recipe, recipe_for
+from pocketvision.train.transfer import Pictures, Training, _whole, plan_of, view_batches
+from pocketvision.values import ImageSpec
+
+CLASSES, ROUNDS = 10, 3
+
+
+def wait(device: torch.device) -> None:
+    """Let an accelerator finish what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def ours(task: Training, recipe: Recipe) -> Callable[[], None]:
+    """Return one epoch of our loop, without validation and checkpoints."""
+    plan = plan_of(task, recipe, Checkpoint(task.folder), Silent())
+    phase = _whole(task, recipe, plan)
+    average = moving_average(phase)
+    parameters = [{"params": list(task.net.parameters()), "share": 1.0}]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
+
+    def epoch() -> None:
+        task.net.train()
+        for batch in ahead(phase.batches(0)):
+            step(task.net, optimizer, batch, objective=phase.objective, rate=1e-3, engine=task.engine)
+            average.update_parameters(task.net)
+
+    return epoch
+
+
+def plain(net: Net, engine: Engine, *, batch: int, steps: int, resolution: int) -> Callable[[], None]:
+    """Return the same number of steps of the loop that anybody would write, on one batch that lies in memory."""
+    net.to(engine.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=True)
+    inputs = torch.randn(batch, 3, resolution, resolution, device=engine.device)
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(batch, device=engine.device) % CLASSES
+
+    def epoch() -> None:
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            with engine.autocast():
+                loss = nn.functional.cross_entropy(net(inputs), labels, label_smoothing=0.1)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    return epoch
+
+
+def main() -> None:
+    """Time the three in turns and print images a second."""
+    given = [*sys.argv[1:], *["mobilenet_v2", "1.0", "224", "32", "8"][len(sys.argv) - 1 :]]
+    name, width, (resolution, batch, steps) = given[0], float(given[1]), map(int, given[2:5])
+    engine, count = engine_for("auto"), batch * steps
+    dice = np.random.default_rng(0)
+    source = dice.integers(0, 256, (count, resolution, resolution, 3), np.uint8)
+    pictures = Pictures(source, source, np.arange(count) % CLASSES, source[:2], np.arange(2))
+    recipe = recipe_for(transfer=True, examples=count, batch_size=batch, epochs=1)
+    recipe = replace(recipe, head_epochs=0, rising=0.0, label_smoothing=0.1)
+    nets = [build(name, width=width, resolution=resolution, num_classes=CLASSES) for _ in range(2)]
+    nets[0].to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with tempfile.TemporaryDirectory() as folder:
+        image = ImageSpec(resolution)
+        task = Training(nets[0], pictures, image, Path(folder), engine.device, engine=engine)
+
+        def pipeline() -> None:
+            for _ in view_batches(task, recipe, 0, resolution):
+                pass
+
+        works = {
+            "our loop": ours(task, recipe),
+            "plain loop, tensors in memory": plain(nets[1], engine, batch=batch, steps=steps, resolution=resolution),
+            "pipeline alone": pipeline,
+        }
+        speed = rounds(works, engine.device, count)
+    where = torch.cuda.get_device_name() if engine.device.type == "cuda" else machine()
+    print(f"{name} {width:g} @ {resolution} px, batch {batch}, {engine.precision}, {torch.get_num_threads()} threads")
+    print(f"device: {engine.device.type}, {where}")
+    for title, found in speed.items():
+        print(f"  {title:30}  {found:8.1f} images/s")
+    own, *limits = speed.values()
+    print(f"  ours is {own / min(limits):.0%} of the lower of the two limits")
+
+
+def rounds(works: dict[str, Callable[[], None]], device: torch.device, count: int) -> dict[str, float]:
+    """Let each work once unseen, then in turns; return the images a second of each one's best round."""
+    best = dict.fromkeys(works, 0.0)
+    for number in range(ROUNDS + 1):
+        for title, work in works.items():
+            wait(device)
+            started = time.perf_counter()
+            work()
+            wait(device)
+            if number:
+                best[title] = max(best[title], count / (time.perf_counter() - started))
+    return best
+
+
+if __name__ == "__main__":
+    main()
