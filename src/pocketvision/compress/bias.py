@@ -1,7 +1,7 @@
 """Bias correction: what rounding adds to the mean of each layer's sums is taken out of its biases, layer by layer.
 
 Rounded weights and levels shift the mean of every channel's sums, and shifts of many layers add up. Nagel et al. 2019
-(https://arxiv.org/abs/1906.04721, section 4.2 and appendix D) measure the shift on pictures; so it is done here: each
+(https://arxiv.org/abs/1906.04721, section 4.2) measure the shift on pictures; so it is done here: each
 layer is corrected for all that is rounded before it, the corrected layers among them. Biases are int32, so this
 costs the file nothing.
 """

@@ -59,11 +59,8 @@ def measure(graph: Graph, images: Images, *, progress: Progress | None = None) -
         for name, tensor in activations(apart, batch):
             new = _spread(tensor, share)
             found[name] = _together(found[name], new) if name in found else new
-    sums = {name: found.pop(name) for name in [_sums(node.name) for node in graph.nodes] if name in found}
-    return {
-        name: replace(spread, mean=sums.get(_sums(name), spread).mean) if _sums(name) in sums else spread
-        for name, spread in found.items()
-    }
+    sums = {node.name: found.pop(_sums(node.name)) for node in graph.nodes if _sums(node.name) in found}
+    return {name: replace(spread, mean=sums[name].mean) if name in sums else spread for name, spread in found.items()}
 
 
 def require_float(graph: Graph) -> None:
