@@ -15,6 +15,7 @@ from pocketvision import demo
 from pocketvision.errors import DataError, PocketvisionError, RunExists, UnknownName, UsageError
 from pocketvision.export.onnx import write
 from pocketvision.graph.sketch import Sketch
+from pocketvision.runs import open_run
 from pocketvision.serve.code import qr_code
 from pocketvision.serve.folder import write_demo
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
@@ -175,3 +176,10 @@ def test_a_code_is_what_another_reader_of_codes_would_expect() -> None:
     for corner in (dark[:7, :7], dark[:7, -7:], dark[-7:, :7]):
         np.testing.assert_array_equal(corner, finder)
     assert dark[6, 8:17].tolist() == [True, False] * 4 + [True]
+
+
+def test_a_run_that_is_started_anew_loses_its_demo(built: Path, run: Path) -> None:
+    (run / "args.yaml").write_text("{}")
+    folder = Path(demo(run, serve=False).folder)
+    open_run(run.parent.parent, run.parent.name, run.name, settings={}, exist_ok=True)
+    assert not folder.exists()
