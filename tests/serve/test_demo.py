@@ -126,10 +126,18 @@ def test_other_folders_are_left_alone(built: Path, run: Path, tmp_path: Path) ->
 def test_wrong_sources_are_told(built: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no model\.tflite or model\.onnx"):
         demo(tmp_path, serve=False)
+    (tmp_path / "model.pt").write_text("weights")
     with pytest.raises(UnknownName, match=r"\.onnx, \.tflite"):
         demo(tmp_path / "model.pt", serve=False)
-    with pytest.raises(UsageError, match="there is no file"):
-        demo(tmp_path / "model.onnx", serve=False)
+    for absent in ("model.onnx", "run"):
+        with pytest.raises(UsageError, match="there is no run or file"):
+            demo(tmp_path / absent, serve=False)
+
+
+def test_a_certificate_is_tried_before_anything_is_written(built: Path, run: Path) -> None:
+    with pytest.raises(UsageError, match="there is no certificate"):
+        demo(run, cert=str(run / "absent.pem"))
+    assert not (run / "demo").exists()
 
 
 def test_files_of_different_runs_are_told(built: Path, tmp_path: Path) -> None:
