@@ -20,6 +20,7 @@ function version(name: string): string {
 }
 
 function copyRuntimes(): void {
+  copyFileSync(resolve(import.meta.dirname, "../LICENSE"), resolve(OUT, "LICENSE"));
   for (const [name, files] of Object.entries(RUNTIMES)) {
     const folder = resolve(OUT, "runtime", name);
     mkdirSync(folder, { recursive: true });

@@ -150,4 +150,5 @@ def _clear(run: Path) -> None:
             path.unlink()
 
 
-_WRITTEN = {".json", ".yaml", ".csv", ".txt", ".onnx", ".npz", ".safetensors", ".html", ".md", ".part"}
+_WRITTEN = {".json", ".yaml", ".csv", ".txt", ".onnx", ".tflite", ".npz", ".safetensors", ".html", ".md", ".part"}
+_WRITTEN |= {".js", ".mjs", ".wasm", ".css", ".svg", ".webmanifest"}  # of `demo`

@@ -15,6 +15,7 @@ from pocketvision import demo
 from pocketvision.errors import DataError, PocketvisionError, RunExists, UnknownName, UsageError
 from pocketvision.export.onnx import write
 from pocketvision.graph.sketch import Sketch
+from pocketvision.runs import open_run
 from pocketvision.serve.code import qr_code
 from pocketvision.serve.folder import write_demo
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
@@ -125,10 +126,18 @@ def test_other_folders_are_left_alone(built: Path, run: Path, tmp_path: Path) ->
 def test_wrong_sources_are_told(built: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no model\.tflite or model\.onnx"):
         demo(tmp_path, serve=False)
+    (tmp_path / "model.pt").write_text("weights")
     with pytest.raises(UnknownName, match=r"\.onnx, \.tflite"):
         demo(tmp_path / "model.pt", serve=False)
-    with pytest.raises(UsageError, match="there is no file"):
-        demo(tmp_path / "model.onnx", serve=False)
+    for absent in ("model.onnx", "run"):
+        with pytest.raises(UsageError, match="there is no run or file"):
+            demo(tmp_path / absent, serve=False)
+
+
+def test_a_certificate_is_tried_before_anything_is_written(built: Path, run: Path) -> None:
+    with pytest.raises(UsageError, match="there is no certificate"):
+        demo(run, cert=str(run / "absent.pem"))
+    assert not (run / "demo").exists()
 
 
 def test_files_of_different_runs_are_told(built: Path, tmp_path: Path) -> None:
@@ -175,3 +184,10 @@ def test_a_code_is_what_another_reader_of_codes_would_expect() -> None:
     for corner in (dark[:7, :7], dark[:7, -7:], dark[-7:, :7]):
         np.testing.assert_array_equal(corner, finder)
     assert dark[6, 8:17].tolist() == [True, False] * 4 + [True]
+
+
+def test_a_run_that_is_started_anew_loses_its_demo(built: Path, run: Path) -> None:
+    (run / "args.yaml").write_text("{}")
+    folder = Path(demo(run, serve=False).folder)
+    open_run(run.parent.parent, run.parent.name, run.name, settings={}, exist_ok=True)
+    assert not folder.exists()

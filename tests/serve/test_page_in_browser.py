@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 
 from pocketvision import demo, predict
+from pocketvision.export.onnx import write
+from pocketvision.graph.sketch import Sketch
 from pocketvision.latency.measurements import read_measurement
 from pocketvision.runtime import RUNTIMES
 from pocketvision.serve.server import make_server
+from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec
 from tests.serve.browser import Seen, browse, running
 
 pytestmark = pytest.mark.slow
@@ -197,3 +200,36 @@ def test_the_measurement_is_of_this_file_and_can_be_read(folder: Path, file: Pat
     assert (found.device, found.net, found.width, found.resolution) == ("A phone", "mobilenet_v1", 0.25, 128)
     assert found.probe_gap is not None
     assert found.probe_gap < 0.05
+
+
+def test_labels_are_text_and_never_markup(page: Path, tmp_path: Path) -> None:
+    labels = ("<img src=x onerror=alert(1)>", "</script><b>bold</b>", "\u202e\u00e9\u4e2d & \"'")
+    words = Manifest(
+        format_version=1,
+        name="<u>name</u>",
+        task="classification",
+        labels=labels,
+        image=ImageSpec(32),
+        model=ModelSpec("toy", 1.0, 32, len(labels)),
+        precision="float",
+        data_digest="",
+        splits={},
+        figures={"test": Accuracy(0.9, 0.8, 0.95, 100)},
+        probes=(),
+        versions={},
+        created="2026-11-21T00:00:00+00:00",
+    )
+    sketch = Sketch(32)
+    write(sketch.finish(sketch.linear(sketch.mean("image"), len(labels))), words, tmp_path / "model.onnx")
+    picture = save(tmp_path / "picture.png", Image.linear_gradient("L"))
+    wanted = predict(tmp_path / "model.onnx", picture)[0]
+    folder = Path(demo(tmp_path / "model.onnx", serve=False).folder)
+    seen = use(folder, {"do": "choose", "pictures": [picture]}, {"do": "tree"})
+    assert seen.results[0]["title"] == "<u>name</u>"
+    assert seen.results[0]["check"] == "the file holds no probes"
+    [shown] = seen.results[1]
+    assert [label for label, _ in shown["top"]] == [label for label, _ in wanted.top]
+    np.testing.assert_allclose([share for _, share in shown["top"]], [share for _, share in wanted.top], atol=1e-4)
+    assert shown["label"] == wanted.label
+    assert "90.0% of 100 pictures, between 80.0% and 95.0%" in seen.results[2]
+    assert seen.complaints == []

@@ -36,7 +36,7 @@ class Page {
     write("runs-on", `${net.runtime}, ${net.threads === 1 ? "1 thread" : `${net.threads} threads`}`);
     this.gap = await probeGap(net, this.demo.manifest);
     view.showCheck(this.gap);
-    view.waiting("No picture yet", "Point the camera at something, or choose a picture.");
+    view.waiting("No picture yet", invitation());
     this.listen();
     this.offerCamera();
     for (const id of ["start", "shoot", "choose", "measure"]) element<HTMLButtonElement>(id).disabled = false;
@@ -96,7 +96,7 @@ class Page {
       write("no-camera", "The live camera needs an address that begins with https; pictures can be taken and chosen all the same.");
       show("no-camera", true);
     }
-    write("hint", touch ? "Point the camera at something, or choose a picture." : "Start the camera, or choose, drop or paste a picture.");
+    write("hint", invitation());
   }
 
   // ---------------------------------------------------------------- answering
@@ -163,7 +163,7 @@ class Page {
   private showNothing(): void {
     this.showMedia(null);
     write("spoken", "");
-    view.waiting("No picture yet", "Point the camera at something, or choose a picture.");
+    view.waiting("No picture yet", invitation());
   }
 
   private tell(error: unknown): void {
@@ -274,6 +274,12 @@ class Page {
     const input = element<HTMLInputElement>("device");
     if (found?.model && input.value === "") input.value = found.model;
   }
+}
+
+function invitation(): string {
+  const touch = matchMedia("(pointer: coarse)").matches;
+  if (!cameraAllowed()) return touch ? "Take a picture, or choose one." : "Choose, drop or paste a picture.";
+  return touch ? "Point the camera at something, or choose a picture." : "Start the camera, or choose, drop or paste a picture.";
 }
 
 /** A picture for timing; always the same one. */

@@ -8,6 +8,12 @@ import { Resizer, type Box } from "./resize";
 export const MAX_PIXELS = 178_956_970;
 const STRIP_PIXELS = 1 << 20;
 
+const AS_STORED: ImageBitmapOptions = {
+  imageOrientation: "from-image",
+  colorSpaceConversion: "none",
+  premultiplyAlpha: "none",
+};
+
 export interface Prepared {
   /** RGB, [resolution, resolution, 3]. */
   readonly pixels: Pixels;
@@ -23,10 +29,10 @@ export class PictureError extends Error {}
 export async function decode(file: Blob): Promise<ImageBitmap> {
   if (file.size === 0) throw new PictureError("The file is empty.");
   try {
-    return await createImageBitmap(file, {
-      imageOrientation: "from-image",
-      colorSpaceConversion: "none",
-      premultiplyAlpha: "none",
+    return await createImageBitmap(file, AS_STORED).catch((error: unknown) => {
+      // Older browsers do not know the word "from-image" and turn pictures upright by default.
+      if (error instanceof TypeError) return createImageBitmap(file);
+      throw error;
     });
   } catch {
     throw new PictureError(

@@ -45,7 +45,9 @@ export function showAnswer(found: Answer, took: Took): void {
   box.dataset["sure"] = String(found.sure);
   write("label", found.sure ? first.label : "Not sure");
   element("label").classList.toggle("long", (found.sure ? first.label : "").length > LONG_LABEL);
-  write("sub", found.sure ? `with a probability of ${percent(first.share)}` : `perhaps ${first.label}, or none of its labels`);
+  const share = percent(first.share).replace("> ", "above ");
+  const sure = share.startsWith("above") ? `with a probability ${share}` : `with a probability of ${share}`;
+  write("sub", found.sure ? sure : `perhaps ${first.label}, or none of its labels`);
   showGuesses(found);
   write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the picture`);
 }

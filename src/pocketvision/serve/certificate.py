@@ -33,8 +33,7 @@ def _loaded(path: Path) -> ssl.SSLContext:
         context.load_cert_chain(path, password=_no_password)
     except (ssl.SSLError, UsageError) as error:
         raise UsageError(
-            f"{path} cannot be used ({error}); it must hold the certificate and its private key, both as PEM and "
-            "without a password"
+            f"{path} cannot be used: it must hold a certificate and its private key, both as PEM and without a password"
         ) from error
     return context
 

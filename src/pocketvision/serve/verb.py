@@ -1,7 +1,9 @@
 """The verb `demo`: a page that answers pictures with the file, on this machine or on a phone."""
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from http.server import HTTPServer
 from pathlib import Path
 
 from pocketvision.errors import UnknownName, UsageError
@@ -47,11 +49,17 @@ def demo(
     """
     models = models_of(Path(source))
     target = Path(output) if output is not None else _beside(Path(source))
+    host = _own_address() if serve and lan else HERE
+    context = context_of(cert, host) if serve and cert is not None else None
     write_demo(models, target)
     names = tuple(f"model{model.suffix.lower()}" for model in models)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     progress.say(f"demo: {target} ({size / 1e6:.0f} MB), to be opened from any static host")
-    address = _serve(target, lan=lan, port=port, cert=cert, progress=progress) if serve else None
+    if not serve:
+        return Demo(target.as_posix(), names, size, None)
+    server = make_server(target, EVERYWHERE if lan else HERE, port, context=context)
+    address = f"{'http' if cert is None else 'https'}://{host}:{server.server_address[1]}/"
+    _serve(server, address, _advice(lan=lan, cert=cert), code=lan, progress=progress)
     return Demo(target.as_posix(), names, size, address)
 
 
@@ -64,10 +72,10 @@ def models_of(source: Path) -> list[Path]:
             wanted = " or ".join(f"model{suffix}" for suffix in RUNTIMES)
             raise UsageError(f"{source / 'export'} holds no {wanted}; name a run of `fit`, or export the run first")
         return found
+    if not source.exists():
+        raise UsageError(f"there is no run or file {source}; name the folder of a run, or an exported file")
     if source.suffix.lower() not in RUNTIMES:
         raise UnknownName("model file suffix", source.suffix, RUNTIMES)
-    if not source.is_file():
-        raise UsageError(f"there is no file {source}")
     return [source]
 
 
@@ -75,15 +83,11 @@ def _beside(source: Path) -> Path:
     return source / "demo" if source.is_dir() else source.with_name(f"{source.stem}-demo")
 
 
-def _serve(folder: Path, *, lan: bool, port: int, cert: str | None, progress: Progress) -> str:
-    host = _own_address() if lan else HERE
-    context = context_of(cert, host) if cert is not None else None
-    server = make_server(folder, EVERYWHERE if lan else HERE, port, context=context)
-    address = f"{'http' if cert is None else 'https'}://{host}:{server.server_address[1]}/"
+def _serve(server: HTTPServer, address: str, advice: Sequence[str], *, code: bool, progress: Progress) -> None:
     progress.say(f"open {address}")
-    if lan:
+    if code:
         progress.say(qr_code(address))
-    for line in _advice(lan=lan, cert=cert):
+    for line in advice:
         progress.say(line)
     try:
         server.serve_forever()
@@ -91,7 +95,6 @@ def _serve(folder: Path, *, lan: bool, port: int, cert: str | None, progress: Pr
         progress.say("stopped")
     finally:
         server.server_close()
-    return address
 
 
 def _advice(*, lan: bool, cert: str | None) -> list[str]:
