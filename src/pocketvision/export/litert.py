@@ -44,7 +44,7 @@ from pocketvision.graph.graph import (
 from pocketvision.graph.integer import clamps
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
-from pocketvision.graph.normalise import feeds_convolutions, with_deviation
+from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
 from pocketvision.values import Manifest
 
 SIGMOID = Quant(1 / 256, 0)
@@ -63,7 +63,7 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
 def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     """Return the content of the LiteRT file; without a manifest it can be timed, but not opened as an artefact."""
     graph = without_affines(graph)
-    if graph.quant is None and feeds_convolutions(graph) and not _half(graph):
+    if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one operator less
     writer = _Writer(graph)
     for node in graph.nodes:
@@ -75,10 +75,6 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     assert scale is not None
     content = writer.file.to_bytes(image, answer, metadata=metadata(manifest, scale.scale[0], scale.zero_point))
     return packed(content, manifest)
-
-
-def _half(graph: Graph) -> bool:
-    return any(isinstance(node, Conv | Linear) and node.weight.dtype == np.float16 for node in graph.nodes)
 
 
 class _Writer:

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabi
         return result
 
     return answer
+
+
+def optimised(content: bytes) -> bytes:
+    """Return the file as onnxruntime rewrites it before it runs, which shows the kernels that it chose."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "optimised.onnx")
+        options = _options(1)
+        options.optimized_model_filepath = str(path)
+        _onnxruntime().InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return path.read_bytes()
 
 
 def runtime_name() -> str:
