@@ -68,7 +68,7 @@ def test_all_formats_answer_alike(case):
     content = litert.to_bytes(graph)
     real, other = lite.answer_of(content)(pictures), answer_of(onnx.to_bytes(graph))(pictures)
     # Deep nets with random weights amplify rounding; a wrong kernel is off by a good part of the spread.
-    assert np.abs(real - other).max() < 1e-3 * other.std()
+    assert np.abs(real - other).max() < 5e-3 * other.std()
     assert (real.argmax(axis=1) == other.argmax(axis=1)).all()
     assert lite.parts(content).delegated == UNLIKE.get(name, 1)
     small = quantize(graph, calibrate(graph, pictures))
