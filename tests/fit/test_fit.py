@@ -122,6 +122,23 @@ def test_export_writes_the_other_precision(finished: Any, tmp_path: Path) -> Non
     assert (tmp_path / "int8.onnx").stat().st_size == sizes["int8"]
 
 
+@pytest.mark.parametrize("precision", ["float", "float16", "int8"])
+def test_export_writes_the_same_net_in_both_formats(
+    finished: Any, colours: Path, tmp_path: Path, precision: Any
+) -> None:
+    written = pocketvision.export(finished.run, format="onnx,litert", precision=precision, output=tmp_path)
+    files = [each.file for each in (written, *written.others)]
+    assert [Path(file).name for file in files] == ["model.onnx", "model.tflite"]
+    first, second = ([answer.top for answer in pocketvision.predict(file, [colours])] for file in files)
+    labels = [[top[0][0] for top in answers] for answers in (first, second)]
+    assert labels[0] == labels[1]
+    outputs = Path(finished.run, "export", "trained_outputs.npz")
+    proof = pocketvision.verify(files[1], colours, trained=outputs)
+    assert proof.failures == ()
+    assert proof.latency.runtime.startswith("LiteRT")
+    assert [each.file for each in pocketvision.bench(files)] == files
+
+
 def test_the_report_can_be_written_again(finished: Any, tmp_path: Path) -> None:
     page = pocketvision.report(finished.run, output=tmp_path)
     assert "2 grün" in page.read_text(encoding="utf-8")

@@ -26,6 +26,9 @@ FLOAT = Tolerance(same_answer=0.99, tie=1e-3, probe_gap=1e-3)
 """The same arithmetic in another order: two float runtimes were seen to differ by at most 2.4e-5 in a probability over
 400 pictures, so 1e-3 leaves room for other machines."""
 
+HALF = Tolerance(same_answer=0.99, tie=1e-2, probe_gap=1e-3)
+"""Weights with 11 bits move probabilities in the third digit; the probes were computed with the same weights."""
+
 INT8 = Tolerance(same_answer=0.95, tie=0.1, probe_gap=0.1)
 """8 bits move the top label of about 1 to 3 pictures in 100 when all is well; a broken layer moves most. The probes
 were computed with the same integers, which runtimes round one or two output steps apart, about 0.05 in a probability
@@ -37,7 +40,7 @@ FIGURES = {"test": "test", "val": "validation"}
 
 def tolerance(precision: Precision) -> Tolerance:
     """Return how far a file of this precision may be from the trained net."""
-    return INT8 if precision == "int8" else FLOAT
+    return {"float": FLOAT, "float16": HALF, "int8": INT8}[precision]
 
 
 def failures(
