@@ -108,8 +108,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
 
 def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
     """Tell the whole chain, one line a stage."""
-    watch = _Watch()
-    training = options.training
+    watch, training = _Watch(), options.training
     clock = Clock(seconds(training.time_limit))
     with nothing_left_on(PocketvisionError, run=run):
         start = given_weights(training.weights)
