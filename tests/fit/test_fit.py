@@ -92,10 +92,24 @@ def test_both_precisions_were_judged(finished: Any) -> None:
     assert record.reason
 
 
-def test_the_same_command_gives_the_same_weights(colours: Path, finished: Any, tmp_path: Path) -> None:
-    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two")
+def test_the_same_command_gives_the_same_weights_in_every_format(colours: Path, finished: Any, tmp_path: Path) -> None:
+    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two", format="onnx,litert")
     first, second = (Path(run.run, "weights/best.safetensors").read_bytes() for run in (finished, again))
     assert first == second
+    proof = json.loads(Path(again.run, "proofs", "litert", "verify.json").read_text(encoding="utf-8"))
+    assert proof["file"].endswith("export/model.tflite")
+    assert proof["latency"]["runtime"].startswith("LiteRT")
+    assert proof["failures"] == []
+    page = Path(again.run, "report.html").read_text(encoding="utf-8")
+    assert "The same net in each format" in page
+    assert '<th scope="row">model.tflite</th>' in page
+    assert "The same net in each format" not in Path(finished.report).read_text(encoding="utf-8")
+
+
+def test_a_run_without_its_onnx_file_is_refused(colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give onnx,litert"):
+        pocketvision.fit(colours, **QUICK, output=tmp_path, format="litert")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_file_names_labels_through_predict(finished: Any, colours: Path) -> None:

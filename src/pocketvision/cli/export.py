@@ -28,5 +28,6 @@ def export(  # noqa: PLR0917  a command's options
     if json:
         emit(written)
         return
-    for each in (written, *written.others):
-        print(f"{each.file}: {each.precision}, {bytes_text(each.size_bytes)}")
+    sizes = {written.file: written.size_bytes} | {each.file: each.size_bytes for each in written.others}
+    for file, size in sizes.items():
+        print(f"{file}: {written.precision}, {bytes_text(size)}")

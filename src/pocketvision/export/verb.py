@@ -34,6 +34,15 @@ TRUST_PICTURES = 1000
 
 
 @dataclass(frozen=True)
+class Further:
+    """The same net in a further format."""
+
+    file: str
+    size_bytes: int
+    checked: str
+
+
+@dataclass(frozen=True)
 class Exported:
     """One written file."""
 
@@ -43,7 +52,7 @@ class Exported:
     manifest: Manifest
     checked: str = ""
     """What was found when the file was opened again, or why it was not."""
-    others: tuple["Exported", ...] = ()
+    others: tuple[Further, ...] = ()
     """The same net in further formats."""
 
 
@@ -95,7 +104,8 @@ def export(
     ]
     for each in written:
         progress.say(f"{Path(each.file).name}: {each.checked}")
-    return replace(written[0], others=tuple(written[1:]))
+    first, *others = written
+    return replace(first, others=tuple(Further(each.file, each.size_bytes, each.checked) for each in others))
 
 
 def formats_of(text: str) -> tuple[str, ...]:
