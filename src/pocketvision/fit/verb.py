@@ -23,7 +23,7 @@ from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.start import given_weights, load_data
-from pocketvision.values import Choice, CropMode, Health, Proof, Summary
+from pocketvision.values import Choice, CropMode, Health, Precision, Proof, Summary, Trained
 from pocketvision.verify.outcome import raise_for
 from pocketvision.verify.verify import PROOF_FILE
 
@@ -129,9 +129,18 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
         files = export_net(run, loaded, trained, compared, formats=options.formats, progress=progress)
     with watch.stage("verify"):
         proofs = verify_files(run, loaded, files, options.budget, within_s=proof_s(clock), progress=progress)
-    proof = proofs["onnx"]
-    summary = Summary(
-        artefact=files["onnx"].as_posix(),
+    summary = _summary(run, proofs["onnx"], trained, compared.record.taken, watch.seconds)
+    write_json(run / "summary.json", summary)
+    report(run, progress=Silent())
+    write_checksums(run)
+    progress.say(f"report: {summary.report}")
+    _raise_for(list(proofs.values()), summary, choice)
+    return summary
+
+
+def _summary(run: Path, proof: Proof, trained: Trained, precision: Precision, seconds: dict[str, float]) -> Summary:
+    return Summary(
+        artefact=proof.file,
         test_accuracy=proof.accuracy.value,
         test_macro=proof.accuracy.macro,
         interval=(proof.accuracy.low, proof.accuracy.high),
@@ -140,16 +149,10 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
         verdicts=proof.verdicts,
         run=run.as_posix(),
         model=trained.spec,
-        precision=compared.record.taken,
+        precision=precision,
         report=(run / PAGE).as_posix(),
-        seconds=watch.seconds,
+        seconds=seconds,
     )
-    write_json(run / "summary.json", summary)
-    report(run, progress=Silent())
-    write_checksums(run)
-    progress.say(f"report: {summary.report}")
-    _raise_for(list(proofs.values()), summary, choice)
-    return summary
 
 
 def _proofs(run: Path) -> list[Proof]:
