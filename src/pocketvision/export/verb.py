@@ -17,6 +17,7 @@ from pocketvision.errors import UnknownName
 from pocketvision.export import FORMATS
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.trust import abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.use import write_use
 from pocketvision.files import read_json, write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
@@ -94,7 +95,7 @@ def write_file(
     figures: dict[str, Accuracy],
     threshold: Threshold | None = None,
 ) -> Exported:
-    """Write a graph with its manifest inside and beside it, and its counted cost.
+    """Write a graph with its manifest inside and beside it, its counted cost, and the page that says how to use it.
 
     The layers are put into the order that needs the least memory: the peak counted is true of the file.
     """
@@ -113,6 +114,7 @@ def write_file(
     size = getattr(importlib.import_module(module), function)(graph, manifest, path)
     write_json(path.parent / "manifest.json", manifest)
     write_json(path.parent / "cost.json", count(graph, precision=precision))
+    write_use(path.parent, manifest)
     return Exported(path.as_posix(), size, precision, manifest)
 
 
