@@ -43,7 +43,9 @@ TORCH_FILES = {"data/augment.py", "graph/layers.py", "graph/trace.py"}
 
 DOORS = {
     "accelerate": ("train/device.py",),
+    "ai_edge_litert": ("runtime/litert.py",),
     "datasets": ("data/layouts/hub.py",),
+    "flatbuffers": ("export/tables.py",),
     "h5py": ("weights/keras.py",),
     "huggingface_hub": ("weights/fetch.py",),
     "jinja2": ("report/page.py",),

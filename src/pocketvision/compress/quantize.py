@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Activation, Concat, Conv, Graph, Linear, Node, Opaque, Quant, Softmax
+from pocketvision.graph.graph import Activate, Activation, Concat, Conv, Graph, Linear, Node, Opaque, Quant, Softmax
 from pocketvision.graph.lower import with_gates, without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalise import with_deviation, with_mean
@@ -28,6 +28,7 @@ _CLAMPED: Mapping[Activation, Range] = {
     "sigmoid": (0.0, 1.0),
     "hardsigmoid": (0.0, 1.0),
 }
+_PROBABILITY = Quant(1 / 256, 0)
 _SMALLEST_RATIO = 2.0**-31  # below it XNNPACK leaves the kernel to a slower one
 
 
@@ -82,12 +83,18 @@ def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant) -> 
     groups = _same_scale(graph, limits)
     quants = {name: _levels(*_union(group, limits)) for name, group in groups.items()}
     quants[graph.input.name] = pixels
+    # The one range of a sigmoid under which every runtime computes it in integers.
+    quants |= {node.name: _PROBABILITY for node in graph.nodes if _is_sigmoid(node) and len(groups[node.name]) == 1}
     for node in graph.nodes:
         if isinstance(node, Conv | Linear):
             least = quants[node.inputs[0]].scale * float(np.abs(node.weight).max()) / 127 / _LARGEST_RATIO
             if quants[node.name].scale < least:
                 quants |= dict.fromkeys(groups[node.name], _stretched(quants[node.name], least))
     return quants
+
+
+def _is_sigmoid(node: Node) -> bool:
+    return isinstance(node, Activate) and node.activation == "sigmoid"
 
 
 def _same_scale(graph: Graph, limits: Mapping[str, Range]) -> dict[str, frozenset[str]]:

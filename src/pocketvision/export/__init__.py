@@ -1,4 +1,5 @@
 """Graph to file: one writer per format, each loaded on first use."""
 
-FORMATS = {"onnx": "pocketvision.export.onnx:write"}
-"""Format's name, which is also the file's suffix, to its writer: (graph, manifest, path) -> bytes written."""
+FORMATS = {"litert": "pocketvision.export.litert:write", "onnx": "pocketvision.export.onnx:write"}
+"""Format's name to its writer: (graph, manifest, path) -> bytes written."""
+SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}

@@ -14,7 +14,7 @@ from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.splits import read_dataset
 from pocketvision.errors import UnknownName
-from pocketvision.export import FORMATS
+from pocketvision.export import FORMATS, SUFFIXES
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.trust import abstain_of, reason_of, settle, threshold_for
 from pocketvision.export.use import write_use
@@ -74,7 +74,7 @@ def export(
     if precision == "int8":
         graph = compress(graph, calibration(dataset, trained, progress), progress=progress).graph
     target = Path(output) if output is not None else folder / "export"
-    path = target / f"{name or 'model'}.{format}"
+    path = target / f"{name or 'model'}{SUFFIXES[format]}"
     figures = {"validation": trained.validation}
     examples = _some(dataset.of("val"), TRUST_PICTURES)
     labels_there = labels_of(examples)
@@ -110,7 +110,7 @@ def write_file(
         probes=make_probes(graph, trained.image, pngs),
         threshold=threshold,
     )
-    module, function = FORMATS[path.suffix.removeprefix(".")].split(":")
+    module, function = FORMATS[next(name for name, suffix in SUFFIXES.items() if suffix == path.suffix)].split(":")
     size = getattr(importlib.import_module(module), function)(graph, manifest, path)
     write_json(path.parent / "manifest.json", manifest)
     write_json(path.parent / "cost.json", count(graph, precision=precision))

@@ -238,8 +238,13 @@ def pads(node: Conv | MaxPool | AvgPool, height: int, width: int) -> Pads:
     if node.padding != "same":
         return node.padding
     kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
-    top, bottom = _same(height, kernel[0], node.stride[0])
-    left, right = _same(width, kernel[1], node.stride[1])
+    return same_pads((height, width), kernel, node.stride)
+
+
+def same_pads(size: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, int]) -> Pads:
+    """Return what TensorFlow's rule `same` pads an input of this height and width with."""
+    top, bottom = _same(size[0], kernel[0], stride[0])
+    left, right = _same(size[1], kernel[1], stride[1])
     return top, left, bottom, right
 
 

@@ -13,7 +13,7 @@ from pocketvision.values import Manifest
 Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
-RUNTIMES = {".onnx": "pocketvision.runtime.onnx:open_file"}
+RUNTIMES = {".onnx": "pocketvision.runtime.onnx:open_file", ".tflite": "pocketvision.runtime.litert:open_file"}
 """Suffix to the function (path, *, threads) -> Runner."""
 
 

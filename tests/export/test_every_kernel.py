@@ -1,4 +1,4 @@
-"""Every kernel as an ONNX file: float and int8, each against its reference, over many values."""
+"""Every kernel as an ONNX and as a LiteRT file: float and int8, each against its reference, over many values."""
 
 from collections import Counter
 
@@ -9,11 +9,13 @@ import pytest
 
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError
+from pocketvision.export import litert
 from pocketvision.export.onnx import to_bytes
 from pocketvision.graph.graph import Graph, Opaque, Quant
 from pocketvision.graph.integer import dequantize
 from pocketvision.graph.run import activations
 from pocketvision.graph.sketch import Sketch
+from pocketvision.runtime import litert as runtime
 from pocketvision.runtime.onnx import answer_of
 
 ACTIVATIONS = ("leaky_relu", "hardswish", "hardsigmoid", "sigmoid", "silu")
@@ -162,3 +164,43 @@ def test_what_has_no_kernel_is_neither_quantised_nor_written():
         calibrate(graph, pictures(33))
     with pytest.raises(GraphError, match="GELU"):
         quantize(graph, {})
+
+
+def lite(graph, images):
+    answers = runtime.answer_of(litert.to_bytes(graph))(images)
+    return answers.transpose(0, 3, 1, 2) if answers.ndim == 4 else answers
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+def test_float_litert_file(kind):
+    graph, images = sketched(kind), pictures(33, 4)
+    np.testing.assert_allclose(lite(graph, images), answer(graph, images), atol=1e-5)
+    assert runtime.parts(litert.to_bytes(graph)) == runtime.Parts(1, ())
+
+
+CORNERS = ("average pool, inside", "average pool, same")
+"""Pools whose border is averaged with zeros and then corrected: rounded twice."""
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+def test_int8_litert_file(kind):
+    graph, images = sketched(kind), pictures(33)
+    small = quantize(graph, calibrate(graph, images))
+    steps = np.rint(np.abs(lite(small, images) - answer(small, images)) / small.quant[small.output].scale)
+    assert steps.size >= 5 * 16
+    assert steps.max() <= (2 if kind in CORNERS else 1)
+    assert steps.mean() < (0.2 if kind in CORNERS else 0.05)
+    assert runtime.parts(litert.to_bytes(small)) == runtime.Parts(1, ("QUANTIZE",))
+
+
+@pytest.mark.parametrize("size", [7, 8, 9, 10])
+def test_litert_keeps_partial_windows_as_torch_does(size):
+    for kernel in (2, 3):
+        for stride in (1, 2, 3):
+            for pad in (0, 1):
+                sketch = Sketch(size)
+                maps = sketch.conv("image", 4, activation="none")
+                sketch.max_pool(maps, kernel=kernel, stride=stride, padding=(pad,) * 4)
+                graph, images = Graph(tuple(sketch._nodes)), pictures(size, 2)
+                for each in (graph, quantize(graph, calibrate(graph, images))):
+                    np.testing.assert_allclose(lite(each, images), answer(each, images), atol=1e-5)

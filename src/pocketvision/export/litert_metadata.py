@@ -1,0 +1,88 @@
+"""What a LiteRT file says of itself: TensorFlow Lite's metadata for phones' libraries, and the manifest.
+
+Metadata follows metadata_schema.fbs of TensorFlow Lite Support (identifier M001). Labels and manifest are associated
+files: a zip archive behind the model, unpacked as it is, which MediaPipe asks for. The archive holds a digest of the
+model before it, so that a changed file is told from a whole one before a runtime reads it.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import numpy as np
+
+from pocketvision.export.tables import Field, Tables
+from pocketvision.values import Manifest, to_json
+
+LABELS = "labels.txt"
+MANIFEST = "manifest.json"
+DIGEST = "model.sha256"
+_RGB = 1
+_IMAGE_PROPERTIES, _NORMALISATION, _AXIS_LABELS = 2, 1, 2
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+
+
+def metadata(manifest: Manifest, scale: float, zero_point: int) -> dict[str, bytes]:
+    """Return the entry for the model; `scale` and `zero_point` are those of the picture's tensor.
+
+    The normalisation named is the one after which these levels are the pixels themselves.
+    """
+    tables = Tables()
+    labels = _labels(tables)
+    image = _image(tables, 1 / scale, float(zero_point))
+    answer = tables.table(
+        Field(0, "offset", tables.text("probabilities")),
+        Field(1, "offset", tables.text("Probability of each label, in the order of the labels.")),
+        Field(6, "offset", tables.offsets([labels])),
+    )
+    subgraph = tables.table(
+        Field(2, "offset", tables.offsets([image])),
+        Field(3, "offset", tables.offsets([answer])),
+    )
+    model = tables.table(
+        Field(0, "offset", tables.text(manifest.name)),
+        Field(1, "offset", tables.text(f"{manifest.model}, {manifest.precision}, written by pocketvision")),
+        Field(2, "offset", tables.text(str(manifest.format_version))),
+        Field(3, "offset", tables.offsets([subgraph])),
+        Field(7, "offset", tables.text("1.0.0")),
+    )
+    return {"TFLITE_METADATA": tables.finish(model, b"M001")}
+
+
+def packed(model: bytes, manifest: Manifest) -> bytes:
+    """Return the model with labels, manifest and digest behind it."""
+    stream = io.BytesIO(model)
+    texts = {
+        LABELS: "\n".join(manifest.labels),
+        MANIFEST: json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":")),
+        DIGEST: hashlib.sha256(model).hexdigest(),
+    }
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in texts.items():
+            archive.writestr(zipfile.ZipInfo(name, _EARLIEST), text)
+    return stream.getvalue()
+
+
+def _labels(tables: Tables) -> int:
+    return tables.table(
+        Field(0, "offset", tables.text(LABELS)),
+        Field(1, "offset", tables.text("Names of the outputs, one a line.")),
+        Field(2, "int8", _AXIS_LABELS),
+    )
+
+
+def _image(tables: Tables, deviation: float, mean: float) -> int:
+    normalisation = tables.table(
+        Field(0, "offset", tables.numbers(np.array([mean], np.float32))),
+        Field(1, "offset", tables.numbers(np.array([deviation], np.float32))),
+    )
+    unit = tables.table(Field(0, "uint8", _NORMALISATION), Field(1, "offset", normalisation))
+    properties = tables.table(Field(0, "int8", _RGB))
+    content = tables.table(Field(0, "uint8", _IMAGE_PROPERTIES), Field(1, "offset", properties))
+    return tables.table(
+        Field(0, "offset", tables.text("image")),
+        Field(1, "offset", tables.text("A picture, RGB from 0 to 255; the model itself normalises it.")),
+        Field(3, "offset", content),
+        Field(4, "offset", tables.offsets([unit])),
+    )

@@ -1,0 +1,159 @@
+"""The LiteRT runtime: opens .tflite files on the CPU; the only module that loads ai_edge_litert."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pocketvision.errors import MissingExtra, UsageError, WeightsError
+from pocketvision.runtime import Images, Probabilities
+from pocketvision.values import Manifest, from_json
+
+MARK = b"TFL3"
+LARGEST_FILE = 2**30
+LARGEST_MANIFEST = 2**26
+_DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError)
+
+
+class Parts(NamedTuple):
+    """How a file's net is divided between XNNPACK, the fast kernels, and the runtime's own."""
+
+    delegated: int
+    """Stretches of operators that XNNPACK runs as one."""
+    others: tuple[str, ...]
+    """Operators that it left to the runtime, in running order."""
+
+
+class LitertRunner:
+    """An interpreter and the manifest found in the file."""
+
+    def __init__(self, answer: Callable[[Images], Probabilities], manifest: Manifest) -> None:
+        self._answer = answer
+        self.manifest = manifest
+        self.labels = manifest.labels
+        self.name = runtime_name()
+        size = manifest.image.resolution
+        self.input_shape = (size, size, 3)
+
+    def run(self, images: Images) -> Probabilities:
+        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
+        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, self.input_shape))
+            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
+        return self._answer(images)
+
+
+def open_file(path: Path, *, threads: int = 1) -> LitertRunner:
+    """Open a file written by `pocketvision`; raises WeightsError where it is damaged or foreign."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise WeightsError(f"{path.name} has over {LARGEST_FILE // 2**20} MiB; no classifier for phones does")
+    content = path.read_bytes()
+    manifest = manifest_of(content, path.name)
+    interpreter = _interpreter(content, path.name, threads)
+    size, classes = (interpreter.get_input_details()[0]["shape"][1], interpreter.get_output_details()[0]["shape"][-1])
+    if size != manifest.image.resolution or classes != len(manifest.labels):
+        raise WeightsError(
+            f"the manifest in {path.name} speaks of {len(manifest.labels)} labels at {manifest.image.resolution} "
+            f"pixels, but the net has {classes} outputs at {size} pixels; export the net again"
+        )
+    return LitertRunner(_caller(interpreter), manifest)
+
+
+def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:
+    """Open content that has no manifest yet, such as a candidate to be timed, as a bare function."""
+    return _caller(_interpreter(content, "the model", threads))
+
+
+def parts(content: bytes) -> Parts:
+    """Tell how the runtime divides a file's net: with more than one stretch, or with others, it runs slower."""
+    interpreter = _interpreter(content, "the model", 1)
+    # The list holds the file's operators and, behind them, what XNNPACK made of some; the later maker of a tensor runs.
+    makers = {int(place): entry for entry in interpreter._get_ops_details() for place in entry["outputs"]}
+    run: dict[int, str] = {}
+    wanted = [int(interpreter.get_output_details()[0]["index"])]
+    while wanted:
+        entry = makers.get(wanted.pop())
+        if entry is not None and entry["index"] not in run:
+            run[entry["index"]] = entry["op_name"]
+            wanted += [int(place) for place in entry["inputs"]]
+    names = [run[place] for place in sorted(run)]
+    return Parts(names.count("DELEGATE"), tuple(name for name in names if name != "DELEGATE"))
+
+
+def runtime_name() -> str:
+    """Return `LiteRT <version> CPU`."""
+    _litert()
+    return f"LiteRT {metadata.version('ai-edge-litert')} CPU"
+
+
+def manifest_of(content: bytes, name: str) -> Manifest:
+    """Read the manifest behind a model; raises WeightsError where a file is damaged, changed or foreign."""
+    if content[4:8] != MARK:
+        raise WeightsError(f"{name} is not a LiteRT file: it does not carry the mark TFL3")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            start = min((entry.header_offset for entry in entries.values()), default=0)
+            largest = max((entry.file_size for entry in entries.values()), default=0)
+            if "manifest.json" not in entries or largest > LARGEST_MANIFEST:
+                raise _foreign(name)
+            text, digest = (archive.read(entry) for entry in ("manifest.json", "model.sha256"))
+    except zipfile.BadZipFile as error:
+        raise _foreign(name) from error
+    except _DAMAGE as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{name} is damaged or cut short ({error}); export the net again") from error
+    if hashlib.sha256(content[:start]).hexdigest().encode() != digest:
+        raise WeightsError(f"{name} was changed after it was written: its digest differs; export the net again")
+    try:
+        return from_json(Manifest, json.loads(text))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise WeightsError(f"the manifest in {name} cannot be read ({error}); export the net again") from error
+
+
+def _foreign(name: str) -> WeightsError:
+    return WeightsError(
+        f"{name} was cut short or not written by pocketvision: it names neither labels nor how pictures are prepared. "
+        "Export the net again with `pocketvision export`."
+    )
+
+
+def _caller(interpreter: Any) -> Callable[[Images], Probabilities]:
+    entry = interpreter.get_input_details()[0]["index"]
+    details = interpreter.get_output_details()[0]
+
+    def answer(images: Images) -> Probabilities:
+        answers = np.empty((len(images), *details["shape"][1:]), np.float32)
+        for place, image in enumerate(images):
+            interpreter.set_tensor(entry, image[None])
+            interpreter.invoke()
+            answers[place] = interpreter.get_tensor(details["index"])[0]
+        return answers
+
+    return answer
+
+
+def _interpreter(content: bytes, name: str, threads: int) -> Any:
+    litert = _litert()
+    try:
+        interpreter = litert.Interpreter(model_content=content, num_threads=threads)
+        interpreter.allocate_tensors()
+    except Exception as error:  # the runtime raises classes of every kind
+        detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{name} is not a model file that LiteRT can open ({detail})") from error
+    return interpreter
+
+
+def _litert() -> Any:
+    try:
+        from ai_edge_litert import interpreter
+    except ImportError as error:
+        raise MissingExtra("ai-edge-litert", "litert") from error
+    return interpreter

@@ -1,0 +1,172 @@
+"""LiteRT files as wholes: what is in them, how they open, and what is refused."""
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.errors import GraphError, WeightsError
+from pocketvision.export import litert, litert_file, onnx
+from pocketvision.graph.graph import Graph, Quant
+from pocketvision.graph.run import run
+from pocketvision.graph.sketch import Sketch
+from pocketvision.runtime import litert as runtime
+from pocketvision.runtime import open as open_model
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, to_json
+
+
+def classifier(size=24, classes=5):
+    sketch = Sketch(size, seed=3)
+    maps = sketch.conv("image", 8, kernel=3, stride=2, activation="relu6")
+    maps = sketch.conv(sketch.conv(maps, 8, kernel=3, groups=8), 8)
+    return sketch.finish(sketch.linear(sketch.mean(maps), classes))
+
+
+def pictures(size, count=24):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def manifest(size=24, classes=5):
+    return Manifest(
+        format_version=1,
+        name="shapes",
+        task="classification",
+        labels=tuple(f"größe {i}" for i in range(classes)),
+        image=ImageSpec(size),
+        model=ModelSpec("mobilenet_v1", 0.25, size, classes),
+        precision="int8",
+        data_digest="0" * 64,
+        splits={"train": 1, "val": 1, "test": 1},
+        figures={},
+        probes=(),
+        versions={},
+        created="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    plain = classifier()
+    return {"float": plain, "int8": quantize(plain, calibrate(plain, pictures(24)))}
+
+
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_a_written_file_answers_as_its_graph_and_knows_its_labels(precision, graphs, tmp_path):
+    path = tmp_path / "model.tflite"
+    size = litert.write(graphs[precision], manifest(), path)
+    assert size == path.stat().st_size
+    runner = open_model(path)
+    assert runner.labels == manifest().labels
+    assert runner.manifest == manifest()
+    assert runner.input_shape == (24, 24, 3)
+    assert runner.name.startswith("LiteRT ")
+    expected = run(graphs[precision], pictures(24))
+    np.testing.assert_allclose(runner.run(pictures(24)), expected, atol=1e-6)
+    assert runtime.parts(path.read_bytes()).delegated == 1
+
+
+def test_a_batch_of_other_size_is_answered_too(graphs):
+    interpreter = Interpreter(model_content=litert.to_bytes(graphs["int8"]))
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, (4, 24, 24, 3))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(place, pictures(24, 4))
+    interpreter.invoke()
+    answers = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(answers, run(graphs["int8"], pictures(24, 4)), atol=1e-6)
+
+
+def test_the_numbers_are_those_of_the_schema():
+    schema = pytest.importorskip("tflite", reason="the schema's own numbers come with the extra 'tflite'")
+    unions = {"MEAN": "ReducerOptions", "CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions"}
+    unions |= {"PADV2": "PadV2Options", "AVERAGE_POOL_2D": "Pool2DOptions", "MAX_POOL_2D": "Pool2DOptions"}
+    for name, kind in litert_file.KINDS.items():
+        assert kind.number == getattr(schema.BuiltinOperator, name)
+        usual = "".join(word.capitalize() for word in name.split("_")) + "Options"
+        assert kind.options in (0, getattr(schema.BuiltinOptions, unions.get(name, usual), None)), name
+
+
+def test_labels_and_picture_rule_are_where_phone_libraries_look(graphs, tmp_path):
+    schema = pytest.importorskip("tflite", reason="reading a file by the schema needs the extra 'tflite'")
+    path = tmp_path / "model.tflite"
+    litert.write(graphs["int8"], manifest(), path)
+    content = path.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert archive.read("labels.txt").decode().splitlines() == list(manifest().labels)
+        assert json.loads(archive.read("manifest.json")) == to_json(manifest())
+    model = schema.Model.GetRootAsModel(content, 0)
+    assert [model.Metadata(i).Name() for i in range(model.MetadataLength())] == [b"TFLITE_METADATA"]
+    entry = model.Buffers(model.Metadata(0).Buffer()).DataAsNumpy().tobytes()
+    assert entry[4:8] == b"M001"
+    assert b"labels.txt" in entry
+    picture = model.Subgraphs(0).Tensors(model.Subgraphs(0).Inputs(0))
+    assert (picture.Type(), list(picture.ShapeAsNumpy())) == (schema.TensorType.UINT8, [1, 24, 24, 3])
+
+
+def test_every_bias_has_scales_and_buffers_are_aligned(graphs):
+    schema = pytest.importorskip("tflite", reason="reading a file by the schema needs the extra 'tflite'")
+    content = litert.to_bytes(graphs["int8"])
+    model = schema.Model.GetRootAsModel(content, 0)
+    graph = model.Subgraphs(0)
+    tensors = [graph.Tensors(place) for place in range(graph.TensorsLength())]
+    biases = [tensor for tensor in tensors if tensor.Type() == schema.TensorType.INT32 and tensor.ShapeLength() == 1]
+    biases = [tensor for tensor in biases if tensor.Quantization() is not None]
+    assert len(biases) == 4
+    for tensor in biases:
+        assert tensor.Quantization().ScaleLength() == tensor.Quantization().ZeroPointLength() == tensor.Shape(0)
+    for place in range(1, model.BuffersLength()):
+        buffer = model.Buffers(place)
+        start = buffer.DataAsNumpy().__array_interface__["data"][0] - np.frombuffer(content, np.uint8).ctypes.data
+        assert start % 16 == 0
+
+
+def test_weights_of_more_than_eight_bits_are_refused(graphs):
+    graph = graphs["int8"]
+    nodes = tuple(
+        replace(node, weight=node.weight.astype(np.int16)) if hasattr(node, "weight") else node for node in graph.nodes
+    )
+    with pytest.raises(GraphError, match="more than 8 bits"):
+        litert.to_bytes(Graph(nodes, graph.quant))
+
+
+def test_scales_that_would_not_open_are_refused(graphs):
+    graph = graphs["int8"]
+    quants = {name: Quant(1e-7, 0) if name == graph.nodes[1].name else quant for name, quant in graph.quant.items()}
+    with pytest.raises(GraphError, match="kernels take less than 256"):
+        litert.to_bytes(Graph(graph.nodes, quants))
+
+
+def test_foreign_and_other_files_are_refused_with_the_reason(graphs, tmp_path):
+    bare, other = tmp_path / "bare.tflite", tmp_path / "other.tflite"
+    bare.write_bytes(litert.to_bytes(graphs["int8"]))
+    with pytest.raises(WeightsError, match="not written by pocketvision"):
+        open_model(bare)
+    other.write_bytes(onnx.to_bytes(graphs["float"]))
+    with pytest.raises(WeightsError, match="not carry the mark TFL3"):
+        open_model(other)
+    wrong = tmp_path / "wrong.tflite"
+    litert.write(graphs["int8"], manifest(classes=4), wrong)
+    with pytest.raises(WeightsError, match="speaks of 4 labels at 24 pixels, but the net has 5 outputs"):
+        open_model(wrong)
+    odd = tmp_path / "odd.tflite"
+    odd.write_bytes(_with_manifest(litert.packed(litert.to_bytes(graphs["int8"]), manifest()), b'{"labels": 3}'))
+    with pytest.raises(WeightsError, match=r"the manifest in odd\.tflite cannot be read"):
+        open_model(odd)
+
+
+def _with_manifest(content, text):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        start = min(entry.header_offset for entry in archive.infolist())
+        kept = {name: archive.read(name) for name in archive.namelist()}
+    stream = io.BytesIO(content[:start])
+    with zipfile.ZipFile(stream, "a") as archive:
+        for name, held in kept.items():
+            archive.writestr(name, text if name == "manifest.json" else held)
+    return stream.getvalue()
