@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from pocketvision.export.c import symbol
 from pocketvision.files import write_text
 from pocketvision.values import ImageSpec, Manifest
 
@@ -56,6 +57,8 @@ def _facts(name: str, manifest: Manifest) -> dict[str, object]:
     return {
         "file": name,
         "stem": Path(name).stem,
+        "symbol": symbol(Path(name).stem),
+        "upper": symbol(Path(name).stem).upper(),
         "name": manifest.name,
         "side": side,
         "bytes": side * side * 3,

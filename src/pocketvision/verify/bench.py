@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pocketvision.errors import DataError, UsageError
 from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import size_bytes
 from pocketvision.values import Latency
 from pocketvision.verify.timing import time_files
 
@@ -29,10 +30,9 @@ def bench(files: Sequence[str | Path], *, threads: int = 1, progress: Progress =
         raise UsageError("give at least one file and one thread")
     paths = [Path(file) for file in files]
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"there is no file {path}; give the path of an exported model")
     latencies = track(time_files(paths, threads=threads), progress, "timing", len(paths))
     return [
-        BenchResult(path.as_posix(), path.stat().st_size, latency)
-        for path, latency in zip(paths, latencies, strict=True)
+        BenchResult(path.as_posix(), size_bytes(path), latency) for path, latency in zip(paths, latencies, strict=True)
     ]

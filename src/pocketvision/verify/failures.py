@@ -26,25 +26,39 @@ FLOAT = Tolerance(same_answer=0.99, tie=1e-3, probe_gap=1e-3)
 """The same arithmetic in another order: two float runtimes were seen to differ by at most 2.4e-5 in a probability over
 400 pictures, so 1e-3 leaves room for other machines."""
 
+HALF = Tolerance(same_answer=0.99, tie=0.02, probe_gap=0.02)
+"""float16 keeps 11 bits: over published nets a probability moved by up to 0.004 on photographs."""
+
 INT8 = Tolerance(same_answer=0.95, tie=0.1, probe_gap=0.1)
 """8 bits move the top label of about 1 to 3 pictures in 100 when all is well; a broken layer moves most. The probes
 were computed with the same integers, which runtimes round one or two output steps apart, about 0.05 in a probability
 near the boundary of two classes; wrong weights or a wrong normalisation differ by several tenths."""
 
+HALF_FORMATS = (".mlpackage",)
+"""Suffixes of files that compute in float16."""
+
 FIGURES = {"test": "test", "val": "validation"}
 """Under which name the manifest holds the trained net's accuracy on a split."""
 
 
-def tolerance(precision: Precision) -> Tolerance:
-    """Return how far a file of this precision may be from the trained net."""
-    return INT8 if precision == "int8" else FLOAT
+def tolerance(precision: Precision, *, half: bool = False) -> Tolerance:
+    """Return how far a file of this precision may be from the trained net; `half` computes in float16."""
+    if precision == "int8":
+        return INT8
+    return HALF if half else FLOAT
 
 
 def failures(
-    manifest: Manifest, answers: Answers, *, compared: Comparison | None, gap: float, label_fault: str | None
+    manifest: Manifest,
+    answers: Answers,
+    *,
+    compared: Comparison | None,
+    gap: float,
+    label_fault: str | None,
+    half: bool = False,
 ) -> tuple[str, ...]:
     """Return a sentence for each way in which the file does not answer as the trained net does."""
-    allowed = tolerance(manifest.precision)
+    allowed = tolerance(manifest.precision, half=half)
     found = [
         label_fault,
         _nan(answers),

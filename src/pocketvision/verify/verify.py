@@ -1,6 +1,5 @@
 """The verb `verify`: is this file right, and does it keep the budget?"""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
+from pocketvision.runtime import digest, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Accuracy, Budget, Cost, Dataset, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
-from pocketvision.verify.failures import accuracy_fault, failures, tolerance
+from pocketvision.verify.failures import HALF_FORMATS, accuracy_fault, failures, tolerance
 from pocketvision.verify.pictures import Pictures, find_pictures
 from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.timing import time_files
@@ -82,20 +82,20 @@ def prove(
     progress: Progress = Silent(),
 ) -> Proof:
     """Do the work of `verify` with a parsed budget and, where the caller has it, the counted cost."""
-    if not file.is_file():
+    if not file.exists():
         raise DataError(f"there is no file {file}; give the path of an exported model")
     if split not in get_args(Split):
         raise UnknownName("split", split, get_args(Split))
     # Timed first, while no other session's threads are about.
     latency = next(iter(time_files([file])))
     checked = _check(file, data, split=split, trained=trained, progress=progress)
-    size_bytes = file.stat().st_size
-    measured = Measured(size_bytes, latency, checked.accuracy, cost or read_cost(file))
+    size = size_bytes(file)
+    measured = Measured(size, latency, checked.accuracy, cost or read_cost(file))
     verdicts = judge(budget, measured)
     return Proof(
         file=file.as_posix(),
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        size_bytes=size_bytes,
+        sha256=digest(file),
+        size_bytes=size,
         accuracy=checked.accuracy,
         agreement=checked.compared.agreement if checked.compared else None,
         probe_gap=checked.gap,
@@ -133,11 +133,12 @@ def _check(
     answers = ask(runner, pictures.root, pictures.examples, progress=progress)
     _tell(answers, progress)
     measured = accuracy(answers.probabilities, answers.truth)
-    tie = tolerance(manifest.precision).tie
+    half = file.suffix in HALF_FORMATS
+    tie = tolerance(manifest.precision, half=half).tie
     compared = _agree(file, trained, pictures=pictures, answers=answers, tie=tie)
     gap = probe_gap(runner)
     fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
-    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault)
+    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault, half=half)
     resized = under_resizers(runner, pictures.root, answers, progress=progress)
     return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])), resized)
 
