@@ -21,7 +21,8 @@ LADDER = (
     ("fit",),
     ("report",),
     ("verify",),
-    ("export", "runtime"),
+    ("export",),
+    ("runtime",),
     ("compress",),
     ("train", "budget"),
     ("cost", "latency"),
@@ -157,7 +158,7 @@ def test_rooms_import_only_from_below() -> None:
     [
         ("metrics", "def f():\n    from pocketvision.verify.verify import verify", False),
         ("metrics", "if TYPE_CHECKING:\n    from pocketvision.graph.graph import Graph", False),
-        ("export", "TABLE = {'onnx': 'pocketvision.runtime.onnx:open_file'}", False),
+        ("runtime", "TABLE = {'onnx': 'pocketvision.export.onnx:write'}", False),
         ("weights", "from pocketvision import cost", False),
         ("weights", "from pocketvision import files", True),
         ("verify", "import pocketvision.runtime.onnx", True),

@@ -14,6 +14,7 @@ from torch import nn
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
 from pocketvision.graph.graph import Conv, Graph, Linear, Opaque
+from pocketvision.graph.lower import with_real_weights
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.graph.trace import trace
@@ -57,21 +58,6 @@ def finished(kind):
     return sketch.finish(flat if sketch._shapes[flat] == (7,) else sketch.linear(flat, 7))
 
 
-def unquantised(graph):
-    """Return a float graph with the weights of an int8 graph, as Core ML stores them."""
-    nodes = []
-    for node in graph.nodes:
-        if not isinstance(node, Conv | Linear):
-            nodes.append(node)
-        else:
-            scale = node.weight_scale.reshape(-1, *[1] * (node.weight.ndim - 1))
-            source = np.float64(graph.quant[node.inputs[0]].scale)
-            weight = (node.weight * scale).astype(np.float32)
-            bias = (node.bias * source * node.weight_scale).astype(np.float32)
-            nodes.append(replace(node, weight=weight, bias=bias, weight_scale=None))
-    return Graph(tuple(nodes))
-
-
 def apart(found, expected):
     """Return how far the log odds differ, for answers that are not all but impossible."""
     seen = expected > 1e-4
@@ -94,7 +80,7 @@ def test_int8_weights_are_the_graphs_own(kind, tmp_path):
     graph = finished(kind)
     small = quantize(graph, calibrate(graph, images))
     runner = delivered(small, tmp_path / "model.mlpackage")
-    assert apart(runner.run(images), run(unquantised(small), images)) < 0.05
+    assert apart(runner.run(images), run(with_real_weights(small), images)) < 0.05
     stored = [
         step.arguments["quantized_data"] for step in runner._file.operations if "quantized_data" in step.arguments
     ]

@@ -93,10 +93,24 @@ def test_both_precisions_were_judged(finished: Any) -> None:
     assert record.reason
 
 
-def test_the_same_command_gives_the_same_weights(colours: Path, finished: Any, tmp_path: Path) -> None:
-    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two")
+def test_the_same_command_gives_the_same_weights_in_every_format(colours: Path, finished: Any, tmp_path: Path) -> None:
+    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two", format="onnx,litert")
     first, second = (Path(run.run, "weights/best.safetensors").read_bytes() for run in (finished, again))
     assert first == second
+    proof = json.loads(Path(again.run, "proofs", "litert", "verify.json").read_text(encoding="utf-8"))
+    assert proof["file"].endswith("export/model.tflite")
+    assert proof["latency"]["runtime"].startswith("LiteRT")
+    assert proof["failures"] == []
+    page = Path(again.run, "report.html").read_text(encoding="utf-8")
+    assert "The same net in each format" in page
+    assert '<th scope="row">model.tflite</th>' in page
+    assert "The same net in each format" not in Path(finished.report).read_text(encoding="utf-8")
+
+
+def test_a_run_without_its_onnx_file_is_refused(colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give onnx,litert"):
+        pocketvision.fit(colours, **QUICK, output=tmp_path, format="litert")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_file_names_labels_through_predict(finished: Any, colours: Path) -> None:
@@ -121,6 +135,23 @@ def test_export_writes_the_other_precision(finished: Any, tmp_path: Path) -> Non
     }
     assert sizes["int8"] < sizes["float"] / 2
     assert (tmp_path / "int8.onnx").stat().st_size == sizes["int8"]
+
+
+@pytest.mark.parametrize("precision", ["float", "float16", "int8"])
+def test_export_writes_the_same_net_in_both_formats(
+    finished: Any, colours: Path, tmp_path: Path, precision: Any
+) -> None:
+    written = pocketvision.export(finished.run, format="onnx,litert", precision=precision, output=tmp_path)
+    files = [each.file for each in (written, *written.others)]
+    assert [Path(file).name for file in files] == ["model.onnx", "model.tflite"]
+    first, second = ([answer.top for answer in pocketvision.predict(file, [colours])] for file in files)
+    labels = [[top[0][0] for top in answers] for answers in (first, second)]
+    assert labels[0] == labels[1]
+    outputs = Path(finished.run, "export", "trained_outputs.npz")
+    proof = pocketvision.verify(files[1], colours, trained=outputs)
+    assert proof.failures == ()
+    assert proof.latency.runtime.startswith("LiteRT")
+    assert [each.file for each in pocketvision.bench(files)] == files
 
 
 def test_the_report_can_be_written_again(finished: Any, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_integer_convolution_is_exact(kind):
     scales = rng.uniform(0.001, 0.01, shape[0]).astype(np.float32)
     node = Conv("c", ("x",), weight, bias, stride, border, groups, "none", 0, scales)
     source, target = Quant(float(np.float32(0.02)), 7), Quant(float(np.float32(0.05)), 30)
-    found = integer.conv(node, x, border, source=source, target=target)
+    found = integer.conv(node, x, border, source=source, target=target, rounding=integer.ONNXRUNTIME)
     sums = looped(x[0] - 7.0, weight, stride=stride, pads=border, groups=groups) + bias
     factor = np.float32(source.scale) * scales / np.float32(target.scale)
     expected = np.clip(np.rint(sums.astype(np.float32) * factor) + 30, 0, 255)
@@ -81,7 +81,8 @@ def test_sums_beyond_float32_stay_exact():
     bias = np.array([3 - exact], np.int32)
     node = Linear("l", ("x",), weight, bias, "none", 0, np.ones(1, np.float32))
     assert exact > 2**24
-    assert integer.linear(node, x, source=Quant(1.0, 0), target=Quant(1.0, 0)).item() == 3
+    one = Quant(1.0, 0)
+    assert integer.linear(node, x, source=one, target=one, rounding=integer.ONNXRUNTIME).item() == 3
 
 
 def test_halves_round_to_even_and_levels_saturate():
@@ -99,14 +100,19 @@ def test_relu6_bounds_follow_the_scale():
 def test_integer_sum_of_two_scales():
     first, second = np.array([10, 200], np.uint8), np.array([20, 250], np.uint8)
     found = integer.add(
-        (first, second), sources=(Quant(0.5, 10), Quant(0.25, 0)), target=Quant(1.0, 5), activation="relu"
+        (first, second),
+        sources=(Quant(0.5, 10), Quant(0.25, 0)),
+        target=Quant(1.0, 5),
+        activation="relu",
+        rounding=integer.ONNXRUNTIME,
     )
     assert found.tolist() == [5 + 5, 5 + 95 + 62]  # 62.5 rounds to even
 
 
 def test_integer_mean():
     x = np.array([[[[1], [2]], [[3], [6]]]], np.uint8)
-    assert integer.global_mean(x, source=Quant(1.0, 1), target=Quant(0.5, 10)).item() == 14
+    found = integer.global_mean(x, source=Quant(1.0, 1), target=Quant(0.5, 10), rounding=integer.ONNXRUNTIME)
+    assert found.item() == 14
 
 
 @pytest.mark.parametrize(("size", "ceil", "pooled"), [(8, True, 4), (8, False, 3), (9, True, 4), (9, False, 4)])

@@ -10,8 +10,8 @@ from pocketvision.cli import options as o
 
 def export(  # noqa: PLR0917  a command's options
     run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
-    format: Annotated[str, typer.Option(help="onnx, litert, coreml, openvino or c.")] = "onnx",
-    precision: Annotated[Literal["float", "int8"], typer.Option(help="float or int8.")] = "float",
+    format: Annotated[str, typer.Option(help="onnx, litert, coreml, openvino, c; several with commas.")] = "onnx",
+    precision: Annotated[Literal["float", "float16", "int8"], typer.Option(help="float, float16 or int8.")] = "float",
     abstain: o.Abstain = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the file; by default the run's export.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the file without suffix; by default model.")] = None,
@@ -28,4 +28,6 @@ def export(  # noqa: PLR0917  a command's options
     if json:
         emit(written)
         return
-    print(f"{written.file}: {written.precision}, {bytes_text(written.size_bytes)}")
+    sizes = {written.file: written.size_bytes} | {each.file: each.size_bytes for each in written.others}
+    for file, size in sizes.items():
+        print(f"{file}: {written.precision}, {bytes_text(size)}")

@@ -41,7 +41,7 @@ def count(graph: Graph, *, precision: Precision = "float") -> Cost:
         params=sum(params(node) for node in graph.nodes),
         macs=sum(macs(node, graph.shapes[node.name]) for node in graph.nodes),
         weight_bytes=sum(weight_bytes(node, precision) for node in graph.nodes),
-        peak_activation_bytes=peak_activation_bytes(graph, 4 if precision == "float" else 1),
+        peak_activation_bytes=peak_activation_bytes(graph, 1 if precision == "int8" else 4),
         norm_params=sum(norm_params(node) for node in graph.nodes),
         uncounted=tuple(f"{node.name} ({node.kind})" for node in graph.nodes if isinstance(node, Opaque)),
     )

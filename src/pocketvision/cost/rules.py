@@ -67,10 +67,13 @@ def weights(node: Node) -> int:
 
 
 def weight_bytes(node: Node, precision: str) -> int:
-    """Return the bytes of weights and biases in a file: float32, or int8 weights with int32 biases and a float32
-    scale for every output channel. A batch norm by itself is a depthwise 1x1 convolution in int8."""
+    """Return the bytes of weights and biases in a file: float32, float16 weights with float32 biases, or int8 weights
+    with int32 biases and a float32 scale for every output channel. A batch norm by itself is a depthwise 1x1
+    convolution in int8."""
     if not isinstance(node, Conv | Linear | Affine):
         return 0
     if precision == "float":
         return 4 * int(node.weight.size + node.bias.size)
+    if precision == "float16":
+        return 2 * int(node.weight.size) + 4 * int(node.bias.size)
     return int(node.weight.size) + 8 * int(node.bias.size)

@@ -44,7 +44,7 @@ from pocketvision.graph.graph import (
 from pocketvision.graph.integer import clamps
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
-from pocketvision.graph.normalise import feeds_convolutions, with_deviation
+from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
 from pocketvision.values import Manifest
 
 SIGMOID = Quant(1 / 256, 0)
@@ -75,16 +75,12 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
 def written(graph: Graph) -> "_Writer":
     """Return the writer of a graph with all its operators."""
     graph = without_affines(graph)
-    if graph.quant is None and feeds_convolutions(graph) and not _half(graph):
+    if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one operator less
     writer = _Writer(graph)
     for node in graph.nodes:
         writer.add(node)
     return writer
-
-
-def _half(graph: Graph) -> bool:
-    return any(isinstance(node, Conv | Linear) and node.weight.dtype == np.float16 for node in graph.nodes)
 
 
 class _Writer:
@@ -138,12 +134,17 @@ class _Writer:
             self.values[name] = self.file.operator("DEQUANTIZE", [self.places[name]], out)
         return self.values[name]
 
-    def requantized(self, place: int, quant: Quant) -> int:
-        """Return a tensor under other levels; the same one where they are equal."""
+    def requantized(self, place: int, quant: Quant, out: int | None = None) -> int:
+        """Return a tensor under other levels; the same one where they are equal.
+
+        It is multiplied by one: XNNPACK's QUANTIZE from levels to levels keeps 8 bits of the factor only.
+        """
         tensor = self.file.tensors[place]
-        if tensor.scale == _scale(quant):
+        if out is None and tensor.scale == _scale(quant):
             return place
-        return self.file.operator("QUANTIZE", [place], self.file.tensor(tensor.shape, "int8", _scale(quant)))
+        one = self.file.constant(np.array([1], np.int8), Scale((1.0,)))
+        out = self.file.tensor(tensor.shape, "int8", _scale(quant)) if out is None else out
+        return self.file.operator("MUL", [place, one], out)
 
     def _has_integers(self, node: Node, quant: Quant) -> bool:
         match node:
@@ -204,7 +205,7 @@ class _Writer:
         match node:
             case Activate(activation="none" | "relu" | "relu6" as clamp):
                 if quant:  # the levels clamp
-                    return self.file.operator("QUANTIZE", [x], self.named(node, quant))
+                    return self.requantized(x, quant, self.named(node, quant))
                 return x if clamp == "none" else self.file.operator(clamp.upper(), [x], self.named(node, None))
             case Activate(activation="leaky_relu"):
                 return self.file.operator("LEAKY_RELU", [x], self.named(node, quant), Field(0, "float32", node.slope))
@@ -349,6 +350,8 @@ class _Writer:
             raise GraphError(f"the weights of '{node.name}' need more than 8 bits; quantise the float net anew")
         require_ratio(node.name, source.scale, node.weight_scale, target.scale)
         scales = node.weight_scale.astype(np.float32)
+        if isinstance(node, Linear) and (scales == scales[0]).all():
+            scales = scales[:1]
         # Without scales of its own a bias is right, but sends the layer to a kernel five times as slow.
         products = np.float32(source.scale) * scales
         return [

@@ -5,6 +5,7 @@ DequantizeLinear and QuantizeLinear around float kernels (QDQ), the pattern runt
 """
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from pocketvision.graph.graph import (
 )
 from pocketvision.graph.integer import HALF, clamps, sixth
 from pocketvision.graph.lower import without_affines
-from pocketvision.graph.normalise import feeds_convolutions, with_deviation
+from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
 from pocketvision.values import Manifest, to_json
 
 OPSET = 17
@@ -60,7 +61,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     except ImportError as error:
         raise MissingExtra("onnx", "onnx") from error
     graph = without_affines(graph)
-    if graph.quant is None and feeds_convolutions(graph):
+    if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one kernel less
     writer = _Writer(graph)
     for node in graph.nodes:
@@ -75,6 +76,13 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
         text = json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":"))
         onnx.helper.set_model_props(model, {"pocketvision": text, "labels": "\n".join(manifest.labels)})
     return bytes(model.SerializeToString())
+
+
+def kernels(content: bytes) -> Counter[str]:
+    """Count the kinds of kernels in an ONNX file."""
+    import onnx
+
+    return Counter(str(node.op_type) for node in onnx.load_model_from_string(content).graph.node)
 
 
 class _Writer:
@@ -245,7 +253,10 @@ class _Writer:
 
     def _weights(self, node: Conv | Linear) -> list[str]:
         if self.graph.quant is None or node.weight_scale is None:
-            return [self._constant(node.weight), self._constant(node.bias)]
+            stored = self._constant(node.weight)
+            if node.weight.dtype == np.float16:
+                stored = self._op("Cast", [stored], to=int(self.onnx.TensorProto.FLOAT))
+            return [stored, self._constant(node.bias)]
         source: Any = np.float32(self.graph.quant[node.inputs[0]].scale)
         zero = self._zeros(len(node.weight))
         weight = [self._constant(node.weight), self._constant(node.weight_scale), zero]

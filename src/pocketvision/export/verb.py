@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.compress.compress import compress
+from pocketvision.compress.half import halved
 from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.splits import read_dataset
-from pocketvision.errors import UnknownName
+from pocketvision.errors import UnknownName, UsageError
 from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.trust import abstain_of, reason_of, settle, threshold_for
 from pocketvision.export.use import write_use
@@ -33,6 +35,15 @@ TRUST_PICTURES = 1000
 
 
 @dataclass(frozen=True)
+class Further:
+    """The same net in a further format."""
+
+    file: str
+    size_bytes: int
+    checked: str
+
+
+@dataclass(frozen=True)
 class Exported:
     """One written file."""
 
@@ -40,6 +51,10 @@ class Exported:
     size_bytes: int
     precision: Precision
     manifest: Manifest
+    checked: str = ""
+    """What was found when the file was opened again, or why it was not."""
+    others: tuple[Further, ...] = ()
+    """The same net in further formats."""
 
 
 def export(
@@ -52,17 +67,19 @@ def export(
     name: str | None = None,
     progress: Progress = Silent(),
 ) -> Exported:
-    """Write the best net of a training's folder (from `train` or `fit`) as `<output>/<name>.<format>`.
+    """Write the best net of a training's folder (from `train` or `fit`) as `<output>/<name>`, `.onnx` or `.tflite`.
 
-    `output` defaults to the run's `export` folder, `name` to `model`. int8 is calibrated on the run's own training
-    pictures. `abstain` says below which top probability the file refuses to answer: `auto` chooses on the validation
-    pictures, `off` never refuses, or a probability. Raises UnknownName for an unknown format or precision.
+    `format` is `onnx`, `litert`, or both with a comma: the same net in the same numbers, each file opened again and
+    held against the reference. `float16` halves the bytes of the weights and computes in 32 bits. `output` defaults to
+    the run's `export` folder, `name` to `model`. int8 is calibrated on the run's own training pictures. `abstain` says
+    below which top probability the file refuses to answer: `auto` chooses on the validation pictures, `off` never
+    refuses, or a probability. Raises UnknownName for an unknown format or precision, VerificationFailed where a
+    written file does not answer as the net.
     """
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net
 
-    if format not in FORMATS:
-        raise UnknownName("format", format, FORMATS)
+    formats = formats_of(format)
     if precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
     wanted, folder = abstain_of(abstain), Path(run)
@@ -74,7 +91,6 @@ def export(
     if precision == "int8":
         graph = compress(graph, calibration(dataset, trained, progress), progress=progress).graph
     target = Path(output) if output is not None else folder / "export"
-    path = target / f"{name or 'model'}{SUFFIXES[format]}"
     figures = {"validation": trained.validation}
     examples = _some(dataset.of("val"), TRUST_PICTURES)
     labels_there = labels_of(examples)
@@ -82,7 +98,26 @@ def export(
     settled = settle(graph, found, labels_there, folded=trained.temperature)
     threshold = threshold_for(wanted, settled.probabilities, labels_there)
     progress.say(reason_of(wanted, threshold))
-    return write_file(settled.graph, trained, dataset, path, precision=precision, figures=figures, threshold=threshold)
+    ready = halved(settled.graph) if precision == "float16" else settled.graph
+    written = [
+        write_file(ready, trained, dataset, path, precision=precision, figures=figures, threshold=threshold)
+        for path in (target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats)
+    ]
+    for each in written:
+        progress.say(f"{Path(each.file).name}: {each.checked}")
+    first, *others = written
+    return replace(first, others=tuple(Further(each.file, each.size_bytes, each.checked) for each in others))
+
+
+def formats_of(text: str) -> tuple[str, ...]:
+    """Read `onnx`, `litert` or `onnx,litert`; raises UnknownName for others, UsageError for the same one twice."""
+    names = tuple(word.strip() for word in text.split(","))
+    for name in names:
+        if name not in FORMATS:
+            raise UnknownName("format", name, FORMATS)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--format is {text}; name each format once")
+    return names
 
 
 def write_file(
@@ -95,7 +130,7 @@ def write_file(
     figures: dict[str, Accuracy],
     threshold: Threshold | None = None,
 ) -> Exported:
-    """Write a graph with its manifest inside and beside it, its counted cost, and the page that says how to use it.
+    """Write a graph with its manifest inside and beside it, its counted cost and how to use it; then check the file.
 
     The layers are put into the order that needs the least memory: the peak counted is true of the file.
     """
@@ -115,7 +150,7 @@ def write_file(
     write_json(path.parent / "manifest.json", manifest)
     write_json(path.parent / "cost.json", count(graph, precision=precision))
     write_use(path.parent, manifest)
-    return Exported(path.as_posix(), size, precision, manifest)
+    return Exported(path.as_posix(), size, precision, manifest, check(path, graph))
 
 
 def calibration(dataset: Dataset, trained: Trained, progress: Progress = Silent()) -> NDArray[np.uint8]:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pocketvision.errors import UsageError
 from pocketvision.export.trust import Abstain
+from pocketvision.export.verb import formats_of
 from pocketvision.train.job import TrainOptions
 from pocketvision.values import Budget
 
@@ -25,6 +27,16 @@ class Options:
     """Run folders of trained nets to learn from, with commas between."""
     abstain: Abstain = "auto"
     """When the file refuses to answer."""
+    formats: tuple[str, ...] = ("onnx",)
+    """Of the files that are written and proven; the first is the delivered one."""
+
+
+def formats_asked(text: str) -> tuple[str, ...]:
+    """Read `onnx` or `onnx,litert`; raises UsageError without onnx, on whose file the net is chosen and judged."""
+    formats = formats_of(text)
+    if "onnx" not in formats:
+        raise UsageError(f"--format is {text}; a run needs its ONNX file, so give onnx,{text}")
+    return ("onnx", *(name for name in formats if name != "onnx"))
 
 
 def command(verb: Callable[..., Any], settings: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
+from pocketvision.export import SUFFIXES
 from pocketvision.export.verb import write_file
 from pocketvision.files import read_json, write_bytes
 from pocketvision.fit.comparing import Compared
@@ -19,10 +20,20 @@ from pocketvision.values import Budget, Proof, Trained
 
 FILE = "export/model.onnx"
 OUTPUTS = "trained_outputs.npz"
+PROOFS = "proofs"
+"""Folder of the proofs of further formats."""
 
 
-def export_net(run: Path, loaded: Loaded, trained: Trained, compared: Compared, *, progress: Progress) -> Path:
-    """Write the delivered file and, beside it, what the trained net itself answers on the test pictures."""
+def export_net(
+    run: Path,
+    loaded: Loaded,
+    trained: Trained,
+    compared: Compared,
+    *,
+    formats: tuple[str, ...],
+    progress: Progress,
+) -> dict[str, Path]:
+    """Write a file in each format and, beside them, what the trained net itself answers on the test pictures."""
     from pocketvision.train.device import accelerator
     from pocketvision.train.job import trained_net
     from pocketvision.train.transfer import logits
@@ -38,22 +49,34 @@ def export_net(run: Path, loaded: Loaded, trained: Trained, compared: Compared, 
     np.savez_compressed(stream, files=np.array([e.file for e in examples]), probabilities=probabilities)
     write_bytes(run / "export" / OUTPUTS, stream.getvalue())
     figures = {"validation": trained.validation, "test": accuracy(probabilities, labels_of(examples))}
-    precision = compared.record.taken
-    exported = write_file(
-        compared.graph,
-        trained,
-        loaded.dataset,
-        run / FILE,
-        precision=precision,
-        figures=figures,
-        threshold=compared.threshold,
-    )
-    progress.say(f"written: {exported.file}, {exported.size_bytes:,} bytes")
-    return run / FILE
+    files = {name: (run / FILE).with_suffix(SUFFIXES[name]) for name in formats}
+    for file in files.values():
+        exported = write_file(
+            compared.graph,
+            trained,
+            loaded.dataset,
+            file,
+            precision=compared.record.taken,
+            figures=figures,
+            threshold=compared.threshold,
+        )
+        progress.say(f"written: {exported.file}, {exported.size_bytes:,} bytes")
+        progress.say(exported.checked)
+    return files
 
 
-def verify_file(run: Path, loaded: Loaded, file: Path, budget: Budget, *, progress: Progress) -> Proof:
-    """Let a new process prove the file from the pictures' bytes on; return what it found.
+def verify_files(
+    run: Path, loaded: Loaded, files: dict[str, Path], budget: Budget, *, progress: Progress
+) -> dict[str, Proof]:
+    """Prove each format's file: the first one's proof lies in the run, the others' below `proofs`."""
+    return {
+        name: verify_file(run if place == 0 else run / PROOFS / name, loaded, file, budget, progress=progress)
+        for place, (name, file) in enumerate(files.items())
+    }
+
+
+def verify_file(folder: Path, loaded: Loaded, file: Path, budget: Budget, *, progress: Progress) -> Proof:
+    """Let a new process prove the file from the pictures' bytes on; return what it found and left in `folder`.
 
     A process of its own, so that nothing of training (torch, its threads, its caches) can help or disturb.
     """
@@ -67,9 +90,9 @@ def verify_file(run: Path, loaded: Loaded, file: Path, budget: Budget, *, progre
     }
     options = [word for name, value in limits.items() if value is not None for word in (name, str(value))]
     order = [sys.executable, "-m", "pocketvision", "verify", str(file), loaded.dataset.root, *options]
-    progress.say("verifying in a fresh process, from the pictures' bytes to label names")
-    done = subprocess.run([*order, "--output", str(run), "--json"], capture_output=True, text=True, check=False)
+    progress.say(f"verifying {file.name} in a fresh process, from the pictures' bytes to label names")
+    done = subprocess.run([*order, "--output", str(folder), "--json"], capture_output=True, text=True, check=False)
     expected = (0, BudgetMissed.exit_code, VerificationFailed.exit_code)
-    if done.returncode not in expected or not (run / "verify.json").exists():
+    if done.returncode not in expected or not (folder / "verify.json").exists():
         raise PocketvisionError(f"verification did not run to its end:\n{done.stderr.strip()[-2000:]}")
-    return read_json(Proof, run / "verify.json")
+    return read_json(Proof, folder / "verify.json")

@@ -1,7 +1,7 @@
 """The main job: a folder of pictures and a budget in; a small, proven model file out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +12,8 @@ from pocketvision.export.trust import abstain_of
 from pocketvision.files import read_json, write_json
 from pocketvision.fit.choosing import CHOICE, choose_net, offer
 from pocketvision.fit.comparing import compress_net
-from pocketvision.fit.options import Options, command
-from pocketvision.fit.proving import export_net, verify_file
+from pocketvision.fit.options import Options, command, formats_asked
+from pocketvision.fit.proving import PROOFS, export_net, verify_files
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import PAGE, report
@@ -52,6 +52,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     crop_mode: CropMode = "squash",
     max_drop: float = 1.0,
     abstain: str = "auto",
+    format: str = "onnx",
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 42,
@@ -70,12 +71,13 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     to start from, or 'none'. `teacher` is the run of a larger trained net, or several with commas: a lesson from it is
     tried beside plain training, and the better one taken. `max_drop` is how many points of validation accuracy int8
     may lose where the budget does not force it. `abstain` says below which top probability the file refuses to answer:
-    `auto` chooses on the validation pictures, `off` never refuses, or a probability. `time_limit`, such as '10m', is
+    `auto` chooses on the validation pictures, `off` never refuses, or a probability. `format` is `onnx`, or
+    `onnx,litert` for a `.tflite` file beside it; each file is proven. `time_limit`, such as '10m', is
     for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers
     otherwise than the trained net; the run's folder with its report is complete then too.
     """
     settings = {key: value for key, value in locals().items() if key != "progress"}
-    wanted = abstain_of(abstain)
+    wanted, formats = abstain_of(abstain), formats_asked(format)
     budget = parse_budget(
         max_size=max_size,
         max_latency=max_latency,
@@ -98,16 +100,15 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     if resume and finished(run):
         progress.say(f"{run} is finished already")
         summary = summary_of(run)
-        _raise_for(read_json(Proof, run / PROOF_FILE), summary, read_json(Choice, run / CHOICE))
+        _raise_for(_proofs(run), summary, read_json(Choice, run / CHOICE))
         return summary
-    options = Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings), teacher, wanted)
+    options = Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings), teacher, wanted, formats)
     return _story(data, run, options, progress)
 
 
 def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
     """Tell the whole chain, one line a stage."""
-    watch = _Watch()
-    training = options.training
+    watch, training = _Watch(), options.training
     clock = Clock(seconds(training.time_limit))
     with nothing_left_on(PocketvisionError, run=run):
         start = given_weights(training.weights)
@@ -123,11 +124,12 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
     with watch.stage("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.stage("export"):
-        artefact = export_net(run, loaded, trained, compared, progress=progress)
+        files = export_net(run, loaded, trained, compared, formats=options.formats, progress=progress)
     with watch.stage("verify"):
-        proof = verify_file(run, loaded, artefact, options.budget, progress=progress)
+        proofs = verify_files(run, loaded, files, options.budget, progress=progress)
+    proof = proofs["onnx"]
     summary = Summary(
-        artefact=artefact.as_posix(),
+        artefact=files["onnx"].as_posix(),
         test_accuracy=proof.accuracy.value,
         test_macro=proof.accuracy.macro,
         interval=(proof.accuracy.low, proof.accuracy.high),
@@ -144,21 +146,27 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
     report(run, progress=Silent())
     write_checksums(run)
     progress.say(f"report: {summary.report}")
-    _raise_for(proof, summary, choice)
+    _raise_for(list(proofs.values()), summary, choice)
     return summary
 
 
-def _raise_for(proof: Proof, summary: Summary, choice: Choice) -> None:
-    """Raise what the proof calls for, with the summary, and with an offer where the budget is broken."""
-    try:
-        raise_for(proof)
-    except BudgetMissed as error:
-        missed = BudgetMissed(f"{error}\n{offer(proof.verdicts, choice)}")
-        missed.result = summary
-        raise missed from None
-    except VerificationFailed as error:
-        error.result = summary
-        raise
+def _proofs(run: Path) -> list[Proof]:
+    """Read the proof of the delivered file, then those of further formats."""
+    return [read_json(Proof, path) for path in (run / PROOF_FILE, *sorted((run / PROOFS).glob(f"*/{PROOF_FILE}")))]
+
+
+def _raise_for(proofs: Sequence[Proof], summary: Summary, choice: Choice) -> None:
+    """Raise what the first proof that fails calls for, with the summary; with an offer where the budget is broken."""
+    for proof in proofs:
+        try:
+            raise_for(proof)
+        except BudgetMissed as error:
+            missed = BudgetMissed(f"{error}\n{offer(proof.verdicts, choice)}")
+            missed.result = summary
+            raise missed from None
+        except VerificationFailed as error:
+            error.result = summary
+            raise
 
 
 def _tell(health: Health, progress: Progress) -> None:

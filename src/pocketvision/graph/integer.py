@@ -1,10 +1,12 @@
 """The integer kernels: uint8 activations [N, H, W, C] or [N, C], int8 weights, exact int32 sums.
 
-Rounding follows onnxruntime: a sum becomes float32, is multiplied by float32(si * sw / so), rounded half to even,
-moved by the zero point and saturated. XNNPACK (TensorFlow Lite on x86) does the same for convolutions.
+Sums are exact everywhere; runtimes differ in how they bring them to the output's levels. That part is a `Rounding`.
+The one here follows onnxruntime: a sum becomes float32, is multiplied by float32(si * sw / so), rounded half to even,
+moved by the zero point and saturated. `fixed.py` has those of LiteRT.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,26 +43,53 @@ def clamps(activation: Activation, quant: Quant) -> bool:
     return bounds(activation, quant) == (0, 255)
 
 
-def conv(node: Conv, x: Levels, pads: Pads, *, source: Quant, target: Quant) -> Levels:
+@dataclass(frozen=True)
+class Rounding:
+    """How one runtime brings exact sums to levels; each function gives levels before the activation's clamp."""
+
+    name: str
+    conv: Callable[[Tensor, Tensor, Quant], Tensor]
+    """(int32 sums [..., O], real value of one unit [O], output's quant)"""
+    linear: Callable[[Tensor, Tensor, Quant], Tensor]
+    add: Callable[[Sequence[Levels], Sequence[Quant], Quant], Tensor]
+    multiply: Callable[[Sequence[Levels], Sequence[Quant], Quant], Tensor]
+    mean: Callable[[Tensor, int, Quant, Quant], Tensor]
+    """(int32 sums, how many values each, input's quant, output's quant)"""
+
+
+def conv(node: Conv, x: Levels, pads: Pads, *, source: Quant, target: Quant, rounding: Rounding) -> Levels:
     """Run a quantised convolution."""
     assert node.weight_scale is not None
     centred, weight = _exact(x, node.weight, source)
     sums = convolve(centred, weight, stride=node.stride, pads=pads, groups=node.groups)
-    return _requantize(sums, node, source=source, target=target)
+    return _layer(rounding.conv, sums, node, source=source, target=target)
 
 
-def linear(node: Linear, x: Levels, *, source: Quant, target: Quant) -> Levels:
+def linear(node: Linear, x: Levels, *, source: Quant, target: Quant, rounding: Rounding) -> Levels:
     """Run a quantised fully connected layer."""
     centred, weight = _exact(x, node.weight, source)
-    return _requantize(centred @ weight.T, node, source=source, target=target)
+    return _layer(rounding.linear, centred @ weight.T, node, source=source, target=target)
 
 
-def add(pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant, activation: Clamp) -> Levels:
+def add(
+    pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant, activation: Clamp, rounding: Rounding
+) -> Levels:
+    """Add two tensors."""
+    return _clipped(rounding.add(pair, sources, target), bounds(activation, target))
+
+
+def multiply(pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant, rounding: Rounding) -> Levels:
+    """Multiply two tensors."""
+    return _clipped(rounding.multiply(pair, sources, target), (0, 255))
+
+
+def _add(pair: Sequence[Levels], sources: Sequence[Quant], target: Quant) -> Tensor:
     """Add as onnxruntime's QLinearAdd: fused multiply-adds in float32, the second tensor first."""
     first, second = (np.float32(source.scale) / np.float32(target.scale) for source in sources)
     zeros = _fused(np.array(sources[0].zero_point), first, second * np.float32(sources[1].zero_point))
     total = _fused(pair[1], second, np.float32(target.zero_point) - zeros)
-    return _saturate(np.rint(_fused(pair[0], first, total)), 0, bounds(activation, target))
+    rounded: Tensor = np.rint(_fused(pair[0], first, total))
+    return rounded
 
 
 def _fused(levels: Tensor, factor: np.float32, term: Tensor | np.float32) -> Tensor:
@@ -69,18 +98,19 @@ def _fused(levels: Tensor, factor: np.float32, term: Tensor | np.float32) -> Ten
     return total.astype(np.float32)
 
 
-def multiply(pair: Sequence[Levels], *, sources: Sequence[Quant], target: Quant) -> Levels:
+def _multiply(pair: Sequence[Levels], sources: Sequence[Quant], target: Quant) -> Tensor:
     """Multiply as onnxruntime's QLinearMul: whole numbers, one factor in float32, the zero point before rounding."""
     first, second = (levels.astype(np.int32) - source.zero_point for levels, source in zip(pair, sources, strict=True))
     scale = np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(target.scale)
     moved = (first * second).astype(np.float32) * scale + np.float32(target.zero_point)
-    return _saturate(np.rint(moved), 0, (0, 255))
+    rounded: Tensor = np.rint(moved)
+    return rounded
 
 
 def hardsigmoid(x: Levels, *, source: Quant, target: Quant) -> Levels:
     """Add one half to a sixth of x; `target` has to clamp to 0..1 by itself."""
     assert clamps("hardsigmoid", target)
-    return add((x, np.ones_like(x)), sources=(sixth(source), HALF), target=target, activation="none")
+    return _clipped(_add((x, np.ones_like(x)), (sixth(source), HALF), target), (0, 255))
 
 
 def sixth(quant: Quant) -> Quant:
@@ -93,12 +123,18 @@ def average(node: AvgPool, x: Levels, pads: Pads, *, source: Quant, target: Quan
     return quantize(real.average(node, dequantize(x, source), pads), target)
 
 
-def global_mean(x: Levels, *, source: Quant, target: Quant, keep: bool = False) -> Levels:
+def global_mean(x: Levels, *, source: Quant, target: Quant, rounding: Rounding, keep: bool = False) -> Levels:
     """Average [N, H, W, C] over height and width to [N, C], or [N, 1, 1, C] where `keep` says so."""
     area = x.shape[1] * x.shape[2]
     sums = x.sum(axis=(1, 2), dtype=np.int32, keepdims=keep) - np.int32(source.zero_point * area)
+    return _clipped(rounding.mean(sums, area, source, target), (0, 255))
+
+
+def mean(sums: Tensor, area: int, source: Quant, target: Quant) -> Tensor:
+    """Divide sums and move them to the output's levels at once, in float32."""
     scale = np.float32(source.scale) / (np.float32(target.scale) * np.float32(area))
-    return _saturate(np.rint(sums.astype(np.float32) * scale), target.zero_point, (0, 255))
+    rounded: Tensor = np.rint(sums.astype(np.float32) * scale)
+    return rounded + target.zero_point
 
 
 def rescale(levels: Levels, source: Quant, target: Quant) -> Levels:
@@ -116,16 +152,36 @@ def _exact(x: Levels, weight: Tensor, source: Quant) -> tuple[Tensor, Tensor]:
     return centred, weight.astype(dtype)
 
 
-def _requantize(sums: Tensor, node: Conv | Linear, *, source: Quant, target: Quant) -> Levels:
+def _layer(
+    rounding: Callable[[Tensor, Tensor, Quant], Tensor],
+    sums: Tensor,
+    node: Conv | Linear,
+    *,
+    source: Quant,
+    target: Quant,
+) -> Levels:
     assert node.weight_scale is not None
     exact = sums.astype(np.int32)
     exact += node.bias.astype(np.int32)
-    scale = np.float32(source.scale) * node.weight_scale.astype(np.float32) / np.float32(target.scale)
-    scaled = exact.astype(np.float32)
-    scaled *= scale
-    return _saturate(np.rint(scaled, out=scaled), target.zero_point, bounds(node.activation, target))
+    units = np.float32(source.scale) * node.weight_scale.astype(np.float32)
+    return _clipped(rounding(exact, units, target), bounds(node.activation, target))
+
+
+def requantized(sums: Tensor, units: Tensor | np.float32, target: Quant) -> Tensor:
+    """Multiply sums by one float32 factor a channel and round half to even, as onnxruntime and XNNPACK do."""
+    scaled = sums.astype(np.float32)
+    scaled *= units / np.float32(target.scale)
+    rounded: Tensor = np.rint(scaled, out=scaled)
+    rounded += rounded.dtype.type(target.zero_point)
+    return rounded
 
 
 def _saturate(rounded: Tensor, zero_point: int, allowed: tuple[int, int]) -> Levels:
-    rounded = rounded + rounded.dtype.type(zero_point)
-    return np.clip(rounded, *allowed, out=rounded).astype(np.uint8)
+    return _clipped(rounded + rounded.dtype.type(zero_point), allowed)
+
+
+def _clipped(levels: Tensor, allowed: tuple[int, int]) -> Levels:
+    return np.clip(levels, *allowed, out=levels).astype(np.uint8)
+
+
+ONNXRUNTIME = Rounding("onnxruntime", requantized, requantized, _add, _multiply, mean)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Conv, Graph, Input, Node
+from pocketvision.graph.graph import Conv, Graph, Input, Linear, Node
 from pocketvision.graph.sums import Tensor
 
 
@@ -30,6 +30,11 @@ def with_mean(graph: Graph, mean: float) -> Graph:
 def feeds_convolutions(graph: Graph) -> bool:
     """Whether only convolutions read the picture."""
     return all(isinstance(node, Conv) for node in graph.consumers(graph.input.name))
+
+
+def in_half(graph: Graph) -> bool:
+    """Whether weights are float16: scaled ones would be rounded twice."""
+    return any(isinstance(node, Conv | Linear) and node.weight.dtype == np.float16 for node in graph.nodes)
 
 
 def _moved(graph: Graph, picture: Input, change: Callable[[Conv], Conv]) -> Graph:

@@ -29,6 +29,7 @@ from pocketvision.graph.graph import (
     Quant,
     Softmax,
 )
+from pocketvision.graph.integer import Rounding
 from pocketvision.graph.moves import is_move, max_pool, move
 from pocketvision.graph.sums import Tensor, convolve
 
@@ -36,9 +37,12 @@ Images = NDArray[np.uint8]
 _VALUES_AT_ONCE = 2**22  # of the largest tensor: beyond the caches a larger batch is no faster
 
 
-def run(graph: Graph, images: Images) -> NDArray[np.float32]:
-    """Answer images [N, R, R, C] with the output tensor [N, classes]; exact integers where the graph is quantised."""
-    outputs = [output for batch in batches(graph, images) for output in _last(graph, batch)]
+def run(graph: Graph, images: Images, *, rounding: Rounding = integer.ONNXRUNTIME) -> NDArray[np.float32]:
+    """Answer images [N, R, R, C] with the output tensor [N, classes]; exact integers where the graph is quantised.
+
+    `rounding` says as which runtime a quantised graph rounds; `fixed.py` has others.
+    """
+    outputs = [output for batch in batches(graph, images) for output in _last(graph, batch, rounding)]
     return np.concatenate(outputs) if outputs else np.zeros((0, *graph.shapes[graph.output]), np.float32)
 
 
@@ -49,23 +53,25 @@ def batches(graph: Graph, images: Images) -> list[Images]:
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def activations(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
+def activations(
+    graph: Graph, images: Images, *, rounding: Rounding = integer.ONNXRUNTIME
+) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor by name in running order, as [N, C, H, W] or [N, C]; each is dropped after its last use.
 
     Float tensors are float32; those of a quantised graph are uint8 up to the softmax.
     """
-    for name, tensor in _tensors(graph, images):
+    for name, tensor in _tensors(graph, images, rounding):
         yield name, tensor.transpose(0, 3, 1, 2) if tensor.ndim == 4 else tensor
 
 
-def _last(graph: Graph, images: Images) -> Iterator[NDArray[np.float32]]:
-    for name, tensor in _tensors(graph, images):
+def _last(graph: Graph, images: Images, rounding: Rounding) -> Iterator[NDArray[np.float32]]:
+    for name, tensor in _tensors(graph, images, rounding):
         if name == graph.output:
             quant = (graph.quant or {}).get(name)
             yield integer.dequantize(tensor, quant) if quant else tensor
 
 
-def _tensors(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
+def _tensors(graph: Graph, images: Images, rounding: Rounding) -> Iterator[tuple[str, Tensor]]:
     size, channels = graph.input.resolution, len(graph.input.mean)
     if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
         wanted = f"[N, {size}, {size}, {channels}]"
@@ -74,7 +80,8 @@ def _tensors(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
     alive: dict[str, Tensor] = {}
     for index, node in enumerate(graph.nodes):
         inputs = [alive[name] for name in node.inputs] or [images]
-        alive[node.name] = _real(graph, node, inputs) if graph.quant is None else _integer(graph, node, inputs)
+        real = graph.quant is None
+        alive[node.name] = _real(graph, node, inputs) if real else _integer(graph, node, inputs, rounding)
         yield node.name, alive[node.name]
         del inputs
         alive = {name: tensor for name, tensor in alive.items() if last_use.get(name, -1) > index}
@@ -125,7 +132,7 @@ def _alone(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
     raise GraphError(f"the reference has no kernel for {type(node).__name__} ('{node.name}')")
 
 
-def _integer(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
+def _integer(graph: Graph, node: Node, inputs: list[Tensor], rounding: Rounding) -> Tensor:
     assert graph.quant is not None
     if isinstance(node, Input):
         return inputs[0]
@@ -140,25 +147,25 @@ def _integer(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
         return integer.hardsigmoid(inputs[0], source=sources[0], target=target)
     if isinstance(node, Activate | LocalNorm):
         return integer.quantize(_alone(graph, node, [integer.dequantize(inputs[0], sources[0])]), target)
-    return _summed(graph, node, inputs, (*sources, target))
+    return _summed(graph, node, inputs, (*sources, target), rounding)
 
 
-def _summed(graph: Graph, node: Node, inputs: list[Tensor], quants: tuple[Quant, ...]) -> Tensor:
+def _summed(graph: Graph, node: Node, inputs: list[Tensor], quants: tuple[Quant, ...], rounding: Rounding) -> Tensor:
     """Run an integer kernel that computes sums; `quants` are those of its inputs and, last, of its output."""
     x, (*sources, target) = inputs[0], quants
     match node:
         case Conv():
-            return integer.conv(node, x, graph.pads(node), source=sources[0], target=target)
+            return integer.conv(node, x, graph.pads(node), source=sources[0], target=target, rounding=rounding)
         case Linear():
-            return integer.linear(node, x, source=sources[0], target=target)
+            return integer.linear(node, x, source=sources[0], target=target, rounding=rounding)
         case Add():
-            return integer.add(inputs, sources=sources, target=target, activation=node.activation)
+            return integer.add(inputs, sources=sources, target=target, activation=node.activation, rounding=rounding)
         case Mul():
-            return integer.multiply(inputs, sources=sources, target=target)
+            return integer.multiply(inputs, sources=sources, target=target, rounding=rounding)
         case AvgPool():
             return integer.average(node, x, graph.pads(node), source=sources[0], target=target)
         case GlobalAvgPool():
-            return integer.global_mean(x, source=sources[0], target=target, keep=node.keep)
+            return integer.global_mean(x, source=sources[0], target=target, rounding=rounding, keep=node.keep)
         case Affine():
             raise GraphError(f"'{node.name}': an Affine becomes a convolution before it is quantised")
     raise GraphError(f"the reference has no integer kernel for {type(node).__name__} ('{node.name}')")

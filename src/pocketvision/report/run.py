@@ -50,6 +50,8 @@ class Run:
     """Of the delivered net, or of the chosen one where its counts do not lie beside the file."""
     sha256: str
     """Of the delivered file as it lies there now."""
+    further: tuple[Proof, ...] = ()
+    """Of the files in other formats, where there are any."""
 
     @property
     def title(self) -> str:
@@ -94,6 +96,10 @@ def read(folder: Path) -> Run:
         summary=_load(folder, "summary.json", _record(Summary)),
         cost=read_cost(folder / "export" / "model.onnx") or choice.taken.cost,
         sha256=_load(folder, "export/model.onnx", lambda path: hashlib.sha256(path.read_bytes()).hexdigest()),
+        further=tuple(
+            _load(folder, path.relative_to(folder).as_posix(), _record(Proof))
+            for path in sorted(folder.glob("proofs/*/verify.json"))
+        ),
     )
     _check_labels(run)
     return run

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ class OnnxRunner:
         if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
             wanted = ", ".join(map(str, self.input_shape))
             raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
-        answer: Probabilities = self._session.run(None, {"image": images})[0]
+        try:
+            answer: Probabilities = self._session.run(None, {"image": images})[0]
+        except Exception as error:  # the runtime's own classes have no public base
+            raise WeightsError(f"the file opened, but does not run ({_detail(error)}); export the net again") from error
         return answer
 
 
@@ -49,6 +53,16 @@ def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabi
     return answer
 
 
+def optimised(content: bytes) -> bytes:
+    """Return the file as onnxruntime rewrites it before it runs, which shows the kernels that it chose."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "optimised.onnx")
+        options = _options(1)
+        options.optimized_model_filepath = str(path)
+        _onnxruntime().InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return path.read_bytes()
+
+
 def runtime_name() -> str:
     """Return `onnxruntime <version> CPU`."""
     return f"onnxruntime {_onnxruntime().__version__} CPU"
@@ -56,7 +70,11 @@ def runtime_name() -> str:
 
 def _open(content: bytes, name: str, threads: int) -> OnnxRunner:
     session = _session(content, name, threads)
-    properties = session.get_modelmeta().custom_metadata_map
+    try:
+        properties = session.get_modelmeta().custom_metadata_map
+        size, classes = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[-1]
+    except (UnicodeDecodeError, IndexError, TypeError) as error:
+        raise WeightsError(f"{name} is damaged ({_detail(error)}); export the net again") from error
     if "pocketvision" not in properties:
         raise WeightsError(
             f"{name} was not written by pocketvision: it names neither labels nor how pictures are prepared. "
@@ -66,7 +84,6 @@ def _open(content: bytes, name: str, threads: int) -> OnnxRunner:
         manifest = from_json(Manifest, json.loads(properties["pocketvision"]))
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"the manifest in {name} cannot be read ({error}); export the net again") from error
-    size, classes = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[-1]
     if size != manifest.image.resolution or classes != len(manifest.labels):
         raise WeightsError(
             f"the manifest in {name} speaks of {len(manifest.labels)} labels at {manifest.image.resolution} pixels, "
@@ -80,8 +97,11 @@ def _session(content: bytes, name: str, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(content, _options(threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own classes have no public base
-        detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{name} is not a model file that onnxruntime can open ({detail})") from error
+        raise WeightsError(f"{name} is not a model file that onnxruntime can open ({_detail(error)})") from error
+
+
+def _detail(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 def _options(threads: int) -> Any:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pocketvision.values.nets import ModelSpec
 
-Precision = Literal["float", "int8"]
+Precision = Literal["float", "float16", "int8"]
+"""`float16` is of the stored weights only; such a net computes in 32 bits."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pocketvision.runtime import open as open_model
 from pocketvision.values import Accuracy, Budget, Cost, Dataset, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
-from pocketvision.verify.failures import HALF_FORMATS, accuracy_fault, failures, tolerance
+from pocketvision.verify.failures import NARROW_FORMATS, accuracy_fault, failures, tolerance
 from pocketvision.verify.pictures import Pictures, find_pictures
 from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.timing import time_files
@@ -133,12 +133,12 @@ def _check(
     answers = ask(runner, pictures.root, pictures.examples, progress=progress)
     _tell(answers, progress)
     measured = accuracy(answers.probabilities, answers.truth)
-    half = file.suffix in HALF_FORMATS
-    tie = tolerance(manifest.precision, half=half).tie
+    narrow = file.suffix in NARROW_FORMATS
+    tie = tolerance(manifest.precision, narrow=narrow).tie
     compared = _agree(file, trained, pictures=pictures, answers=answers, tie=tie)
     gap = probe_gap(runner)
     fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
-    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault, half=half)
+    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault, narrow=narrow)
     resized = under_resizers(runner, pictures.root, answers, progress=progress)
     return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])), resized)
 
