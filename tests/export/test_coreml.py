@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvision.compress.half import halved
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
 from pocketvision.graph.graph import Conv, Graph, Linear, Opaque
@@ -106,8 +107,8 @@ def test_every_family(family, tmp_path, settled):
     graph = shrunk(graph, float(logits.std()))
     expected = run(graph, images)
     found = delivered(graph, tmp_path / "model.mlpackage", image=image).run(images)
-    # Random weights amplify rounding; a wrong kernel is off by a good part of the spread, which is 1 here.
-    assert apart(found, expected) < 0.4
+    # Random weights amplify rounding. How much is seen where the weights alone are float16; a wrong kernel does more.
+    assert apart(found, expected) < min(1.0, max(0.1, 6 * apart(run(halved(graph), images), expected)))
 
 
 def shrunk(graph, spread):

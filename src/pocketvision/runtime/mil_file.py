@@ -5,6 +5,7 @@ A package is a folder with a protobuf, the model, and one file of weights beside
 """
 
 import json
+import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ def read_mil(folder: Path) -> MilFile:
 
 
 def _schema() -> Any:
+    logging.getLogger("coremltools").setLevel(logging.ERROR)  # it warns of parts that Apple's systems alone have
     try:
         from coremltools.proto import Model_pb2
         from google.protobuf.message import DecodeError
