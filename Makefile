@@ -1,19 +1,22 @@
-# Needs make and Python 3.11 or newer, and nothing else; `make web` needs Node 20.19 or newer besides. Everything is installed into .venv, at the versions of
-# constraints.txt. Choose another Python with `make PYTHON=/path/to/python3.12 ...`.
+# Needs make and Python 3.11 or newer, and nothing else; `make web` needs Node 20.19 or newer besides. Everything is
+# installed into .venv, at the versions of constraints.txt. Choose another Python with
+# `make PYTHON=/path/to/python3.12 ...`.
 
-.PHONY: help demo test fast lint check format web clean
+.PHONY: help demo test test-all fast lint check format web clean
 .DELETE_ON_ERROR:
 
 PYTHON =
 RUN = .venv/bin/python -m
 READY = .venv/.ready
+EXTRAS = .venv/.extras
 
 help:
 	@echo "make demo    train, compress and prove a net on built-in pictures; ends with a report to open"
 	@echo "make test    run all tests"
+	@echo "make test-all run the tests of Core ML and OpenVINO, whose packages it installs"
 	@echo "make fast    run the tests that take no more than a few seconds each"
 	@echo "make lint    check format, style and types"
-	@echo "make check   lint and test: what continuous integration runs"
+	@echo "make check   lint, test and test-all: what continuous integration runs"
 	@echo "make format  put the sources into the common format"
 	@echo "make web     check, test and build the phone page of the verb demo; needs Node"
 	@echo "make clean   remove .venv, the built page and what the tools left; runs/ stays"
@@ -27,6 +30,11 @@ demo: $(READY)
 test: $(READY)
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical
 
+# The formats whose packages are large. With the variable set, an absent package is a failure, not a skip.
+test-all: $(EXTRAS)
+	@OMP_NUM_THREADS=1 POCKETVISION_ALL_EXTRAS=1 $(RUN) pytest -n logical \
+	  tests/export/test_coreml.py tests/export/test_openvino.py
+
 fast: $(READY)
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical -m "not slow"
 
@@ -35,7 +43,7 @@ lint: $(READY)
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 
-check: lint test
+check: lint test test-all
 
 format: $(READY)
 	@$(RUN) ruff format .
@@ -70,3 +78,7 @@ $(READY): pyproject.toml constraints.txt
 	"$$chosen" -m venv .venv
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite]'
 	@touch $(READY)
+
+$(EXTRAS): $(READY)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite,coreml,openvino]'
+	@touch $(EXTRAS)

@@ -39,12 +39,17 @@ EXCEPTIONS = {}
 """(file, room) that the ladder forbids, with the reason."""
 
 TORCH_FREE = set(LEVEL) - {"__init__", "__main__", "cli", "fit", "train", "weights", "models"}
-TORCH_FILES = {"data/augment.py", "graph/layers.py", "graph/trace.py"}
+TORCH_FILES = {
+    "data/augment.py",
+    "graph/layers.py",
+    "graph/trace.py",
+}
 """The files of torch-free rooms that need torch; nothing else in their rooms imports them."""
 
 DOORS = {
     "accelerate": ("train/device.py",),
     "ai_edge_litert": ("runtime/litert.py",),
+    "coremltools": ("export/coreml.py", "runtime/mil_file.py"),
     "datasets": ("data/layouts/hub.py",),
     "flatbuffers": ("export/tables.py",),
     "h5py": ("weights/keras.py",),
@@ -54,6 +59,7 @@ DOORS = {
     "mlflow": ("train/logs.py",),
     "onnx": ("export/onnx.py",),
     "onnxruntime": ("runtime/onnx.py",),
+    "openvino": ("export/openvino.py", "runtime/openvino.py"),
     "plotly": ("report/plots.py",),
     "rich": ("cli/terminal.py",),
     "segno": ("serve/code.py",),
@@ -63,7 +69,7 @@ DOORS = {
     "typer": ("cli/",),
     "wandb": ("train/logs.py",),
 }
-"""The only file, or folder, that imports a heavy package."""
+"""The only file, or folder, that imports a heavy package; a writer and a reader of one format are two."""
 
 LONGEST_MODULE, LONGEST_BODY = 400, 40
 SHAPELESS = {"utils", "util", "common", "helpers", "helper", "core", "misc"}

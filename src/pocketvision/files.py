@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,3 +55,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a place to write a folder to, of the same name; it takes the place of `path` when all is written."""
+    room = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        room.mkdir(parents=True)
+        yield room / path.name
+        if path.exists():
+            path.rename(room / "old")
+        (room / path.name).rename(path)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)

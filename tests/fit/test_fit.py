@@ -50,7 +50,8 @@ def cli(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.Com
 def test_the_run_holds_everything(finished: Any) -> None:
     run = Path(finished.run)
     expected = {
-        "args.yaml", "check.json", "choice.json", "compress.json", "export/cost.json", "export/manifest.json",
+        "args.yaml", "check.json", "choice.json", "compress.json", "export/USE.md", "export/cost.json",
+        "export/manifest.json",
         "export/model.onnx", "export/trained_outputs.npz", "labels.txt", "model_card.md", "report.html",
         "results.csv", "SHA256SUMS", "splits.csv", "summary.json", "train.json", "verify.json",
         "weights/best.safetensors", "weights/last.safetensors",

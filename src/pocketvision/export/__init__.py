@@ -1,5 +1,17 @@
 """Graph to file: one writer per format, each loaded on first use."""
 
-FORMATS = {"litert": "pocketvision.export.litert:write", "onnx": "pocketvision.export.onnx:write"}
+FORMATS = {
+    "c": "pocketvision.export.c:write",
+    "coreml": "pocketvision.export.coreml:write",
+    "litert": "pocketvision.export.litert:write",
+    "onnx": "pocketvision.export.onnx:write",
+    "openvino": "pocketvision.export.openvino:write",
+}
 """Format's name to its writer: (graph, manifest, path) -> bytes written."""
-SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
+SUFFIXES = {
+    "c": ".c",
+    "coreml": ".mlpackage",
+    "litert": ".tflite",
+    "onnx": ".onnx",
+    "openvino": ".xml",
+}

@@ -62,12 +62,7 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
 
 def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     """Return the content of the LiteRT file; without a manifest it can be timed, but not opened as an artefact."""
-    graph = without_affines(graph)
-    if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
-        graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one operator less
-    writer = _Writer(graph)
-    for node in graph.nodes:
-        writer.add(node)
+    writer = written(graph)
     image, answer = writer.ends()
     if manifest is None:
         return writer.file.to_bytes(image, answer)
@@ -75,6 +70,17 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     assert scale is not None
     content = writer.file.to_bytes(image, answer, metadata=metadata(manifest, scale.scale[0], scale.zero_point))
     return packed(content, manifest)
+
+
+def written(graph: Graph) -> "_Writer":
+    """Return the writer of a graph with all its operators."""
+    graph = without_affines(graph)
+    if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
+        graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one operator less
+    writer = _Writer(graph)
+    for node in graph.nodes:
+        writer.add(node)
+    return writer
 
 
 class _Writer:

@@ -83,7 +83,9 @@ class Tensor:
     content: Array | None = None
 
 
-class _Operator(NamedTuple):
+class Step(NamedTuple):
+    """One operator with the places of its tensors."""
+
     kind: str
     inputs: tuple[int, ...]
     output: int
@@ -95,8 +97,13 @@ class LitertFile:
 
     def __init__(self) -> None:
         self.tensors: list[Tensor] = []
-        self._operators: list[_Operator] = []
+        self._operators: list[Step] = []
         self._constants: dict[Hashable, int] = {}
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The operators in running order."""
+        return self._operators
 
     def tensor(self, shape: Shape, dtype: str, scale: Scale | None = None, *, name: str = "") -> int:
         """Add a tensor [N, ...] that is computed or fed."""
@@ -116,7 +123,7 @@ class LitertFile:
         if kind in ONE_RANGE:
             numbers = [place for place in inputs if self.tensors[place].dtype in ("int8", "uint8")]
             assert all(self.tensors[place].scale == self.tensors[output].scale for place in numbers), kind
-        self._operators.append(_Operator(kind, tuple(inputs), output, options))
+        self._operators.append(Step(kind, tuple(inputs), output, options))
         return output
 
     def to_bytes(self, image: int, answer: int, *, metadata: Mapping[str, bytes] | None = None) -> bytes:
@@ -142,7 +149,7 @@ class LitertFile:
             fields.append(Field(6, "offset", tables.offsets(entries)))
         return tables.finish(tables.table(*fields), IDENTIFIER)
 
-    def _version(self, entry: _Operator) -> int:
+    def _version(self, entry: Step) -> int:
         kind = KINDS[entry.kind]
         return kind.int8 if self.tensors[entry.inputs[0]].dtype == "int8" else kind.version
 
@@ -215,7 +222,7 @@ def _tensor(tables: Tables, tensor: Tensor, buffer: int) -> int:
     return tables.table(*fields)
 
 
-def _operator(tables: Tables, entry: _Operator, code: int) -> int:
+def _operator(tables: Tables, entry: Step, code: int) -> int:
     fields = [
         Field(0, "uint32", code),
         Field(1, "offset", tables.numbers(np.array(entry.inputs, np.int32))),

@@ -19,6 +19,7 @@ from pocketvision.export import FORMATS, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.trust import abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.use import write_use
 from pocketvision.files import read_json, write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
@@ -129,7 +130,7 @@ def write_file(
     figures: dict[str, Accuracy],
     threshold: Threshold | None = None,
 ) -> Exported:
-    """Write a graph with its manifest inside and beside it, and its counted cost; then check the file.
+    """Write a graph with its manifest inside and beside it, its counted cost and how to use it; then check the file.
 
     The layers are put into the order that needs the least memory: the peak counted is true of the file.
     """
@@ -148,6 +149,7 @@ def write_file(
     size = getattr(importlib.import_module(module), function)(graph, manifest, path)
     write_json(path.parent / "manifest.json", manifest)
     write_json(path.parent / "cost.json", count(graph, precision=precision))
+    write_use(path.parent, manifest)
     return Exported(path.as_posix(), size, precision, manifest, check(path, graph))
 
 

@@ -1,6 +1,10 @@
 """Kernels that files have no fast form for become those that they have."""
 
-from pocketvision.graph.graph import Activate, Activation, Affine, Conv, Graph, Mul, Node
+from dataclasses import replace
+
+import numpy as np
+
+from pocketvision.graph.graph import Activate, Activation, Affine, Conv, Graph, Linear, Mul, Node, Quant
 
 _GATES: dict[Activation, Activation] = {"silu": "sigmoid", "hardswish": "hardsigmoid"}
 """Activations that weigh each value by a function of itself."""
@@ -44,3 +48,24 @@ def with_gates(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
         nodes.append(Activate(gates[-1], node.inputs, gate))
         nodes.append(Mul(node.name, (*node.inputs, gates[-1])))
     return Graph(tuple(nodes), graph.quant), tuple(gates)
+
+
+def with_real_weights(graph: Graph) -> Graph:
+    """Return the float net that has an int8 graph's weights and biases: what stores integers, but computes in floats.
+
+    A float graph comes back as it is.
+    """
+    if graph.quant is None:
+        return graph
+    quant = graph.quant
+    return Graph(
+        tuple(_real(node, quant[node.inputs[0]]) if isinstance(node, Conv | Linear) else node for node in graph.nodes)
+    )
+
+
+def _real(node: Conv | Linear, source: Quant) -> Conv | Linear:
+    assert node.weight_scale is not None
+    scale = node.weight_scale.astype(np.float64)
+    weight = node.weight.astype(np.float64) * scale.reshape(-1, *[1] * (node.weight.ndim - 1))
+    bias = node.bias.astype(np.float64) * (scale * source.scale)
+    return replace(node, weight=weight.astype(np.float32), bias=bias.astype(np.float32), weight_scale=None)

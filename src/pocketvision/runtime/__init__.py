@@ -1,5 +1,6 @@
 """Delivered files opened by suffix: `open(path)` gives a `Runner`; one module per runtime, loaded on first use."""
 
+import hashlib
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -13,7 +14,12 @@ from pocketvision.values import Manifest
 Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
-RUNTIMES = {".onnx": "pocketvision.runtime.onnx:open_file", ".tflite": "pocketvision.runtime.litert:open_file"}
+RUNTIMES = {
+    ".mlpackage": "pocketvision.runtime.mil:open_file",
+    ".onnx": "pocketvision.runtime.onnx:open_file",
+    ".tflite": "pocketvision.runtime.litert:open_file",
+    ".xml": "pocketvision.runtime.openvino:open_file",
+}
 """Suffix to the function (path, *, threads) -> Runner."""
 
 
@@ -45,7 +51,34 @@ def open(path: Path | str, *, threads: int = 1) -> Runner:
     path = Path(path)
     if path.suffix.lower() not in RUNTIMES:
         raise UnknownName("model file suffix", path.suffix, RUNTIMES)
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"there is no file {path}")
     module, function = RUNTIMES[path.suffix.lower()].split(":")
     return cast(Runner, getattr(import_module(module), function)(path, threads=threads))
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """Return the files that a delivered file consists of: several where its format is a folder or keeps weights apart.
+
+    Raises UsageError where there is none.
+    """
+    if path.is_dir():
+        return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
+    beside = [path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else []
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    return (path, *(file for file in beside if file.is_file()))
+
+
+def size_bytes(path: Path) -> int:
+    """Return the bytes of a delivered file with all its parts."""
+    return sum(part.stat().st_size for part in parts(path))
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a delivered file in hex; of several parts, that of their digests and names."""
+    found = [(part.relative_to(path.parent).as_posix(), part.read_bytes()) for part in parts(path)]
+    if len(found) == 1:
+        return hashlib.sha256(found[0][1]).hexdigest()
+    listing = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in found)
+    return hashlib.sha256(listing.encode()).hexdigest()

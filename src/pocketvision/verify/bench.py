@@ -1,6 +1,5 @@
 """The verb `bench`: how long files take on this machine, and what phones measured of them."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from pocketvision.errors import DataError, UsageError
 from pocketvision.latency.measurements import read_measurement
 from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import digest, size_bytes
 from pocketvision.values import Latency
 from pocketvision.verify.timing import time_files
 
@@ -39,7 +39,7 @@ def bench(
         raise UsageError("give at least one file and one thread")
     paths = [Path(file) for file in files]
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"there is no file {path}; give the path of an exported model")
     elsewhere = _measured([Path(path) for path in measured or ()], paths)
     latencies = track(time_files(paths, threads=threads), progress, "timing", len(paths))
@@ -49,7 +49,7 @@ def bench(
 
 def _measured(measurements: Sequence[Path], paths: Sequence[Path]) -> list[BenchResult]:
     """Return what was measured elsewhere, each beside the file that it was measured on."""
-    digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in paths} if measurements else {}
+    digests = {digest(path): path for path in paths} if measurements else {}
     results = []
     for measurement in measurements:
         found = read_measurement(measurement)
@@ -63,4 +63,4 @@ def _measured(measurements: Sequence[Path], paths: Sequence[Path]) -> list[Bench
 
 
 def _result(path: Path, latency: Latency) -> BenchResult:
-    return BenchResult(path.as_posix(), path.stat().st_size, latency)
+    return BenchResult(path.as_posix(), size_bytes(path), latency)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pocketvision.errors import DataError, MissingExtra
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import open as open_model
+from pocketvision.runtime import size_bytes
 from pocketvision.values import Agreement, Latency, Precision, Proof
 from pocketvision.verify.agreement import probe_gap
 from pocketvision.verify.answers import Answers
-from pocketvision.verify.failures import tolerance
+from pocketvision.verify.failures import NARROW_FORMATS, tolerance
 from pocketvision.verify.loading import Loading, loading
 from pocketvision.verify.odd import OddAnswer, odd_answers
 from pocketvision.verify.timing import time_files
@@ -89,17 +90,17 @@ class _Rows:
 
 
 def _stand(file: Path, judge: Judge | None) -> tuple[Standing, _Rows | None]:
-    size_bytes = file.stat().st_size
+    size = size_bytes(file)
     try:
         runner = open_model(file)
     except MissingExtra as error:
-        return Standing(file.as_posix(), "", None, size_bytes, None, None, 0.0, (), None, (), str(error)), None
+        return Standing(file.as_posix(), "", None, size, None, None, 0.0, (), None, (), str(error)), None
     manifest = runner.manifest
     latency = next(iter(time_files([file]))) if judge is None else None
     gap = probe_gap(runner)
     odd = odd_answers(runner)
     if judge is None:
-        allowed = tolerance(manifest.precision).probe_gap
+        allowed = tolerance(manifest.precision, narrow=file.suffix.lower() in NARROW_FORMATS).probe_gap
         wrong = (f"the file's answers to its own probes differ from the stored ones by {gap:.3g}",) * (gap > allowed)
         rows = _Rows(tuple(one.kind for one in odd.answers), tuple(runner.labels), odd.probabilities)
         proof = None
@@ -111,7 +112,7 @@ def _stand(file: Path, judge: Judge | None) -> tuple[Standing, _Rows | None]:
         file.as_posix(),
         runner.name,
         manifest.precision,
-        size_bytes,
+        size,
         latency,
         loading(file),
         gap,

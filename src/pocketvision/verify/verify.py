@@ -1,6 +1,5 @@
 """The verb `verify`: is this file right, and does it keep the budget?"""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,13 @@ from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
+from pocketvision.runtime import digest, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.values import Accuracy, Budget, Dataset, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
-from pocketvision.verify.failures import accuracy_fault, failures, tolerance
+from pocketvision.verify.failures import NARROW_FORMATS, accuracy_fault, failures, tolerance
 from pocketvision.verify.pictures import Pictures, find_pictures
 from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.several import Several, stand
@@ -144,9 +144,15 @@ def prove(
     progress: Progress = Silent(),
 ) -> Proof:
     """Do the work of `verify` with a parsed budget, in the time that the clock has left."""
-    return prove_with_answers(file, data, budget=budget, split=split, trained=trained, clock=clock, progress=progress)[
-        0
-    ]
+    settings: _Settings = {
+        "budget": budget,
+        "split": split,
+        "trained": trained,
+        "clock": clock or Clock(),
+        "progress": progress,
+    }
+    proof, _ = prove_with_answers(file, data, **settings)
+    return proof
 
 
 def prove_with_answers(
@@ -160,20 +166,20 @@ def prove_with_answers(
     progress: Progress = Silent(),
 ) -> tuple[Proof, Answers]:
     """Prove a file, and return its answers too."""
-    if not file.is_file():
+    if not file.exists():
         raise DataError(f"there is no file {file}; give the path of an exported model")
     if split not in get_args(Split):
         raise UnknownName("split", split, get_args(Split))
     # Timed first, while no other session's threads are about.
     latency = next(iter(time_files([file])))
     checked = _check(file, data, split=split, trained=trained, clock=clock or Clock(), progress=progress)
-    size_bytes = file.stat().st_size
-    measured = Measured(size_bytes, latency, checked.accuracy, read_cost(file))
+    size = size_bytes(file)
+    measured = Measured(size, latency, checked.accuracy, read_cost(file))
     verdicts = judge(budget, measured)
     proof = Proof(
         file=file.as_posix(),
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        size_bytes=size_bytes,
+        sha256=digest(file),
+        size_bytes=size,
         accuracy=checked.accuracy,
         agreement=checked.compared.agreement if checked.compared else None,
         probe_gap=checked.gap,
@@ -212,11 +218,12 @@ def _check(
     answers = ask(runner, pictures.root, pictures.examples, progress=progress)
     _tell(answers, progress)
     measured = accuracy(answers.probabilities, answers.truth)
-    tie = tolerance(manifest.precision).tie
+    narrow = file.suffix in NARROW_FORMATS
+    tie = tolerance(manifest.precision, narrow=narrow).tie
     compared = _agree(file, trained, pictures=pictures, answers=answers, tie=tie)
     gap = probe_gap(runner)
     fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
-    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault)
+    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault, narrow=narrow)
     resized = under_resizers(runner, pictures.root, answers, clock=clock, progress=progress)
     return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])), resized)
 

@@ -1,0 +1,234 @@
+"""A graph as a Core ML package, written operation by operation through coremltools' MIL builder.
+
+Input `image`, an RGB picture that iOS resizes and hands over; outputs `classLabel` and `classLabel_probs`.
+Normalisation is part of the program, one value a channel. All is float16, the type of Apple's GPU and Neural Engine,
+but for what would leave its range. A float graph needs iOS 15 or macOS 12. Of an int8 graph the weights are stored as
+its own integers, a quarter of the size; they need iOS 16 or macOS 13, and activations stay float16.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketvision.errors import GraphError, MissingExtra
+from pocketvision.files import whole_folder
+from pocketvision.graph.graph import (
+    Activate,
+    Add,
+    AvgPool,
+    Clamp,
+    Concat,
+    Conv,
+    Flatten,
+    GlobalAvgPool,
+    Graph,
+    Input,
+    Linear,
+    LocalNorm,
+    MaxPool,
+    Mul,
+    Node,
+    Opaque,
+    Shuffle,
+    Slice,
+    Softmax,
+)
+from pocketvision.graph.lower import without_affines
+from pocketvision.values import Manifest, to_json
+
+_SIXTH = 1 / 6
+
+
+def write(graph: Graph, manifest: Manifest, path: Path) -> int:
+    """Write the graph with its manifest as the package `path`, a folder; return the bytes of all its files."""
+    model = to_model(graph, manifest)
+    with whole_folder(path) as draft:
+        model.save(str(draft))
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def to_model(graph: Graph, manifest: Manifest) -> Any:
+    """Return coremltools' model of the graph."""
+    ct = _coremltools()
+    graph = without_affines(graph)
+    size = graph.input.resolution
+    target = ct.target.iOS16 if graph.quant else ct.target.iOS15
+    picture = ct.ImageType(name="image", shape=(1, 3, size, size), color_layout=ct.colorlayout.RGB)
+    with redirect_stderr(io.StringIO()):  # bars of a work that takes a second
+        model = ct.convert(
+            _program(graph, target),
+            convert_to="mlprogram",
+            inputs=[picture],
+            classifier_config=ct.ClassifierConfig(list(manifest.labels), "classLabel"),
+            minimum_deployment_target=target,
+            compute_precision=ct.precision.FLOAT32,  # the program names its types itself
+            pass_pipeline=ct.PassPipeline.EMPTY,  # and its operations are those that it should have
+            skip_model_load=True,
+        )
+    model.short_description = f"{manifest.name}: {len(manifest.labels)} classes, {manifest.model}"
+    model.author = "pocketvision"
+    model.user_defined_metadata["pocketvision"] = json.dumps(
+        to_json(manifest), ensure_ascii=False, separators=(",", ":")
+    )
+    return model
+
+
+def _coremltools() -> Any:
+    logging.getLogger("coremltools").setLevel(logging.ERROR)  # it warns of frameworks that are not used here
+    try:
+        import coremltools
+    except ImportError as error:
+        raise MissingExtra("coremltools", "coreml") from error
+    return coremltools
+
+
+def _program(graph: Graph, target: Any) -> Any:
+    from coremltools.converters.mil import Builder
+
+    size = graph.input.resolution
+    if len(graph.input.mean) != 3:
+        raise GraphError(f"Core ML's pictures have three channels, this net takes {len(graph.input.mean)}")
+
+    def program(image: Any) -> Any:
+        writer = _Writer(graph, Builder)
+        writer.values[graph.input.name] = writer.picture(graph.input, image)
+        for node in graph.nodes[1:]:
+            writer.values[node.name] = writer.kernel(node, [writer.values[name] for name in node.inputs])
+        return Builder.cast(x=writer.values[graph.output], dtype="fp32", name="probabilities")
+
+    return Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, size, size))], opset_version=target)(program)
+
+
+class _Writer:
+    """Adds one operation after the other to a program; `values` are their outputs by the graph's names."""
+
+    def __init__(self, graph: Graph, builder: Any) -> None:
+        self.graph = graph
+        self.mb = builder
+        self.values: dict[str, Any] = {}
+
+    def picture(self, node: Input, image: Any) -> Any:
+        """Normalise: first the mean, which leaves small numbers, then the deviation."""
+        mean, std = (np.array(values, np.float64).reshape(1, -1, 1, 1) for values in (node.mean, node.std))
+        centred = self.mb.sub(x=self.mb.cast(x=image, dtype="fp16"), y=_half(255 * mean))
+        return self.mb.mul(x=centred, y=_half(1 / (255 * std)))
+
+    def kernel(self, node: Node, inputs: list[Any]) -> Any:
+        """Write one kernel and return its output; raises GraphError for one that Core ML lacks."""
+        mb = self.mb
+        match node:
+            case Conv() | Linear():
+                return self._clamped(self._weighted(node, inputs[0]), node.activation)
+            case Add():
+                return self._clamped(mb.add(x=inputs[0], y=inputs[1]), node.activation)
+            case Mul():
+                return mb.mul(x=inputs[0], y=inputs[1])
+            case Concat():
+                return mb.concat(values=inputs, axis=1)
+            case GlobalAvgPool():
+                return mb.reduce_mean(x=inputs[0], axes=[2, 3], keep_dims=node.keep)
+            case Softmax():
+                return mb.softmax(x=inputs[0], axis=1)
+        return self._alone(node, inputs[0])
+
+    def _alone(self, node: Node, x: Any) -> Any:
+        match node:
+            case MaxPool() | AvgPool():
+                return self._pooled(node, x)
+            case Slice() | Shuffle() | Flatten():
+                return self._moved(node, x)
+            case Activate():
+                return self._activated(node, x)
+            case LocalNorm():
+                return self._local_norm(node, x)
+            case Opaque():
+                raise GraphError(f"'{node.name}' is a {node.kind}, for which the Core ML writer has no kernel")
+        raise GraphError(f"the Core ML writer has no kernel for {type(node).__name__} ('{node.name}')")
+
+    def _weighted(self, node: Conv | Linear, x: Any) -> Any:
+        weight, bias = self._weights(node)
+        if isinstance(node, Linear):
+            return self.mb.linear(x=x, weight=weight, bias=bias)
+        window = self._window(node.stride, self.graph.pads(node))
+        return self.mb.conv(x=x, weight=weight, bias=bias, groups=node.groups, **window)
+
+    def _weights(self, node: Conv | Linear) -> tuple[Any, Any]:
+        """Return weight and bias; of an int8 graph the weight stays integers that Core ML scales when it loads."""
+        if self.graph.quant is None or node.weight_scale is None:
+            return _half(node.weight), _half(node.bias)
+        source: Any = self.graph.quant[node.inputs[0]].scale
+        weight = self.mb.constexpr_affine_dequantize(
+            quantized_data=node.weight, zero_point=np.int8(0), scale=_half(node.weight_scale), axis=0
+        )
+        return weight, _half(node.bias * (source * node.weight_scale.astype(np.float64)))
+
+    def _window(self, stride: tuple[int, int], pads: Sequence[int]) -> dict[str, Any]:
+        top, left, bottom, right = pads
+        return {"strides": stride, "pad_type": "custom", "pad": [top, bottom, left, right]}
+
+    def _pooled(self, node: MaxPool | AvgPool, x: Any) -> Any:
+        pads = self.graph.pads(node)
+        if isinstance(node, AvgPool):
+            window = self._window(node.stride, pads)
+            apart = not node.count_padding
+            return self.mb.avg_pool(x=x, kernel_sizes=node.kernel, exclude_padding_from_average=apart, **window)
+        # Partial windows at the end are whole ones with more padding, which never wins.
+        before, after, sizes = pads[:2], list(pads[2:]), self.graph.shapes[node.inputs[0]][1:]
+        for axis, steps in enumerate(self.graph.shapes[node.name][1:]):
+            reach = (steps - 1) * node.stride[axis] + node.kernel[axis]
+            after[axis] = max(after[axis] if not node.ceil else 0, reach - before[axis] - sizes[axis])
+        return self.mb.max_pool(x=x, kernel_sizes=node.kernel, **self._window(node.stride, (*before, *after)))
+
+    def _moved(self, node: Slice | Shuffle | Flatten, x: Any) -> Any:
+        mb, shape = self.mb, self.graph.shapes[node.name]
+        match node:
+            case Slice():
+                begin, end = [0] * len(x.shape), list(x.shape)
+                begin[1], end[1] = node.start, node.stop
+                return mb.slice_by_index(x=x, begin=begin, end=end)
+            case Flatten():
+                return mb.reshape(x=x, shape=[1, *shape])
+        channels, area = shape[0], int(np.prod(shape[1:]))
+        split = mb.reshape(x=x, shape=[1, node.groups, channels // node.groups, area])
+        return mb.reshape(x=mb.transpose(x=split, perm=[0, 2, 1, 3]), shape=[1, *shape])
+
+    def _local_norm(self, node: LocalNorm, x: Any) -> Any:
+        """Normalise in float32: squares of activations above 255 leave the range of float16."""
+        wide = self.mb.cast(x=x, dtype="fp32")
+        settings = {name: np.float32(getattr(node, name)) for name in ("alpha", "beta", "k")}
+        return self.mb.cast(x=self.mb.local_response_norm(x=wide, size=node.size, **settings), dtype="fp16")
+
+    def _activated(self, node: Activate, x: Any) -> Any:
+        mb = self.mb
+        match node.activation:
+            case "leaky_relu":
+                return mb.leaky_relu(x=x, alpha=np.float16(node.slope))
+            case "hardswish":
+                return mb.mul(x=x, y=self._hard_sigmoid(x))
+            case "hardsigmoid":
+                return self._hard_sigmoid(x)
+            case "sigmoid":
+                return mb.sigmoid(x=x)
+            case "silu":
+                return mb.silu(x=x)
+            case "none" | "relu" | "relu6" as clamp:
+                return self._clamped(x, clamp)
+        raise GraphError(f"the Core ML writer does not know the activation '{node.activation}' ('{node.name}')")
+
+    def _hard_sigmoid(self, x: Any) -> Any:
+        return self.mb.sigmoid_hard(x=x, alpha=np.float16(_SIXTH), beta=np.float16(0.5))
+
+    def _clamped(self, x: Any, clamp: Clamp) -> Any:
+        if clamp == "none":
+            return x
+        return self.mb.relu(x=x) if clamp == "relu" else self.mb.relu6(x=x)
+
+
+def _half(values: Any) -> Any:
+    return np.asarray(values).astype(np.float16)

@@ -1,0 +1,54 @@
+"""A graph as OpenVINO IR: what OpenVINO makes of our ONNX file, stored in its own form.
+
+Two files, `<name>.xml` with the layers and `<name>.bin` with the weights. Weights stay float32 or, of an int8 graph,
+the graph's own integers between QuantizeLinear and DequantizeLinear. Nothing is converted by OpenVINO's command-line
+converter, which reports its use to its makers.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pocketvision.errors import GraphError, MissingExtra
+from pocketvision.export.onnx import to_bytes
+from pocketvision.files import write_bytes
+from pocketvision.graph.graph import AvgPool, Graph
+from pocketvision.values import Manifest, to_json
+
+
+def write(graph: Graph, manifest: Manifest, path: Path) -> int:
+    """Write `path`, an .xml, and the weights beside it; return the bytes of both.
+
+    Raises GraphError for an int8 net whose average pools count padding.
+    """
+    openvino = _openvino()
+    _refuse_padded_averages(graph)
+    model = openvino.Core().read_model(to_bytes(graph))
+    text = json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":"))
+    model.set_rt_info(text, "pocketvision")
+    model.set_rt_info("\n".join(manifest.labels), "pocketvision_labels")
+    weights = path.with_suffix(".bin")
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder, path.name)
+        openvino.save_model(model, draft, compress_to_fp16=False)
+        write_bytes(weights, draft.with_suffix(".bin").read_bytes())
+        write_bytes(path, draft.read_bytes())
+    return path.stat().st_size + weights.stat().st_size
+
+
+def _refuse_padded_averages(graph: Graph) -> None:
+    """Raise GraphError for what OpenVINO's integer kernels were seen to answer wrongly at the border of a map."""
+    for node in graph.nodes if graph.quant else ():
+        if isinstance(node, AvgPool) and node.count_padding and any(graph.pads(node)):
+            raise GraphError(
+                f"OpenVINO averages wrongly in int8 where padding counts ('{node.name}'); export with --precision float"
+            )
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtra("openvino", "openvino") from error
+    return openvino

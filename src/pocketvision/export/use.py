@@ -1,0 +1,115 @@
+"""`USE.md`: the few lines that load a delivered file right, in the languages of its runtimes, with real names."""
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from pocketvision.export.c import symbol
+from pocketvision.files import write_text
+from pocketvision.values import ImageSpec, Manifest
+
+USE_FILE = "USE.md"
+_MOST_LABELS = 12
+"""More labels than these are not listed on the page."""
+_CORE_ML = {"float": "iOS 15 or macOS 12, or newer.", "int8": "iOS 16 or macOS 13, or newer."}
+
+
+def write_use(folder: Path, manifest: Manifest) -> Path:
+    """Write `USE.md` for all delivered files in a folder; they were made from the same net."""
+    path = folder / USE_FILE
+    found = sorted(file.name for file in folder.iterdir() if _page(file.name) is not None)
+    write_text(path, use_text(found, manifest))
+    return path
+
+
+def use_text(names: Sequence[str], manifest: Manifest) -> str:
+    """Return the page for files of these names; each suffix that has a page of its own gets its section."""
+    pages = [(name, page) for name in names if (page := _page(name)) is not None]
+    sections = [Template(page).substitute(_facts(name, manifest)) for name, page in pages]
+    head = Template(_text("head")).substitute(_facts(manifest.name, manifest))
+    return "\n".join((head, *sections))
+
+
+def python_code(section: str) -> str:
+    """Return the lines of Python in a page or section, to be run by a test."""
+    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert found, "the section holds no Python"
+    return found[1]
+
+
+def _page(name: str) -> str | None:
+    try:
+        return _text(Path(name).suffix.removeprefix(".") or "none")
+    except FileNotFoundError:
+        return None
+
+
+def _text(page: str) -> str:
+    return files("pocketvision.export").joinpath("pages", f"{page}.md").read_text(encoding="utf-8")
+
+
+def _facts(name: str, manifest: Manifest) -> dict[str, object]:
+    """Return what the pages' placeholders stand for."""
+    image, labels = manifest.image, manifest.labels
+    side = image.resolution
+    return {
+        "file": name,
+        "stem": Path(name).stem,
+        "symbol": symbol(Path(name).stem),
+        "upper": symbol(Path(name).stem).upper(),
+        "name": manifest.name,
+        "side": side,
+        "bytes": side * side * 3,
+        "classes": len(labels),
+        "labels": ", ".join(labels) if len(labels) <= _MOST_LABELS else f"{labels[0]}, {labels[1]}, and so on",
+        "unsure": _unsure(manifest),
+        "rule": _rule(image),
+        "crop": _crop_code(image),
+        "vision": ".scaleFill" if image.crop_mode == "squash" else ".centerCrop",
+        "visionnote": _vision_note(image),
+        "needs": _CORE_ML[manifest.precision],
+    }
+
+
+def _unsure(manifest: Manifest) -> str:
+    if manifest.abstain_below is None:
+        return "The largest one is the answer, whatever it is."
+    return f"Where the largest one is below **{manifest.abstain_below:.4g}**, the answer counts as *not sure*."
+
+
+def _rule(image: ImageSpec) -> str:
+    side, larger = image.resolution, round(image.resolution / image.crop_pct)
+    if image.crop_mode == "squash":
+        first = f"Resize the whole picture to {larger} x {larger}, whatever its shape"
+    else:
+        first = f"Resize the picture so that its shorter side becomes {larger}, keeping its shape"
+    cut = larger != side or image.crop_mode == "crop"
+    return f"{first}; then keep the {side} x {side} pixels in the middle." if cut else f"{first}."
+
+
+def _crop_code(image: ImageSpec) -> str:
+    """Return Python lines that set `box`, the part of `picture` that is kept."""
+    if image.crop_mode == "squash" and image.crop_pct == 1:
+        return "box = (0, 0, *picture.size)"
+    side, larger = image.resolution, round(image.resolution / image.crop_pct)
+    sides = f"({larger} * side // min(picture.size) for side in picture.size)"
+    return (
+        f"wide, high = {sides if image.crop_mode == 'crop' else (larger, larger)}\n"
+        f"left, top = round((wide - {side}) / 2), round((high - {side}) / 2)\n"
+        "x, y = picture.width / wide, picture.height / high\n"
+        f"right, bottom = min((left + {side}) * x, picture.width), min((top + {side}) * y, picture.height)\n"
+        "box = (left * x, top * y, right, bottom)"
+    )
+
+
+def _vision_note(image: ImageSpec) -> str:
+    if image.crop_pct == 1:
+        return (
+            "Vision's own resizing differs a little from the one above; probabilities then differ in the third digit."
+        )
+    return (
+        "Vision keeps the border that the rule above cuts away: cut the photo to its middle "
+        f"{image.crop_pct:.1%} first, or resize it yourself."
+    )

@@ -1,0 +1,205 @@
+"""Core ML packages: written through coremltools, read back, and their programs evaluated against the reference."""
+
+import importlib.util
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pocketvision.compress.half import halved
+from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.errors import GraphError, MissingExtra, WeightsError
+from pocketvision.graph.graph import Conv, Graph, Linear, Opaque
+from pocketvision.graph.lower import with_real_weights
+from pocketvision.graph.run import run
+from pocketvision.graph.sketch import Sketch
+from pocketvision.graph.trace import trace
+from pocketvision.models.catalogue import build, families, family_of
+from pocketvision.runtime import mil
+from pocketvision.runtime import open as open_model
+from pocketvision.train.transfer import to_input
+from pocketvision.values import ImageSpec, Manifest, ModelSpec
+
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("coremltools")]
+
+_SPEC = importlib.util.spec_from_file_location("kernels", Path(__file__).with_name("test_every_kernel.py"))
+kernels = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(kernels)
+LABELS = ("a", "b", "ç", "d", "e", "f", "g")
+
+
+def manifest_of(image, labels=LABELS, precision="float"):
+    model = ModelSpec("toy", 1.0, image.resolution, len(labels))
+    return Manifest(1, "toy", "classification", labels, image, model, precision, "0", {}, {}, (), {}, "2026")
+
+
+def delivered(graph, path, labels=LABELS, image=None):
+    from pocketvision.export.coreml import write
+
+    spec = image or ImageSpec(graph.input.resolution, mean=graph.input.mean, std=graph.input.std)
+    precision = "int8" if graph.quant else "float"
+    assert write(graph, manifest_of(spec, labels, precision), path) == sum(
+        file.stat().st_size for file in path.rglob("*") if file.is_file()
+    )
+    return open_model(path)
+
+
+def finished(kind):
+    """Return a net of one kernel whose outcome decides seven probabilities."""
+    sketch = Sketch(17, seed=5)
+    sketch.normalise((0.48, 0.45, 0.4), (0.23, 0.22, 0.25))
+    kernels.KERNELS[kind](sketch, sketch.conv("image", 16, kernel=3, activation="none"))
+    last = sketch._nodes[-1].name
+    flat = last if len(sketch._shapes[last]) == 1 else sketch.flatten(last)
+    return sketch.finish(flat if sketch._shapes[flat] == (7,) else sketch.linear(flat, 7))
+
+
+def apart(found, expected):
+    """Return how far the log odds differ, for answers that are not all but impossible."""
+    seen = expected > 1e-4
+    return np.abs(np.log(found[seen]) - np.log(expected[seen])).max()
+
+
+@pytest.mark.parametrize("kind", kernels.KERNELS)
+def test_every_kernel_means_in_the_package_what_it_means_in_the_graph(kind, tmp_path):
+    graph, images = finished(kind), kernels.pictures(17, 4)
+    expected = run(graph, images)
+    found = delivered(graph, tmp_path / "model.mlpackage").run(images)
+    assert found.dtype == np.float32
+    assert apart(found, expected) < 0.05
+    assert np.ptp(np.log(expected), axis=0).max() > 0.2, "the pictures do not move the answer"
+
+
+@pytest.mark.parametrize("kind", ["affine", "product", "hard squeeze and excite", "mixed join"])
+def test_int8_weights_are_the_graphs_own(kind, tmp_path):
+    images = kernels.pictures(17, 4)
+    graph = finished(kind)
+    small = quantize(graph, calibrate(graph, images))
+    runner = delivered(small, tmp_path / "model.mlpackage")
+    assert apart(runner.run(images), run(with_real_weights(small), images)) < 0.05
+    stored = [
+        step.arguments["quantized_data"] for step in runner._file.operations if "quantized_data" in step.arguments
+    ]
+    written = [node.weight for node in small.nodes if isinstance(node, Conv | Linear)]
+    assert len(stored) == len(written)
+    for levels in stored:
+        assert levels.dtype == np.int8
+        assert any(np.array_equal(levels, weight) for weight in written)
+
+
+@pytest.mark.parametrize("family", sorted({family.names[0] for family in families().values()}))
+def test_every_family(family, tmp_path, settled):
+    torch.manual_seed(0)
+    name = family
+    known = family_of(name)
+    size = known.resolution if known.resolution < 64 else max(known.smallest, 64)
+    net = build(name, width=0.25, resolution=size, num_classes=7)
+    image = ImageSpec(size, mean=(0.48, 0.45, 0.4), std=(0.23, 0.22, 0.25))
+    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
+    settled(net, to_input(images, image, torch.device("cpu")))
+    graph = trace(net, image)
+    logits = run(Graph(graph.nodes[:-1]), images)
+    graph = shrunk(graph, float(logits.std()))
+    expected = run(graph, images)
+    found = delivered(graph, tmp_path / "model.mlpackage", image=image).run(images)
+    # Random weights amplify rounding. How much is seen where the weights alone are float16; a wrong kernel does more.
+    assert apart(found, expected) < min(1.0, max(0.1, 6 * apart(run(halved(graph), images), expected)))
+
+
+def shrunk(graph, spread):
+    """Return the graph with logits divided by their spread, so that no answer is all but certain."""
+    last = next(node for node in reversed(graph.nodes) if isinstance(node, Conv | Linear))
+    weight, bias = (np.float32(1 / spread) * part for part in (last.weight, last.bias))
+    return Graph(tuple(replace(node, weight=weight, bias=bias) if node is last else node for node in graph.nodes))
+
+
+def test_the_evaluation_agrees_with_torch_on_a_net_that_coremltools_converts(tmp_path):
+    """The evaluator is held against what coremltools itself makes of torch's kernels."""
+    import coremltools as ct
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 8, (3, 1), groups=4),
+        nn.LeakyReLU(0.2), nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+        nn.Sigmoid(), nn.Flatten(), nn.Linear(8 * 3 * 5, 4), nn.Softmax(1),
+    ).eval()  # fmt: skip
+    program = torch.export.export(net, (torch.zeros(1, 3, 20, 20),)).run_decompositions({})
+    model = ct.convert(
+        program,
+        inputs=[ct.ImageType(name="image", shape=(1, 3, 20, 20))],
+        classifier_config=ct.ClassifierConfig(list("abcd")),
+        compute_precision=ct.precision.FLOAT32,
+        skip_model_load=True,
+    )
+    model.save(str(tmp_path / "other.mlpackage"))
+    file = mil.read_mil(tmp_path / "other.mlpackage")
+    image = np.random.default_rng(0).integers(0, 3, (20, 20, 3), np.uint8)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32)))[0].numpy()
+    np.testing.assert_allclose(mil.evaluate(file, image), expected, atol=1e-6)
+    with pytest.raises(WeightsError, match="not written by pocketvision"):
+        open_model(tmp_path / "other.mlpackage")
+
+
+def test_the_package_names_its_input_labels_and_oldest_system(tmp_path):
+    import coremltools as ct
+
+    graph = finished("product")
+    runner = delivered(graph, tmp_path / "model.mlpackage")
+    spec = ct.utils.load_spec(str(tmp_path / "model.mlpackage"))
+    picture = spec.description.input[0]
+    assert (picture.name, picture.type.imageType.width, picture.type.imageType.height) == ("image", 17, 17)
+    assert picture.type.imageType.colorSpace == ct.proto.FeatureTypes_pb2.ImageFeatureType.RGB
+    assert [output.name for output in spec.description.output] == ["classLabel", "classLabel_probs"]
+    assert spec.description.predictedFeatureName == "classLabel"
+    assert runner.labels == mil.classes(runner._file) == LABELS
+    assert runner._file.version == 6  # iOS 15
+    images = kernels.pictures(17, 2)
+    small = quantize(graph, calibrate(graph, images))
+    assert delivered(small, tmp_path / "model.mlpackage")._file.version == 7  # iOS 16
+
+
+def test_a_damaged_package_is_refused(tmp_path):
+    path = tmp_path / "model.mlpackage"
+    delivered(finished("product"), path)
+    weights, model = next(path.rglob("weight.bin")), next(path.rglob("model.mlmodel"))
+    whole = weights.read_bytes()
+    for content in (whole[:200], b"", bytes(len(whole))):
+        weights.write_bytes(content)
+        with pytest.raises(WeightsError, match="not a Core ML program"):
+            open_model(path)
+    weights.write_bytes(whole)
+    text = model.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        flipped = bytearray(text)
+        flipped[rng.integers(len(text))] ^= 1 << int(rng.integers(8))
+        model.write_bytes(flipped)
+        with suppress(WeightsError):
+            open_model(path).run(kernels.pictures(17, 1))
+    model.write_bytes(text[:100])
+    with pytest.raises(WeightsError, match="not a Core ML program"):
+        open_model(path)
+
+
+def test_what_core_ml_lacks_is_named(tmp_path):
+    graph = finished("product")
+    strange = Graph((*graph.nodes[:-1], Opaque("odd", (graph.nodes[-2].name,), "GELU", (7,)), graph.nodes[-1]))
+    with pytest.raises(GraphError, match="'odd' is a GELU"):
+        delivered(strange, tmp_path / "model.mlpackage")
+    sketch = Sketch(16, channels=1)
+    with pytest.raises(GraphError, match="three channels"):
+        delivered(sketch.finish(sketch.linear(sketch.mean("image"), 7)), tmp_path / "m.mlpackage", image=ImageSpec(16))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_coremltools_the_command_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    monkeypatch.setitem(sys.modules, "coremltools.proto", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'pocketvision\[coreml\]'"):
+        delivered(finished("product"), tmp_path / "model.mlpackage")

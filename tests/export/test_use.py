@@ -1,0 +1,98 @@
+"""USE.md: real names and shapes, and Python that answers as the file does."""
+
+import io
+from contextlib import redirect_stdout
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvision.export.onnx import write
+from pocketvision.export.use import python_code, use_text, write_use
+from pocketvision.graph.run import run
+from pocketvision.graph.sketch import Sketch
+from pocketvision.images.prepare import load
+from pocketvision.values import ImageSpec, Manifest, ModelSpec
+
+LABELS = ("bird", "cat", "dog")
+SPECS = [
+    ImageSpec(24),
+    ImageSpec(24, crop_pct=0.875),
+    ImageSpec(24, "crop"),
+    ImageSpec(24, "crop", crop_pct=0.875, mean=(0.4, 0.5, 0.6)),
+]
+
+
+def manifest_of(image: ImageSpec, **changes) -> Manifest:
+    manifest = Manifest(
+        format_version=1,
+        name="pets",
+        task="classification",
+        labels=LABELS,
+        image=image,
+        model=ModelSpec("mobilenet_v2", 0.5, image.resolution, len(LABELS)),
+        precision="float",
+        data_digest="0",
+        splits={},
+        figures={},
+        probes=(),
+        versions={},
+        created="2026-01-01T00:00:00+00:00",
+    )
+    return replace(manifest, **changes)
+
+
+def small_net(image: ImageSpec):
+    sketch = Sketch(image.resolution)
+    sketch.normalise(image.mean, image.std)
+    return sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 8, kernel=3)), len(LABELS)))
+
+
+def photo(size=(90, 61)):
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("size", [(90, 61), (61, 90)])
+@pytest.mark.parametrize("image", SPECS, ids=str)
+def test_the_python_of_the_page_answers_as_the_file(image, size, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    graph, manifest = small_net(image), manifest_of(image)
+    write(graph, manifest, tmp_path / "model.onnx")
+    page = write_use(tmp_path, manifest).read_text(encoding="utf-8")
+    photo(size).save("photo.jpg", quality=95)
+    with redirect_stdout(io.StringIO()) as said:
+        exec(compile(python_code(page), "USE.md", "exec"), {})
+    label, probability = said.getvalue().split()
+    expected = run(graph, load((tmp_path / "photo.jpg").read_bytes(), image)[None])[0]
+    assert label == LABELS[expected.argmax()]
+    assert float(probability) == pytest.approx(expected.max(), abs=2e-3)
+
+
+def test_a_page_has_a_section_for_each_file_and_nothing_left_open(tmp_path):
+    names = ["a.onnx", "b.mlpackage", "c.xml", "e.tflite", "f-1.c", "notes.txt"]
+    page = use_text(names, manifest_of(ImageSpec(24)))
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## a.onnx: ONNX Runtime",
+        "## b.mlpackage: Core ML",
+        "## c.xml: OpenVINO",
+        "## e.tflite: LiteRT",
+        "## f-1.c: C, for TensorFlow Lite Micro",
+    ]
+    assert page.count("```") % 2 == 0
+    assert "bird, cat, dog" in page
+    for language in ("swift", "kotlin", "js", "cpp", "python"):
+        assert f"```{language}\n" in page
+    assert "F_1_ARENA_BYTES" in page
+    assert "$name" not in page
+    assert max(map(len, page.splitlines())) <= 240
+
+
+def test_the_threshold_and_long_lists_of_labels_are_told():
+    labels = tuple(f"kind {number}" for number in range(200))
+    page = use_text(["a.onnx"], manifest_of(ImageSpec(24), labels=labels, abstain_below=0.4321))
+    assert "below **0.4321**" in page
+    assert "kind 0, kind 1, and so on" in page
+    assert "200 probabilities" in page
+    assert "kind 199" not in page
