@@ -136,7 +136,7 @@ def test_the_camera_is_answered_by_keyboard_alone(folder: Path, file: Path, samp
     seen = use(folder, {"do": "camera"}, {"do": "state"}, camera=str(tmp_path / "film.mjpeg"))
     held = seen.results[1]
     assert held["top"][0][0] == wanted.label
-    assert abs(held["top"][0][1] - wanted.probability) < 0.1, "video keeps less colour than the picture"
+    assert abs(held["top"][0][1] - wanted.probability) < 0.2, "video keeps less colour than the picture"
     assert wanted.label in held["spoken"]
     assert {"hold", "stop", "choose"} <= set(seen.results[2]["visible"])
     assert "start" not in seen.results[2]["visible"]
