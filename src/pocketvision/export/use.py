@@ -8,12 +8,13 @@ from string import Template
 
 from pocketvision.export.c import symbol
 from pocketvision.files import write_text
-from pocketvision.values import ImageSpec, Manifest
+from pocketvision.values import ImageSpec, Manifest, Precision
 
 USE_FILE = "USE.md"
 _MOST_LABELS = 12
 """More labels than these are not listed on the page."""
-_CORE_ML = {"float": "iOS 15 or macOS 12, or newer.", "int8": "iOS 16 or macOS 13, or newer."}
+_FROM_15, _FROM_16 = "iOS 15 or macOS 12, or newer.", "iOS 16 or macOS 13, or newer."
+_CORE_ML: dict[Precision, str] = {"float": _FROM_15, "float16": _FROM_15, "int8": _FROM_16}
 
 
 def write_use(folder: Path, manifest: Manifest) -> Path:
