@@ -11,7 +11,7 @@ from pocketvision.graph.graph import Graph
 from pocketvision.graph.integer import ONNXRUNTIME
 from pocketvision.graph.lower import with_real_weights
 from pocketvision.graph.run import Images, run
-from pocketvision.runtime import RUNTIMES
+from pocketvision.runtime import RUNTIMES, computes_in_half
 from pocketvision.runtime import open as open_model
 
 PICTURES = 2
@@ -20,7 +20,6 @@ LARGEST_GAP = {True: 0.1, False: 1e-3}
 """Of a probability, in int8 and in float: runtimes round an output step or two apart, wrong weights are far off."""
 NARROW_GAP = 0.05
 """Where activations are float16."""
-_NARROW = (".mlpackage",)
 _ROUNDINGS = {".onnx": ONNXRUNTIME, ".tflite": XNNPACK}
 _USUAL = ("QUANTIZE",)
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
@@ -40,7 +39,7 @@ def check(path: Path, graph: Graph) -> str:
     size, channels = graph.input.resolution, len(graph.input.mean)
     pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, size, size, channels), np.uint8)
     gap = float(np.abs(runner.run(pictures) - _expected(path, graph, pictures)).max())
-    if not gap <= (NARROW_GAP if path.suffix in _NARROW else LARGEST_GAP[graph.quant is not None]):
+    if not gap <= (NARROW_GAP if computes_in_half(path) else LARGEST_GAP[graph.quant is not None]):
         raise VerificationFailed(
             f"{path.name} answers otherwise than its graph: a probability is off by {gap:.2g} in {runner.name}. "
             "Please report this with the name of the net"
@@ -49,7 +48,7 @@ def check(path: Path, graph: Graph) -> str:
 
 
 def _expected(path: Path, graph: Graph, pictures: Images) -> NDArray[np.float32]:
-    if path.suffix in _NARROW:
+    if computes_in_half(path):
         return run(with_real_weights(graph), pictures)
     return run(graph, pictures, rounding=_ROUNDINGS.get(path.suffix, ONNXRUNTIME))
 

@@ -23,6 +23,11 @@ RUNTIMES = {
 """Suffix to the function (path, *, threads) -> Runner."""
 
 
+def computes_in_half(path: Path) -> bool:
+    """Tell whether files of this format keep activations in float16, and so answer a little otherwise."""
+    return path.suffix.lower() == ".mlpackage"
+
+
 class Runner(Protocol):
     """A delivered file, ready to answer."""
 

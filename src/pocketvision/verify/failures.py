@@ -37,9 +37,6 @@ INT8 = Tolerance(same_answer=0.95, tie=0.1, probe_gap=0.1)
 were computed with the same integers, which runtimes round one or two output steps apart, about 0.05 in a probability
 near the boundary of two classes; wrong weights or a wrong normalisation differ by several tenths."""
 
-NARROW_FORMATS = (".mlpackage",)
-"""Suffixes of files that compute in float16."""
-
 FIGURES = {"test": "test", "val": "validation"}
 """Under which name the manifest holds the trained net's accuracy on a split."""
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import DataError, MissingExtra
 from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import computes_in_half, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.runtime import size_bytes
 from pocketvision.values import Agreement, Latency, Precision, Proof
 from pocketvision.verify.agreement import probe_gap
 from pocketvision.verify.answers import Answers
-from pocketvision.verify.failures import NARROW_FORMATS, tolerance
+from pocketvision.verify.failures import tolerance
 from pocketvision.verify.loading import Loading, loading
 from pocketvision.verify.odd import OddAnswer, odd_answers
 from pocketvision.verify.timing import time_files
@@ -100,7 +100,7 @@ def _stand(file: Path, judge: Judge | None) -> tuple[Standing, _Rows | None]:
     gap = probe_gap(runner)
     odd = odd_answers(runner)
     if judge is None:
-        allowed = tolerance(manifest.precision, narrow=file.suffix.lower() in NARROW_FORMATS).probe_gap
+        allowed = tolerance(manifest.precision, narrow=computes_in_half(file)).probe_gap
         wrong = (f"the file's answers to its own probes differ from the stored ones by {gap:.3g}",) * (gap > allowed)
         rows = _Rows(tuple(one.kind for one in odd.answers), tuple(runner.labels), odd.probabilities)
         proof = None

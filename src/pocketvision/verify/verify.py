@@ -14,13 +14,13 @@ from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
-from pocketvision.runtime import digest, size_bytes
+from pocketvision.runtime import computes_in_half, digest, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.values import Accuracy, Budget, Dataset, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
-from pocketvision.verify.failures import NARROW_FORMATS, accuracy_fault, failures, tolerance
+from pocketvision.verify.failures import accuracy_fault, failures, tolerance
 from pocketvision.verify.pictures import Pictures, find_pictures
 from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.several import Several, stand
@@ -218,7 +218,7 @@ def _check(
     answers = ask(runner, pictures.root, pictures.examples, progress=progress)
     _tell(answers, progress)
     measured = accuracy(answers.probabilities, answers.truth)
-    narrow = file.suffix in NARROW_FORMATS
+    narrow = computes_in_half(file)
     tie = tolerance(manifest.precision, narrow=narrow).tie
     compared = _agree(file, trained, pictures=pictures, answers=answers, tie=tie)
     gap = probe_gap(runner)
