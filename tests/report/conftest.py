@@ -257,7 +257,7 @@ def _curves(path: Path, epochs: int, chance: random.Random) -> None:
             learned = 1 - 0.8 ** (epoch * (0.7 if head else 1.1))
             train, val = 0.3 + 0.68 * learned, 0.3 + 0.63 * learned + chance.uniform(-0.015, 0.015)
             row = (0.001 * 0.9**epoch, 2.2 * (1 - learned) + 0.1, train, 2.1 * (1 - learned) + 0.28, val, 212.4, 9.7)
-            writer.writerow([epoch, "head" if head else "all", *row])
+            writer.writerow([epoch, "head" if head else "all", *row, val, 0, epoch > epochs - 2])
 
 
 def _compression(accuracy: Accuracy) -> Compression:

@@ -65,7 +65,8 @@ def test_a_net_cut_out_of_its_teacher_beats_plain_training(data: Path, teacher: 
 
 @pytest.mark.slow
 def test_answers_help_from_scratch_too(data: Path, teacher: str, tmp_path: Path) -> None:
-    settings = {"weights": "none", "epochs": 8, "views": 4, "output": tmp_path, **TINY, **COMMON}
+    steady = {"optimizer": "adamw", "lr": 0.003}
+    settings = {"weights": "none", "epochs": 8, "views": 4, "output": tmp_path, **steady, **TINY, **COMMON}
     labels = pocketvision.distill(teacher, data, trust=0.0, features=0.0, name="labels", **settings)
     taught = pocketvision.distill(teacher, data, features=0.0, name="taught", **settings)
     assert taught.trained.start == "from scratch"

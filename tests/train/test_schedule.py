@@ -17,9 +17,11 @@ from pocketvision.errors import UsageError
 from pocketvision.models.catalogue import build
 from pocketvision.train import plan as planning
 from pocketvision.train.ahead import ahead
+from pocketvision.train.calibrate import temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.clock import Clock, command_begins, seconds
-from pocketvision.train.loop import _optimizer, _weighted, step
+from pocketvision.train.judge import evaluate, noise
+from pocketvision.train.loop import _optimizer, step
 from pocketvision.train.losses import Batch, CrossEntropy, class_weights, mixed
 from pocketvision.train.modes import layers_of, set_modes
 from pocketvision.train.plan import Speed, fitted, planned
@@ -272,8 +274,19 @@ def test_class_weights_make_classes_equal() -> None:
     assert sums.tolist() == pytest.approx([4, 4, 0, 4])
     found = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
     batch = Batch(torch.zeros(12, 1), torch.from_numpy(labels), torch.arange(12))
-    loss = CrossEntropy(0.0, torch.from_numpy(weights).float())(found, batch)
-    assert loss.item() == pytest.approx(_weighted(found.double().numpy(), labels, weights), rel=1e-5)
+    judged = evaluate(torch.nn.Identity(), iter([Batch(found, batch.targets, batch.places)]), weights)
+    heat = temperature(found.numpy(), labels)
+    loss = CrossEntropy(0.0, torch.from_numpy(weights).float())(found / heat, batch)
+    assert judged.loss == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_a_later_epoch_is_kept_unless_it_is_worse_by_more_than_chance() -> None:
+    some = np.random.default_rng(0).normal(size=200)
+    assert noise(some - some.mean() + 0.9 * some.std(ddof=1) / 200**0.5)
+    assert not noise(some - some.mean() + 1.1 * some.std(ddof=1) / 200**0.5)
+    assert noise(np.zeros(5))
+    assert not noise(np.full(5, 0.01))
+    assert not noise(np.array([0.0]))
 
 
 def test_the_sampler_draws_classes_equally_often() -> None:

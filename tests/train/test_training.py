@@ -122,12 +122,23 @@ def test_the_head_learns_before_the_rest(tmp_path: Path) -> None:
     assert {"head", "all"} == set(phases)
 
 
+def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
+    job = task(tmp_path)
+    settings = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=1e-9, flip=False)
+    epochs = train_net(job, settings)
+    _, loss = fitted(logits(job.net, job.pictures.val, IMAGE, CPU), job.pictures.val_labels)
+    kept = [epoch for epoch in epochs if epoch.kept][-1]
+    assert loss == pytest.approx(kept.val_loss, rel=1e-4)
+    assert kept.epoch >= min(epochs, key=lambda epoch: epoch.val_loss).epoch
+
+
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     job = task(tmp_path)
     ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
     epochs = train_net(job, ruinous)
     _, loss = fitted(logits(job.net, job.pictures.val, IMAGE, CPU), job.pictures.val_labels)
-    assert loss == pytest.approx(min(epoch.val_loss for epoch in epochs), rel=1e-4)
+    assert loss == pytest.approx([epoch for epoch in epochs if epoch.kept][-1].val_loss, rel=1e-4)
+    assert not epochs[-1].kept
     assert loss < epochs[-1].val_loss
 
 

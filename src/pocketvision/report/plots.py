@@ -171,7 +171,7 @@ def _curve(epochs: Sequence[Epoch], series: dict[str, list[float]], *, title: Li
     if title == "Accuracy":
         lowest = min((value for values in series.values() for value in values), default=0.0)
         figure.update_yaxes(range=(max(0.0, lowest - 0.08), 1.02))
-        _mark_best(figure, epochs)
+        _mark_kept(figure, epochs)
     return Chart(_json(figure))
 
 
@@ -191,10 +191,11 @@ def _mark_phases(figure: Any, epochs: Sequence[Epoch]) -> None:
         figure.add_annotation(x=(low + high) / 2, y=1.0, font_size=12, **note)
 
 
-def _mark_best(figure: Any, epochs: Sequence[Epoch]) -> None:
-    if not epochs:
+def _mark_kept(figure: Any, epochs: Sequence[Epoch]) -> None:
+    kept = [epoch for epoch in epochs if epoch.kept]
+    if not kept:
         return
-    best = min(epochs, key=lambda epoch: epoch.val_loss)
+    best = kept[-1]
     marker = {"symbol": "circle-open", "size": 15, "color": INK, "line": {"width": 2}}
     hover = f"kept: epoch {best.epoch}, {best.val_accuracy:.1%} validation<extra></extra>"
     figure.add_scatter(

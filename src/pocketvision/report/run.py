@@ -54,6 +54,12 @@ class Run:
     """Of the files in other formats, where there are any."""
 
     @property
+    def kept(self) -> Epoch | None:
+        """Return the epoch whose weights were kept, if there was any."""
+        kept = [epoch for epoch in self.epochs if epoch.kept]
+        return kept[-1] if kept else None
+
+    @property
     def title(self) -> str:
         """Return a short name: the data set's folder."""
         return Path(self.health.root).name or self.folder.name
@@ -145,6 +151,8 @@ def _epochs(path: Path) -> tuple[Epoch, ...]:
 def _number(column: str, text: str) -> object:
     if column == "phase":
         return text
+    if column == "kept":
+        return text == "True"
     return int(text) if column in {"epoch", "resolution"} else float(text)
 
 

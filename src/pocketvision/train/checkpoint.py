@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pocketvision.errors import WeightsError
 from pocketvision.files import read_json, write_bytes, write_json
+from pocketvision.train.judge import Judged, noise
 from pocketvision.values import Epoch, Plan, from_json, to_json
 
 
@@ -22,10 +23,10 @@ class Standing:
     phase: str
     epoch: int = 0
     since_best: int = 0
-    best_loss: float | None = None
+    lowest_loss: float | None = None
     """Lowest validation loss so far. Judged by loss, not accuracy, which moves by whole pictures on a small set."""
-    best_accuracy: float = 0.0
-    """Validation accuracy of the same weights."""
+    kept_accuracy: float = 0.0
+    """Validation accuracy of the weights that are kept."""
     epochs: tuple[Epoch, ...] = ()
     """All finished epochs, earlier phases' too."""
     cut: bool = False
@@ -54,6 +55,8 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "checkpoint.safetensors"
         self._earlier: tuple[Epoch, ...] = ()
+        self._lowest = torch.empty(0)
+        """Loss of each validation picture where their mean was lowest."""
 
     def phase(self) -> str | None:
         """Name the phase that the stored checkpoint belongs to, if there is one."""
@@ -73,31 +76,38 @@ class Checkpoint:
         settings["state"] = _unflattened(_under("optimizer.", tensors))
         state.optimizer.load_state_dict(settings)
         _laid_out(state.optimizer)
+        self._lowest = tensors["lowest"]
         scaling = {name: value.item() for name, value in _under("scaler.", tensors).items()}
         if state.scaler is not None and scaling:
             state.scaler.load_state_dict(scaling)
         return standing
 
-    def start(self, standing: Standing, module: nn.Module, *, loss: float, accuracy: float) -> Standing:
+    def start(self, standing: Standing, module: nn.Module, judged: Judged) -> Standing:
         """Take the state before the first epoch as the best so far."""
         write_bytes(self._best(standing.phase), save(_weights(module)))
-        return replace(standing, best_loss=loss, best_accuracy=accuracy)
+        self._lowest = torch.from_numpy(judged.losses)
+        return replace(standing, lowest_loss=judged.loss, kept_accuracy=judged.accuracy)
 
-    def keep(self, standing: Standing, epoch: Epoch, state: State) -> Standing:
+    def keep(self, standing: Standing, epoch: Epoch, state: State, judged: Judged) -> Standing:
         """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch.
 
         `standing` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
+        The epoch's weights are kept if their validation loss is the lowest so far, or above it by less than chance.
         """
-        better = standing.best_loss is None or epoch.val_loss < standing.best_loss
+        lowest = standing.lowest_loss is None or judged.loss < standing.lowest_loss
+        kept = lowest or noise(judged.losses - self._lowest.numpy())
+        epoch = replace(epoch, epoch=len(standing.epochs) + 1, kept=kept)
         standing = replace(
             standing,
             epoch=standing.epoch + 1,
-            since_best=0 if better else standing.since_best + 1,
-            best_loss=epoch.val_loss if better else standing.best_loss,
-            best_accuracy=epoch.val_accuracy if better else standing.best_accuracy,
-            epochs=(*standing.epochs, replace(epoch, epoch=len(standing.epochs) + 1)),
+            since_best=0 if lowest else standing.since_best + 1,
+            lowest_loss=judged.loss if lowest else standing.lowest_loss,
+            kept_accuracy=judged.accuracy if kept else standing.kept_accuracy,
+            epochs=(*standing.epochs, epoch),
         )
-        if better:
+        if lowest:
+            self._lowest = torch.from_numpy(judged.losses)
+        if kept:
             write_bytes(self._best(standing.phase), save(_weights(state.average.module)))
         tensors = {f"module.{name}": tensor for name, tensor in _weights(state.module).items()}
         tensors |= {f"average.{name}": tensor for name, tensor in _weights(state.average).items()}
@@ -105,6 +115,7 @@ class Checkpoint:
             tensors |= {f"optimizer.{place}.{key}": _plain(value) for key, value in entry.items()}
         scaling = state.scaler.state_dict() if state.scaler is not None else {}
         tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in scaling.items()}
+        tensors["lowest"] = self._lowest
         meta = {"standing": json.dumps(to_json(standing))}
         write_bytes(self.path, save(tensors, metadata=meta))
         self._earlier = standing.epochs

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pocketvision.metrics.accuracy import macro_accuracy
 from pocketvision.progress import Progress
 from pocketvision.train.ahead import ahead
-from pocketvision.train.calibrate import fitted
 from pocketvision.train.checkpoint import Checkpoint, Standing, State
 from pocketvision.train.clock import Clock
 from pocketvision.train.device import Engine, out_of_memory
+from pocketvision.train.judge import Judged, evaluate
 from pocketvision.train.logs import Logs
 from pocketvision.train.losses import Batch, CrossEntropy, Objective
 from pocketvision.train.recipe import Recipe
@@ -73,29 +72,19 @@ class Phase:
     """Where finished epochs are told; without it, results.csv alone."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a module is worth on the validation pictures."""
-
-    loss: float
-    """Cross-entropy at the best temperature."""
-    accuracy: float
-    macro: float
-
-
 def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: Path, progress: Progress) -> Standing:
     """Train a phase to its end, its early stop or the end of the time, going on from its checkpoint if there is one.
 
-    Leaves the best weights (lowest validation loss) in `phase.module`.
+    Leaves in `phase.module` the weights of the last epoch whose validation loss is the lowest but for chance.
     """
     state = State(phase.module, moving_average(phase), _optimizer(phase, recipe), phase.engine.scaler)
     logs = phase.logs or Logs(folder)
     standing = checkpoint.restore(phase.name, state)
     phase.clock.count(standing.spent_s)
     phase.engine.most = standing.most or phase.engine.most
-    if standing.best_loss is None and phase.counts_start:
+    if standing.lowest_loss is None and phase.counts_start:
         start = phase.engine.first(lambda: evaluate(phase.module, phase.validation(), phase.weights))
-        standing = checkpoint.start(standing, phase.module, loss=start.loss, accuracy=start.accuracy)
+        standing = checkpoint.start(standing, phase.module, start)
     title = "head" if phase.name == "head" else "training"
     with progress.bar(title, phase.epochs * phase.steps) as bar:
         bar.advance(standing.epoch * phase.steps)
@@ -104,9 +93,9 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
             standing = replace(standing, epoch=standing.epoch + skipped)
             bar.advance(skipped * phase.steps)
             torch.manual_seed(_epoch_seed(recipe.seed, phase.name, standing.epoch))
-            epoch, cut = _epoch(phase, recipe, state, standing.epoch, bar.advance)
+            epoch, judged, cut = _epoch(phase, recipe, state, standing.epoch, bar.advance)
             standing = replace(standing, cut=cut, spent_s=phase.clock.spent(), most=phase.engine.most)
-            standing = checkpoint.keep(standing, epoch, state)
+            standing = checkpoint.keep(standing, epoch, state, judged)
             logs.epochs(standing.epochs)
         bar.advance((phase.epochs - standing.epoch) * phase.steps, note=_stopped(standing, phase))
     phase.engine.wait()
@@ -117,7 +106,7 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
 def _stopped(standing: Standing, phase: Phase) -> str:
     why = "the time is over" if standing.cut else "stopped early"
     early = f", {why} after {standing.epoch} of {phase.epochs} epochs" if standing.epoch < phase.epochs else ""
-    return f"validation accuracy {standing.best_accuracy:.1%}{early}"
+    return f"validation accuracy {standing.kept_accuracy:.1%}{early}"
 
 
 def _too_many(phase: Phase, standing: Standing) -> int:
@@ -215,8 +204,10 @@ class _Tally:
         return f"epoch {epoch}  loss {self.loss():.3f}  accuracy {self.accuracy():.1%}  {speed:.0f} images/s"
 
 
-def _epoch(phase: Phase, recipe: Recipe, state: State, number: int, advance: Callable[..., None]) -> tuple[Epoch, bool]:
-    """Train one epoch and judge it; the second value tells whether the time ran out within it."""
+def _epoch(
+    phase: Phase, recipe: Recipe, state: State, number: int, advance: Callable[..., None]
+) -> tuple[Epoch, Judged, bool]:
+    """Train one epoch and judge it; the last value tells whether the time ran out within it."""
     started, tally, rate, cut = time.perf_counter(), _Tally(), 0.0, False
     phase.module.train()
     side = phase.prepare(number) if phase.prepare else 0
@@ -244,7 +235,7 @@ def _epoch(phase: Phase, recipe: Recipe, state: State, number: int, advance: Cal
         val_macro=judged.macro,
         resolution=side,
     )
-    return record, cut
+    return record, judged, cut
 
 
 def step(
@@ -287,29 +278,3 @@ def _gradients(
             raise
         return None
     return torch.stack(losses).sum(), torch.stack(right).sum()
-
-
-@torch.no_grad()
-def evaluate(module: nn.Module, batches: Iterator[Batch], weights: NDArray[np.float64] | None = None) -> Judged:
-    """Judge a module in eval mode; with `weights` [C] classes count by them in the loss.
-
-    The temperature is fitted because the file's will be too; without it, label smoothing, which makes a net ever less
-    confident, would count against the later and better epochs.
-    """
-    module.eval()
-    found = [(module(batch.inputs), batch.targets) for batch in batches]
-    logits = torch.cat([answers for answers, _ in found]).float().cpu().numpy()
-    labels = torch.cat([targets for _, targets in found]).cpu().numpy()
-    answers = logits.argmax(1)
-    heat, loss = fitted(logits, labels)
-    if weights is not None:
-        loss = _weighted(logits.astype(np.float64) / heat, labels, weights)
-    return Judged(loss, float((answers == labels).mean()), macro_accuracy(labels, answers, logits.shape[1]))
-
-
-def _weighted(logits: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]) -> float:
-    share = weights[labels]
-    if not share.any():
-        share = np.ones(len(labels))
-    surprise = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
-    return float(np.average(surprise, weights=share))

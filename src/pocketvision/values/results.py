@@ -219,6 +219,8 @@ class Epoch:
     """Validation accuracy as the mean over the classes."""
     resolution: int = 0
     """Side of the training pictures in pixels; 0 where a head was trained on features."""
+    kept: bool = False
+    """Whether its weights took the place of those kept before; the last such epoch's are the result."""
 
 
 @dataclass(frozen=True)
