@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -36,6 +37,10 @@ WORDS = Manifest(
     created="2026-11-20T00:00:00+00:00",
     abstain_below=0.6,
 )
+LISTENING = (
+    "import signal\nfrom pocketvision.cli import main\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nmain()"
+)
+"""Tests that a shell runs in the background ignore Ctrl-C, and so would the command that they start."""
 PARTS = ("index.html", "sw.js", "icon.svg", "assets/index-1.js", "runtime/litert/l.wasm", "runtime/onnxruntime/o.wasm")
 
 
@@ -154,7 +159,7 @@ def test_a_page_that_was_not_built_is_told(run: Path, tmp_path: Path) -> None:
 
 
 def test_it_serves_this_machine_until_it_is_interrupted(run: Path, page: Path) -> None:
-    command = [sys.executable, "-m", "pocketvision", "demo", str(run), "--port", "0", "--json"]
+    command = [sys.executable, "-c", LISTENING, "demo", str(run), "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         said = []
         for line in process.stderr:
@@ -166,7 +171,7 @@ def test_it_serves_this_machine_until_it_is_interrupted(run: Path, page: Path) -
         assert "add --lan" in "\n".join(said)
         with urllib.request.urlopen(f"{address}demo.json", timeout=20) as answer:
             assert json.load(answer)["manifest"]["name"] == "toy"
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
     assert json.loads(output)["address"] == address

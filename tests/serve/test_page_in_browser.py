@@ -15,7 +15,7 @@ from pocketvision import demo, predict
 from pocketvision.export.onnx import write
 from pocketvision.graph.sketch import Sketch
 from pocketvision.latency.measurements import read_measurement
-from pocketvision.runtime import RUNTIMES
+from pocketvision.serve.folder import RUNTIMES
 from pocketvision.serve.server import make_server
 from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec
 from tests.serve.browser import Seen, browse, running
