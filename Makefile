@@ -2,17 +2,22 @@
 # installed into .venv, at the versions of constraints.txt. Choose another Python with
 # `make PYTHON=/path/to/python3.12 ...`.
 
-.PHONY: help demo test test-all fast lint check format web clean
+.PHONY: help demo page test test-all fast lint check format web clean
 .DELETE_ON_ERROR:
 
 PYTHON =
 RUN = .venv/bin/python -m
 READY = .venv/.ready
 EXTRAS = .venv/.extras
+PAGE = src/pocketvision/serve/page/index.html
+PACKAGES = web/node_modules/.ready
+SOURCES = $(wildcard web/*.html web/*.json web/*.ts web/public/* web/src/* web/test/*)
+NODE = command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
 
 help:
 	@echo "make demo    train, compress and prove a net on built-in pictures; ends with a report to open"
-	@echo "make test    run all tests"
+	@echo "make page    try what make demo made in the browser; needs Node"
+	@echo "make test    run all tests, those of the page where Node and Chromium are"
 	@echo "make test-all run the tests of Core ML and OpenVINO, whose packages it installs"
 	@echo "make fast    run the tests that take no more than a few seconds each"
 	@echo "make lint    check format, style and types"
@@ -25,9 +30,22 @@ demo: $(READY)
 	@$(RUN) pocketvision fit digits --max-size 200KB --name demo --exist-ok
 	@echo
 	@echo "Open in a browser: $$PWD/runs/fit/demo/report.html"
+	@echo "Answer pictures in the browser: make page"
 
-# A test process for each core, each with one thread of its own.
+page: $(READY) web
+	@test -f runs/fit/demo/SHA256SUMS || $(MAKE) -s --no-print-directory demo
+	@$(RUN) pocketvision demo runs/fit/demo
+
+# A test process for each core, each with one thread of its own. The page is built for its tests where that can be done;
+# a page that cannot be built out of packages that are here is a failure.
 test: $(READY)
+	@if ! { $(NODE); }; then \
+	  echo "The page is not built, and its tests are skipped: Node 20.19 or newer was not found."; \
+	elif ! $(MAKE) -s --no-print-directory $(PACKAGES); then \
+	  echo "The page is not built, and its tests are skipped: npm could not install its packages."; \
+	else \
+	  $(MAKE) -s --no-print-directory web; \
+	fi
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical
 
 # The formats whose packages are large. With the variable set, an absent package is a failure, not a skip.
@@ -50,9 +68,15 @@ format: $(READY)
 	@$(RUN) ruff check --fix .
 
 # Built into the package, so that the verb `demo` finds it; wheels bring it along.
-web:
-	@command -v npm >/dev/null || { echo "error: npm was not found; install Node 20.19 or newer, or take src/pocketvision/serve/page from a released wheel" >&2; exit 1; }
-	@cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent check && npm run --silent build
+web: $(PAGE)
+
+$(PAGE): $(PACKAGES) $(SOURCES)
+	@cd web && npm run --silent check && npm run --silent build
+
+$(PACKAGES): web/package-lock.json
+	@{ $(NODE); } || { echo "error: Node 20.19 or newer with npm was not found; install it, or take src/pocketvision/serve/page from a released wheel" >&2; exit 1; }
+	@cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $(PACKAGES)
 
 clean:
 	rm -rf .venv web/node_modules src/pocketvision/serve/page .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info

@@ -13,6 +13,7 @@ from pocketvision.export import c, litert
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
+from pocketvision.runtime.litert import answer_of
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
 
 LABELS = ("plain", 'quo"ted', "größe\t1", "what??/", "日本", "\x01", "last")
@@ -92,28 +93,32 @@ def test_the_compiled_array_is_the_litert_file(tmp_path):
     assert sizes.decode().split() == [str(size), "24", str(len(LABELS))]
     *labels, content = rest.split(b"\0", len(LABELS))
     assert tuple(label.decode() for label in labels) == LABELS
-    assert content == litert.to_bytes(graph)
+    writer = litert.written(graph, lean=True)
+    assert content == writer.file.to_bytes(*writer.ends())
     net = Interpreter(model_content=content)
     net.allocate_tensors()
     net.set_tensor(net.get_input_details()[0]["index"], images()[:1])
     net.invoke()
     found = net.get_tensor(net.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, run(graph, images()[:1]), atol=0.03)
+    np.testing.assert_array_equal(found, answer_of(litert.to_bytes(graph))(images()[:1]), "phones' file rounds alike")
 
 
 def test_the_header_registers_the_operators_of_the_net_and_no_others(tmp_path):
     graph = int8_net(leaky=True)
     c.write(graph, manifest(), tmp_path / "net_1.c")
-    wanted = [c.MICRO[kind] for kind in {step.kind for step in litert.written(graph).file.steps}]
+    wanted = [c.MICRO[kind] for kind in {step.kind for step in litert.written(graph, lean=True).file.steps}]
     methods = "\n".join(f"  void Add{name}() {{ ++count; }}" for name in wanted)
     assert build(tmp_path, "c++", ["-std=c++17"], ("main.cc", RESOLVER % methods)).returncode == 0
     assert {"Conv2D", "DepthwiseConv2D", "LeakyRelu"} <= set(wanted)
 
 
 def test_the_arena_holds_what_is_alive_at_once():
-    file = litert.written(int8_net()).file
+    file = litert.written(int8_net(), lean=True).file
     largest = 24 * 24 * 3 + 12 * 12 * 8  # picture and first maps, in bytes
     assert largest < c.arena_bytes(file) < 4 * largest
+    in_float = litert.written(int8_net()).file
+    assert c.arena_bytes(in_float) > 1.5 * c.arena_bytes(file)
 
 
 def test_what_cannot_become_c_is_told(tmp_path, monkeypatch):

@@ -190,7 +190,7 @@ def test_int8_litert_file(kind):
     assert steps.size >= 5 * 16
     assert steps.max() <= (2 if kind in CORNERS else 1)
     assert steps.mean() < (0.2 if kind in CORNERS else 0.05)
-    assert runtime.parts(litert.to_bytes(small)) == runtime.Parts(1, ("QUANTIZE",))
+    assert runtime.parts(litert.to_bytes(small)) == runtime.Parts(1, ())
 
 
 @pytest.mark.parametrize("size", [7, 8, 9, 10])

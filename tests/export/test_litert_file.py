@@ -49,6 +49,16 @@ def manifest(size=24, classes=5):
     )
 
 
+@pytest.mark.parametrize(("mean", "shape"), [((0.5, 0.5, 0.5), (1,)), ((0.48, 0.45, 0.4), (1, 1, 24, 3))])
+def test_a_mean_of_its_own_for_each_colour_is_written_for_a_whole_row(mean, shape):
+    """XNNPACK subtracts three values pixel by pixel, which took longer than all of a small net."""
+    graph = classifier()
+    first, *rest = graph.nodes
+    file = litert.written(Graph((replace(first, mean=mean), *rest))).file
+    (subtracted,) = (step for step in file.steps if step.kind == "SUB")
+    assert file.tensors[subtracted.inputs[1]].shape == shape
+
+
 @pytest.fixture(scope="module")
 def graphs():
     plain = classifier()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pocketvision.compress.compress import compress
+from pocketvision.compress.half import halved
 from pocketvision.export.manifest import make_probes, thumbnails
 from pocketvision.files import write_bytes
 from pocketvision.graph.graph import Graph
@@ -15,7 +16,7 @@ from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.models import build_spec
 from pocketvision.serve.folder import PAGE
-from pocketvision.values import Manifest
+from pocketvision.values import Manifest, Precision
 from pocketvision.weights import load_into, read
 
 THRESHOLD = 0.2
@@ -40,7 +41,14 @@ class Net:
     """A net and what its files say of it."""
 
     graph: Graph
+    plain: Graph
     manifest: Manifest
+
+    def in_precision(self, precision: Precision) -> "Net":
+        """Return the net as another precision; its probes' answers change with it."""
+        graph = {"float": self.plain, "float16": halved(self.plain), "int8": self.graph}[precision]
+        probes = make_probes(graph, self.manifest.image, tuple(probe.png_base64 for probe in self.manifest.probes))
+        return replace(self, graph=graph, manifest=replace(self.manifest, precision=precision, probes=probes))
 
     def deliver(self, run: Path, suffix: str) -> Path:
         """Write the net as `fit` leaves it in a run; return the file."""
@@ -57,7 +65,8 @@ def net(shared_weights: Path, sample: list[Path]) -> Net:
     module = build_spec(weights.spec)
     load_into(module, weights, keep_head=True)
     pictures = np.stack([load(path, image) for path in sample[::10]])
-    graph = compress(trace(module.eval(), image), pictures).graph
+    plain = trace(module.eval(), image)
+    graph = compress(plain, pictures).graph
     manifest = Manifest(
         format_version=1,
         name="imagenet",
@@ -74,4 +83,4 @@ def net(shared_weights: Path, sample: list[Path]) -> Net:
         created="2026-11-21T00:00:00+00:00",
         abstain_below=THRESHOLD,
     )
-    return Net(graph, manifest)
+    return Net(graph, plain, manifest)

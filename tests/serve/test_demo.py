@@ -13,13 +13,23 @@ import numpy as np
 import pytest
 
 from pocketvision import demo
-from pocketvision.errors import DataError, PocketvisionError, RunExists, UnknownName, UsageError
-from pocketvision.export.onnx import write
+from pocketvision.cli import app as cli
+from pocketvision.errors import (
+    DataError,
+    MissingExtra,
+    PocketvisionError,
+    RunExists,
+    UnknownName,
+    UsageError,
+    WeightsError,
+)
+from pocketvision.export import litert, onnx
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runs import open_run
+from pocketvision.runtime import open as open_model
 from pocketvision.serve.code import qr_code
 from pocketvision.serve.folder import write_demo
-from pocketvision.values import ImageSpec, Manifest, ModelSpec
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision
 
 WORDS = Manifest(
     format_version=1,
@@ -63,7 +73,8 @@ def run(tmp_path: Path) -> Path:
 def deliver(path: Path, manifest: Manifest) -> Path:
     sketch = Sketch(32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(sketch.finish(sketch.linear(sketch.mean("image"), 2)), manifest, path)
+    writer = {".onnx": onnx, ".tflite": litert}[path.suffix]
+    writer.write(sketch.finish(sketch.linear(sketch.mean("image"), 2)), manifest, path)
     return path
 
 
@@ -86,6 +97,41 @@ def test_a_run_gets_a_folder_with_all_it_needs_and_no_more(built: Path, run: Pat
     assert facts["manifest"]["labels"] == ["a", "b"]
     assert facts["manifest"]["abstain_below"] == 0.6
     assert [file["runtime"] for file in facts["files"]] == ["onnxruntime"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "first"), [("float", "model.tflite"), ("int8", "model.tflite"), ("float16", "model.onnx")]
+)
+def test_the_page_tries_the_file_first_that_browsers_answer_quicker(
+    precision: Precision, first: str, built: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for suffix in (".onnx", ".tflite"):
+        deliver(run / "export" / f"model{suffix}", replace(WORDS, precision=precision))
+    assert cli.run(["demo", str(run), "--no-serve"]) == 0
+    facts = json.loads((run / "demo" / "demo.json").read_text())
+    assert facts["files"][0]["path"] == first
+    assert "float16" not in capsys.readouterr().err
+
+
+def test_float16_for_litert_alone_is_said_to_be_slow(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = deliver(tmp_path / "signs.tflite", replace(WORDS, precision="float16"))
+    assert cli.run(["demo", str(file), "--no-serve"]) == 0
+    assert "export it as ONNX too" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_litert_file_needs_no_litert_here(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = deliver(tmp_path / "signs.tflite", WORDS)
+    for package in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra):
+        open_model(file)
+    written = Path(demo(file, serve=False).folder)
+    assert json.loads((written / "demo.json").read_text())["manifest"]["labels"] == ["a", "b"]
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="cut short"):
+        demo(file, serve=False)
 
 
 def test_the_worker_keeps_the_page_and_is_another_for_another_file(built: Path, run: Path) -> None:

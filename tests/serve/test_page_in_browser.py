@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvision import demo, predict
+from pocketvision import demo, fit, predict
+from pocketvision.data.digits import digits_folder
+from pocketvision.data.splits import read_splits
 from pocketvision.export.onnx import write
 from pocketvision.graph.sketch import Sketch
 from pocketvision.latency.measurements import read_measurement
 from pocketvision.serve.folder import RUNTIMES
 from pocketvision.serve.server import make_server
-from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec
+from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec, Precision
 from tests.serve.browser import Seen, browse, running
 
 pytestmark = pytest.mark.slow
@@ -74,6 +76,30 @@ def test_nothing_leaves_the_device(folder: Path, sample: list[Path]) -> None:
     assert {address.split("/")[2].split(":")[0] for address in seen.requests if address.startswith("http")} == {HOST}
     assert [address for address in seen.requests if not address.startswith(("http://", "blob:", "data:"))] == []
     assert seen.complaints == []
+
+
+def test_what_fit_made_of_digits_answers_digits(page: Path, tmp_path: Path) -> None:
+    run = Path(fit("digits", model="mobilenet_v1", width=0.25, resolution=32, epochs=4, output=tmp_path).run)
+    tested = [row for row in read_splits(run / "splits.csv") if row.split == "test"][::8]
+    pictures = [str(digits_folder() / row.file) for row in tested]
+    wanted = predict(run / "export" / "model.onnx", pictures)
+    seen = use(Path(demo(run, serve=False).folder), {"do": "choose", "pictures": pictures})
+    assert "kinds of pictures: 0, 1, 2, 3, 4, 5 and 4 more." in seen.results[0]["lead"]
+    assert [shown["label"] for shown in seen.results[1]] == [one.label if one.sure else "Not sure" for one in wanted]
+    right = [one.label == row.label for one, row in zip(wanted, tested, strict=True)]
+    assert np.mean(right) > 0.5, "chance is 0.1"
+
+
+@pytest.mark.parametrize(("precision", "runtime"), [("float", "LiteRT.js"), ("float16", "onnxruntime-web")])
+def test_the_page_takes_the_quicker_file(
+    precision: Precision, runtime: str, net: Any, page: Path, sample: list[Path], tmp_path: Path
+) -> None:
+    for suffix in RUNTIMES:
+        net.in_precision(precision).deliver(tmp_path, suffix)
+    seen = use(Path(demo(tmp_path, serve=False).folder), {"do": "choose", "pictures": [str(sample[0])]})
+    assert seen.results[0]["runs-on"].startswith(runtime)
+    assert seen.results[0]["check"].startswith("answers as it should")
+    assert "tench" in seen.results[1][0]["label"]
 
 
 def save(path: Path, image: Image.Image, **options: Any) -> str:

@@ -1,4 +1,6 @@
-"""An int8 graph as C source for TensorFlow Lite Micro: the LiteRT file as an array, and a header beside it.
+"""An int8 graph as C source for TensorFlow Lite Micro: a LiteRT file as an array, and a header beside it.
+
+The file has the integers of `model.tflite`, but no picture in float, which would need four times its bytes of memory.
 
 The header holds sizes, labels, the operators to register and an estimate of the arena. The array needs no file system
 and stays in flash; nothing in it is C of our own that would have to be trusted to compute right.
@@ -58,13 +60,14 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     """
     if graph.quant is None:
         raise UsageError("the C format is for int8 nets: export with --precision int8")
-    file = litert.written(graph).file
+    writer = litert.written(graph, lean=True)
+    file = writer.file
     unknown = sorted({step.kind for step in file.steps} - set(MICRO))
     if unknown:
         raise GraphError(
             f"TensorFlow Lite Micro has no {', '.join(unknown)}, which this net needs; choose a family without it"
         )
-    content, name = litert.to_bytes(graph), symbol(path.stem)
+    content, name = file.to_bytes(*writer.ends()), symbol(path.stem)
     write_text(path, _source(content, name, path.with_suffix(".h").name))
     write_text(path.with_suffix(".h"), _header(file, manifest, name, len(content)))
     return len(content)

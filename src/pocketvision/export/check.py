@@ -21,7 +21,6 @@ LARGEST_GAP = {True: 0.1, False: 1e-3}
 NARROW_GAP = 0.05
 """Where activations are float16."""
 _ROUNDINGS = {".onnx": ONNXRUNTIME, ".tflite": XNNPACK}
-_USUAL = ("QUANTIZE",)
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
 
 
@@ -61,10 +60,9 @@ def _speed(path: Path, graph: Graph) -> str:
         from pocketvision.runtime.litert import parts
 
         found = parts(content)
-        slow = [name for name in found.others if name not in _USUAL]
-        if found.delegated == 1 and not slow:
+        if found.delegated == 1 and not found.others:
             return "all of the net is one part of XNNPACK"
-        return f"{found.delegated} parts of XNNPACK, with {', '.join(slow) or 'nothing'} left to slower kernels"
+        return f"{found.delegated} parts of XNNPACK, with {', '.join(found.others) or 'nothing'} left to slower kernels"
     if graph.quant is None:
         return "float kernels"
     from pocketvision.export.onnx import kernels

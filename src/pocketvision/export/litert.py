@@ -72,12 +72,12 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     return packed(content, manifest)
 
 
-def written(graph: Graph) -> "_Writer":
-    """Return the writer of a graph with all its operators."""
+def written(graph: Graph, *, lean: bool = False) -> "_Writer":
+    """Return the writer of a graph with all its operators; `lean` spares memory where the picture comes in."""
     graph = without_affines(graph)
     if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one operator less
-    writer = _Writer(graph)
+    writer = _Writer(graph, lean=lean)
     for node in graph.nodes:
         writer.add(node)
     return writer
@@ -89,8 +89,9 @@ class _Writer:
     `values` names the float form of tensors that a float operator asked for.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, lean: bool) -> None:
         self.graph = graph
+        self.lean = lean
         self.file = LitertFile()
         self.places: dict[str, int] = {}
         self.values: dict[str, int] = {}
@@ -160,14 +161,19 @@ class _Writer:
         shape = self.graph.shapes[node.name]
         source = quant or Quant(1.0, 0)
         pixels = self.file.tensor(_laid_out(shape), "uint8", Scale((source.scale,), source.zero_point), name="image")
-        if quant:
+        if quant and self.lean:
             return self.file.operator("QUANTIZE", [pixels], self.result(shape, quant, name=node.name))
-        mean, deviation = (255 * np.array(values, np.float64) for values in (node.mean, node.std))
         value = self.file.operator("DEQUANTIZE", [pixels], self.result(shape, None))
-        value = self.file.operator("SUB", [value, self.file.constant(_spread(mean))], self.result(shape, None))
+        if quant:
+            # XNNPACK has no kernel from uint8 to int8, and the runtime's own takes longer than these two together.
+            return self.file.operator("QUANTIZE", [value], self.result(shape, quant, name=node.name))
+        mean, deviation = (255 * np.array(values, np.float64) for values in (node.mean, node.std))
+        width = shape[2]
+        value = self.file.operator("SUB", [value, self.file.constant(_spread(mean, width))], self.result(shape, None))
         if np.allclose(deviation, 1):
             return value
-        return self.file.operator("MUL", [value, self.file.constant(_spread(1 / deviation))], self.result(shape, None))
+        factor = self.file.constant(_spread(1 / deviation, width))
+        return self.file.operator("MUL", [value, factor], self.result(shape, None))
 
     def _kernel(self, node: Node, inputs: list[int], quant: Quant | None) -> int:
         x, out = inputs[0], self.graph.shapes[node.name]
@@ -374,9 +380,11 @@ def _laid_out(shape: Shape) -> Shape:
     return (1, *shape[1:], shape[0])
 
 
-def _spread(values: Array) -> Array:
-    equal = bool((values == values[0]).all())
-    return np.atleast_1d(values[:1] if equal else values).astype(np.float32)
+def _spread(values: Array, width: int) -> Array:
+    """Return one value, or those of a whole row: XNNPACK repeats a row fast, and three channels very slowly."""
+    if (values == values[0]).all():
+        return values[:1].astype(np.float32)
+    return np.broadcast_to(values, (1, 1, width, len(values))).astype(np.float32)
 
 
 def _fused(clamp: Clamp) -> Field:

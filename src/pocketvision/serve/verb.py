@@ -14,6 +14,10 @@ from pocketvision.serve.folder import RUNTIMES, write_demo
 from pocketvision.serve.server import make_server
 
 HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+SLOW_WEIGHTS = (
+    "browsers answer slowly: LiteRT.js widens float16 weights for every picture. Show the file as float or int8, or "
+    "export it as ONNX too"
+)
 _ELSEWHERE = ("192.0.2.1", 9)  # RFC 5737: an address that belongs to nobody; nothing is sent to it
 
 
@@ -51,10 +55,12 @@ def demo(
     target = Path(output) if output is not None else _beside(Path(source))
     host = _own_address() if serve and lan else HERE
     context = context_of(cert, host) if serve and cert is not None else None
-    write_demo(models, target)
-    names = tuple(f"model{model.suffix.lower()}" for model in models)
+    facts = write_demo(models, target)
+    names = tuple(file.path for file in facts.files)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     progress.say(f"demo: {target} ({size / 1e6:.0f} MB), to be opened from any static host")
+    if facts.manifest.precision == "float16" and facts.files[0].runtime == "litert":
+        progress.say(SLOW_WEIGHTS)
     if not serve:
         return Demo(target.as_posix(), names, size, None)
     server = make_server(target, EVERYWHERE if lan else HERE, port, context=context)
@@ -64,7 +70,7 @@ def demo(
 
 
 def models_of(source: Path) -> list[Path]:
-    """Return the model files of a run, or the one named, in the order in which a page should try them."""
+    """Return the model files of a run, or the one named."""
     if source.is_dir():
         found = [source / "export" / f"model{suffix}" for suffix in RUNTIMES]
         found = [path for path in found if path.is_file()]
