@@ -9,8 +9,8 @@ picture calibrates int8, of the others `--pictures` judge. A picture's file name
 decoded once and kept as the net takes it, without loss. Files are written as `export` writes them, with labels 0 to 999
 and three probes, and judged as `verify` judges them: the answers are held against the float net in PyTorch, the clock
 runs on one thread in turns with the reference net, and a process of its own opens the file. Core ML programs are read
-by numpy here, so they have answers on a few pictures and no times; the C array is the LiteRT file in int8 and is
-weighed only.
+by numpy here, so they have answers on a few pictures and no times; a C array holds the integers of the LiteRT file and
+is weighed only.
 """
 
 import argparse

@@ -139,9 +139,11 @@ def export(net: torch.nn.Module, sample: torch.Tensor, path: Path) -> None:
         )  # fmt: skip
 
 
-def session(content: bytes) -> Run:
+def session(content: bytes, threads: int = 1) -> Run:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # As in our own runtime: threads that spin between calls would slow down whatever is timed in turns with them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     opened = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda images: opened.run(None, {"image": images})[0]
