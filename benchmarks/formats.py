@@ -213,6 +213,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/formats.md")
     options = parser.parse_args()
     images = sorted(options.images.glob("*.jpg"))
+    if not images:
+        raise SystemExit(f"{options.images} holds no .jpg; give the pictures with --images")
     judging = spread([image for place, image in enumerate(images) if place % 5], options.pictures)
     parts = [f"{machine()}; {len(images[::5])} pictures calibrate, {len(judging)} others judge."]
     print(parts[0], flush=True)
