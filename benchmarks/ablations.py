@@ -238,14 +238,19 @@ def table(found: dict[str, list[Outcome]]) -> str:
         cells = [
             title,
             f"{test:.1%}",
-            f"{100 * points[0]:+.1f} ± {100 * points[1]:.1f}" if differs else "",
+            _told(100 * points[0], 100 * points[1], digits=1) if differs else "",
             f"{loss:.4f}",
-            f"{nats[0]:+.4f} ± {nats[1]:.4f}" if differs else "",
+            _told(*nats, digits=4) if differs else "",
             f"{cpu_s:.0f}",
             f"{(rows[:, 2] / base[:, 2]).mean():.2f}" if differs else "",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _told(mean: float, half: float, *, digits: int) -> str:
+    interval = "" if np.isnan(half) else f" ± {half:.{digits}f}"
+    return f"{mean:+.{digits}f}{interval}"
 
 
 def main() -> None:

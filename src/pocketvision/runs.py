@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from pocketvision.errors import RunExists, UsageError
 from pocketvision.files import read_json, write_text
 from pocketvision.values import Epoch, Summary, to_json
 
+_FORBIDDEN = r'[\x00-\x1f/\\:*?"<>|]'
+_LONGEST = 120
+"""Bytes of a name made from the data's; file systems take 255, and a number may follow."""
 _IGNORED_ON_RESUME = {"resume", "exist_ok", "command", "log"}
 
 
@@ -54,6 +58,17 @@ def open_run(
     target.mkdir(parents=True, exist_ok=True)
     write_text(target / "args.yaml", yaml.safe_dump(to_json(dict(settings)), sort_keys=False, allow_unicode=True))
     return target
+
+
+def name_for(data: str | Path) -> str:
+    """Name a run after its data, whatever that is: the last part of a path or of `hf://owner/name:config`.
+
+    What no file system, or not every one, takes in a name becomes a hyphen; signs that cannot be seen are left out.
+    """
+    text = unicodedata.normalize("NFC", Path(data).name)
+    seen = "".join(sign for sign in text if not unicodedata.category(sign).startswith("C"))
+    short = re.sub(f"{_FORBIDDEN}+", "-", seen).encode()[:_LONGEST].decode(errors="ignore")
+    return short.strip(" .-") or "run"
 
 
 def finished(run: Path) -> bool:
@@ -109,7 +124,7 @@ def _rounded(values: Iterable[Any]) -> list[Any]:
 
 
 def _require_plain(name: str) -> None:
-    if not name or name in (".", "..") or re.search(r'[\x00-\x1f/\\:*?"<>|]', name):
+    if not name or name in (".", "..") or re.search(_FORBIDDEN, name):
         raise UsageError(f"--name '{name}' cannot be a folder's name; use letters, digits, '-' and '_'")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from pocketvision import choose
 from pocketvision.cli.app import run
 from pocketvision.errors import BudgetMissed, DataError, UsageError, WeightsError
 from pocketvision.fit.choose import Compared, Comparison, hint_for
+from pocketvision.fit.limits import outlook
 from pocketvision.metrics.paired import paired
 from pocketvision.models.catalogue import build_spec
 from pocketvision.train import features
-from pocketvision.values import ImageSpec, ModelSpec
+from pocketvision.values import Accuracy, Candidate, ImageSpec, Latency, ModelSpec
 from pocketvision.weights.safetensors import save
 
 SMALL, LARGE = ModelSpec("mobilenet_v1", 0.125, 32, 5), ModelSpec("mobilenet_v1", 0.25, 48, 7)
@@ -122,6 +124,60 @@ def test_limits_leave_out_without_a_look_at_pictures(photos: Path, files: list[P
     assert "multiply-adds" in out.reason
     with pytest.raises(BudgetMissed, match="no start keeps the budget"):
         choose(photos, max_size=1000)
+
+
+class Timed:
+    """Stands in for the clock: float takes 10 ms a million multiply-adds, int8 half of that."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def weigh(self, file: Candidate) -> tuple[int, Latency]:
+        ms = file.cost.macs / 1e5 * (0.5 if file.precision == "int8" else 1.0)
+        return 12345, Latency(ms, ms, 9, 1, "stand-in", "none", 1.0)
+
+
+def test_a_latency_is_measured_on_both_files_and_the_faster_one_counts(
+    photos: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["pocketvision.fit.choose"], "Scale", Timed)
+    costs = {Path(one.file).name: one.macs for one in choose(photos).starts}
+    allowed = (costs["0.safetensors"] + costs["1.safetensors"]) / 2 / 1e5 * 0.5
+    kept, out = choose(photos, max_latency=allowed).starts
+    assert (Path(kept.file).name, kept.precision, kept.size_bytes) == ("0.safetensors", "int8", 12345)
+    assert kept.latency is not None
+    assert kept.latency.median_ms == costs["0.safetensors"] / 1e5 * 0.5
+    assert (out.status, out.validation) == ("over budget", None)
+    assert "measured on this machine, int8 with fresh weights; allowed" in out.reason
+    # A tenth is kept for the clock.
+    assert choose(photos, max_latency=kept.latency.median_ms / 0.89).starts[0].status == "taken"
+    with pytest.raises(BudgetMissed, match="less a tenth for the clock"):
+        choose(photos, max_latency=kept.latency.median_ms / 0.91)
+
+
+def test_a_real_clock_times_the_file(photos: Path, files: list[Path]) -> None:
+    (one,) = choose(photos, weights=files[:1], max_latency="10s").starts
+    assert one.latency is not None
+    assert one.latency.runtime.startswith("onnxruntime")
+    assert 0 < one.latency.median_ms < 1000
+    assert one.reason == "best on validation"
+
+
+def test_of_an_accuracy_asked_for_frozen_weights_give_an_estimate(photos: Path, files: list[Path]) -> None:
+    plain = choose(photos)
+    assert [one.outlook for one in plain.starts] == [None, None]
+    low = choose(photos, min_accuracy="1%")
+    assert [one.outlook for one in low.starts] == ["reached", "reached"]
+    assert low.sentence.startswith("The 1.0% asked for are reached already")
+    assert "--min-accuracy 1%" in low.command
+    high = choose(photos, min_accuracy=1.0)
+    assert {one.outlook for one in high.starts} <= {"open", "below"}
+    assert "That is an estimate" in high.sentence
+    assert facts(low) == facts(plain) == facts(high)
+
+
+def test_an_outlook_goes_by_the_interval() -> None:
+    found = Accuracy(0.9, 0.85, 0.95, 100)
+    assert [outlook(found, asked) for asked in (0.85, 0.9, 0.95, 0.96)] == ["reached", "open", "open", "below"]
 
 
 @pytest.mark.parametrize(("head", "balance", "views"), [("mean", "none", 1), ("logistic", "weights", 2)])

@@ -1,5 +1,6 @@
 """Distillation: it helps, it resumes to the same weights, and a teacher of other classes is refused by name."""
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,28 @@ from safetensors.torch import load_file
 import pocketvision
 from pocketvision.data.augment import Augment
 from pocketvision.errors import DataError, UsageError
+from pocketvision.files import read_json
+from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, lesson_s, teachers_for, train_or_teach
 from pocketvision.progress import Silent
+from pocketvision.train.clock import Clock
+from pocketvision.train.job import RECORD, Job, TrainOptions, make_job
 from pocketvision.train.lesson import Lesson
+from pocketvision.train.start import load_data
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
+from pocketvision.values import ModelSpec, Trained
 
 COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
 TINY = {"model": "mobilenet_v1", "width": 0.125}
+
+
+class Told(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 def stripes(folder: Path, names: tuple[str, ...], count: int = 48) -> Path:
@@ -180,12 +197,7 @@ def test_the_order_of_labels_counts(teacher: str) -> None:
         check_labels(found, ("down", "across", "lean"))
 
 
-def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_path: Path) -> None:
-    from pocketvision.fit.teaching import LESSON, TEACHING, teachers_for, train_or_teach
-    from pocketvision.train.job import TrainOptions, make_job
-    from pocketvision.train.start import load_data
-    from pocketvision.values import ModelSpec
-
+def fit_job(data: Path, folder: Path, *, limit_s: float = math.inf, later_s: float = 0.0) -> tuple[Job, TrainOptions]:
     asked = TrainOptions(
         weights=None,
         epochs=4,
@@ -200,19 +212,46 @@ def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_p
         seed=42,
         device="cpu",
     )
-    loaded = load_data(data, tmp_path, val=0.3, test=0.1, seed=42, progress=Silent())
-    teachers = teachers_for(teacher, loaded, asked)
+    loaded = load_data(data, folder, val=0.3, test=0.1, seed=42, progress=Silent())
     spec = ModelSpec("mobilenet_v1", 0.125, 32, 3)
-    job = make_job(tmp_path, loaded, spec, None, options=asked, progress=Silent())
+    job = make_job(folder, loaded, spec, None, options=asked, progress=Silent())
+    return replace(job, clock=Clock(limit_s), later_s=later_s), asked
+
+
+def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_path: Path) -> None:
+    job, asked = fit_job(data, tmp_path)
+    teachers = teachers_for(teacher, job.data, asked)
     taken = train_or_teach(job, teachers, asked, progress=Silent())
     assert taken.start.endswith("best.safetensors")
     assert (tmp_path / TEACHING).exists()
     for name in ("weights/best.safetensors", "weights/last.safetensors", "results.csv", "train.json"):
         assert (tmp_path / name).read_bytes() == (tmp_path / LESSON / name).read_bytes()
     assert train_or_teach(job, teachers, asked, progress=Silent()) == taken
-    assert teachers_for(None, loaded, asked) == ()
-    with pytest.raises(UsageError, match="--time-limit"):
-        teachers_for(teacher, loaded, replace(asked, time_limit="1m"))
+    assert teachers_for(None, job.data, asked) == ()
+
+
+def test_plain_training_leaves_the_lesson_its_share_of_a_limit(data: Path, teacher: str, tmp_path: Path) -> None:
+    job, asked = fit_job(data, tmp_path, limit_s=60, later_s=5)
+    assert lesson_s(job) == pytest.approx(55 * 2 / 3, abs=0.5)
+    assert lesson_s(replace(job, clock=Clock())) == 0
+    train_or_teach(job, teachers_for(teacher, job.data, asked), asked, progress=Silent())
+    plan = read_json(Trained, tmp_path / LESSON / RECORD).plan
+    assert plan is not None
+    assert plan.asking_s > 0
+    assert plan.asking_s + sum(plan.seconds) < 55
+    assert job.clock.spent() < 55
+
+
+def test_without_time_for_a_lesson_the_plain_net_is_taken(data: Path, teacher: str, tmp_path: Path) -> None:
+    for name, limit_s in (("over", 1e-6), ("short", 60.0)):
+        (tmp_path / name).mkdir()
+        job, asked = fit_job(data, tmp_path / name, limit_s=limit_s, later_s=59.4)
+        told = Told()
+        trained = train_or_teach(job, teachers_for(teacher, job.data, asked), asked, progress=told)
+        assert any("not enough time is left for a lesson" in line for line in told.lines)
+        found = read_json(Teaching, tmp_path / name / TEACHING)
+        assert (found.plain, found.taught, found.taken) == (trained.validation, None, "plain")
+        assert not (tmp_path / name / LESSON / RECORD).exists()
 
 
 def test_train_cuts_a_narrower_net_out_of_wider_weights(data: Path, teacher: str, tmp_path: Path) -> None:

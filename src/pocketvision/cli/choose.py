@@ -24,9 +24,11 @@ def choose(  # noqa: PLR0913, PLR0917  a command's options
         ),
     ] = None,
     max_size: o.MaxSize = None,
+    max_latency: o.MaxLatency = None,
     max_macs: o.MaxMacs = None,
     max_memory: o.MaxMemory = None,
     max_params: o.MaxParams = None,
+    min_accuracy: o.MinAccuracy = None,
     head: Annotated[
         Literal["logistic", "mean"], typer.Option(help="Logistic regression, or the nearest class mean.")
     ] = "logistic",
@@ -53,25 +55,36 @@ def choose(  # noqa: PLR0913, PLR0917  a command's options
 def _tell(result: "Comparison") -> None:
     from pocketvision.cli.terminal import table
 
-    columns = ["weights", "net", "params", "MACs", "int8", "ms", "val", "test", "95% interval", "against the taken one"]
-    table(columns, [_row(start) for start in result.starts])
+    timed = any(start.latency for start in result.starts)
+    columns = ["weights", "net", "params", "MACs", "file", *["file ms"] * timed, "ms", "val", "test"]
+    table([*columns, "95% interval", "against the taken one"], [_row(start, timed) for start in result.starts])
     print(
         "\nval: share right on validation, by which was chosen; test: on pictures by which nothing was chosen, where "
-        "nets are also compared.\nms: a picture through the net in PyTorch on this machine; int8: estimated file."
+        f"nets are also compared.\nms: a picture through the net in PyTorch on this machine; file: {_said(timed)}."
     )
     if result.hint:
         print(f"\n{result.hint}")
     print(f"\n{result.sentence}\n{result.command}")
 
 
-def _row(start: "Compared") -> list[str]:
-    val, test = start.validation, start.test
+def _said(timed: bool) -> str:
+    if not timed:
+        return "as int8, estimated"
+    return (
+        "the faster of int8 and float, written with fresh weights; file ms: its median on one thread of this machine, "
+        "which is no phone"
+    )
+
+
+def _row(start: "Compared", timed: bool) -> list[str]:
+    val, test, ms = start.validation, start.test, start.latency
     return [
         Path(start.file).name,
         str(start.model),
         f"{start.params / 1e6:.2f}M",
         f"{start.macs / 1e6:,.0f}M",
-        f"{start.size_bytes / 1e3:,.0f} KB",
+        f"{start.size_bytes / 1e3:,.0f} KB {start.precision}",
+        *[f"{ms.median_ms:.2f}" if ms else "-"] * timed,
         "-" if start.feature_ms is None else f"{start.feature_ms:.1f}",
         "-" if val is None else f"{val.value:.1%}",
         "-" if test is None else f"{test.value:.1%}",

@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.budget.choose import broken_by_count
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
 from pocketvision.errors import BudgetMissed, UsageError
+from pocketvision.fit.choosing import Scale
+from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
 from pocketvision.fit.starts import Start, Wish, find_starts
 from pocketvision.fit.verb import fit
@@ -25,12 +26,13 @@ from pocketvision.progress import Progress, Silent, track
 from pocketvision.train.device import accelerator
 from pocketvision.train.features import Backbone, Features, Pictures, Views, take
 from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
-from pocketvision.values import Accuracy, Budget, CropMode, Dataset, ModelSpec
+from pocketvision.values import Accuracy, Budget, CropMode, Dataset, Latency, ModelSpec, Precision
 
 HeadKind = Literal["logistic", "mean"]
 WORTH_A_WORD = 1.5
 """A net that is not measurably worse is named where it takes so many times fewer multiply-adds."""
-_PASSED_ON = ("data", "max_size", "max_macs", "max_memory", "max_params", "crop_mode", "val", "test", "seed", "device")
+_LIMITS = ("max_size", "max_latency", "max_macs", "max_memory", "max_params", "min_accuracy")
+_PASSED_ON = ("data", *_LIMITS, "crop_mode", "val", "test", "seed", "device")
 """Options that mean the same to `fit`."""
 
 Right = NDArray[np.bool_]
@@ -47,9 +49,9 @@ class Compared:
     params: int
     macs: int
     size_bytes: int
-    """Of the int8 file, estimated from the count."""
+    """Of the int8 file, estimated from the count; of the file that was timed, as written."""
     peak_bytes: int
-    """Of activations in 8 bit."""
+    """Of activations in 8 bit; of the file that was timed, at its precision."""
     validation: Accuracy | None = None
     """None where it breaks the budget, which is known without looking at a picture."""
     test: Accuracy | None = None
@@ -62,6 +64,12 @@ class Compared:
     """Wall time of one picture through the net when its features were computed, in PyTorch on this machine."""
     computed: int = 0
     """Pictures that were run through the net now; the features of the others were kept from before."""
+    precision: Precision = "int8"
+    """Of the file that size and latency are of."""
+    latency: Latency | None = None
+    """Of the file with fresh weights, in the runtime, on this machine; None without --max-latency."""
+    outlook: Outlook | None = None
+    """Whether frozen weights reach the accuracy asked for on validation; None where none was."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,11 @@ def choose(  # noqa: PLR0913  each is an option of the command line
     weights: Sequence[str | Path] | None = None,
     resolution: Sequence[int] | None = None,
     max_size: Amount = None,
+    max_latency: Amount = None,
     max_macs: Amount = None,
     max_memory: Amount = None,
     max_params: Amount = None,
+    min_accuracy: Amount = None,
     head: HeadKind = "logistic",
     balance: Balance = "none",
     views: int = 1,
@@ -102,19 +112,21 @@ def choose(  # noqa: PLR0913  each is an option of the command line
 
     `weights` are files or names of nets, by default every file in POCKETVISION_WEIGHTS and the cache; `resolution` are
     pixels a side, by default what each was published at. The best on the validation pictures is taken; test pictures
-    are looked at afterwards. With `views` above 1 the head also learns from augmented views. Features are kept on
-    disk: asking again takes seconds. Raises BudgetMissed where no start keeps the limits.
+    are looked at afterwards. `max_latency` is measured on this machine, on files with fresh weights; of `min_accuracy`
+    frozen weights give an estimate, by which nothing is left out. With `views` above 1 the head also learns from
+    augmented views. Features are kept on disk: asking again takes seconds. Raises BudgetMissed where no start keeps
+    the limits.
     """
     settings = {key: value for key, value in locals().items() if key != "progress"}
     _check(head, balance, views)
-    budget = parse_budget(max_size=max_size, max_macs=max_macs, max_memory=max_memory, max_params=max_params)
+    budget = parse_budget(**{name: settings[name] for name in _LIMITS})
     seconds: dict[str, float] = {}
     started = time.perf_counter()
     dataset, health, decoded = load_dataset(resolve(data), val=val, test=test, seed=seed, progress=progress)
     _must_be_judged(dataset)
     seconds["check"], started = _since(started)
     found = find_starts(weights, Wish(tuple(resolution or ()), crop_mode, len(dataset.labels)), progress)
-    kept, out = _within(found, budget)
+    kept, out = _within(found, budget, dataset.labels, progress)
     seconds["starts"], started = _since(started)
     shown = Views(views, seed)
     seen = _seen([start.backbone for start in kept], (dataset, decoded), shown, device=device, progress=progress)
@@ -122,7 +134,8 @@ def choose(  # noqa: PLR0913  each is an option of the command line
     heads = track(list(zip(kept, seen, strict=True)), progress, "heads", len(kept))
     tried = [_tried(start, one, dataset, head=head, balance=balance) for start, one in heads]
     seconds["heads"], _ = _since(started)
-    return _compared(sorted(tried, key=_rank), out, settings, digest=health.digest, seconds=seconds)
+    result = _compared(sorted(tried, key=_rank), out, settings, digest=health.digest, seconds=seconds)
+    return result if budget.min_accuracy is None else _with_outlook(result, budget.min_accuracy)
 
 
 def _check(head: str, balance: str, views: int) -> None:
@@ -146,15 +159,19 @@ def _since(started: float) -> tuple[float, float]:
     return round(now - started, 2), now
 
 
-def _within(starts: list[Start], budget: Budget) -> tuple[list[Start], list[Compared]]:
-    """Part those that keep the countable limits from those that do not."""
+def _within(
+    starts: list[Start], budget: Budget, labels: tuple[str, ...], progress: Progress
+) -> tuple[list[Start], list[Compared]]:
+    """Part those that keep the limits, but for the accuracy, from those that do not."""
     kept, out = [], []
-    for start in starts:
-        broken = broken_by_count(start.candidate.cost, start.candidate.size_bytes, budget)
+    scale = None if budget.max_latency_ms is None else Scale(labels, starts[0].backbone.image)
+    for start in track(starts, progress, "timing", len(starts)) if scale else starts:
+        file, broken = file_of(start, budget, scale)
+        judged = replace(start, candidate=file)
         if broken:
-            out.append(_record(start, "over budget", "; ".join(broken)))
+            out.append(_record(judged, "over budget", broken))
         else:
-            kept.append(start)
+            kept.append(judged)
     if not kept:
         nearest = min(out, key=lambda item: item.macs)
         raise BudgetMissed(f"no start keeps the budget. The smallest is {nearest.model}: {nearest.reason}")
@@ -259,6 +276,24 @@ def _compared(
     return Comparison(tuple(starts + out), sentence, command(fit, wanted), hint_for(starts), digest, seconds)
 
 
+def _with_outlook(result: Comparison, asked: float) -> Comparison:
+    """Add what frozen weights say of the accuracy asked for, and the cheapest start that reaches it."""
+    starts = tuple(
+        replace(one, outlook=outlook(one.validation, asked)) if one.validation else one for one in result.starts
+    )
+    taken = starts[0]
+    assert taken.validation is not None
+    cheapest = min((one for one in starts if one.outlook == "reached"), key=lambda one: one.macs, default=taken)
+    hints = [result.hint] if result.hint else []
+    if taken.macs >= WORTH_A_WORD * cheapest.macs:
+        hints.append(
+            f"{Path(cheapest.file).name} ({cheapest.model}) reaches the {asked:.1%} asked for too, with "
+            f"{taken.macs / cheapest.macs:.1f} times fewer multiply-adds."
+        )
+    sentence = f"{outlook_told(taken.validation, asked)}\n{result.sentence}"
+    return replace(result, starts=starts, sentence=sentence, hint=" ".join(hints) or None)
+
+
 def _judged(
     one: _Tried, best: _Tried, status: Literal["taken", "not taken"] = "not taken", reason: str = ""
 ) -> Compared:
@@ -288,6 +323,8 @@ def _record(start: Start, status: Literal["taken", "not taken", "over budget"], 
         macs=cost.macs,
         size_bytes=start.candidate.size_bytes,
         peak_bytes=cost.peak_activation_bytes,
+        precision=start.candidate.precision,
+        latency=start.candidate.latency,
     )
 
 

@@ -29,6 +29,8 @@ class Start:
     """As it would be trained: at this resolution, with the user's classes."""
     candidate: Candidate
     """What it costs as an int8 file."""
+    plain: Candidate
+    """What it costs as a float file."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,9 @@ def _at_each(file: Path, weights: Weights, digest: str, wish: Wish, progress: Pr
             progress.say(f"left out: {file.name} cannot take pictures of {resolution} pixels")
             continue
         spec = replace(own, resolution=resolution, num_classes=wish.num_classes)
-        small = next(item for item in candidates([spec], graph_at) if item.precision == "int8")
+        files = {item.precision: item for item in candidates([spec], graph_at)}
         backbone = Backbone(weights, digest, image_spec(resolution, wish.crop_mode, weights))
-        yield Start(file, backbone, spec, small)
+        yield Start(file, backbone, spec, files["int8"], files["float"])
 
 
 def _takes(own: ModelSpec, resolution: int) -> bool:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pocketvision.errors import UsageError
 from pocketvision.files import read_json, write_bytes, write_json
 from pocketvision.progress import Progress
 from pocketvision.train.distill import check_splits, for_lesson, from_teacher
 from pocketvision.train.job import BEST, LAST, RECORD, Job, TrainOptions, run_job
-from pocketvision.train.lesson import Lesson, run_lesson
+from pocketvision.train.lesson import Lesson, give, ready
 from pocketvision.train.start import Loaded
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.values import Accuracy, Trained
@@ -17,19 +16,22 @@ from pocketvision.values import Accuracy, Trained
 TEACHING, LESSON = "teaching.json", "lesson"
 
 
+PLAIN_SHARE = 1 / 3
+"""Share of the time left that plain training may take; it seldom needs that, and a lesson has many more epochs."""
+
+
 @dataclass(frozen=True)
 class Teaching:
     """What plain training and the lesson reached on the validation pictures."""
 
     plain: Accuracy
-    taught: Accuracy
+    taught: Accuracy | None
+    """None where the time limit left no time for a lesson."""
     taken: Literal["plain", "taught"]
 
 
 def teachers_for(runs: str | None, loaded: Loaded, options: TrainOptions) -> tuple[Teacher, ...]:
     """Load the teachers, if any; raises where they have other classes, or learned from pictures kept apart here."""
-    if runs and options.time_limit:
-        raise UsageError("--time-limit does not cover a lesson; with --teacher say how long by --epochs")
     found = teachers_of(runs) if runs else ()
     for teacher in found:
         check_labels(teacher, loaded.dataset.labels)
@@ -38,18 +40,48 @@ def teachers_for(runs: str | None, loaded: Loaded, options: TrainOptions) -> tup
 
 
 def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainOptions, *, progress: Progress) -> Trained:
-    """Train; with teachers, teach as well, and keep the result with the higher validation accuracy, plain in a tie."""
-    trained = run_job(job, progress=progress)
+    """Train; with teachers, teach as well, and keep the result with the higher validation accuracy, plain in a tie.
+
+    Where the time is limited, plain training ends early enough for the lesson, which gets all that is left then.
+    """
+    plain = replace(job, later_s=job.later_s + lesson_s(job)) if teachers else job
+    trained = run_job(plain, progress=progress)
     if not teachers or (job.folder / TEACHING).exists():
         return trained
-    lesson = replace(for_lesson(job, options), folder=job.folder / LESSON)
-    own = from_teacher(lesson, teachers) if options.weights is None else None
-    taught = run_lesson(own or lesson, teachers, Lesson(), keep_head=own is not None, progress=progress)
-    better = taught.validation.value > trained.validation.value
+    taught = _taught(job, teachers, options, progress=progress)
+    better = taught is not None and taught.validation.value > trained.validation.value
     if better:
         for name in (BEST, LAST, "results.csv", RECORD):  # the record last: what it says is then there
             write_bytes(job.folder / name, (job.folder / LESSON / name).read_bytes())
-    write_json(job.folder / TEACHING, Teaching(trained.validation, taught.validation, "taught" if better else "plain"))
-    told = "the taught net is taken" if better else "the plain one is taken"
-    progress.say(f"plain {trained.validation.value:.1%}, taught {taught.validation.value:.1%}: {told}")
+    reached = taught.validation if taught else None
+    write_json(job.folder / TEACHING, Teaching(trained.validation, reached, "taught" if better else "plain"))
+    if reached:
+        told = "the taught net is taken" if better else "the plain one is taken"
+        progress.say(f"plain {trained.validation.value:.1%}, taught {reached.value:.1%}: {told}")
     return read_json(Trained, job.folder / RECORD)
+
+
+def lesson_s(job: Job) -> float:
+    """Return the seconds that plain training leaves to the lesson; 0 without a limit."""
+    if not job.clock.limited:
+        return 0.0
+    return (1 - PLAIN_SHARE) * max(0.0, job.clock.limit_s - job.clock.spent() - job.later_s)
+
+
+def _taught(job: Job, teachers: Sequence[Teacher], options: TrainOptions, *, progress: Progress) -> Trained | None:
+    """Teach from the start that the plain training had, or from a teacher's channels; None where the time is over."""
+    planned = replace(for_lesson(job, options), folder=job.folder / LESSON)
+    own = from_teacher(planned, teachers) if options.weights is None else None
+    if (planned.folder / RECORD).exists():
+        return read_json(Trained, planned.folder / RECORD)
+    job.clock.reserve(job.later_s)
+    found = None
+    if job.clock.left() > 0:
+        found = ready(own or planned, teachers, Lesson(), keep_head=own is not None, progress=progress)
+    if found is None or found.late_s > 0:
+        progress.say(
+            "time limit: not enough time is left for a lesson, so the plain net is taken; allow more time, or leave "
+            "--teacher away"
+        )
+        return None
+    return give(found, progress=progress)

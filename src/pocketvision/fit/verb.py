@@ -18,7 +18,7 @@ from pocketvision.fit.proving import PROOFS, export_net, verify_files
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import PAGE, report
-from pocketvision.runs import finished, nothing_left_on, open_run, summary_of, write_checksums
+from pocketvision.runs import finished, name_for, nothing_left_on, open_run, summary_of, write_checksums
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
@@ -92,7 +92,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     run = open_run(
         output,
         "fit",
-        name or Path(data).name or "run",
+        name or name_for(data),
         settings=settings,
         resume=resume,
         exist_ok=exist_ok,

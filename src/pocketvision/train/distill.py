@@ -7,7 +7,7 @@ from pathlib import Path
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
-from pocketvision.runs import finished, nothing_left_on, open_run, write_checksums
+from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
 from pocketvision.train.job import BEST, Job, TrainOptions, make_job
@@ -88,7 +88,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     folder = open_run(
         output,
         "distill",
-        name or Path(data).name or "run",
+        name or name_for(data),
         settings=settings,
         resume=resume,
         exist_ok=exist_ok,

@@ -99,6 +99,25 @@ class Taught:
         return float(len(batch.targets))
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A lesson that is about to begin."""
+
+    job: Job
+    lesson: Lesson
+    task: Training
+    lecture: Lecture
+    plan: Plan
+
+    @property
+    def late_s(self) -> float:
+        """By how many seconds the shortest lesson would be late; 0 where the time suffices, or it had begun before."""
+        clock, begun = self.job.clock, Checkpoint(self.job.folder / "weights").phase() is not None
+        if not clock.limited or begun:
+            return 0.0
+        return max(0.0, self.plan.asking_s + sum(self.plan.seconds) - clock.left())
+
+
 def run_lesson(
     job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: bool = False, progress: Progress
 ) -> Trained:
@@ -108,6 +127,11 @@ def run_lesson(
     """
     if (job.folder / RECORD).exists():
         return read_json(Trained, job.folder / RECORD)
+    return give(ready(job, teachers, lesson, keep_head=keep_head, progress=progress), progress=progress)
+
+
+def ready(job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: bool, progress: Progress) -> Ready:
+    """Load pictures and net, and settle how many views and epochs there will be."""
     for teacher in teachers:
         check_labels(teacher, job.data.dataset.labels)
         if teacher.trained.image.crop_mode != job.image.crop_mode:
@@ -117,20 +141,25 @@ def run_lesson(
             )
     engine = engine_for(job.device, job.precision)
     engine.say = progress.say
-    device, checkpoint = engine.device, Checkpoint(job.folder / "weights")
     pictures = _pictures(job, teachers, progress)
     torch.manual_seed(job.recipe.seed)
-    net = started_net(job, pictures, device, keep_head=keep_head, progress=progress)
-    job.clock.reserve(later_s(job, net, pictures, device))
-    task = Training(net, pictures, job.image, job.folder, device, clock=job.clock, engine=engine)
+    net = started_net(job, pictures, engine.device, keep_head=keep_head, progress=progress)
+    job.clock.reserve(later_s(job, net, pictures, engine.device))
+    task = Training(net, pictures, job.image, job.folder, engine.device, clock=job.clock, engine=engine)
     views = Views(lesson.views, job.recipe.seed, Augment(flip=job.recipe.flip))
     lecture = Lecture(teachers, views, lesson.temperature)
-    plan = plan_of_lesson(task, job.recipe, lecture, checkpoint, progress=progress)
+    plan = plan_of_lesson(task, job.recipe, lecture, Checkpoint(job.folder / "weights"), progress=progress)
     lecture = replace(lecture, views=replace(views, count=plan.views or lesson.views))
-    pupil, said = _seated(job, net, pictures, lecture, device=device, progress=progress)
-    taught = Taught(pupil, said, lesson, _labels_loss(job, pictures, device))
-    epochs = _learned(job, task, pupil, taught, (plan, lecture.views), progress=progress)
-    return _finished(job, net, pictures, epochs, plan)
+    return Ready(job, lesson, task, lecture, plan)
+
+
+def give(found: Ready, *, progress: Progress) -> Trained:
+    """Give a lesson that is ready."""
+    job, task, device = found.job, found.task, found.task.device
+    pupil, said = _seated(job, task.net, task.pictures, found.lecture, device=device, progress=progress)
+    taught = Taught(pupil, said, found.lesson, _labels_loss(job, task.pictures, device))
+    epochs = _learned(job, task, pupil, taught, (found.plan, found.lecture.views), progress=progress)
+    return _finished(job, task.net, task.pictures, epochs, found.plan)
 
 
 def _seated(

@@ -54,7 +54,7 @@ def plan_of_lesson(
         f"time limit: {views} of up to {lecture.views.count} views and {len(plan.resolutions)} of up to "
         f"{recipe.epochs} epochs, about {sum(plan.seconds) + views * one_view:.0f} s of the {left:.0f} s left"
     )
-    return checkpoint.keep_plan(replace(plan, views=views))
+    return checkpoint.keep_plan(replace(plan, views=views, asking_s=round(views * one_view, 3)))
 
 
 def _asking_s(task: Training, lecture: Lecture) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pocketvision.errors import PocketvisionError
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.progress import Progress, Silent
-from pocketvision.runs import finished, nothing_left_on, open_run, write_checksums
+from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
 from pocketvision.train.job import TrainOptions, make_job, run_job
@@ -68,7 +68,7 @@ def train(  # noqa: PLR0913  each is an option of the command line
         lambda: open_run(
             output,
             "train",
-            name or Path(data).name or "run",
+            name or name_for(data),
             settings=settings,
             resume=resume,
             exist_ok=exist_ok,

@@ -239,6 +239,8 @@ class Plan:
     """Pictures that the head alone learns from, where the time is too short for all and their mirror images."""
     views: int | None = None
     """Views of each picture that a teacher answers to, where the time settles it."""
+    asking_s: float = 0.0
+    """The forecast of the teachers' time for all views; 0 without a time limit."""
 
 
 @dataclass(frozen=True)

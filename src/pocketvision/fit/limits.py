@@ -1,0 +1,63 @@
+"""Which starts keep the limits: by count, then on the clock; and what frozen weights say of the accuracy asked for."""
+
+from dataclasses import replace
+from typing import Literal
+
+from pocketvision.budget.choose import CLOCK_MARGIN, broken_by_count
+from pocketvision.fit.choosing import Scale
+from pocketvision.fit.starts import Start
+from pocketvision.values import Accuracy, Budget, Candidate
+
+Outlook = Literal["reached", "open", "below"]
+
+
+def file_of(start: Start, budget: Budget, scale: Scale | None) -> tuple[Candidate, str]:
+    """Return the file that a start is judged by, and what limit it breaks; an empty text where it keeps them all.
+
+    Without `scale` nothing is timed, and the int8 file is counted. With it, the int8 and the float file are written
+    with fresh weights, as far as they keep the counts, and timed; the faster one is what a run could deliver.
+    """
+    files = [(item, _broken(item, budget)) for item in (start.candidate, start.plain)]
+    fitting = [item for item, broken in files if not broken]
+    if files[0][1] or scale is None:
+        return files[0]
+    written = []
+    for item in fitting:
+        size, latency = scale.weigh(item)
+        written.append(replace(item, size_bytes=size, latency=latency))
+    files = [(item, _broken(item, budget)) for item in written]
+    return min(files, key=lambda found: (bool(found[1]), _ms(found[0])))
+
+
+def _broken(file: Candidate, budget: Budget) -> str:
+    broken = broken_by_count(file.cost, file.size_bytes, budget)
+    limit = budget.max_latency_ms
+    if limit is not None and file.latency is not None and _ms(file) > CLOCK_MARGIN * limit:
+        broken.append(
+            f"{_ms(file):.2f} ms measured on this machine, {file.precision} with fresh weights; allowed {limit:g} ms, "
+            "less a tenth for the clock"
+        )
+    return "; ".join(broken)
+
+
+def _ms(file: Candidate) -> float:
+    assert file.latency is not None
+    return file.latency.median_ms
+
+
+def outlook(found: Accuracy, asked: float) -> Outlook:
+    """Say whether an accuracy with its interval reaches the one asked for, stays below it, or leaves it open."""
+    if found.low >= asked:
+        return "reached"
+    return "below" if found.high < asked else "open"
+
+
+def outlook_told(found: Accuracy, asked: float) -> str:
+    """Put the outlook of frozen weights on validation into words, as the estimate that it is."""
+    frozen = f"{found.low:.1%} to {found.high:.1%} frozen, on validation"
+    told = {
+        "reached": f"The {asked:.1%} asked for are reached already ({frozen})",
+        "open": f"Whether the {asked:.1%} asked for are reached is open ({frozen})",
+        "below": f"Frozen weights stay below the {asked:.1%} asked for ({frozen})",
+    }[outlook(found, asked)]
+    return f"{told}. That is an estimate: `fit` trains all layers, and judges the file on test pictures."
