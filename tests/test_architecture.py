@@ -43,6 +43,7 @@ TORCH_FILES = {
     "data/augment.py",
     "graph/layers.py",
     "graph/trace.py",
+    "runtime/executorch.py",
 }
 """The files of torch-free rooms that need torch; nothing else in their rooms imports them."""
 
@@ -51,6 +52,7 @@ DOORS = {
     "ai_edge_litert": ("runtime/litert.py",),
     "coremltools": ("export/coreml.py", "runtime/mil_file.py"),
     "datasets": ("data/layouts/hub.py",),
+    "executorch": ("export/executorch.py", "runtime/executorch.py"),
     "flatbuffers": ("export/tables.py",),
     "h5py": ("weights/keras.py",),
     "huggingface_hub": ("weights/fetch.py",),

@@ -71,12 +71,13 @@ def test_the_python_of_the_page_answers_as_the_file(image, size, tmp_path, monke
 
 
 def test_a_page_has_a_section_for_each_file_and_nothing_left_open(tmp_path):
-    names = ["a.onnx", "b.mlpackage", "c.xml", "e.tflite", "f-1.c", "notes.txt"]
+    names = ["a.onnx", "b.mlpackage", "c.xml", "d.pte", "e.tflite", "f-1.c", "notes.txt"]
     page = use_text(names, manifest_of(ImageSpec(24)))
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         "## a.onnx: ONNX Runtime",
         "## b.mlpackage: Core ML",
         "## c.xml: OpenVINO",
+        "## d.pte: ExecuTorch",
         "## e.tflite: LiteRT",
         "## f-1.c: C, for TensorFlow Lite Micro",
     ]

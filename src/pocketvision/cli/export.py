@@ -10,7 +10,9 @@ from pocketvision.cli import options as o
 
 def export(  # noqa: PLR0917  a command's options
     run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
-    format: Annotated[str, typer.Option(help="onnx, litert, coreml, openvino, c; several with commas.")] = "onnx",
+    format: Annotated[
+        str, typer.Option(help="onnx, litert, coreml, executorch, openvino, c; several with commas.")
+    ] = "onnx",
     precision: Annotated[Literal["float", "float16", "int8"], typer.Option(help="float, float16 or int8.")] = "float",
     abstain: o.Abstain = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the file; by default the run's export.")] = None,

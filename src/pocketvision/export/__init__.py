@@ -3,6 +3,7 @@
 FORMATS = {
     "c": "pocketvision.export.c:write",
     "coreml": "pocketvision.export.coreml:write",
+    "executorch": "pocketvision.export.executorch:write",
     "litert": "pocketvision.export.litert:write",
     "onnx": "pocketvision.export.onnx:write",
     "openvino": "pocketvision.export.openvino:write",
@@ -11,6 +12,7 @@ FORMATS = {
 SUFFIXES = {
     "c": ".c",
     "coreml": ".mlpackage",
+    "executorch": ".pte",
     "litert": ".tflite",
     "onnx": ".onnx",
     "openvino": ".xml",

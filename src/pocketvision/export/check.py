@@ -1,5 +1,6 @@
 """A file just written, opened and held against the numpy reference: it answers alike, and by fast kernels."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ LARGEST_GAP = {True: 0.1, False: 1e-3}
 """Of a probability, in int8 and in float: runtimes round an output step or two apart, wrong weights are far off."""
 NARROW_GAP = 0.05
 """Where activations are float16."""
-_ROUNDINGS = {".onnx": ONNXRUNTIME, ".tflite": XNNPACK}
+_ROUNDINGS = {".onnx": ONNXRUNTIME, ".pte": XNNPACK, ".tflite": XNNPACK}
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
 
 
@@ -56,13 +57,8 @@ def _speed(path: Path, graph: Graph) -> str:
     if path.suffix not in _ROUNDINGS:
         return "its kernels were not looked at"
     content = path.read_bytes()
-    if path.suffix == ".tflite":
-        from pocketvision.runtime.litert import parts
-
-        found = parts(content)
-        if found.delegated == 1 and not found.others:
-            return "all of the net is one part of XNNPACK"
-        return f"{found.delegated} parts of XNNPACK, with {', '.join(found.others) or 'nothing'} left to slower kernels"
+    if path.suffix in (".pte", ".tflite"):
+        return _delegated(path.suffix, content)
     if graph.quant is None:
         return "float kernels"
     from pocketvision.export.onnx import kernels
@@ -71,3 +67,12 @@ def _speed(path: Path, graph: Graph) -> str:
     counts = kernels(optimised(content))
     slow = [f"{counts[name]} {name}" for name in _FLOAT_LAYERS if counts[name]]
     return f"{', '.join(slow)} run in float" if slow else "every layer with weights runs in integers"
+
+
+def _delegated(suffix: str, content: bytes) -> str:
+    """Say how XNNPACK divides a net: in one part it runs at its speed."""
+    module = "pocketvision.runtime.litert" if suffix == ".tflite" else "pocketvision.export.executorch"
+    found = import_module(module).parts(content)
+    if found.delegated == 1 and not found.others:
+        return "all of the net is one part of XNNPACK"
+    return f"{found.delegated} parts of XNNPACK, with {', '.join(found.others) or 'nothing'} left to slower kernels"

@@ -224,8 +224,10 @@ class _Writer:
             case LocalNorm():
                 return self._local_norm(node, x)
             case Opaque():
-                raise GraphError(f"'{node.name}' is a {node.kind}, for which the LiteRT writer has no kernel")
-        raise GraphError(f"the LiteRT writer has no kernel for {type(node).__name__} ('{node.name}')")
+                raise GraphError(
+                    f"'{node.name}' is a {node.kind}, for which LiteRT and ExecuTorch files have no kernel"
+                )
+        raise GraphError(f"LiteRT and ExecuTorch files have no kernel for {type(node).__name__} ('{node.name}')")
 
     def _sigmoid(self, node: Activate, x: int, quant: Quant | None) -> int:
         shape = self.graph.shapes[node.name]

@@ -69,12 +69,12 @@ def export(
 ) -> Exported:
     """Write the best net of a training's folder (from `train` or `fit`) as `<output>/<name>` with the format's suffix.
 
-    `format` is `onnx`, `litert`, `coreml`, `openvino` or `c`, or several with commas: the same net in the same numbers,
-    each file opened again and held against the reference, as far as this machine can. `float16` halves the bytes of the
-    weights and computes in 32 bits. `output` defaults to the run's `export` folder, `name` to `model`. int8 is
-    calibrated on the run's own training pictures. `abstain` says below which top probability the file refuses to
-    answer: `auto` chooses on the validation pictures, `off` never refuses, or a probability. Raises UnknownName for an
-    unknown format or precision, VerificationFailed where a written file does not answer as the net.
+    `format` is `onnx`, `litert`, `coreml`, `executorch`, `openvino` or `c`, or several with commas: the same net in the
+    same numbers, each file opened again and held against the reference, as far as this machine can. `float16` halves
+    the bytes of the weights and computes in 32 bits. `output` defaults to the run's `export` folder, `name` to `model`.
+    int8 is calibrated on the run's own training pictures. `abstain` says below which top probability the file refuses
+    to answer: `auto` chooses on the validation pictures, `off` never refuses, or a probability. Raises UnknownName for
+    an unknown format or precision, VerificationFailed where a written file does not answer as the net.
     """
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net

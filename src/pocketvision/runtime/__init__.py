@@ -17,6 +17,7 @@ Probabilities = NDArray[np.float32]
 RUNTIMES = {
     ".mlpackage": "pocketvision.runtime.mil:open_file",
     ".onnx": "pocketvision.runtime.onnx:open_file",
+    ".pte": "pocketvision.runtime.executorch:open_file",
     ".tflite": "pocketvision.runtime.litert:open_file",
     ".xml": "pocketvision.runtime.openvino:open_file",
 }
