@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, VerificationFailed
-from pocketvision.graph.fixed import XNNPACK
+from pocketvision.graph.fixed import XNNPACK, probabilities
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.integer import ONNXRUNTIME
 from pocketvision.graph.lower import with_real_weights
-from pocketvision.graph.run import Images, run
+from pocketvision.graph.run import Images, run, tensors
 from pocketvision.runtime import RUNTIMES, computes_in_half
 from pocketvision.runtime import open as open_model
+from pocketvision.values import Io
 
 PICTURES = 2
 """Of noise: no weight and no border stays unseen, and the reference takes a second for the largest nets."""
@@ -21,7 +22,7 @@ LARGEST_GAP = {True: 0.1, False: 1e-3}
 NARROW_GAP = 0.05
 """Where activations are float16."""
 _ROUNDINGS = {".onnx": ONNXRUNTIME, ".tflite": XNNPACK}
-_USUAL = ("QUANTIZE",)
+_USUAL = ("QUANTIZE", "SOFTMAX")
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
 
 
@@ -38,7 +39,7 @@ def check(path: Path, graph: Graph) -> str:
         return f"not checked: {error}"
     size, channels = graph.input.resolution, len(graph.input.mean)
     pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, size, size, channels), np.uint8)
-    gap = float(np.abs(runner.run(pictures) - _expected(path, graph, pictures)).max())
+    gap = float(np.abs(runner.run(pictures) - _expected(path, graph, pictures, runner.manifest.io)).max())
     if not gap <= (NARROW_GAP if computes_in_half(path) else LARGEST_GAP[graph.quant is not None]):
         raise VerificationFailed(
             f"{path.name} answers otherwise than its graph: a probability is off by {gap:.2g} in {runner.name}. "
@@ -47,7 +48,12 @@ def check(path: Path, graph: Graph) -> str:
     return f"{runner.name} answers as the reference does, within {gap:.1g}; {_speed(path, graph)}"
 
 
-def _expected(path: Path, graph: Graph, pictures: Images) -> NDArray[np.float32]:
+def _expected(path: Path, graph: Graph, pictures: Images, io: Io) -> NDArray[np.float32]:
+    if io != "mixed":
+        logits = graph.nodes[-1].inputs[0]
+        assert graph.quant is not None
+        (levels,) = (found for name, found in tensors(graph, pictures, rounding=XNNPACK) if name == logits)
+        return probabilities(levels, graph.quant[logits])
     if computes_in_half(path):
         return run(with_real_weights(graph), pictures)
     return run(graph, pictures, rounding=_ROUNDINGS.get(path.suffix, ONNXRUNTIME))
