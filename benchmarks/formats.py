@@ -32,8 +32,8 @@ from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.errors import MissingExtra, PocketvisionError, UsageError
 from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.export.deliver import write_file
 from pocketvision.export.manifest import PROBES
-from pocketvision.export.verb import write_file
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.trace import trace

@@ -85,7 +85,9 @@ def trained(run: Path) -> Case:
     dataset = read_dataset(Path(read_json(Health, run / "check.json").root), labels, run / "splits.csv")
     judged = dataset.of("val")
     pictures = prepared(dataset, judged, record.image)
-    return Case(run.name, trace(net, record.image), calibration(dataset, record), pictures, np.array(labels_of(judged)))
+    return Case(
+        run.name, trace(net, record.image), calibration(dataset, record.image), pictures, np.array(labels_of(judged))
+    )
 
 
 def variants(case: Case) -> Iterator[tuple[str, Graph]]:

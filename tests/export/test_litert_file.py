@@ -10,10 +10,12 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from pocketvision.compress.quantize import calibrate, quantize
-from pocketvision.errors import GraphError, WeightsError
+from pocketvision.errors import GraphError, UsageError, WeightsError
 from pocketvision.export import litert, litert_file, onnx
+from pocketvision.export.check import check
+from pocketvision.graph import fixed
 from pocketvision.graph.graph import Graph, Quant
-from pocketvision.graph.run import run
+from pocketvision.graph.run import run, tensors
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runtime import litert as runtime
 from pocketvision.runtime import open as open_model
@@ -78,6 +80,75 @@ def test_a_written_file_answers_as_its_graph_and_knows_its_labels(precision, gra
     expected = run(graphs[precision], pictures(24))
     np.testing.assert_allclose(runner.run(pictures(24)), expected, atol=1e-6)
     assert runtime.parts(path.read_bytes()).delegated == 1
+
+
+def coarse(count=200):
+    """Return pictures that differ in their colours, so that answers differ."""
+    rng = np.random.default_rng(5)
+    return rng.integers(0, 256, (count, 2, 2, 3), np.uint8).repeat(12, axis=1).repeat(12, axis=2)
+
+
+def decided(classes=300):
+    """Return an int8 net whose answers spread over the levels of a probability."""
+    plain = classifier(24, classes)
+    last = plain.nodes[-2]
+    sure = replace(last, weight=last.weight * 10)
+    graph = Graph((*plain.nodes[:-2], sure, plain.nodes[-1]))
+    return quantize(graph, calibrate(graph, coarse()))
+
+
+@pytest.mark.parametrize("io", ["uint8", "int8"])
+def test_whole_numbers_at_both_ends_are_those_of_the_reference(io, tmp_path):
+    graph, words = decided(), replace(manifest(classes=300), io=io)
+    path = tmp_path / "model.tflite"
+    litert.write(graph, words, path)
+    images = coarse()
+    logits = graph.nodes[-1].inputs[0]
+    (levels,) = (tensor for name, tensor in tensors(graph, images, rounding=fixed.XNNPACK) if name == logits)
+    found = open_model(path).run(images)
+    assert len(np.unique(found)) > 100
+    np.testing.assert_array_equal(found, fixed.probabilities(levels, graph.quant[logits]))
+    np.testing.assert_allclose(found, run(graph, images, rounding=fixed.XNNPACK), atol=0.51 / 256 + 1 / 256)
+    assert check(path, graph).endswith("all of the net is one part of XNNPACK")
+    interpreter = Interpreter(model_content=path.read_bytes())
+    ends = (interpreter.get_input_details()[0], interpreter.get_output_details()[0])
+    assert [end["dtype"].__name__ for end in ends] == [io, io]
+    assert [end["name"] for end in ends] == ["image", "probabilities"]
+    assert ends[1]["quantization"] == (1 / 256, 0 if io == "uint8" else -128)
+
+
+def test_the_integers_inside_are_the_same_whatever_the_ends():
+    graph, contents = decided(), {}
+    for ends in ("mixed", "uint8", "int8"):
+        file = litert.written(graph, ends).file
+        layers = [step for step in file.steps if step.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
+        held = [file.tensors[place] for step in layers for place in step.inputs[1:]]
+        contents[ends] = [(tensor.content.tobytes(), tensor.scale) for tensor in held]
+    assert contents["mixed"] == contents["uint8"] == contents["int8"]
+    assert len(contents["mixed"]) == 8
+
+
+def test_a_float_net_has_no_whole_ends(graphs):
+    with pytest.raises(UsageError, match="--precision int8"):
+        litert.to_bytes(graphs["float"], replace(manifest(), io="uint8"))
+
+
+@pytest.mark.parametrize("io", ["mixed", "uint8", "int8"])
+def test_the_normalisation_named_gives_back_the_pixels(io, graphs):
+    """What a library computes from a pixel by the metadata and the tensor's scale is that pixel."""
+    schema = pytest.importorskip("tflite", reason="reading a file by the schema needs the extra 'tflite'")
+    content = litert.to_bytes(graphs["int8"], replace(manifest(), io=io))
+    model = schema.Model.GetRootAsModel(content, 0)
+    levels = model.Subgraphs(0).Tensors(model.Subgraphs(0).Inputs(0))
+    scale, zero_point = levels.Quantization().Scale(0), levels.Quantization().ZeroPoint(0)
+    entry = model.Buffers(model.Metadata(0).Buffer()).DataAsNumpy().tobytes()
+    floats = np.frombuffer(entry[: len(entry) // 4 * 4], np.float32)
+    deviation, mean = np.float32(1 / np.float32(scale)), np.float32(zero_point + (128 if io == "int8" else 0))
+    assert np.isclose(floats, deviation, rtol=1e-5).any()
+    assert (floats == mean).any()
+    pixels = np.arange(256)
+    found = np.rint((pixels - mean) / deviation / scale + zero_point)
+    np.testing.assert_array_equal(found, pixels - (128 if io == "int8" else 0))
 
 
 def test_a_batch_of_other_size_is_answered_too(graphs):

@@ -1,6 +1,6 @@
 """USE.md: real names and shapes, and Python that answers as the file does."""
 
-import io
+import io as io_
 from contextlib import redirect_stdout
 from dataclasses import replace
 
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.export import c, litert
 from pocketvision.export.onnx import write
 from pocketvision.export.use import python_code, use_text, write_use
 from pocketvision.graph.run import run
@@ -62,12 +64,42 @@ def test_the_python_of_the_page_answers_as_the_file(image, size, tmp_path, monke
     write(graph, manifest, tmp_path / "model.onnx")
     page = write_use(tmp_path, manifest).read_text(encoding="utf-8")
     photo(size).save("photo.jpg", quality=95)
-    with redirect_stdout(io.StringIO()) as said:
+    with redirect_stdout(io_.StringIO()) as said:
         exec(compile(python_code(page), "USE.md", "exec"), {})
     label, probability = said.getvalue().split()
     expected = run(graph, load((tmp_path / "photo.jpg").read_bytes(), image)[None])[0]
     assert label == LABELS[expected.argmax()]
     assert float(probability) == pytest.approx(expected.max(), abs=2e-3)
+
+
+@pytest.mark.parametrize("io", ["mixed", "uint8", "int8"])
+def test_the_python_of_a_litert_file_answers_as_the_file_whatever_its_ends(io, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain, manifest = small_net(ImageSpec(24)), manifest_of(ImageSpec(24), precision="int8", io=io)
+    photo().save("photo.jpg", quality=95)
+    picture = load((tmp_path / "photo.jpg").read_bytes(), ImageSpec(24))[None]
+    litert.write(quantize(plain, calibrate(plain, picture)), manifest, tmp_path / "model.tflite")
+    # Another manifest beside it: the page goes by each file.
+    page = write_use(tmp_path, manifest_of(ImageSpec(24))).read_text(encoding="utf-8")
+    with redirect_stdout(io_.StringIO()) as said:
+        exec(compile(python_code(page), "USE.md", "exec"), {})
+    label, probability = said.getvalue().split()
+    expected = run(quantize(plain, calibrate(plain, picture)), picture)[0]
+    assert label == LABELS[expected.argmax()]
+    assert float(probability) == pytest.approx(expected.max(), abs=1e-6 if io == "mixed" else 1 / 256)
+    assert ("LiteRT.js takes no int8 pictures" in page) == (io == "int8")
+    assert ("each less 128" in page) == (io == "int8")
+
+
+@pytest.mark.parametrize("io", ["uint8", "int8"])
+def test_the_ends_of_a_c_source_are_read_off_its_header(io, tmp_path):
+    plain = small_net(ImageSpec(24))
+    noise = np.random.default_rng(0).integers(0, 256, (4, 24, 24, 3), np.uint8)
+    manifest = manifest_of(ImageSpec(24), precision="int8", io=io)
+    c.write(quantize(plain, calibrate(plain, noise)), manifest, tmp_path / "model.c")
+    page = write_use(tmp_path, manifest_of(ImageSpec(24))).read_text(encoding="utf-8")
+    assert f"net.input(0)->data.{io}" in page
+    assert f"net.output(0)->data.{io}" in page
 
 
 def test_a_page_has_a_section_for_each_file_and_nothing_left_open(tmp_path):

@@ -46,6 +46,7 @@ def rewrite(file, change):
     words = json.loads(entry.value)
     change(words)
     entry.value = json.dumps(words)
+    del model.metadata_props[-1]  # the digest, which files from before lack
     onnx.save(model, file)
 
 

@@ -9,28 +9,39 @@ from pocketvision.cli import options as o
 
 
 def compress(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE", help="Folder of a run, or a weights file: .tflite, .safetensors, .pth, .h5."
+        ),
+    ],
+    data: Annotated[
+        Path | None, typer.Argument(help="Pictures to calibrate and judge on, for a FILE; a run has its own.")
+    ] = None,
     steps: Annotated[
         str, typer.Option(help="Out of equalize, ranges, int8 and bias, with commas.")
     ] = "equalize,ranges,int8,bias",
     json: o.Json = False,
 ) -> None:
-    """Show what int8 costs a trained net, by steps and by layers; `export` writes the file."""
+    """Show what int8 costs the net of a run or a file, by steps and by layers; `export` writes it."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit, table
 
-    found = pocketvision.compress(run, steps=steps, progress=Terminal())
+    found = pocketvision.compress(source, data, steps=steps, progress=Terminal())
     if json:
         emit(found)
         return
     rows = [
-        [stage.steps, f"{stage.weight_bytes:,}", f"{stage.validation.value:.1%}", f"{stage.same_answer:.1%}"]
+        [
+            stage.steps,
+            f"{stage.weight_bytes:,}",
+            f"{stage.validation.value:.1%}" if stage.validation else "no labels",
+            f"{stage.same_answer:.1%}",
+        ]
         for stage in found.stages
     ]
     table(["steps", "weight bytes", "validation", "same as float"], rows)
-    print(
-        f"\n{found.stages[0].validation.count} validation pictures. Layer by layer, noise in decibels (more is better):"
-    )
+    print(f"\n{found.pictures} validation pictures. Layer by layer, noise in decibels (more is better):")
     layers = [
         [loss.layer, loss.kind, f"{loss.noise_db:.1f}", f"{loss.alone_db:.1f}", f"{loss.alone_same:.1%}"]
         for loss in found.layers

@@ -8,24 +8,51 @@ import typer
 from pocketvision.cli import options as o
 
 
-def export(  # noqa: PLR0917  a command's options
-    run: Annotated[Path, typer.Argument(help="Folder of a run of `train` or `fit`.")],
+def export(  # noqa: PLR0913, PLR0917  a command's options
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE", help="Folder of a run, or a weights file: .tflite, .safetensors, .pth, .h5."
+        ),
+    ],
+    data: Annotated[
+        Path | None, typer.Argument(help="Pictures to calibrate int8 on, for a float FILE; a run has its own.")
+    ] = None,
     format: Annotated[
         str, typer.Option(help="onnx, litert, coreml, executorch, openvino, c; several with commas.")
     ] = "onnx",
-    precision: Annotated[Literal["float", "float16", "int8"], typer.Option(help="float, float16 or int8.")] = "float",
+    precision: Annotated[
+        Literal["float", "float16", "int8"] | None,
+        typer.Option(help="float, float16 or int8; by default float, or a quantised FILE's own int8."),
+    ] = None,
+    io: Annotated[
+        Literal["mixed", "uint8", "int8"],
+        typer.Option(help="Ends of int8 LiteRT and C files: mixed (uint8 in, float32 out), uint8 or int8."),
+    ] = "mixed",
     abstain: o.Abstain = "auto",
-    output: Annotated[Path | None, typer.Option(help="Folder for the file; by default the run's export.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Text with one label a line, for a FILE that holds none.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the file; by default the run's export, or FILE-export.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the file without suffix; by default model.")] = None,
     json: o.Json = False,
 ) -> None:
-    """Write a trained net as a file that holds all it needs: labels, picture rule, probes."""
+    """Write the net of a run or a file as a file that holds all it needs: labels, picture rule, probes."""
     import pocketvision
     from pocketvision.budget.parse import bytes_text
     from pocketvision.cli.terminal import Terminal, emit
 
     written = pocketvision.export(
-        run, format=format, precision=precision, abstain=abstain, output=output, name=name, progress=Terminal()
+        source,
+        data,
+        format=format,
+        precision=precision,
+        io=io,
+        abstain=abstain,
+        labels=labels,
+        output=output,
+        name=name,
+        progress=Terminal(),
     )
     if json:
         emit(written)

@@ -85,3 +85,29 @@ def _scale(node: Node, between: dict[str, Iterator[tuple[float, int]]]) -> Quant
     if found is None:
         raise GraphError(f"the file holds no scale for '{node.name}'")
     return Quant(*found)
+
+
+def in_eight_bits(graph: Graph) -> tuple[Graph, int]:
+    """Return the graph with weights that fit int8, and how many channels had to be rounded for that.
+
+    A channel whose largest weight needs 9 bits gets a scale of its own, in which that weight is 127; its bias goes
+    along. All other channels, and the scales of all tensors, stay as they are.
+    """
+    wide = {
+        node.name: _narrowed(node)
+        for node in graph.nodes
+        if isinstance(node, Conv | Linear) and node.weight.dtype == np.int16
+    }
+    nodes = tuple(wide[node.name][0] if node.name in wide else node for node in graph.nodes)
+    return Graph(nodes, graph.quant), sum(rounded for _, rounded in wide.values())
+
+
+def _narrowed(node: Conv | Linear) -> tuple[Conv | Linear, int]:
+    assert node.weight_scale is not None
+    largest = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
+    factor = np.maximum(largest / 127, 1.0)
+    spread = factor.reshape(-1, *(1,) * (node.weight.ndim - 1))
+    weight = np.rint(node.weight / spread).astype(np.int8)
+    bias = np.rint(node.bias / factor).astype(np.int32)
+    scale = (node.weight_scale * factor).astype(np.float32)
+    return replace(node, weight=weight, bias=bias, weight_scale=scale), int((factor > 1).sum())

@@ -17,7 +17,7 @@ from pocketvision.export import litert
 from pocketvision.export.litert_file import LitertFile
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
-from pocketvision.values import Manifest
+from pocketvision.values import Io, Manifest
 
 MICRO = {
     "ADD": "Add",
@@ -47,6 +47,13 @@ MICRO = {
     "TRANSPOSE": "Transpose",
 }
 """LiteRT's operators to the names under which MicroMutableOpResolver adds them (`AddConv2D` and so on)."""
+_ENDS: dict[Io, str] = {
+    "mixed": "Input: uint8 [1, {side}, {side}, 3], red, green, blue, row by row. Output: float [1, {classes}].",
+    "uint8": "Input: uint8 [1, {side}, {side}, 3], red, green, blue, row by row.\n"
+    "   Output: uint8 [1, {classes}], in 1/256.",
+    "int8": "Input: int8 [1, {side}, {side}, 3], red, green, blue, row by row, each less 128.\n"
+    "   Output: int8 [1, {classes}]; plus 128 it is the probability in 1/256.",
+}
 _LINE = 20
 _ALIGNED = 16
 _TENSOR_BYTES, _OPERATOR_BYTES, _CHANNEL_BYTES = 64, 128, 8
@@ -60,7 +67,7 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     """
     if graph.quant is None:
         raise UsageError("the C format is for int8 nets: export with --precision int8")
-    writer = litert.written(graph, lean=True)
+    writer = litert.written(graph, manifest.io, lean=True)
     file = writer.file
     unknown = sorted({step.kind for step in file.steps} - set(MICRO))
     if unknown:
@@ -123,7 +130,7 @@ def _header(file: LitertFile, manifest: Manifest, name: str, size: int) -> str:
     calls = "\n".join(f"  resolver.Add{adder}();" for adder in adders)
     labels = ", ".join(_text(label) for label in manifest.labels)
     return f"""/* {_comment(manifest.name)}: {_comment(str(manifest.model))}, int8, for TensorFlow Lite Micro.
-   Input: uint8 [1, {side}, {side}, 3], red, green, blue, row by row. Output: float [1, {len(manifest.labels)}]. */
+   {_ENDS[manifest.io].format(side=side, classes=len(manifest.labels))} */
 #ifndef {upper}_H
 #define {upper}_H
 

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, VerificationFailed
-from pocketvision.graph.fixed import XNNPACK
+from pocketvision.graph.fixed import XNNPACK, probabilities
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.integer import ONNXRUNTIME
 from pocketvision.graph.lower import with_real_weights
-from pocketvision.graph.run import Images, run
+from pocketvision.graph.run import Images, run, tensors
 from pocketvision.runtime import RUNTIMES, computes_in_half
 from pocketvision.runtime import open as open_model
+from pocketvision.values import Io
 
 PICTURES = 2
 """Of noise: no weight and no border stays unseen, and the reference takes a second for the largest nets."""
@@ -22,6 +23,8 @@ LARGEST_GAP = {True: 0.1, False: 1e-3}
 NARROW_GAP = 0.05
 """Where activations are float16."""
 _ROUNDINGS = {".onnx": ONNXRUNTIME, ".pte": XNNPACK, ".tflite": XNNPACK}
+_WHOLE_ENDS = ("QUANTIZE", "SOFTMAX")
+"""What the runtime's own kernels do where picture and answer are whole numbers."""
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
 
 
@@ -38,27 +41,32 @@ def check(path: Path, graph: Graph) -> str:
         return f"not checked: {error}"
     size, channels = graph.input.resolution, len(graph.input.mean)
     pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, size, size, channels), np.uint8)
-    gap = float(np.abs(runner.run(pictures) - _expected(path, graph, pictures)).max())
+    gap = float(np.abs(runner.run(pictures) - _expected(path, graph, pictures, runner.manifest.io)).max())
     if not gap <= (NARROW_GAP if computes_in_half(path) else LARGEST_GAP[graph.quant is not None]):
         raise VerificationFailed(
             f"{path.name} answers otherwise than its graph: a probability is off by {gap:.2g} in {runner.name}. "
             "Please report this with the name of the net"
         )
-    return f"{runner.name} answers as the reference does, within {gap:.1g}; {_speed(path, graph)}"
+    return f"{runner.name} answers as the reference does, within {gap:.1g}; {_speed(path, graph, runner.manifest.io)}"
 
 
-def _expected(path: Path, graph: Graph, pictures: Images) -> NDArray[np.float32]:
+def _expected(path: Path, graph: Graph, pictures: Images, io: Io) -> NDArray[np.float32]:
+    if io != "mixed":
+        logits = graph.nodes[-1].inputs[0]
+        assert graph.quant is not None
+        (levels,) = (found for name, found in tensors(graph, pictures, rounding=XNNPACK) if name == logits)
+        return probabilities(levels, graph.quant[logits])
     if computes_in_half(path):
         return run(with_real_weights(graph), pictures)
     return run(graph, pictures, rounding=_ROUNDINGS.get(path.suffix, ONNXRUNTIME))
 
 
-def _speed(path: Path, graph: Graph) -> str:
+def _speed(path: Path, graph: Graph, io: Io) -> str:
     if path.suffix not in _ROUNDINGS:
         return "its kernels were not looked at"
     content = path.read_bytes()
     if path.suffix in (".pte", ".tflite"):
-        return _delegated(path.suffix, content)
+        return _delegated(path.suffix, content, () if io == "mixed" else _WHOLE_ENDS)
     if graph.quant is None:
         return "float kernels"
     from pocketvision.export.onnx import kernels
@@ -69,10 +77,11 @@ def _speed(path: Path, graph: Graph) -> str:
     return f"{', '.join(slow)} run in float" if slow else "every layer with weights runs in integers"
 
 
-def _delegated(suffix: str, content: bytes) -> str:
+def _delegated(suffix: str, content: bytes, usual: tuple[str, ...]) -> str:
     """Say how XNNPACK divides a net: in one part it runs at its speed."""
     module = "pocketvision.runtime.litert" if suffix == ".tflite" else "pocketvision.export.executorch"
     found = import_module(module).parts(content)
-    if found.delegated == 1 and not found.others:
+    slow = [name for name in found.others if name not in usual]
+    if found.delegated == 1 and not slow:
         return "all of the net is one part of XNNPACK"
-    return f"{found.delegated} parts of XNNPACK, with {', '.join(found.others) or 'nothing'} left to slower kernels"
+    return f"{found.delegated} parts of XNNPACK, with {', '.join(slow) or 'nothing'} left to slower kernels"

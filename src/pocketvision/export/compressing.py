@@ -1,5 +1,6 @@
-"""The verb `compress`: what int8 costs a trained net, by steps and by layers; `export` is what writes the file."""
+"""The verb `compress`: what int8 costs a net, by steps and by layers; `export` is what writes the file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,15 @@ from pocketvision.compress.compress import DEFAULT_STEPS, Compressed, check_step
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.data.splits import read_dataset
+from pocketvision.errors import DataError
+from pocketvision.export.subject import subject_of
 from pocketvision.export.verb import calibration
-from pocketvision.files import read_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress, Silent
-from pocketvision.values import Accuracy, Health
+from pocketvision.values import Accuracy, Dataset, Example, Manifest
 
 MOST_JUDGED = 500
 """Validation pictures, evenly spread; the numpy reference answers some 40 a second."""
@@ -32,7 +33,8 @@ class Stage:
 
     steps: str
     weight_bytes: int
-    validation: Accuracy
+    validation: Accuracy | None
+    """None where the pictures have no labels of the net's."""
     same_answer: float
     """Share of pictures, 0..1, on which it names the float net's class."""
 
@@ -41,37 +43,55 @@ class Stage:
 class Compressing:
     """What `compress` found."""
 
-    run: str
+    source: str
     stages: list[Stage]
-    """The float net, int8 by itself, and int8 with the chosen steps."""
+    """The float net, int8 by itself, int8 with the chosen steps, and a quantised file's own whole numbers."""
+    pictures: int
+    """How many it was judged on."""
     layers: list[LayerLoss]
-    """Of the last stage, in running order."""
+    """Of the chosen steps, in running order."""
 
 
-def compress(run: str | Path, *, steps: str = ",".join(DEFAULT_STEPS), progress: Progress = Silent()) -> Compressing:
-    """Make the best net of a training's folder int8 by `steps`, and tell what that costs on its validation pictures.
+def compress(
+    source: str | Path,
+    data: str | Path | None = None,
+    *,
+    steps: str = ",".join(DEFAULT_STEPS),
+    progress: Progress = Silent(),
+) -> Compressing:
+    """Make the best net of a training's folder, or the net of a file, int8 by `steps`, and tell what that costs.
 
-    `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. Nothing is
-    written. Raises UnknownName for another step, UsageError where `int8` is missing.
+    `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. It is judged on the
+    run's validation pictures. A file needs `data`, the folder of pictures to calibrate and to judge on; accuracies are
+    told where the folder has classes of the file's names. Nothing is written. Raises UnknownName for another step,
+    UsageError where `int8` or a file's pictures are missing.
     """
-    from pocketvision.graph.trace import trace
-    from pocketvision.train.job import trained_net
-
     chosen = tuple(step.strip() for step in steps.split(","))
     check_steps(chosen)
-    folder = Path(run)
-    net, trained = trained_net(folder)
-    labels = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
-    root = Path(read_json(Health, folder / "check.json").root)
-    dataset = read_dataset(root, labels, folder / "splits.csv", progress=progress)
+    subject = subject_of(source, data, labels=None, progress=progress)
+    dataset, plain = subject.pictures(), subject.graph
+    measured = calibration(dataset, subject.manifest.image, progress)
     examples = dataset.of("val")
+    if not examples:
+        raise DataError(f"{data} has no picture left to judge on; give more pictures")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
-    pictures = prepared(dataset, examples, trained.image, progress=progress)
-    plain, measured = trace(net, trained.image), calibration(dataset, trained, progress)
+    pictures = prepared(dataset, examples, subject.manifest.image, progress=progress)
     done = {way: compress_graph(plain, measured, steps=way, progress=progress) for way in (("int8",), chosen)}
     losses = _losses(done[chosen], pictures, progress)
     graphs = {"float": plain} | {", ".join(way): compressed.graph for way, compressed in done.items()}
-    return Compressing(folder.as_posix(), _judged(graphs, pictures, labels_of(examples)), losses)
+    if subject.whole is not None:
+        graphs["as in the file"] = subject.whole
+    truth = _truth(dataset, examples, subject.manifest)
+    return Compressing(Path(source).as_posix(), _judged(graphs, pictures, truth), len(pictures), losses)
+
+
+def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) -> NDArray[np.int64] | None:
+    """Return the true outputs by the labels' names; None where the pictures have none, or others than the net."""
+    if not dataset.labels or set(dataset.labels) - set(manifest.labels):
+        return None
+    numbers = np.array([manifest.labels.index(label) for label in dataset.labels])
+    truth: NDArray[np.int64] = numbers[labels_of(examples)]
+    return truth
 
 
 def _losses(done: Compressed, pictures: Images, progress: Progress) -> list[LayerLoss]:
@@ -79,14 +99,14 @@ def _losses(done: Compressed, pictures: Images, progress: Progress) -> list[Laye
     return list(layer_losses(done.plain, done.graph, few, progress=progress))
 
 
-def _judged(graphs: dict[str, Graph], pictures: Images, truth: NDArray[np.int64]) -> list[Stage]:
+def _judged(graphs: dict[str, Graph], pictures: Images, truth: NDArray[np.int64] | None) -> list[Stage]:
     answers = {name: answer(graph, pictures) for name, graph in graphs.items()}
     exact = answers["float"].argmax(axis=1)
     return [
         Stage(
             name,
             weight_bytes(graphs[name]),
-            accuracy(found, truth),
+            None if truth is None else accuracy(found, truth),
             float((found.argmax(axis=1) == exact).mean()),
         )
         for name, found in answers.items()

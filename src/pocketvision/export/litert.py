@@ -1,15 +1,16 @@
 """A graph as a LiteRT file (`.tflite`), float or int8, written operator by operator in milliseconds.
 
-Input `image` uint8 [1, R, R, C], output `probabilities` float32 [1, classes]; runtimes may resize the batch. An int8
-file computes in int8: the levels of the graph less 128. Every operator is one that XNNPACK takes over where it has
-one for these types, so that the net runs as one part.
+Input `image` uint8 [1, R, R, C], output `probabilities` float32 [1, classes], or both in whole numbers, as the
+manifest's `io` says; runtimes may resize the batch. An int8 file computes in int8: the levels of the graph less 128.
+Every operator is one that XNNPACK takes over where it has one for these types, so that the net runs as one part.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from pocketvision.errors import GraphError
+from pocketvision.errors import GraphError, UsageError
+from pocketvision.export.litert_ends import whole_softmax
 from pocketvision.export.litert_file import LitertFile, Scale, require_ratio
 from pocketvision.export.litert_metadata import metadata, packed
 from pocketvision.export.litert_pools import pool
@@ -45,7 +46,7 @@ from pocketvision.graph.integer import clamps
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
-from pocketvision.values import Manifest
+from pocketvision.values import Io, Manifest
 
 SIGMOID = Quant(1 / 256, 0)
 """The one range of probabilities that integer kernels of LOGISTIC give."""
@@ -62,22 +63,29 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
 
 def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     """Return the content of the LiteRT file; without a manifest it can be timed, but not opened as an artefact."""
-    writer = written(graph)
+    writer = written(graph, manifest.io if manifest else "mixed")
     image, answer = writer.ends()
     if manifest is None:
         return writer.file.to_bytes(image, answer)
-    scale = writer.file.tensors[image].scale
-    assert scale is not None
-    content = writer.file.to_bytes(image, answer, metadata=metadata(manifest, scale.scale[0], scale.zero_point))
+    levels = writer.file.tensors[image]
+    assert levels.scale is not None
+    zero_point = levels.scale.zero_point + (128 if levels.dtype == "int8" else 0)
+    content = writer.file.to_bytes(image, answer, metadata=metadata(manifest, levels.scale.scale[0], zero_point))
     return packed(content, manifest)
 
 
-def written(graph: Graph, *, lean: bool = False) -> "_Writer":
-    """Return the writer of a graph with all its operators; `lean` spares memory where the picture comes in."""
+def written(graph: Graph, io: Io = "mixed", *, lean: bool = False) -> "_Writer":
+    """Return the writer of a graph with all its operators.
+
+    `io` says in which types picture and answer are, and `lean` spares memory where a picture in uint8 comes in; raises
+    UsageError where a float graph should have whole numbers.
+    """
+    if io != "mixed" and graph.quant is None:
+        raise UsageError(f"input and output in {io} are for int8 nets: export with --precision int8")
     graph = without_affines(graph)
     if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one operator less
-    writer = _Writer(graph, lean=lean)
+    writer = _Writer(graph, io, lean=lean or io == "uint8")
     for node in graph.nodes:
         writer.add(node)
     return writer
@@ -89,8 +97,9 @@ class _Writer:
     `values` names the float form of tensors that a float operator asked for.
     """
 
-    def __init__(self, graph: Graph, *, lean: bool) -> None:
+    def __init__(self, graph: Graph, io: Io, *, lean: bool) -> None:
         self.graph = graph
+        self.io = io
         self.lean = lean
         self.file = LitertFile()
         self.places: dict[str, int] = {}
@@ -105,6 +114,8 @@ class _Writer:
         quant = self.quant(node.name)
         if isinstance(node, Input):
             self.places[node.name] = self._picture(node, quant)
+        elif isinstance(node, Softmax) and self.io != "mixed":
+            self.places[node.name] = whole_softmax(self.file, self.places[node.inputs[0]], self.io)
         elif quant is None:
             self.places[node.name] = self._kernel(node, [self._value(name) for name in node.inputs], None)
         elif self._has_integers(node, quant):
@@ -159,6 +170,8 @@ class _Writer:
 
     def _picture(self, node: Input, quant: Quant | None) -> int:
         shape = self.graph.shapes[node.name]
+        if quant and self.io == "int8":
+            return self.file.tensor(_laid_out(shape), "int8", _scale(quant), name="image")
         source = quant or Quant(1.0, 0)
         pixels = self.file.tensor(_laid_out(shape), "uint8", Scale((source.scale,), source.zero_point), name="image")
         if quant and self.lean:

@@ -13,24 +13,30 @@ import zipfile
 import numpy as np
 
 from pocketvision.export.tables import Field, Tables
-from pocketvision.values import Manifest, to_json
+from pocketvision.values import Io, Manifest, to_json
 
 LABELS = "labels.txt"
 MANIFEST = "manifest.json"
 DIGEST = "model.sha256"
 _RGB = 1
 _IMAGE_PROPERTIES, _NORMALISATION, _AXIS_LABELS = 2, 1, 2
+_PIXELS = "A picture, RGB from 0 to 255; the model itself normalises it."
+_PICTURES: dict[Io, str] = {
+    "mixed": _PIXELS,
+    "uint8": _PIXELS,
+    "int8": "A picture, RGB from 0 to 255 less 128; the model itself normalises it.",
+}
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 def metadata(manifest: Manifest, scale: float, zero_point: int) -> dict[str, bytes]:
-    """Return the entry for the model; `scale` and `zero_point` are those of the picture's tensor.
+    """Return the entry for the model; `scale` and `zero_point` are those of the picture's tensor, as uint8.
 
     The normalisation named is the one after which these levels are the pixels themselves.
     """
     tables = Tables()
     labels = _labels(tables)
-    image = _image(tables, 1 / scale, float(zero_point))
+    image = _image(tables, 1 / scale, float(zero_point), _PICTURES[manifest.io])
     answer = tables.table(
         Field(0, "offset", tables.text("probabilities")),
         Field(1, "offset", tables.text("Probability of each label, in the order of the labels.")),
@@ -72,7 +78,7 @@ def _labels(tables: Tables) -> int:
     )
 
 
-def _image(tables: Tables, deviation: float, mean: float) -> int:
+def _image(tables: Tables, deviation: float, mean: float, words: str) -> int:
     normalisation = tables.table(
         Field(0, "offset", tables.numbers(np.array([mean], np.float32))),
         Field(1, "offset", tables.numbers(np.array([deviation], np.float32))),
@@ -82,7 +88,7 @@ def _image(tables: Tables, deviation: float, mean: float) -> int:
     content = tables.table(Field(0, "uint8", _IMAGE_PROPERTIES), Field(1, "offset", properties))
     return tables.table(
         Field(0, "offset", tables.text("image")),
-        Field(1, "offset", tables.text("A picture, RGB from 0 to 255; the model itself normalises it.")),
+        Field(1, "offset", tables.text(words)),
         Field(3, "offset", content),
         Field(4, "offset", tables.offsets([unit])),
     )

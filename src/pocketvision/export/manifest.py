@@ -13,7 +13,7 @@ from pocketvision.graph.run import run
 from pocketvision.images.prepare import load
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.refusal import Threshold
-from pocketvision.values import Accuracy, ImageSpec, Manifest, Precision, Probe, Refusal, Trained
+from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec, Precision, Probe, Refusal, Trained
 
 FORMAT_VERSION = 1
 PROBES = 3
@@ -44,10 +44,29 @@ def make_manifest(
         splits=trained.splits,
         figures=figures,
         probes=probes,
-        versions={package: metadata.version(package) for package in _PACKAGES},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=_versions(),
+        created=_now(),
         abstain_below=threshold.below if threshold else None,
         refusal=threshold.refusal if threshold else None,
+    )
+
+
+def manifest_of_file(spec: ModelSpec, image: ImageSpec, labels: tuple[str, ...]) -> Manifest:
+    """Say what is known of the net in a weights file; its name, probes and precision are still to be filled in."""
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name="",
+        task="classification",
+        labels=labels,
+        image=image,
+        model=spec,
+        precision="float",
+        data_digest="",
+        splits={},
+        figures={},
+        probes=(),
+        versions=_versions(),
+        created=_now(),
     )
 
 
@@ -75,11 +94,24 @@ def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[
 
 def stand_in_probes(classes: int) -> tuple[Probe, ...]:
     """Return probes of noise, which take as much room as any: for weighing a file before there is a trained net."""
+    return tuple(Probe(png, (0.123456,) * classes) for png in stand_in_pictures())
+
+
+def stand_in_pictures() -> tuple[str, ...]:
+    """Return tiny PNGs of noise, for the probes of a net without pictures of its own."""
     noise = np.random.default_rng(0).integers(0, 256, (PROBES, PROBE_PIXELS, PROBE_PIXELS, 3), np.uint8)
-    return tuple(Probe(png, (0.123456,) * classes) for png in thumbnails(noise))
+    return thumbnails(noise)
 
 
 def stand_in_threshold() -> Threshold:
     """Return a threshold that takes as much room as any."""
     share = wilson(2999, 3000)
     return Threshold(0.1234, Refusal(share, share), "")
+
+
+def _versions() -> dict[str, str]:
+    return {package: metadata.version(package) for package in _PACKAGES}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -41,6 +41,7 @@ from pocketvision.graph.graph import (
 from pocketvision.graph.integer import HALF, clamps, sixth
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
+from pocketvision.runtime.onnx import sealed
 from pocketvision.values import Manifest, to_json
 
 OPSET = 17
@@ -75,7 +76,8 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     if manifest:
         text = json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":"))
         onnx.helper.set_model_props(model, {"pocketvision": text, "labels": "\n".join(manifest.labels)})
-    return bytes(model.SerializeToString())
+    content = bytes(model.SerializeToString())
+    return sealed(content) if manifest else content
 
 
 def kernels(content: bytes) -> Counter[str]:

@@ -1,14 +1,15 @@
 """`USE.md`: the few lines that load a delivered file right, in the languages of its runtimes, with real names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from pocketvision.export.c import symbol
+from pocketvision.export.ends import FACTS, NO_BROWSER, io_of
 from pocketvision.files import write_text
-from pocketvision.values import ImageSpec, Manifest, Precision
+from pocketvision.values import ImageSpec, Io, Manifest, Precision
 
 USE_FILE = "USE.md"
 _MOST_LABELS = 12
@@ -21,15 +22,19 @@ def write_use(folder: Path, manifest: Manifest) -> Path:
     """Write `USE.md` for all delivered files in a folder; they were made from the same net."""
     path = folder / USE_FILE
     found = sorted(file.name for file in folder.iterdir() if _page(file.name) is not None)
-    write_text(path, use_text(found, manifest))
+    write_text(path, use_text(found, manifest, ends={name: io_of(folder / name) for name in found}))
     return path
 
 
-def use_text(names: Sequence[str], manifest: Manifest) -> str:
-    """Return the page for files of these names; each suffix that has a page of its own gets its section."""
+def use_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, Io] | None = None) -> str:
+    """Return the page for files of these names; each suffix that has a page of its own gets its section.
+
+    `ends` are the types of the files' inputs and outputs, by default those of the manifest.
+    """
+    known = ends or {}
     pages = [(name, page) for name in names if (page := _page(name)) is not None]
-    sections = [Template(page).substitute(_facts(name, manifest)) for name, page in pages]
-    head = Template(_text("head")).substitute(_facts(manifest.name, manifest))
+    sections = [Template(page).substitute(_facts(name, manifest, known.get(name, manifest.io))) for name, page in pages]
+    head = Template(_text("head")).substitute(_facts(manifest.name, manifest, manifest.io))
     return "\n".join((head, *sections))
 
 
@@ -51,8 +56,13 @@ def _text(page: str) -> str:
     return files("pocketvision.export").joinpath("pages", f"{page}.md").read_text(encoding="utf-8")
 
 
-def _facts(name: str, manifest: Manifest) -> dict[str, object]:
+def _facts(name: str, manifest: Manifest, io: Io) -> dict[str, object]:
     """Return what the pages' placeholders stand for."""
+    facts = _named(name, manifest) | FACTS[io]
+    return facts | {"js": Template(_text("litertjs")).substitute(facts) if FACTS[io]["js_answer"] else NO_BROWSER}
+
+
+def _named(name: str, manifest: Manifest) -> dict[str, object]:
     image, labels = manifest.image, manifest.labels
     side = image.resolution
     return {

@@ -48,7 +48,7 @@ def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, 
 
     net, _ = trained_net(run)
     plain = trace(net, trained.image)
-    small = compress(plain, calibration(loaded.dataset, trained), progress=progress).graph
+    small = compress(plain, calibration(loaded.dataset, trained.image), progress=progress).graph
     graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
     pictures = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
     labels = labels_of(loaded.dataset.of("val"))

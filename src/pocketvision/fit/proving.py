@@ -10,7 +10,7 @@ import numpy as np
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export import SUFFIXES
-from pocketvision.export.verb import write_file
+from pocketvision.export.deliver import write_file
 from pocketvision.files import read_json, write_bytes
 from pocketvision.fit.comparing import Compared
 from pocketvision.metrics.accuracy import accuracy

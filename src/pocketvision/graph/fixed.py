@@ -8,11 +8,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.graph.graph import Quant
-from pocketvision.graph.integer import Levels, Rounding, mean, requantized
+from pocketvision.graph.integer import Levels, Rounding, dequantize, mean, requantized
 from pocketvision.graph.sums import Tensor
 
+PROBABILITY = Quant(1 / 256, 0)
+"""The one range of probabilities that LiteRT's integer softmax gives: the largest is 255/256."""
 _LEFT = 20  # bits that both of LiteRT's additions keep below the point
 
 
@@ -101,6 +104,26 @@ def _reference_mean(sums: Tensor, area: int, source: Quant, target: Quant) -> Te
     factor, shift = _fixed(source.scale / target.scale)
     spare = min(area.bit_length() - 1, 32, 31 + shift)
     return _twice_rounded(sums, (factor << spare) // area, shift - spare) + target.zero_point
+
+
+def softmax(levels: Levels, source: Quant) -> Levels:
+    """Return probabilities [N, classes] in levels of `PROBABILITY`, as LiteRT's kernel on x86 computes them.
+
+    Powers come from a table in float32 and are summed in order; halves go up. Other kernels are a level off in few
+    values (kernels/internal/optimized/optimized_ops.h, Softmax).
+    """
+    below = levels.max(axis=-1, keepdims=True) - levels
+    table = np.exp(-np.float32(source.scale) * np.arange(256, dtype=np.float32)).astype(np.float32)
+    powers = table[below]
+    sums = np.add.accumulate(powers, axis=-1, dtype=np.float32)[..., -1:]
+    shares = powers * (np.float32(1) / (sums * np.float32(PROBABILITY.scale)))
+    rounded: Levels = np.minimum((shares + np.float32(0.5)).astype(np.int32), 255).astype(np.uint8)
+    return rounded
+
+
+def probabilities(levels: Levels, source: Quant) -> NDArray[np.float32]:
+    """Return what `softmax` stands for."""
+    return dequantize(softmax(levels, source), PROBABILITY)
 
 
 XNNPACK = Rounding("xnnpack", requantized, requantized, _xnnpack_add, _xnnpack_multiply, mean)

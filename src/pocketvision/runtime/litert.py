@@ -3,8 +3,11 @@
 import hashlib
 import io
 import json
+import os
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +21,8 @@ from pocketvision.values import Manifest, from_json
 MARK = b"TFL3"
 LARGEST_FILE = 2**30
 LARGEST_MANIFEST = 2**26
+_GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate"
+_FIRST = iter((True,))
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError)
 
 
@@ -92,6 +97,15 @@ def runtime_name() -> str:
     return f"LiteRT {metadata.version('ai-edge-litert')} CPU"
 
 
+def has_manifest(content: bytes) -> bool:
+    """Tell whether the archive behind a model holds a manifest, whatever it says."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return "manifest.json" in archive.namelist()
+    except _DAMAGE:
+        return False
+
+
 def manifest_of(content: bytes, name: str) -> Manifest:
     """Read the manifest behind a model; raises WeightsError where a file is damaged, changed or foreign."""
     if content[4:8] != MARK:
@@ -126,16 +140,19 @@ def _foreign(name: str) -> WeightsError:
 
 
 def _caller(interpreter: Any) -> Callable[[Images], Probabilities]:
-    entry = interpreter.get_input_details()[0]["index"]
+    entry = interpreter.get_input_details()[0]
     details = interpreter.get_output_details()[0]
+    scale, zero_point = details["quantization"] if details["dtype"] != np.float32 else (1, 0)
 
     def answer(images: Images) -> Probabilities:
+        if entry["dtype"] == np.int8:
+            images = (images ^ 128).view(np.int8)  # less 128
         answers = np.empty((len(images), *details["shape"][1:]), np.float32)
         for place, image in enumerate(images):
-            interpreter.set_tensor(entry, image[None])
+            interpreter.set_tensor(entry["index"], image[None])
             interpreter.invoke()
             answers[place] = interpreter.get_tensor(details["index"])[0]
-        return answers
+        return (answers - np.float32(zero_point)) * np.float32(scale)
 
     return answer
 
@@ -143,12 +160,35 @@ def _caller(interpreter: Any) -> Callable[[Images], Probabilities]:
 def _interpreter(content: bytes, name: str, threads: int) -> Any:
     litert = _litert()
     try:
-        interpreter = litert.Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
+        with _without_greeting():
+            interpreter = litert.Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
     except Exception as error:  # the runtime raises classes of every kind
         detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{name} is not a model file that LiteRT can open ({detail})") from error
     return interpreter
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep off stderr the line with which the runtime greets each process once; what else it says is passed on."""
+    if not next(_FIRST, False):
+        yield
+        return
+    try:
+        before = os.dup(2)
+    except OSError:  # the process has no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            os.write(2, b"".join(line for line in file if not line.startswith(_GREETING)))
 
 
 def _litert() -> Any:

@@ -1,5 +1,6 @@
 """The ONNX runtime: opens .onnx files on the CPU; the only module that loads onnxruntime."""
 
+import hashlib
 import json
 import platform
 import tempfile
@@ -12,6 +13,12 @@ import numpy as np
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
 from pocketvision.runtime import Images, Probabilities
 from pocketvision.values import Manifest, from_json
+
+DIGEST = "sha256"
+"""The entry of the metadata that holds a digest of all bytes before it."""
+_DIGITS = 64
+_SEAL = bytes((14 << 3 | 2, 4 + len(DIGEST) + _DIGITS, 1 << 3 | 2, len(DIGEST))) + DIGEST.encode() + b"\x12@"
+"""What stands before its digits: field 14, metadata_props, with the key, and the head of the value (onnx.proto)."""
 
 
 class OnnxRunner:
@@ -63,12 +70,30 @@ def optimised(content: bytes) -> bytes:
         return path.read_bytes()
 
 
+def sealed(content: bytes) -> bytes:
+    """Return a serialised model with a digest of its bytes as last entry of its metadata.
+
+    In protobuf's wire format an entry behind the model belongs to it, so that any reader of ONNX takes the file.
+    """
+    return content + _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
 def runtime_name() -> str:
     """Return `onnxruntime <version> CPU`."""
     return f"onnxruntime {_onnxruntime().__version__} CPU"
 
 
+def _require_whole(content: bytes, name: str) -> None:
+    """Refuse a file whose bytes are not those that were written; files from before there were digests have none."""
+    place = len(content) - len(_SEAL) - _DIGITS
+    if not content[max(place, 0) :].startswith(_SEAL):
+        return
+    if hashlib.sha256(content[:place]).hexdigest().encode() != content[-_DIGITS:]:
+        raise WeightsError(f"{name} was changed after it was written: its digest differs; export the net again")
+
+
 def _open(content: bytes, name: str, threads: int) -> OnnxRunner:
+    _require_whole(content, name)
     session = _session(content, name, threads)
     try:
         properties = session.get_modelmeta().custom_metadata_map

@@ -1,10 +1,13 @@
 """What training, compressing, exporting and proving give."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from pocketvision.values.costs import Latency, Precision
 from pocketvision.values.nets import ImageSpec, ModelSpec
+
+Io = Literal["mixed", "uint8", "int8"]
+"""Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,14 @@ class Manifest:
     """Top probability below which the answer is "not sure"; None never refuses."""
     refusal: Refusal | None = None
     """What that did on the validation images."""
+    io: Io = "mixed"
+    """Types of the file's input and output. `uint8`: pixels in, probabilities out in steps of 1/256. `int8`: the same
+    numbers less 128."""
 
     def __post_init__(self) -> None:
-        """Refuse thresholds and shares that are none, as in a file that was tampered with; raises ValueError."""
+        """Refuse types, thresholds and shares that are none, as in a file that was tampered with; raises ValueError."""
+        if self.io not in get_args(Io):
+            raise ValueError(f"io is {self.io!r}; known are {', '.join(get_args(Io))}")
         shares = {"abstain_below": self.abstain_below}
         if self.refusal is not None:
             shares |= {"refusal.coverage": self.refusal.coverage.value}

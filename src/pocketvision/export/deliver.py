@@ -1,0 +1,102 @@
+"""One graph with its manifest to one file: written, told how to use, and held against the reference."""
+
+import importlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pocketvision.cost import count
+from pocketvision.data.arrays import prepared
+from pocketvision.errors import UnknownName, UsageError
+from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.export.check import check
+from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
+from pocketvision.export.use import write_use
+from pocketvision.files import write_json
+from pocketvision.graph.graph import Graph
+from pocketvision.graph.order import best_order
+from pocketvision.metrics.refusal import Threshold
+from pocketvision.values import Accuracy, Dataset, Io, Manifest, Precision, Trained
+
+WHOLE = ("c", "litert")
+"""Formats whose files can take and give whole numbers of either kind."""
+
+
+@dataclass(frozen=True)
+class Further:
+    """The same net in a further format."""
+
+    file: str
+    size_bytes: int
+    checked: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One written file."""
+
+    file: str
+    size_bytes: int
+    precision: Precision
+    manifest: Manifest
+    checked: str = ""
+    """What was found when the file was opened again, or why it was not."""
+    others: tuple[Further, ...] = ()
+    """The same net in further formats."""
+
+
+def formats_of(text: str, io: Io = "mixed") -> tuple[str, ...]:
+    """Read names such as `onnx,litert`; raises UnknownName for others, UsageError for the same one twice.
+
+    Types of the ends other than `mixed` are for the formats of `WHOLE`: at least one of them has to be named then.
+    """
+    names = tuple(word.strip() for word in text.split(","))
+    for name in names:
+        if name not in FORMATS:
+            raise UnknownName("format", name, FORMATS)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--format is {text}; name each format once")
+    if io != "mixed" and not set(names) & set(WHOLE):
+        raise UsageError(f"--io {io} is for LiteRT and C files: add --format litert, or leave --io away")
+    return names
+
+
+def write_file(
+    graph: Graph,
+    trained: Trained,
+    dataset: Dataset,
+    path: Path,
+    *,
+    precision: Precision,
+    figures: dict[str, Accuracy],
+    threshold: Threshold | None = None,
+) -> Exported:
+    """Write the graph of a run with its manifest, as `deliver` does."""
+    graph = best_order(graph)
+    pngs = thumbnails(prepared(dataset, dataset.of("val")[:PROBES], trained.image))
+    manifest = make_manifest(
+        trained,
+        dataset.labels,
+        name=Path(dataset.root).name,
+        precision=precision,
+        figures=figures,
+        probes=make_probes(graph, trained.image, pngs),
+        threshold=threshold,
+    )
+    return deliver(graph, manifest, path)
+
+
+def deliver(graph: Graph, manifest: Manifest, path: Path) -> Exported:
+    """Write a graph with its manifest inside and beside it, its counted cost and how to use it; then check the file.
+
+    The layers are put into the order that needs the least memory: the peak counted is true of the file. A format that
+    knows one kind of ends only is written with that.
+    """
+    graph = best_order(graph)
+    name = next(name for name, suffix in SUFFIXES.items() if suffix == path.suffix)
+    manifest = manifest if name in WHOLE else replace(manifest, io="mixed")
+    module, function = FORMATS[name].split(":")
+    size = getattr(importlib.import_module(module), function)(graph, manifest, path)
+    write_json(path.parent / "manifest.json", manifest)
+    write_json(path.parent / "cost.json", count(graph, precision=manifest.precision))
+    write_use(path.parent, manifest)
+    return Exported(path.as_posix(), size, manifest.precision, manifest, check(path, graph))

@@ -1,0 +1,156 @@
+"""What is exported or compressed: the net of a run, or of a file, as a float graph with all that is known of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pocketvision.compress.published import as_published, in_eight_bits
+from pocketvision.data.splits import read_dataset
+from pocketvision.errors import GraphError, UsageError
+from pocketvision.export.manifest import make_manifest, manifest_of_file
+from pocketvision.export.unlabelled import load_pictures
+from pocketvision.files import read_json
+from pocketvision.graph.graph import Graph
+from pocketvision.progress import Progress
+from pocketvision.runtime import read_manifest
+from pocketvision.values import Dataset, Example, Health, ImageSpec, Manifest, Trained
+
+if TYPE_CHECKING:
+    from pocketvision.weights.load import Weights
+
+_MODEL_FILES = {".mlpackage": "Core ML", ".onnx": "ONNX", ".xml": "OpenVINO"}
+_BACKGROUND = "background"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A net and what is known of it."""
+
+    graph: Graph
+    """In float."""
+    manifest: Manifest
+    """Right but for precision, probes and threshold."""
+    dataset: Dataset | None
+    """The run's pictures, or those given beside a file."""
+    trained: Trained | None = None
+    """Of a run."""
+    whole: Graph | None = None
+    """The net in the file's own whole numbers, where it holds such."""
+
+    def pictures(self) -> Dataset:
+        """Return the pictures; raises UsageError where a file came without any."""
+        if self.dataset is None:
+            raise UsageError(
+                "int8 is calibrated on pictures like those that the net will see: name their folder behind the file"
+            )
+        return self.dataset
+
+
+def subject_of(
+    source: str | Path, data: str | Path | None, *, labels: str | Path | None, progress: Progress
+) -> Subject:
+    """Open the folder of a run, or a file that `weights` reads; `data` and `labels` are for files.
+
+    Raises UsageError where something is given that the source has itself, WeightsError for a file of no known net.
+    """
+    path = Path(source).expanduser()
+    if not path.is_file():
+        if data is not None or labels is not None:
+            raise UsageError(f"{path} is no file: a run has pictures and labels of its own; leave them away")
+        return _run(path, progress)
+    if path.suffix.lower() in _MODEL_FILES:
+        raise UsageError(
+            f"{path.name} is written for a runtime, and {_MODEL_FILES[path.suffix.lower()]} files are not read back. "
+            "Name the folder of the run that it came from, its .tflite, or the weights that it was made of "
+            "(.safetensors, .pth, .h5)"
+        )
+    return _file(path, data, labels, progress)
+
+
+def some(examples: Sequence[Example], most: int) -> list[Example]:
+    """Return a seeded choice, in order."""
+    order = np.random.default_rng(0).permutation(len(examples))[:most]
+    return [examples[place] for place in sorted(order)]
+
+
+def _run(folder: Path, progress: Progress) -> Subject:
+    from pocketvision.graph.trace import trace
+    from pocketvision.train.job import trained_net
+
+    net, trained = trained_net(folder)
+    labels = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+    root = Path(read_json(Health, folder / "check.json").root)
+    dataset = read_dataset(root, labels, folder / "splits.csv", progress=progress)
+    figures = {"validation": trained.validation}
+    manifest = make_manifest(
+        trained, labels, name=Path(dataset.root).name, precision="float", figures=figures, probes=()
+    )
+    return Subject(trace(net, trained.image), manifest, dataset, trained)
+
+
+def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Subject:
+    from pocketvision.graph.trace import trace
+    from pocketvision.models.catalogue import build_spec
+    from pocketvision.weights.load import load_into, read
+
+    own = read_manifest(path)
+    weights = read(path)
+    net = build_spec(weights.spec)
+    load_into(net, weights, keep_head=True)
+    names = _labels(path, weights, labels, own, progress)
+    manifest = replace(own, labels=names, io="mixed") if own else manifest_of_file(weights.spec, weights.image, names)
+    manifest = replace(manifest, name=manifest.name or path.stem)
+    graph = trace(net.eval(), _traced_for(weights, own))
+    dataset = None if data is None else load_pictures(data, manifest.splits, progress)
+    return Subject(graph, manifest, dataset, whole=_whole(graph, weights, progress))
+
+
+def _traced_for(weights: "Weights", own: Manifest | None) -> ImageSpec:
+    """Return how the file's first layer takes its pixels: ours have normalisation worked into them."""
+    image = own.image if own else weights.image
+    if own is None:
+        return image
+    if weights.levels is not None:
+        scale, zero_point = weights.levels.picture
+        mean, deviation = zero_point / 255, 1 / (255 * scale)
+        return replace(image, mean=(mean,) * 3, std=(deviation,) * 3)
+    return image if own.precision == "float16" else replace(image, std=(1 / 255,) * 3)
+
+
+def _whole(graph: Graph, weights: "Weights", progress: Progress) -> Graph | None:
+    if weights.levels is None:
+        return None
+    try:
+        whole, narrowed = in_eight_bits(as_published(graph, weights.levels))
+    except GraphError as error:
+        progress.say(f"the file's own whole numbers are left aside, its real values are taken: {error}")
+        return None
+    if narrowed:
+        progress.say(f"{narrowed:,} of the file's channels hold weights of 9 bits; they were rounded to 8")
+    return whole
+
+
+def _labels(
+    path: Path, weights: "Weights", given: str | Path | None, own: Manifest | None, progress: Progress
+) -> tuple[str, ...]:
+    classes = weights.spec.num_classes
+    if given is None:
+        found = own.labels if own else weights.labels
+        if found is not None:
+            return found
+        progress.say(
+            f"{path.name} names no labels: they are numbers now; give a text with one label a line as --labels"
+        )
+        return tuple(str(number) for number in range(classes))
+    names = tuple(Path(given).read_text(encoding="utf-8-sig").splitlines())
+    if len(names) == classes - 1 == 1000:
+        names = (_BACKGROUND, *names)
+    if len(names) != classes:
+        raise UsageError(f"{given} has {len(names)} lines, and the net in {path.name} {classes} outputs")
+    if len(set(names)) < classes:
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        progress.say(f"{given} names '{twice}' more than once")
+    return names

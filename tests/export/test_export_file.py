@@ -1,0 +1,214 @@
+"""The verbs `export` and `compress` on files: published ones and our own, with labels, pictures and refusals."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pocketvision
+from pocketvision.cli.app import run as command
+from pocketvision.compress.published import in_eight_bits
+from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.errors import UsageError, WeightsError
+from pocketvision.export import litert, onnx
+from pocketvision.export.manifest import manifest_of_file
+from pocketvision.graph.graph import Conv, Graph
+from pocketvision.graph.run import run
+from pocketvision.graph.trace import trace
+from pocketvision.images.prepare import load
+from pocketvision.models import build_spec
+from pocketvision.runtime import open as open_model
+from pocketvision.values import ImageSpec, ModelSpec
+from pocketvision.weights.safetensors import save
+
+SPEC = ModelSpec("mobilenet_v1", 0.25, 32, 4)
+IMAGE = ImageSpec(32, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+LABELS = ("bee", "cat", "dog", "eel")
+
+
+@pytest.fixture(scope="module")
+def net(settled):
+    import torch
+
+    torch.manual_seed(0)
+    return settled(build_spec(SPEC), torch.randn(16, 3, 32, 32))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Return a folder of pictures without labels."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
+        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights_file(net, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
+    save(net, SPEC, path=path, image=IMAGE, labels=LABELS)
+    return path
+
+
+def images(folder, image=IMAGE):
+    return np.stack([load(path.read_bytes(), image) for path in sorted(folder.iterdir())])
+
+
+def test_a_weights_file_becomes_files_that_answer_as_its_net(weights_file, net, photos, tmp_path):
+    written = pocketvision.export(weights_file, format="onnx,litert", output=tmp_path)
+    assert [written.file, *(other.file for other in written.others)] == [
+        f"{tmp_path}/model.onnx",
+        f"{tmp_path}/model.tflite",
+    ]
+    assert written.precision == "float"
+    expected = run(trace(net, IMAGE), images(photos))
+    for suffix in (".onnx", ".tflite"):
+        runner = open_model(tmp_path / f"model{suffix}")
+        assert runner.labels == LABELS
+        np.testing.assert_allclose(runner.run(images(photos)), expected, atol=1e-5)
+        assert len(runner.manifest.probes) == 3
+        assert (runner.manifest.image, runner.manifest.name) == (IMAGE, "toy")
+
+
+def test_the_files_of_a_file_lie_beside_it(weights_file, tmp_path):
+    path = tmp_path / "toy.safetensors"
+    path.write_bytes(weights_file.read_bytes())
+    assert pocketvision.export(path).file == f"{tmp_path}/toy-export/model.onnx"
+
+
+def test_int8_wants_pictures_and_says_so(weights_file, photos, tmp_path):
+    with pytest.raises(UsageError, match="name their folder behind the file"):
+        pocketvision.export(weights_file, precision="int8", output=tmp_path)
+    written = pocketvision.export(
+        weights_file, photos, format="litert,c", precision="int8", io="uint8", output=tmp_path, abstain="0.3"
+    )
+    assert (written.precision, written.manifest.io, written.manifest.abstain_below) == ("int8", "uint8", 0.3)
+    assert "all of the net is one part of XNNPACK" in written.checked
+    assert "Output: uint8 [1, 4]" in (tmp_path / "model.h").read_text()
+
+
+@pytest.mark.parametrize("precision", ["float", "float16", "int8"])
+@pytest.mark.parametrize("io", ["mixed", "int8"])
+def test_our_own_litert_file_is_written_anew_in_other_formats(precision, io, net, photos, tmp_path):
+    if io != "mixed" and precision != "int8":
+        return
+    plain = trace(net, IMAGE)
+    own = replace(manifest_of_file(SPEC, IMAGE, LABELS), name="mine", abstain_below=0.4)
+    first = tmp_path / "first.tflite"
+    graph = quantize(plain, calibrate(plain, images(photos))) if precision == "int8" else plain
+    if precision == "float16":
+        from pocketvision.compress.half import halved
+
+        graph = halved(plain)
+    litert.write(graph, replace(own, precision=precision, io=io), first)
+    written = pocketvision.export(first, format="onnx,litert", output=tmp_path / "again")
+    assert written.precision == ("int8" if precision == "int8" else "float")
+    assert (written.manifest.labels, written.manifest.image) == (LABELS, IMAGE)
+    assert (written.manifest.name, written.manifest.abstain_below, written.manifest.io) == ("mine", 0.4, "mixed")
+    again = open_model(tmp_path / "again" / "model.tflite").run(images(photos))
+    before = open_model(first).run(images(photos))
+    np.testing.assert_allclose(again, before, atol=1e-5 if io == "mixed" else 1.01 / 256)
+
+
+def test_labels_are_the_files_or_given_or_numbers(net, weights_file, tmp_path, capsys):
+    bare = tmp_path / "bare.safetensors"
+    save(net, SPEC, path=bare, image=IMAGE, labels=None)
+    assert command(["export", str(bare), "--output", str(tmp_path / "a"), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["manifest"]["labels"] == ["0", "1", "2", "3"]
+    assert "give a text with one label a line as --labels" in told.err
+    text = tmp_path / "labels.txt"
+    text.write_text("w\nx\ny\nz\n", encoding="utf-8")
+    assert pocketvision.export(bare, labels=text, output=tmp_path / "b").manifest.labels == ("w", "x", "y", "z")
+    text.write_text("w\nx\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"2 lines, and the net in .* 4 outputs"):
+        pocketvision.export(bare, labels=text, output=tmp_path / "b")
+
+
+def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, net, tmp_path):
+    foreign = tmp_path / "net.onnx"
+    foreign.write_bytes(onnx.to_bytes(trace(net, IMAGE)))
+    with pytest.raises(UsageError, match=r"ONNX files are not read back. Name the folder of the run"):
+        pocketvision.export(foreign)
+    with pytest.raises(UsageError, match="a run has pictures and labels of its own"):
+        pocketvision.export(tmp_path, photos)
+    with pytest.raises(UsageError, match="--io uint8 is for LiteRT and C files"):
+        pocketvision.export(weights_file, format="onnx", io="uint8")
+    with pytest.raises(UsageError, match="add --precision int8"):
+        pocketvision.export(weights_file, format="litert", io="uint8", output=tmp_path)
+    changed = tmp_path / "changed.tflite"
+    litert.write(trace(net, IMAGE), manifest_of_file(SPEC, IMAGE, LABELS), changed)
+    content = bytearray(changed.read_bytes())
+    content[2000] ^= 1
+    changed.write_bytes(content)
+    with pytest.raises(WeightsError, match="was changed after it was written"):
+        pocketvision.export(changed, output=tmp_path)
+    (tmp_path / "notes.txt").write_text("no net", encoding="utf-8")
+    with pytest.raises(WeightsError, match="no weights file by its suffix"):
+        pocketvision.export(tmp_path / "notes.txt")
+
+
+def test_compress_calibrates_a_file_on_the_pictures_given(weights_file, photos, tmp_path, capsys):
+    found = pocketvision.compress(weights_file, photos)
+    assert [stage.steps for stage in found.stages] == ["float", "int8", "equalize, ranges, int8, bias"]
+    assert all(stage.validation is None for stage in found.stages)
+    assert 0 < found.pictures < 20
+    assert found.stages[0].same_answer == 1
+    assert command(["compress", str(weights_file), str(photos), "--steps", "int8"]) == 0
+    assert "no labels" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="name their folder behind the file"):
+        pocketvision.compress(weights_file)
+    for number, path in enumerate(sorted(photos.iterdir())):
+        target = tmp_path / LABELS[number % 4] / path.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    judged = pocketvision.compress(weights_file, tmp_path, steps="int8")
+    assert judged.stages[0].validation.count == judged.pictures
+
+
+def test_weights_of_nine_bits_are_rounded_channel_by_channel(net, photos):
+    plain = trace(net, IMAGE)
+    graph = quantize(plain, calibrate(plain, images(photos)))
+    place, first = next((place, node) for place, node in enumerate(graph.nodes) if isinstance(node, Conv))
+    weight = first.weight.astype(np.int16) // 2
+    weight[1, 2, 0, 0] = 250
+    wide = replace(first, weight=weight)
+    narrow, rounded = in_eight_bits(Graph((*graph.nodes[:place], wide, *graph.nodes[place + 1 :]), graph.quant))
+    assert rounded == 1
+    found = narrow.nodes[place]
+    assert found.weight.dtype == np.int8
+    others = np.arange(len(weight)) != 1
+    np.testing.assert_array_equal(found.weight[others], weight[others])
+    np.testing.assert_array_equal(found.bias[others], first.bias[others])
+    assert found.weight[1, 2, 0, 0] == 127
+    step = found.weight_scale[1]
+    np.testing.assert_allclose(found.weight[1] * step, weight[1] * first.weight_scale[1], atol=0.501 * step)
+    assert found.bias[1] * step == pytest.approx(first.bias[1] * first.weight_scale[1], abs=0.501 * float(step))
+    assert in_eight_bits(graph)[1] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "agreed"), [("tf2_mobilenet_v2_1.0_224_ptq.tflite", 1.0), ("mobilenet_v1_0.25_128_quant.tflite", 0.9)]
+)
+def test_a_published_quantised_file_keeps_its_own_numbers(name, agreed, shared_weights, shared_data, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    written = pocketvision.export(shared_weights / name, format="litert,onnx", output=tmp_path)
+    assert (written.precision, written.manifest.labels[1]) == ("int8", "tench, Tinca tinca")
+    files = sorted((shared_data / "imagenet-sample").iterdir())[::25]
+    pictures = np.stack([load(path.read_bytes(), written.manifest.image) for path in files])
+    original = Interpreter(str(shared_weights / name))
+    original.allocate_tensors()
+    answers = []
+    for picture in pictures:
+        original.set_tensor(original.get_input_details()[0]["index"], picture[None])
+        original.invoke()
+        answers.append(int(original.get_tensor(original.get_output_details()[0]["index"])[0].argmax()))
+    for suffix in (".tflite", ".onnx"):
+        found = open_model(tmp_path / f"model{suffix}").run(pictures).argmax(axis=1)
+        assert (found == answers).mean() >= (agreed if suffix == ".tflite" else 0.85)
