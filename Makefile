@@ -18,7 +18,7 @@ help:
 	@echo "make demo    train, compress and prove a net on built-in pictures; ends with a report to open"
 	@echo "make page    try what make demo made in the browser; needs Node"
 	@echo "make test    run all tests, those of the page where Node and Chromium are"
-	@echo "make test-all run the tests of Core ML, ExecuTorch and OpenVINO, whose packages it installs"
+	@echo "make test-all run the tests of Core ML, ExecuTorch, OpenVINO and MediaPipe, whose packages it installs"
 	@echo "make fast    run the tests that take no more than a few seconds each"
 	@echo "make lint    check format, style and types"
 	@echo "make check   lint, test and test-all: what continuous integration runs"
@@ -48,10 +48,11 @@ test: $(READY)
 	fi
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical
 
-# The formats whose packages are large. With the variable set, an absent package is a failure, not a skip.
+# The formats whose packages are large, and MediaPipe, which reads our files. With the variable set, an absent package is a failure, not a skip.
 test-all: $(EXTRAS)
 	@OMP_NUM_THREADS=1 POCKETVISION_ALL_EXTRAS=1 $(RUN) pytest -n logical \
-	  tests/export/test_coreml.py tests/export/test_executorch.py tests/export/test_openvino.py
+	  tests/export/test_coreml.py tests/export/test_executorch.py tests/export/test_mediapipe.py \
+	  tests/export/test_openvino.py
 
 fast: $(READY)
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical -m "not slow"
@@ -105,4 +106,6 @@ $(READY): pyproject.toml constraints.txt
 
 $(EXTRAS): $(READY)
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite,coreml,executorch,openvino]'
+	@# Without OpenCV, matplotlib and sound, which its classifier does not use.
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt --no-deps mediapipe certifi
 	@touch $(EXTRAS)

@@ -4,9 +4,11 @@ Each batch of damaged files is opened in a process of its own, so that a crash o
 tests after it.
 """
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ import pytest
 from pocketvision.export import litert, onnx
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runtime import open as open_model
-from pocketvision.values import ImageSpec, Manifest, ModelSpec
+from pocketvision.runtime.onnx import sealed
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, to_json
 
 WORDS = Manifest(
     format_version=1,
@@ -147,3 +150,63 @@ def test_the_runtimes_greeting_is_kept_off_stderr_and_nothing_else(whole, tmp_pa
         order = [sys.executable, "-c", code + "open_file(pathlib.Path(sys.argv[1]))", str(tmp_path / "a.tflite")]
         done = subprocess.run(order, capture_output=True, text=True, check=False, timeout=300)
         assert (done.returncode, done.stderr) == (0, said)
+
+
+MANGLES = (
+    *(None, True, -1, 7, 1e309, "", "x", [], {}, [[]], [None], {"a": {}}),
+    *("\x00" * 9, "int4", [1, 2, 3], {"resolution": "a"}, [{"png_base64": 3, "probabilities": 1}]),
+)
+
+
+def mangled(seed: int) -> object:
+    """Return the manifest's JSON with one to three values, at any depth, replaced, taken away or added."""
+    rng = np.random.default_rng(seed)
+    words = to_json(WORDS)
+    for _ in range(int(rng.integers(1, 4))):
+        place = words
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = keys[int(rng.integers(len(keys)))]
+            if isinstance(place[key], dict | list) and len(place[key]) and rng.random() < 0.5:
+                place = place[key]
+                continue
+            change = int(rng.integers(8))
+            if change == 0 and isinstance(place, dict):
+                del place[key]
+            elif change == 1 and isinstance(place, dict):
+                place["colour"] = 1
+            else:
+                place[key] = MANGLES[int(rng.integers(len(MANGLES)))]
+            break
+        if not words:
+            break
+    return words
+
+
+def with_words(content: bytes, suffix: str, text: str) -> bytes:
+    if suffix == ".tflite":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            start = min(entry.header_offset for entry in archive.infolist())
+            kept = {name: archive.read(name) for name in archive.namelist()}
+        stream = io.BytesIO(content[:start])
+        with zipfile.ZipFile(stream, "a") as archive:
+            for name, held in (kept | {"manifest.json": text.encode()}).items():
+                archive.writestr(name, held)
+        return stream.getvalue()
+    onnx_package = pytest.importorskip("onnx")
+    model = onnx_package.load_model_from_string(content)
+    next(entry for entry in model.metadata_props if entry.key == "pocketvision").value = text
+    del model.metadata_props[-1]
+    return sealed(model.SerializeToString())
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_manifests_of_other_shapes_are_refused_or_harmless(suffix, whole, tmp_path):
+    for seed in range(120):
+        content = with_words(whole[suffix], suffix, json.dumps(mangled(seed)))
+        (tmp_path / f"{seed:03}{suffix}").write_bytes(content)
+    told = opened(tmp_path)
+    assert len(told) == 120
+    refused = [text for text in told.values() if text]
+    assert all(text.startswith("WeightsError: ") for text in refused), told
+    assert len(refused) > 60

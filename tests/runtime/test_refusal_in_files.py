@@ -81,3 +81,20 @@ def test_shares_that_are_none_are_refused(file, value):
 def test_all_refused_has_no_accuracy_and_can_be_read():
     words = replace(WORDS, refusal=Refusal(wilson(0, 10), None))
     assert from_json(Manifest, to_json(words)) == words
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": "ab"}, "labels is 'ab', no list"),
+        ({"precision": "int4"}, "precision is 'int4'; known are 'float', "),
+        ({"abstain_below": True}, "abstain_below is True, no float"),
+        ({"io": "uint16"}, "io is 'uint16'; known are 'mixed', 'uint8', 'int8'"),
+        ({"image": {"resolution": "32"}}, "image.resolution is '32', no int"),
+        ({"image": {"resolution": 32, "mean": [0.5]}}, "image.mean is \\[0.5\\], not 3 values"),
+    ],
+)
+def test_values_of_another_type_are_named(file, change, told):
+    rewrite(file, lambda words: words.update(change))
+    with pytest.raises(WeightsError, match=told):
+        runtime.open(file)

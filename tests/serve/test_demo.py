@@ -14,6 +14,7 @@ import pytest
 
 from pocketvision import demo
 from pocketvision.cli import app as cli
+from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import (
     DataError,
     MissingExtra,
@@ -132,6 +133,18 @@ def test_a_litert_file_needs_no_litert_here(built: Path, tmp_path: Path, monkeyp
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="cut short"):
         demo(file, serve=False)
+
+
+def test_a_file_that_takes_int8_pictures_is_refused_with_what_to_do(built: Path, tmp_path: Path) -> None:
+    sketch = Sketch(32)
+    graph = sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 4)), 2))
+    noise = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    path, small = tmp_path / "small.tflite", quantize(graph, calibrate(graph, noise))
+    litert.write(small, replace(WORDS, precision="int8", io="uint8"), path)
+    assert demo(path, serve=False).files == ("model.tflite",)
+    litert.write(small, replace(WORDS, precision="int8", io="int8"), path)
+    with pytest.raises(UsageError, match="export with --io uint8"):
+        demo(path, serve=False)
 
 
 def test_the_worker_keeps_the_page_and_is_another_for_another_file(built: Path, run: Path) -> None:

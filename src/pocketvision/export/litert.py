@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.export.litert_ends import whole_softmax
+from pocketvision.export.litert_ends import normalised, whole_softmax
 from pocketvision.export.litert_file import LitertFile, Scale, require_ratio
 from pocketvision.export.litert_metadata import metadata, packed
 from pocketvision.export.litert_pools import pool
@@ -180,13 +180,8 @@ class _Writer:
         if quant:
             # XNNPACK has no kernel from uint8 to int8, and the runtime's own takes longer than these two together.
             return self.file.operator("QUANTIZE", [value], self.result(shape, quant, name=node.name))
-        mean, deviation = (255 * np.array(values, np.float64) for values in (node.mean, node.std))
-        width = shape[2]
-        value = self.file.operator("SUB", [value, self.file.constant(_spread(mean, width))], self.result(shape, None))
-        if np.allclose(deviation, 1):
-            return value
-        factor = self.file.constant(_spread(1 / deviation, width))
-        return self.file.operator("MUL", [value, factor], self.result(shape, None))
+        mean, std = (255 * np.array(values, np.float64) for values in (node.mean, node.std))
+        return normalised(self.file, value, mean=mean, std=std)
 
     def _kernel(self, node: Node, inputs: list[int], quant: Quant | None) -> int:
         x, out = inputs[0], self.graph.shapes[node.name]
@@ -393,13 +388,6 @@ def _scale(quant: Quant) -> Scale:
 
 def _laid_out(shape: Shape) -> Shape:
     return (1, *shape[1:], shape[0])
-
-
-def _spread(values: Array, width: int) -> Array:
-    """Return one value, or those of a whole row: XNNPACK repeats a row fast, and three channels very slowly."""
-    if (values == values[0]).all():
-        return values[:1].astype(np.float32)
-    return np.broadcast_to(values, (1, 1, width, len(values))).astype(np.float32)
 
 
 def _fused(clamp: Clamp) -> Field:

@@ -1,4 +1,7 @@
-"""The last operators of a LiteRT file whose answer is in whole numbers: probabilities in steps of 1/256."""
+"""The ends of a LiteRT file: a picture's values in float, and probabilities in whole numbers, in steps of 1/256."""
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.export.litert_file import LitertFile, Scale
 from pocketvision.export.tables import Field
@@ -21,3 +24,19 @@ def whole_softmax(file: LitertFile, x: int, io: Io) -> int:
         return answer
     levels = file.tensor(shape, "uint8", Scale((scale,), PROBABILITY.zero_point), name=NAME)
     return file.operator("QUANTIZE", [answer], levels)
+
+
+def normalised(file: LitertFile, x: int, *, mean: NDArray[np.float64], std: NDArray[np.float64]) -> int:
+    """Write the subtraction of `mean` and the division by `std`, each [channels], of a float picture."""
+    shape = file.tensors[x].shape
+    value = file.operator("SUB", [x, file.constant(_spread(mean, shape[2]))], file.tensor(shape, "float32"))
+    if np.allclose(std, 1):
+        return value
+    return file.operator("MUL", [value, file.constant(_spread(1 / std, shape[2]))], file.tensor(shape, "float32"))
+
+
+def _spread(values: NDArray[np.float64], width: int) -> NDArray[np.float32]:
+    """Return one value, or those of a whole row: XNNPACK repeats a row fast, and three channels very slowly."""
+    if (values == values[0]).all():
+        return values[:1].astype(np.float32)
+    return np.broadcast_to(values, (1, 1, width, len(values))).astype(np.float32)

@@ -47,11 +47,11 @@ def export(  # noqa: PLR0913  one option per choice of a user
     PyTorch or Keras file, `.safetensors`. `format` is `onnx`, `litert`, `coreml`, `executorch`, `openvino` or `c`, or
     several with commas: the same net in the same numbers, each file opened again and held against the reference, as far
     as this machine can. `precision` is `float` by default; a quantised file keeps its own whole numbers, as int8.
-    `float16` halves the bytes of the weights and computes in 32 bits. int8 is calibrated on the run's own training pictures, or
-    on `data`, the folder of pictures given beside a float file. `io` makes both ends of LiteRT and C files `uint8` or
-    `int8`. `abstain` says below which top probability the file refuses to answer: `auto` chooses on the run's
-    validation pictures or keeps the file's own, `off` never refuses, or a probability. `labels` is a text with one
-    label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
+    `float16` halves the bytes of the weights and computes in 32 bits. int8 is calibrated on the run's own training
+    pictures, or on `data`, the folder of pictures given beside a float file. `io` makes both ends of LiteRT and C files
+    `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto` chooses on the
+    run's validation pictures or keeps the file's own, `off` never refuses, or a probability. `labels` is a text with
+    one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
     `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
     VerificationFailed where a written file does not answer as the net.
     """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketvision.errors import DataError, PocketvisionError, RunExists
+from pocketvision.errors import DataError, PocketvisionError, RunExists, UsageError
 from pocketvision.files import write_bytes, write_json, write_text
 from pocketvision.latency.measure import reference_graph
 from pocketvision.runtime import open as open_model
@@ -55,7 +55,7 @@ def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Fa
     """Write the folder for files of one net, the quicker one first; an older demo in its place is replaced.
 
     Raises RunExists where the folder holds something else, DataError where the files differ in labels or picture
-    rule, PocketvisionError where the page was not built.
+    rule, UsageError for one that browsers cannot run, PocketvisionError where the page was not built.
     """
     manifest = _manifest(models)
     _require_built(page)
@@ -72,7 +72,12 @@ def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Fa
 
 
 def _manifest(models: Sequence[Path]) -> Manifest:
-    first, *others = (_read(model) for model in models)
+    first, *others = manifests = [_read(model) for model in models]
+    for model, manifest in zip(models, manifests, strict=True):
+        if manifest.io == "int8":
+            raise UsageError(
+                f"{model.name} takes int8 pictures, which no browser's runtime does; export with --io uint8 for a page"
+            )
     for model, other in zip(models[1:], others, strict=True):
         if (other.labels, other.image) != (first.labels, first.image):
             raise DataError(

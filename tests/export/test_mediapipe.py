@@ -1,0 +1,85 @@
+"""LiteRT files in MediaPipe's ImageClassifier, which apps use: it finds the labels and gives our probabilities."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pocketvision.compress.half import halved
+from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.export import litert
+from pocketvision.export.manifest import manifest_of_file
+from pocketvision.graph.sketch import Sketch
+from pocketvision.runtime import open as open_model
+from pocketvision.values import ImageSpec, ModelSpec
+
+pytestmark = pytest.mark.extra("mediapipe")
+
+SIZE, LABELS = 32, ("aal", "bär", "café", "dachs, der", "eule")
+MEANS = [((0.5,) * 3, (0.5,) * 3), ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))]
+CLASSIFIES = """
+import json, sys, types
+for name in ("cv2", "matplotlib", "matplotlib.pyplot"):  # of its drawing helpers, which nothing here uses
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["matplotlib"].pyplot = sys.modules["matplotlib.pyplot"]
+import numpy, mediapipe
+from mediapipe.tasks import python as tasks
+from mediapipe.tasks.python import vision
+options = vision.ImageClassifierOptions(base_options=tasks.BaseOptions(model_asset_path=sys.argv[1]))
+with vision.ImageClassifier.create_from_options(options) as classifier:
+    told = []
+    for picture in numpy.load(sys.argv[2]):
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.ascontiguousarray(picture))
+        found = classifier.classify(image).classifications[0].categories
+        told.append({entry.category_name: entry.score for entry in found})
+print(json.dumps(told))
+"""
+
+
+def pictures():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (12, 4, 4, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+
+
+def written(folder, precision, io, normalisation=MEANS[0]):
+    sketch = Sketch(SIZE, seed=2)
+    sketch.normalise(*normalisation)
+    maps = sketch.conv(sketch.conv("image", 16, kernel=3, stride=2), 16, kernel=3, groups=16)
+    graph = sketch.finish(sketch.linear(sketch.mean(maps), len(LABELS)))
+    if precision != "float":
+        graph = halved(graph) if precision == "float16" else quantize(graph, calibrate(graph, pictures()))
+    spec, image = ModelSpec("mobilenet_v1", 0.25, SIZE, len(LABELS)), ImageSpec(SIZE, "squash", 1.0)
+    words = replace(manifest_of_file(spec, image, LABELS), name="animals", precision=precision, io=io)
+    litert.write(graph, words, folder / "model.tflite")
+    return folder / "model.tflite"
+
+
+def classified(path):
+    np.save(path.with_name("pictures.npy"), pictures())
+    order = [sys.executable, "-c", CLASSIFIES, str(path), str(path.with_name("pictures.npy"))]
+    return subprocess.run(order, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("normalisation", MEANS)
+@pytest.mark.parametrize(
+    ("precision", "io"), [("float", "mixed"), ("float16", "mixed"), ("int8", "mixed"), ("int8", "uint8")]
+)
+def test_labels_and_scores_are_those_of_the_file(precision, io, normalisation, tmp_path):
+    path = written(tmp_path, precision, io, normalisation)
+    done = classified(path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    expected = open_model(path).run(pictures())
+    assert expected.std(axis=0).max() > 0.002
+    scores = np.array([[entry[label] for label in LABELS] for entry in told])
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_int8_pictures_are_refused_by_mediapipe_itself(tmp_path):
+    """Which is why `uint8` is the one to choose for it; when this fails, the documentation can say better."""
+    done = classified(written(tmp_path, "int8", "int8"))
+    assert done.returncode != 0
+    assert "INT8" in done.stderr
