@@ -212,13 +212,18 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", choices=get_args(Precision), default=get_args(Precision))
     parser.add_argument("--write", action="store_true", help="put the tables into docs/formats.md")
     options = parser.parse_args()
+    chosen = {name: file for name, file in NETS.items() if options.nets.lower() in f"{name} {file}".lower()}
+    if not chosen:
+        parser.error(f"--nets {options.nets} names none of {', '.join(NETS)}")
+    whole = chosen == NETS and {*options.formats} == {*FORMATS} and {*options.precisions} == {*get_args(Precision)}
+    if options.write and not whole:
+        parser.error("--write is for whole tables: leave out --nets, --formats and --precisions")
     images = sorted(options.images.glob("*.jpg"))
     if not images:
         raise SystemExit(f"{options.images} holds no .jpg; give the pictures with --images")
     judging = spread([image for place, image in enumerate(images) if place % 5], options.pictures)
     parts = [f"{machine()}; {len(images[::5])} pictures calibrate, {len(judging)} others judge."]
     print(parts[0], flush=True)
-    chosen = {name: file for name, file in NETS.items() if options.nets.lower() in f"{name} {file}".lower()}
     for name, file in chosen.items():
         with tempfile.TemporaryDirectory() as folder:
             os.environ["POCKETVISION_CACHE"] = str(Path(folder, "cache"))

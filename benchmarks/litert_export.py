@@ -54,9 +54,9 @@ from pocketvision.weights import load_into, read
 
 FILES = (
     "0.5x-FDMobileNet-224.pth.tar",
-    "mobilenet_v1_0.25_128_quant.tflite",
     "mobilenet_v1_0.5_160_quant.tflite",
     "tf2_mobilenet_v2_1.0_224_ptq.tflite",
+    "compressed_SqueezeNet.net",
 )
 PEER = Path(__file__).with_name("litert_peer.py")
 SOURCES = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
@@ -222,6 +222,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     images = sorted(options.images.glob("*.jpg"))
+    if not images:
+        raise SystemExit(f"{options.images} holds no .jpg; give the pictures with --images")
     print(f"{machine()}; {len(images)} pictures")
     print("| net | runtime | threads | ratio | ours / peer | bytes | top-1: ours, peer | as float: ours, peer |")
     print("|---|---|---|---|---|---|---|---|")
