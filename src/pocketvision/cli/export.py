@@ -13,7 +13,10 @@ def export(  # noqa: PLR0917  a command's options
     format: Annotated[
         str, typer.Option(help="onnx, litert, coreml, executorch, openvino, c; several with commas.")
     ] = "onnx",
-    precision: Annotated[Literal["float", "float16", "int8"], typer.Option(help="float, float16 or int8.")] = "float",
+    precision: Annotated[
+        Literal["float", "float16", "int8", "palette8", "palette6", "palette4", "palette2"],
+        typer.Option(help="float, float16, int8; for coreml also palette8, palette6, palette4, palette2."),
+    ] = "float",
     abstain: o.Abstain = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the file; by default the run's export.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the file without suffix; by default model.")] = None,

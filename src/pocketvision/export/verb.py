@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
+from pocketvision.compress.palette import palettised
 from pocketvision.cost import count
+from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.splits import read_dataset
 from pocketvision.errors import UnknownName, UsageError
@@ -71,10 +73,11 @@ def export(
 
     `format` is `onnx`, `litert`, `coreml`, `executorch`, `openvino` or `c`, or several with commas: the same net in the
     same numbers, each file opened again and held against the reference, as far as this machine can. `float16` halves
-    the bytes of the weights and computes in 32 bits. `output` defaults to the run's `export` folder, `name` to `model`.
-    int8 is calibrated on the run's own training pictures. `abstain` says below which top probability the file refuses
-    to answer: `auto` chooses on the validation pictures, `off` never refuses, or a probability. Raises UnknownName for
-    an unknown format or precision, VerificationFailed where a written file does not answer as the net.
+    the bytes of the weights and computes in 32 bits; `palette8`, `palette6`, `palette4` and `palette2`, for `coreml`
+    alone, give each layer so many bits' worth of different weights. `output` defaults to the run's `export` folder,
+    `name` to `model`. int8 is calibrated on the run's own training pictures. `abstain` says below which top probability
+    the file refuses to answer: `auto` chooses on the validation pictures, `off` never refuses, or a probability. Raises
+    UnknownName for an unknown format or precision, VerificationFailed where a written file does not answer as the net.
     """
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net
@@ -82,6 +85,8 @@ def export(
     formats = formats_of(format)
     if precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
+    if precision.startswith(PALETTE) and formats != ("coreml",):
+        raise UsageError(f"only Core ML stores a palette; give --format coreml, or another precision than {precision}")
     wanted, folder = abstain_of(abstain), Path(run)
     net, trained = trained_net(folder)
     labels = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
@@ -90,6 +95,8 @@ def export(
     graph = trace(net, trained.image)
     if precision == "int8":
         graph = compress(graph, calibration(dataset, trained, progress), progress=progress).graph
+    elif precision.startswith(PALETTE):
+        graph = palettised(graph, int(precision.removeprefix(PALETTE)))
     target = Path(output) if output is not None else folder / "export"
     figures = {"validation": trained.validation}
     examples = _some(dataset.of("val"), TRUST_PICTURES)

@@ -59,11 +59,14 @@ def with_real_weights(graph: Graph) -> Graph:
         return graph
     quant = graph.quant
     return Graph(
-        tuple(_real(node, quant[node.inputs[0]]) if isinstance(node, Conv | Linear) else node for node in graph.nodes)
+        tuple(
+            real_layer(node, quant[node.inputs[0]]) if isinstance(node, Conv | Linear) else node for node in graph.nodes
+        )
     )
 
 
-def _real(node: Conv | Linear, source: Quant) -> Conv | Linear:
+def real_layer(node: Conv | Linear, source: Quant) -> Conv | Linear:
+    """Return a quantised layer with the real values of its weights and biases; `source` is its input's quant."""
     assert node.weight_scale is not None
     scale = node.weight_scale.astype(np.float64)
     weight = node.weight.astype(np.float64) * scale.reshape(-1, *[1] * (node.weight.ndim - 1))
