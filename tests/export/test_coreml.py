@@ -12,15 +12,17 @@ import torch
 from torch import nn
 
 from pocketvision.compress.half import halved
+from pocketvision.compress.palette import palettised
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
+from pocketvision.export.use import use_text
 from pocketvision.graph.graph import Conv, Graph, Linear, Opaque
 from pocketvision.graph.lower import with_real_weights
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build, families, family_of
-from pocketvision.runtime import mil
+from pocketvision.runtime import mil, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
@@ -38,11 +40,11 @@ def manifest_of(image, labels=LABELS, precision="float"):
     return Manifest(1, "toy", "classification", labels, image, model, precision, "0", {}, {}, (), {}, "2026")
 
 
-def delivered(graph, path, labels=LABELS, image=None):
+def delivered(graph, path, labels=LABELS, image=None, precision=None):
     from pocketvision.export.coreml import write
 
     spec = image or ImageSpec(graph.input.resolution, mean=graph.input.mean, std=graph.input.std)
-    precision = "int8" if graph.quant else "float"
+    precision = precision or ("int8" if graph.quant else "float")
     assert write(graph, manifest_of(spec, labels, precision), path) == sum(
         file.stat().st_size for file in path.rglob("*") if file.is_file()
     )
@@ -90,6 +92,45 @@ def test_int8_weights_are_the_graphs_own(kind, tmp_path):
     for levels in stored:
         assert levels.dtype == np.int8
         assert any(np.array_equal(levels, weight) for weight in written)
+
+
+def test_published_weights_of_nine_bits_are_written_as_their_values(tmp_path):
+    images = kernels.pictures(17, 4)
+    graph = finished("product")
+    small = quantize(graph, calibrate(graph, images))
+    wide = Graph(
+        tuple(
+            replace(
+                node,
+                weight=2 * node.weight.astype(np.int16),
+                bias=2 * node.bias,
+                weight_scale=node.weight_scale / 2,
+            )
+            if isinstance(node, Conv | Linear)
+            else node
+            for node in small.nodes
+        ),
+        small.quant,
+    )
+    runner = delivered(wide, tmp_path / "model.mlpackage")
+    assert apart(runner.run(images), run(with_real_weights(small), images)) < 0.05
+
+
+@pytest.mark.parametrize("bits", [2, 4, 6, 8])
+def test_palettes_are_stored_as_tables_and_read_back(bits, tmp_path):
+    sketch = Sketch(17, seed=5)
+    maps = sketch.conv(sketch.conv("image", 16, kernel=3), 128, kernel=3)
+    graph = palettised(sketch.finish(sketch.linear(sketch.mean(maps), 7)), bits)
+    images = kernels.pictures(17, 4)
+    runner = delivered(graph, tmp_path / "model.mlpackage", precision=f"palette{bits}")
+    assert apart(runner.run(images), run(graph, images)) < 0.05
+    tables = [step.arguments["lut"] for step in runner._file.operations if step.kind == "constexpr_lut_to_dense"]
+    assert max(table.size for table in tables) == 2**bits
+    assert runner._file.version == 9  # iOS 18
+    small, large = tmp_path / "model.mlpackage", tmp_path / "large.mlpackage"
+    delivered(graph, large)
+    assert size_bytes(large) - size_bytes(small) > 0.8 * 128 * 16 * 9 * (2 - bits / 8) - 3000
+    assert "iOS 18 or macOS 15" in use_text([small.name], runner.manifest)
 
 
 @pytest.mark.parametrize("family", sorted({family.names[0] for family in families().values()}))

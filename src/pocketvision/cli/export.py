@@ -22,8 +22,11 @@ def export(  # noqa: PLR0913, PLR0917  a command's options
         str, typer.Option(help="onnx, litert, coreml, executorch, openvino, c; several with commas.")
     ] = "onnx",
     precision: Annotated[
-        Literal["float", "float16", "int8"] | None,
-        typer.Option(help="float, float16 or int8; by default float, or a quantised FILE's own int8."),
+        Literal["float", "float16", "int8", "palette8", "palette6", "palette4", "palette2"] | None,
+        typer.Option(
+            help="float, float16, int8, and for coreml palette8, palette6, palette4, palette2; by default float, or a "
+            "quantised FILE's own int8."
+        ),
     ] = None,
     io: Annotated[
         Literal["mixed", "uint8", "int8"],

@@ -3,7 +3,8 @@
 Input `image`, an RGB picture that iOS resizes and hands over; outputs `classLabel` and `classLabel_probs`.
 Normalisation is part of the program, one value a channel. All is float16, the type of Apple's GPU and Neural Engine,
 but for what would leave its range. A float graph needs iOS 15 or macOS 12. Of an int8 graph the weights are stored as
-its own integers, a quarter of the size; they need iOS 16 or macOS 13, and activations stay float16.
+its own integers, a quarter of the size; they need iOS 16 or macOS 13, and activations stay float16. Weights of a
+palette are stored as a table, places in it and a scale for each output channel; they need iOS 18 or macOS 15.
 """
 
 import io
@@ -16,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from pocketvision.compress.palette import palette_of
+from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import GraphError, MissingExtra
 from pocketvision.files import whole_folder
 from pocketvision.graph.graph import (
     Activate,
     Add,
+    Array,
     AvgPool,
     Clamp,
     Concat,
@@ -39,7 +43,8 @@ from pocketvision.graph.graph import (
     Slice,
     Softmax,
 )
-from pocketvision.graph.lower import without_affines
+from pocketvision.graph.lower import real_layer, without_affines
+from pocketvision.runtime.quiet import quiet
 from pocketvision.values import Manifest, to_json
 
 _SIXTH = 1 / 6
@@ -58,11 +63,12 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
     ct = _coremltools()
     graph = without_affines(graph)
     size = graph.input.resolution
-    target = ct.target.iOS16 if graph.quant else ct.target.iOS15
+    palettes = manifest.precision.startswith(PALETTE)
+    target = ct.target.iOS18 if palettes else ct.target.iOS16 if graph.quant else ct.target.iOS15
     picture = ct.ImageType(name="image", shape=(1, 3, size, size), color_layout=ct.colorlayout.RGB)
     with redirect_stderr(io.StringIO()):  # bars of a work that takes a second
         model = ct.convert(
-            _program(graph, target),
+            _program(graph, target, palettes),
             convert_to="mlprogram",
             inputs=[picture],
             classifier_config=ct.ClassifierConfig(list(manifest.labels), "classLabel"),
@@ -82,13 +88,14 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
 def _coremltools() -> Any:
     logging.getLogger("coremltools").setLevel(logging.ERROR)  # it warns of frameworks that are not used here
     try:
-        import coremltools
+        with quiet():
+            import coremltools
     except ImportError as error:
         raise MissingExtra("coremltools", "coreml") from error
     return coremltools
 
 
-def _program(graph: Graph, target: Any) -> Any:
+def _program(graph: Graph, target: Any, palettes: bool) -> Any:
     from coremltools.converters.mil import Builder
 
     size = graph.input.resolution
@@ -96,7 +103,7 @@ def _program(graph: Graph, target: Any) -> Any:
         raise GraphError(f"Core ML's pictures have three channels, this net takes {len(graph.input.mean)}")
 
     def program(image: Any) -> Any:
-        writer = _Writer(graph, Builder)
+        writer = _Writer(graph, Builder, palettes)
         writer.values[graph.input.name] = writer.picture(graph.input, image)
         for node in graph.nodes[1:]:
             writer.values[node.name] = writer.kernel(node, [writer.values[name] for name in node.inputs])
@@ -108,8 +115,9 @@ def _program(graph: Graph, target: Any) -> Any:
 class _Writer:
     """Adds one operation after the other to a program; `values` are their outputs by the graph's names."""
 
-    def __init__(self, graph: Graph, builder: Any) -> None:
+    def __init__(self, graph: Graph, builder: Any, palettes: bool) -> None:
         self.graph = graph
+        self.palettes = palettes
         self.mb = builder
         self.values: dict[str, Any] = {}
 
@@ -161,12 +169,28 @@ class _Writer:
     def _weights(self, node: Conv | Linear) -> tuple[Any, Any]:
         """Return weight and bias; of an int8 graph the weight stays integers that Core ML scales when it loads."""
         if self.graph.quant is None or node.weight_scale is None:
-            return _half(node.weight), _half(node.bias)
+            weight = self._from_palette(node.weight) if self.palettes else None
+            return _half(node.weight) if weight is None else weight, _half(node.bias)
+        if node.weight.dtype != np.int8:  # published levels of 9 bits, which Core ML has no integers for
+            real = real_layer(node, self.graph.quant[node.inputs[0]])
+            return _half(real.weight), _half(real.bias)
         source: Any = self.graph.quant[node.inputs[0]].scale
         weight = self.mb.constexpr_affine_dequantize(
             quantized_data=node.weight, zero_point=np.int8(0), scale=_half(node.weight_scale), axis=0
         )
         return weight, _half(node.bias * (source * node.weight_scale.astype(np.float64)))
+
+    def _from_palette(self, values: Array) -> Any:
+        """Return weights that Core ML looks up in a table and scales when it loads; None where they have no palette."""
+        found = palette_of(values)
+        if found is None:
+            return None
+        from coremltools.converters.mil.mil import types
+
+        table = _half(found.table).reshape(*[1] * values.ndim, -1, 1)
+        places = found.places.astype(types.type_mapping.string_to_nptype(f"uint{found.bits}"))
+        weight = self.mb.constexpr_lut_to_dense(indices=places, lut=table)
+        return self.mb.constexpr_blockwise_shift_scale(data=weight, scale=_half(found.scale))
 
     def _window(self, stride: tuple[int, int], pads: Sequence[int]) -> dict[str, Any]:
         top, left, bottom, right = pads

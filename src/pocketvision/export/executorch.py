@@ -15,7 +15,8 @@ from pocketvision.export.litert import written
 from pocketvision.export.xnnpack import Delegate
 from pocketvision.files import write_bytes
 from pocketvision.graph.graph import Graph
-from pocketvision.runtime.executorch import quiet, sealed
+from pocketvision.runtime.executorch import sealed
+from pocketvision.runtime.quiet import quiet
 from pocketvision.values import Manifest, to_json
 
 _BACKEND = "XnnpackBackend"

@@ -10,21 +10,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pocketvision.errors import GraphError, MissingExtra
+from pocketvision.errors import MissingExtra
 from pocketvision.export.onnx import to_bytes
 from pocketvision.files import write_bytes
 from pocketvision.graph.graph import AvgPool, Graph
+from pocketvision.graph.lower import average_as_conv
 from pocketvision.values import Manifest, to_json
 
 
 def write(graph: Graph, manifest: Manifest, path: Path) -> int:
-    """Write `path`, an .xml, and the weights beside it; return the bytes of both.
-
-    Raises GraphError for an int8 net whose average pools count padding.
-    """
+    """Write `path`, an .xml, and the weights beside it; return the bytes of both."""
     openvino = _openvino()
-    _refuse_padded_averages(graph)
-    model = openvino.Core().read_model(to_bytes(graph))
+    model = openvino.Core().read_model(to_bytes(readable(graph)))
     text = json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":"))
     model.set_rt_info(text, "pocketvision")
     model.set_rt_info("\n".join(manifest.labels), "pocketvision_labels")
@@ -37,13 +34,20 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     return path.stat().st_size + weights.stat().st_size
 
 
-def _refuse_padded_averages(graph: Graph) -> None:
-    """Raise GraphError for what OpenVINO's integer kernels were seen to answer wrongly at the border of a map."""
-    for node in graph.nodes if graph.quant else ():
-        if isinstance(node, AvgPool) and node.count_padding and any(graph.pads(node)):
-            raise GraphError(
-                f"OpenVINO averages wrongly in int8 where padding counts ('{node.name}'); export with --precision float"
-            )
+def readable(graph: Graph) -> Graph:
+    """Return the same net without int8 average pools that count padding.
+
+    OpenVINO's integer kernels were seen to answer wrongly there; a depthwise convolution with equal weights is right.
+    """
+    if graph.quant is None:
+        return graph
+    nodes = (
+        average_as_conv(node, graph.shapes[node.name][0])
+        if isinstance(node, AvgPool) and node.count_padding and any(graph.pads(node))
+        else node
+        for node in graph.nodes
+    )
+    return Graph(tuple(nodes), graph.quant)
 
 
 def _openvino() -> Any:

@@ -14,7 +14,7 @@ from pocketvision.values import ImageSpec, Io, Manifest, Precision
 USE_FILE = "USE.md"
 _MOST_LABELS = 12
 """More labels than these are not listed on the page."""
-_FROM_15, _FROM_16 = "iOS 15 or macOS 12, or newer.", "iOS 16 or macOS 13, or newer."
+_FROM_15, _FROM_16, _FROM_18 = (f"iOS {ios} or macOS {mac}, or newer." for ios, mac in ((15, 12), (16, 13), (18, 15)))
 _CORE_ML: dict[Precision, str] = {"float": _FROM_15, "float16": _FROM_15, "int8": _FROM_16}
 
 
@@ -80,7 +80,7 @@ def _named(name: str, manifest: Manifest) -> dict[str, object]:
         "crop": _crop_code(image),
         "vision": ".scaleFill" if image.crop_mode == "squash" else ".centerCrop",
         "visionnote": _vision_note(image),
-        "needs": _CORE_ML[manifest.precision],
+        "needs": _CORE_ML.get(manifest.precision, _FROM_18),
     }
 
 

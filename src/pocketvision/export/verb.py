@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
+from pocketvision.compress.palette import palettised
+from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.export import SUFFIXES
@@ -47,12 +49,13 @@ def export(  # noqa: PLR0913  one option per choice of a user
     PyTorch or Keras file, `.safetensors`. `format` is `onnx`, `litert`, `coreml`, `executorch`, `openvino` or `c`, or
     several with commas: the same net in the same numbers, each file opened again and held against the reference, as far
     as this machine can. `precision` is `float` by default; a quantised file keeps its own whole numbers, as int8.
-    `float16` halves the bytes of the weights and computes in 32 bits. int8 is calibrated on the run's own training
-    pictures, or on `data`, the folder of pictures given beside a float file. `io` makes both ends of LiteRT and C files
-    `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto` chooses on the
-    run's validation pictures or keeps the file's own, `off` never refuses, or a probability. `labels` is a text with
-    one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
-    `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
+    `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`, `palette4` and
+    `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is calibrated on the
+    run's own training pictures, or on `data`, the folder of pictures given beside a float file. `io` makes both ends of
+    LiteRT and C files `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto`
+    chooses on the run's validation pictures or keeps the file's own, `off` never refuses, or a probability. `labels` is
+    a text with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file
+    to `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
     VerificationFailed where a written file does not answer as the net.
     """
     if io not in get_args(Io):
@@ -60,6 +63,8 @@ def export(  # noqa: PLR0913  one option per choice of a user
     formats = formats_of(format, io)
     if precision is not None and precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
+    if (precision or "").startswith(PALETTE) and formats != ("coreml",):
+        raise UsageError(f"only Core ML stores a palette; give --format coreml, or another precision than {precision}")
     wanted = abstain_of(abstain)
     subject = subject_of(source, data, labels=labels, progress=progress)
     graph, precision = _rounded(subject, precision, progress)
@@ -87,8 +92,10 @@ def _rounded(subject: Subject, precision: Precision | None, progress: Progress) 
     if subject.whole is not None and precision in (None, "int8"):
         progress.say("the file's own whole numbers are kept")
         return subject.whole, "int8"
-    if precision != "int8":
+    if precision is None or precision in ("float", "float16"):
         return subject.graph, precision or "float"
+    if precision.startswith(PALETTE):
+        return palettised(subject.graph, int(precision.removeprefix(PALETTE))), precision
     pictures = calibration(subject.pictures(), subject.manifest.image, progress)
     return compress(subject.graph, pictures, progress=progress).graph, precision
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pocketvision.graph.graph import Activate, Activation, Affine, Conv, Graph, Linear, Mul, Node, Quant
+from pocketvision.graph.graph import Activate, Activation, Affine, AvgPool, Conv, Graph, Linear, Mul, Node, Quant
 
 _GATES: dict[Activation, Activation] = {"silu": "sigmoid", "hardswish": "hardsigmoid"}
 """Activations that weigh each value by a function of itself."""
@@ -29,6 +29,23 @@ def as_conv(node: Affine) -> Conv:
         activation=node.activation,
         learned=node.learned,
         norm=node.learned,
+    )
+
+
+def average_as_conv(node: AvgPool, channels: int) -> Conv:
+    """Return the quantised depthwise convolution that averages whole windows, padding and all."""
+    height, width = node.kernel
+    return Conv(
+        node.name,
+        node.inputs,
+        weight=np.ones((channels, 1, height, width), np.int8),
+        bias=np.zeros(channels, np.int32),
+        stride=node.stride,
+        padding=node.padding,
+        groups=channels,
+        activation="none",
+        learned=0,
+        weight_scale=np.full(channels, 1 / (height * width), np.float32),
     )
 
 
@@ -59,11 +76,14 @@ def with_real_weights(graph: Graph) -> Graph:
         return graph
     quant = graph.quant
     return Graph(
-        tuple(_real(node, quant[node.inputs[0]]) if isinstance(node, Conv | Linear) else node for node in graph.nodes)
+        tuple(
+            real_layer(node, quant[node.inputs[0]]) if isinstance(node, Conv | Linear) else node for node in graph.nodes
+        )
     )
 
 
-def _real(node: Conv | Linear, source: Quant) -> Conv | Linear:
+def real_layer(node: Conv | Linear, source: Quant) -> Conv | Linear:
+    """Return a quantised layer with the real values of its weights and biases; `source` is its input's quant."""
     assert node.weight_scale is not None
     scale = node.weight_scale.astype(np.float64)
     weight = node.weight.astype(np.float64) * scale.reshape(-1, *[1] * (node.weight.ndim - 1))

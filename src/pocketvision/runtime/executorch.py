@@ -2,11 +2,7 @@
 
 import hashlib
 import json
-import logging
-import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ import numpy as np
 
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
 from pocketvision.runtime import Images, Probabilities
+from pocketvision.runtime.quiet import quiet
 from pocketvision.values import Manifest, from_json
 
 MARK = b"ET12"
@@ -73,26 +70,6 @@ def runtime_name() -> str:
     from importlib.metadata import version
 
     return f"executorch {version('executorch')} XNNPACK CPU"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep ExecuTorch from telling of the processor, of threads and of parts of torch; errors are raised all the same.
-
-    It writes to the process's own stderr, so that this is turned away meanwhile.
-    """
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _executorch() -> tuple[Any, Any]:

@@ -193,13 +193,19 @@ def _softmax(given: Arguments) -> Tensor:
 
 
 def _from_palette(given: Arguments) -> Tensor:
-    """Look weights up in a table; their places are packed into bytes, the lowest bits first."""
-    table, shape = np.asarray(given["lut"]), tuple(int(side) for side in given["shape"])
-    bits = int(np.log2(len(table)))
-    stream = np.unpackbits(np.asarray(given["indices"], np.uint8), bitorder="little")
-    count = int(np.prod(shape))
-    places = stream[: count * bits].reshape(count, bits) @ (1 << np.arange(bits))
-    return table[places].reshape(shape)
+    """Look weights up in the one table of a tensor."""
+    table = np.asarray(given["lut"])
+    if table.size != table.shape[-2]:
+        raise WeightsError("the reader of Core ML programs does not know several tables for one tensor")
+    weight: Tensor = table.reshape(-1)[np.asarray(given["indices"])]
+    return weight
+
+
+def _scaled(given: Arguments) -> Tensor:
+    """Multiply by a scale for each block; a block spans an axis, or is one place along it."""
+    if "offset" in given:
+        raise WeightsError("the reader of Core ML programs does not know offsets of blocks")
+    return _wide(given["data"]) * _wide(given["scale"])
 
 
 def _from_levels(given: Arguments) -> Tensor:
@@ -227,6 +233,7 @@ _KERNELS: Mapping[str, Callable[[Arguments], Any]] = {
     "concat": lambda given: np.concatenate(given["values"], axis=int(given["axis"])),
     "const": lambda given: given["val"],
     "constexpr_affine_dequantize": _from_levels,
+    "constexpr_blockwise_shift_scale": _scaled,
     "constexpr_lut_to_dense": _from_palette,
     "conv": _conv,
     "leaky_relu": _activation("leaky_relu"),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.runtime.quiet import quiet
 
 Value = Any
 """A constant: an array, a number, a text, or a tuple of them."""
@@ -28,6 +29,8 @@ _DTYPES = {"BOOL": "?", "FLOAT16": "<f2", "FLOAT32": "<f4", "FLOAT64": "<f8", "I
     "UINT16": "<u2",
 }
 """MIL's names of types to numpy's."""
+_NARROW = {"UINT1": 1, "UINT2": 2, "UINT4": 4, "UINT6": 6}
+"""Whole numbers of fewer than 8 bits, stored one after the other, the lowest bit first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,8 @@ def read_mil(folder: Path) -> MilFile:
 def _schema() -> Any:
     logging.getLogger("coremltools").setLevel(logging.ERROR)  # it warns of parts that Apple's systems alone have
     try:
-        from coremltools.proto import Model_pb2
+        with quiet():
+            from coremltools.proto import Model_pb2
         from google.protobuf.message import DecodeError
     except ImportError as error:
         raise MissingExtra("coremltools", "coreml") from error
@@ -152,8 +156,17 @@ class _Reader:
         if magic != _MAGIC or start + size > len(content):
             raise ValueError(f"no weights at {message.blobFileValue.offset}")
         kind = message.type.tensorType
-        dtype = np.dtype(_DTYPES[_type_name(kind.dataType)])
-        return np.frombuffer(content, dtype, size // dtype.itemsize, start).reshape(_shape(kind))
+        return _values(content[start : start + size], kind)
+
+
+def _values(content: bytes, kind: Any) -> NDArray[Any]:
+    name, shape = _type_name(kind.dataType), _shape(kind)
+    if name not in _NARROW:
+        return np.frombuffer(content, np.dtype(_DTYPES[name])).reshape(shape)
+    bits, count = _NARROW[name], int(np.prod(shape))
+    ones = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")[: count * bits]
+    numbers = ones.reshape(count, bits) @ (1 << np.arange(bits))
+    return numbers.astype(np.uint8).reshape(shape)
 
 
 def _type_name(number: int) -> str:
@@ -173,7 +186,7 @@ def _tensor(message: Any, kind: Any) -> Value:
     if field == "strings":
         texts = tuple(str(text) for text in message.strings.values)
         return texts if kind.rank else texts[0]
-    dtype = np.dtype(_DTYPES[name])
     values = getattr(message, field).values
-    array = np.frombuffer(values, dtype) if field == "bytes" else np.array(list(values), dtype)
-    return array.reshape(_shape(kind))
+    if field == "bytes":
+        return _values(values, kind)
+    return np.array(list(values), np.dtype(_DTYPES[name])).reshape(_shape(kind))

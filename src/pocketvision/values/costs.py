@@ -6,7 +6,7 @@ from typing import Literal
 
 from pocketvision.values.nets import ModelSpec
 
-Precision = Literal["float", "float16", "int8"]
+Precision = Literal["float", "float16", "int8", "palette8", "palette6", "palette4", "palette2"]
 """`float16` is of the stored weights only; such a net computes in 32 bits."""
 
 
