@@ -200,7 +200,7 @@ def test_manifest_travels_inside(tmp_path):
     assert size == path.stat().st_size
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
     found = {item.key: item.value for item in onnx.load(path).metadata_props}
-    assert set(found) == {"pocketvision", "labels"}
+    assert set(found) == {"pocketvision", "labels", "sha256"}
     assert from_json(Manifest, json.loads(found["pocketvision"])) == words
     assert found["labels"].split("\n") == list(words.labels)
 
