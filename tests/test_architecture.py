@@ -59,7 +59,7 @@ DOORS = {
     "jinja2": ("report/page.py",),
     "kornia": ("data/augment.py",),
     "mlflow": ("train/logs.py",),
-    "onnx": ("export/onnx.py",),
+    "onnx": ("export/onnx.py", "weights/onnx_file.py"),
     "onnxruntime": ("runtime/onnx.py",),
     "openvino": ("export/openvino.py", "runtime/openvino.py"),
     "plotly": ("report/plots.py",),

@@ -91,25 +91,33 @@ def test_int8_wants_pictures_and_says_so(weights_file, photos, tmp_path):
     assert "Output: uint8 [1, 4]" in (tmp_path / "model.h").read_text()
 
 
-@pytest.mark.parametrize("precision", ["float", "float16", "int8"])
-@pytest.mark.parametrize("io", ["mixed", "int8"])
-def test_our_own_litert_file_is_written_anew_in_other_formats(precision, io, net, photos, tmp_path):
-    if io != "mixed" and precision != "int8":
-        return
+@pytest.mark.parametrize(
+    ("precision", "suffix", "io"),
+    [
+        *(
+            (precision, suffix, "mixed")
+            for precision in ("float", "float16", "int8")
+            for suffix in (".onnx", ".tflite")
+        ),
+        ("int8", ".tflite", "uint8"),
+        ("int8", ".tflite", "int8"),
+    ],
+)
+def test_our_own_files_are_written_anew_in_other_formats(precision, suffix, io, net, photos, tmp_path):
     plain = trace(net, IMAGE)
     own = replace(manifest_of_file(SPEC, IMAGE, LABELS), name="mine", abstain_below=0.4)
-    first = tmp_path / "first.tflite"
+    first = tmp_path / f"first{suffix}"
     graph = quantize(plain, calibrate(plain, images(photos))) if precision == "int8" else plain
     if precision == "float16":
         from pocketvision.compress.half import halved
 
         graph = halved(plain)
-    litert.write(graph, replace(own, precision=precision, io=io), first)
+    {".onnx": onnx, ".tflite": litert}[suffix].write(graph, replace(own, precision=precision, io=io), first)
     written = pocketvision.export(first, format="onnx,litert", output=tmp_path / "again")
     assert written.precision == ("int8" if precision == "int8" else "float")
     assert (written.manifest.labels, written.manifest.image) == (LABELS, IMAGE)
     assert (written.manifest.name, written.manifest.abstain_below, written.manifest.io) == ("mine", 0.4, "mixed")
-    again = open_model(tmp_path / "again" / "model.tflite").run(images(photos))
+    again = open_model(tmp_path / "again" / f"model{suffix}").run(images(photos))
     before = open_model(first).run(images(photos))
     np.testing.assert_allclose(again, before, atol=1e-5 if io == "mixed" else 1.01 / 256)
 
@@ -132,8 +140,13 @@ def test_labels_are_the_files_or_given_or_numbers(net, weights_file, tmp_path, c
 def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, net, tmp_path):
     foreign = tmp_path / "net.onnx"
     foreign.write_bytes(onnx.to_bytes(trace(net, IMAGE)))
-    with pytest.raises(UsageError, match=r"ONNX files are not read back. Name the folder of the run"):
+    with pytest.raises(WeightsError, match=r"other ONNX files are not read. Name the weights"):
         pocketvision.export(foreign)
+    (tmp_path / "net.xml").write_text("<net/>", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"OpenVINO files are not read back. Name the folder of the run"):
+        pocketvision.export(tmp_path / "net.xml")
+    with pytest.raises(UsageError, match="there is no file"):
+        pocketvision.export(tmp_path / "absent.tflite")
     with pytest.raises(UsageError, match="a run has pictures and labels of its own"):
         pocketvision.export(tmp_path, photos)
     with pytest.raises(UsageError, match="--io uint8 is for LiteRT and C files"):
@@ -142,11 +155,13 @@ def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, n
         pocketvision.export(weights_file, format="litert", io="uint8", output=tmp_path)
     changed = tmp_path / "changed.tflite"
     litert.write(trace(net, IMAGE), manifest_of_file(SPEC, IMAGE, LABELS), changed)
-    content = bytearray(changed.read_bytes())
-    content[2000] ^= 1
-    changed.write_bytes(content)
-    with pytest.raises(WeightsError, match="was changed after it was written"):
-        pocketvision.export(changed, output=tmp_path)
+    onnx.write(trace(net, IMAGE), manifest_of_file(SPEC, IMAGE, LABELS), changed.with_suffix(".onnx"))
+    for path in (changed, changed.with_suffix(".onnx")):
+        content = bytearray(path.read_bytes())
+        content[2000] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match="was changed after it was written"):
+            pocketvision.export(path, output=tmp_path)
     (tmp_path / "notes.txt").write_text("no net", encoding="utf-8")
     with pytest.raises(WeightsError, match="no weights file by its suffix"):
         pocketvision.export(tmp_path / "notes.txt")

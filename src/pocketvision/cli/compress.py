@@ -12,7 +12,8 @@ def compress(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|FILE", help="Folder of a run, or a weights file: .tflite, .safetensors, .pth, .h5."
+            metavar="RUN|FILE",
+            help="Folder of a run, or a file: .tflite, .onnx (ours), .safetensors, .pth, .h5.",
         ),
     ],
     data: Annotated[
@@ -21,13 +22,14 @@ def compress(
     steps: Annotated[
         str, typer.Option(help="Out of equalize, ranges, int8 and bias, with commas.")
     ] = "equalize,ranges,int8,bias",
+    labels: Annotated[Path | None, typer.Option(help="Text with one label a line, for a FILE that holds none.")] = None,
     json: o.Json = False,
 ) -> None:
     """Show what int8 costs the net of a run or a file, by steps and by layers; `export` writes it."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit, table
 
-    found = pocketvision.compress(source, data, steps=steps, progress=Terminal())
+    found = pocketvision.compress(source, data, steps=steps, labels=labels, progress=Terminal())
     if json:
         emit(found)
         return

@@ -12,7 +12,8 @@ def export(  # noqa: PLR0913, PLR0917  a command's options
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|FILE", help="Folder of a run, or a weights file: .tflite, .safetensors, .pth, .h5."
+            metavar="RUN|FILE",
+            help="Folder of a run, or a file: .tflite, .onnx (ours), .safetensors, .pth, .h5.",
         ),
     ],
     data: Annotated[

@@ -57,18 +57,19 @@ def compress(
     data: str | Path | None = None,
     *,
     steps: str = ",".join(DEFAULT_STEPS),
+    labels: str | Path | None = None,
     progress: Progress = Silent(),
 ) -> Compressing:
     """Make the best net of a training's folder, or the net of a file, int8 by `steps`, and tell what that costs.
 
     `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. It is judged on the
     run's validation pictures. A file needs `data`, the folder of pictures to calibrate and to judge on; accuracies are
-    told where the folder has classes of the file's names. Nothing is written. Raises UnknownName for another step,
-    UsageError where `int8` or a file's pictures are missing.
+    told where the folder has classes of the file's names, or of those in `labels`, a text with one a line. Nothing is
+    written. Raises UnknownName for another step, UsageError where `int8` or a file's pictures are missing.
     """
     chosen = tuple(step.strip() for step in steps.split(","))
     check_steps(chosen)
-    subject = subject_of(source, data, labels=None, progress=progress)
+    subject = subject_of(source, data, labels=labels, progress=progress)
     dataset, plain = subject.pictures(), subject.graph
     measured = calibration(dataset, subject.manifest.image, progress)
     examples = dataset.of("val")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +15,11 @@ from pocketvision.files import read_json
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress
 from pocketvision.runtime import read_manifest
+from pocketvision.runtime.onnx import require_whole
 from pocketvision.values import Dataset, Example, Health, ImageSpec, Manifest, Trained
+from pocketvision.weights.load import SUFFIXES, Weights
 
-if TYPE_CHECKING:
-    from pocketvision.weights.load import Weights
-
-_MODEL_FILES = {".mlpackage": "Core ML", ".onnx": "ONNX", ".xml": "OpenVINO"}
+_MODEL_FILES = {".mlpackage": "Core ML", ".xml": "OpenVINO"}
 _BACKGROUND = "background"
 
 
@@ -57,14 +55,16 @@ def subject_of(
     Raises UsageError where something is given that the source has itself, WeightsError for a file of no known net.
     """
     path = Path(source).expanduser()
-    if not path.is_file():
+    if path.suffix.lower() in (*SUFFIXES, *_MODEL_FILES, ".onnx") and not path.exists():
+        raise UsageError(f"there is no file {path}")
+    if not path.is_file() and path.suffix.lower() not in _MODEL_FILES:
         if data is not None or labels is not None:
             raise UsageError(f"{path} is no file: a run has pictures and labels of its own; leave them away")
         return _run(path, progress)
     if path.suffix.lower() in _MODEL_FILES:
         raise UsageError(
             f"{path.name} is written for a runtime, and {_MODEL_FILES[path.suffix.lower()]} files are not read back. "
-            "Name the folder of the run that it came from, its .tflite, or the weights that it was made of "
+            "Name the folder of the run that it came from, its .onnx or .tflite, or the weights that it was made of "
             "(.safetensors, .pth, .h5)"
         )
     return _file(path, data, labels, progress)
@@ -95,9 +95,15 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     from pocketvision.graph.trace import trace
     from pocketvision.models.catalogue import build_spec
     from pocketvision.weights.load import load_into, read
+    from pocketvision.weights.onnx_file import read_own_onnx
 
-    own = read_manifest(path)
-    weights = read(path)
+    own: Manifest | None
+    if path.suffix == ".onnx":
+        require_whole(path.read_bytes(), path.name)
+        weights, own = read_own_onnx(path)
+    else:
+        own = read_manifest(path)
+        weights = read(path)
     net = build_spec(weights.spec)
     load_into(net, weights, keep_head=True)
     names = _labels(path, weights, labels, own, progress)
@@ -108,7 +114,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     return Subject(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 
-def _traced_for(weights: "Weights", own: Manifest | None) -> ImageSpec:
+def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:
     """Return how the file's first layer takes its pixels: ours have normalisation worked into them."""
     image = own.image if own else weights.image
     if own is None:
@@ -120,7 +126,7 @@ def _traced_for(weights: "Weights", own: Manifest | None) -> ImageSpec:
     return image if own.precision == "float16" else replace(image, std=(1 / 255,) * 3)
 
 
-def _whole(graph: Graph, weights: "Weights", progress: Progress) -> Graph | None:
+def _whole(graph: Graph, weights: Weights, progress: Progress) -> Graph | None:
     if weights.levels is None:
         return None
     try:
@@ -134,7 +140,7 @@ def _whole(graph: Graph, weights: "Weights", progress: Progress) -> Graph | None
 
 
 def _labels(
-    path: Path, weights: "Weights", given: str | Path | None, own: Manifest | None, progress: Progress
+    path: Path, weights: Weights, given: str | Path | None, own: Manifest | None, progress: Progress
 ) -> tuple[str, ...]:
     classes = weights.spec.num_classes
     if given is None:

@@ -83,7 +83,7 @@ def runtime_name() -> str:
     return f"onnxruntime {_onnxruntime().__version__} CPU"
 
 
-def _require_whole(content: bytes, name: str) -> None:
+def require_whole(content: bytes, name: str) -> None:
     """Refuse a file whose bytes are not those that were written; files from before there were digests have none."""
     place = len(content) - len(_SEAL) - _DIGITS
     if not content[max(place, 0) :].startswith(_SEAL):
@@ -93,7 +93,7 @@ def _require_whole(content: bytes, name: str) -> None:
 
 
 def _open(content: bytes, name: str, threads: int) -> OnnxRunner:
-    _require_whole(content, name)
+    require_whole(content, name)
     session = _session(content, name, threads)
     try:
         properties = session.get_modelmeta().custom_metadata_map

@@ -1,0 +1,133 @@
+"""Reads the layers of an ONNX file of this package back: float, float16 or int8, under our names.
+
+Other ONNX files are refused: their layers and their preparation of pictures would have to be guessed.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.values import Manifest, from_json
+from pocketvision.weights.load import StoredLevels, Weights
+from pocketvision.weights.norms import FOLDED_EPS
+from pocketvision.weights.recognise import Slot, slots
+from pocketvision.weights.tflite import Levels
+from pocketvision.weights.tflite_file import Scale
+
+Array = NDArray[Any]
+_LAYERS = ("Conv", "Gemm")
+_BETWEEN = {
+    "Add": "add",
+    "AveragePool": "mean",
+    "Concat": "concat",
+    "GlobalAveragePool": "mean",
+    "MaxPool": "max",
+}
+"""Kinds of `StoredLevels.between`."""
+_CLAMPS = ("Relu", "Clip")
+
+
+class OwnFile(NamedTuple):
+    """What an ONNX file of this package holds."""
+
+    weights: Weights
+    manifest: Manifest
+
+
+def read_own_onnx(path: Path) -> OwnFile:
+    """Read a file that `export` wrote; WeightsError where it is damaged, of others, or of a net that is not known."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtra("onnx", "onnx") from error
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+        words = {entry.key: entry.value for entry in model.metadata_props}
+    except Exception as error:  # protobuf's own classes
+        raise WeightsError(f"{path.name} is no ONNX file, or was cut short ({type(error).__name__})") from error
+    if "pocketvision" not in words:
+        raise WeightsError(
+            f"{path.name} was not written by pocketvision, and other ONNX files are not read. Name the weights that it "
+            "was made of (.safetensors, .pth, .h5, .tflite), or the folder of the run"
+        )
+    try:
+        manifest = from_json(Manifest, json.loads(words["pocketvision"]))
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"the manifest in {path.name} cannot be read ({error})") from error
+    constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
+    return OwnFile(_Reader(model.graph.node, constants, path.name).weights(manifest), manifest)
+
+
+class _Reader:
+    """Walks the nodes; `makers` are by output, `users` by input."""
+
+    def __init__(self, nodes: Any, constants: Mapping[str, Array], file: str) -> None:
+        self.nodes, self.constants, self.file = list(nodes), constants, file
+        self.makers = {node.output[0]: node for node in self.nodes}
+        self.users = {name: node for node in reversed(self.nodes) for name in node.input}
+
+    def weights(self, manifest: Manifest) -> Weights:
+        """Match the layers with the net's that the manifest names, in order."""
+        spec = manifest.model
+        expected = slots(spec.name, spec.width, spec.num_classes, spec.groups)
+        layers = [node for node in self.nodes if node.op_type in _LAYERS]
+        shapes = [self.stored(node.input[1]).shape for node in layers]
+        wanted = [slot.shape for slot in expected]
+        if [shape + (1, 1) * (len(shape) == 2) for shape in shapes] != wanted:
+            raise WeightsError(
+                f"the layers of {self.file} are not those of {spec}: a net that was changed after training is not read "
+                "back. Name the folder of the run"
+            )
+        tensors: dict[str, Array] = {}
+        for node, slot in zip(layers, expected, strict=True):
+            tensors[f"{slot.name}.weight"] = self.real(node.input[1])
+            tensors[f"{slot.name}.bias"] = self.real(node.input[2])
+        levels = self.levels(dict(zip((slot for slot in expected), layers, strict=True)))
+        return Weights(
+            spec, manifest.image, manifest.labels, folded=True, norm_eps=FOLDED_EPS, tensors=tensors, levels=levels
+        )
+
+    def stored(self, name: str) -> Array:
+        """Return the numbers that the file holds for a weight or a bias."""
+        maker = self.makers.get(name)
+        return self.stored(maker.input[0]) if maker is not None else self.constants[name]
+
+    def real(self, name: str) -> NDArray[np.float32]:
+        """Return what these numbers stand for."""
+        maker, stored = self.makers.get(name), self.stored(name)
+        if maker is None or maker.op_type == "Cast":
+            return stored.astype(np.float32)
+        scale = self.constants[maker.input[1]].reshape(-1, *(1,) * (stored.ndim - 1))
+        return (stored * scale).astype(np.float32)
+
+    def levels(self, layers: Mapping[Slot, Any]) -> StoredLevels | None:
+        """Return the whole numbers of an int8 file, None of a float one."""
+        image = self.users["image"].output[0]
+        if self.users[image].op_type != "DequantizeLinear":
+            return None
+        held = {}
+        for slot, node in layers.items():
+            scale = self.constants[self.makers[node.input[1]].input[1]]
+            weight, bias = self.stored(node.input[1]).astype(np.int16), self.stored(node.input[2])
+            held[slot.name] = Levels(weight, scale, bias, self.level(node.output[0]))
+        between = [(kind, node) for node in self.nodes if (kind := _BETWEEN.get(node.op_type)) is not None]
+        scales = tuple((kind, self.level(node.output[0])) for kind, node in between)
+        return StoredLevels(self.scale_of(self.users[image]), held, scales)
+
+    def level(self, name: str) -> Scale:
+        """Return the levels to which a tensor is rounded, behind its clamp where it has one."""
+        user = self.users.get(name)
+        if user is not None and user.op_type in _CLAMPS:
+            return self.level(user.output[0])
+        if user is None or user.op_type != "QuantizeLinear":
+            raise WeightsError(f"{self.file} computes in float in places; name the folder of the run")
+        return self.scale_of(user)
+
+    def scale_of(self, node: Any) -> Scale:
+        scale, zero_point = (self.constants[name] for name in node.input[1:3])
+        return Scale(float(scale), int(zero_point))
