@@ -30,6 +30,8 @@ from scipy.special import logsumexp
 
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
+from pocketvision.compress.palette import palettised
+from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import MissingExtra, PocketvisionError, UsageError
 from pocketvision.export import FORMATS, SUFFIXES
 from pocketvision.export.deliver import write_file
@@ -120,6 +122,8 @@ class Case:
         """Return the net's graph in a precision."""
         if precision == "int8":
             return compress(self.graph, self.calibration).graph
+        if precision.startswith(PALETTE):
+            return palettised(self.graph, int(precision.removeprefix(PALETTE)))
         return halved(self.graph) if precision == "float16" else self.graph
 
 
@@ -160,7 +164,7 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
     """Yield a table's lines, written and judged one after the other."""
     for precision in precisions:
         graph = case.graph_in(precision)
-        for name in formats:
+        for name in formats if not precision.startswith(PALETTE) else {"coreml"}.intersection(formats):
             path = case.folder / precision / "export" / f"model{SUFFIXES[name]}"
             try:
                 written = write_file(graph, case.trained, case.data, path, precision=precision, figures={})
