@@ -115,6 +115,15 @@ def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
         train_net(task(tmp_path), RECIPE)
 
 
+def test_a_checkpoint_of_another_version_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train_net(task(tmp_path), RECIPE, progress=KillAt(71))
+    path = Checkpoint(tmp_path / "weights").path
+    path.write_bytes(path.read_bytes().replace(b"lowest_loss", b"the_other__"))
+    with pytest.raises(WeightsError, match=r"was not written by this version .* start the run anew"):
+        train_net(task(tmp_path), RECIPE)
+
+
 def test_the_head_learns_before_the_rest(tmp_path: Path) -> None:
     epochs = train_net(task(tmp_path), RECIPE)
     phases = [epoch.phase for epoch in epochs]

@@ -154,7 +154,13 @@ class Checkpoint:
         if not self.path.exists():
             return None
         tensors = _read(self.path)
-        return from_json(Standing, json.loads(_metadata(self.path)["standing"])), tensors
+        try:
+            standing = from_json(Standing, json.loads(_metadata(self.path)["standing"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{self.path} was not written by this version ({error}); delete it and start the run anew"
+            ) from error
+        return standing, tensors
 
 
 def _read(path: Path) -> dict[str, Tensor]:
