@@ -41,3 +41,14 @@ def test_a_long_name_is_cut_between_letters_and_leaves_room_for_a_number(tmp_pat
     assert name == "画" * 40
     first, second = (open_run(tmp_path, "train", name, settings={}, named=False) for _ in range(2))
     assert second.name == f"{first.name}-2"
+
+
+def test_a_run_started_anew_keeps_no_file_of_the_old_one(tmp_path: Path) -> None:
+    written = ("model.bin", "model.c", "model.h", "model.onnx", "model.pte", "model.tflite", "model.xml")
+    run = open_run(tmp_path, "fit", "pets", settings={})
+    for name in (*written, "model.mlpackage/Data/model.mlmodel", "model.mlpackage/Data/weights/weight.bin", "mine.odt"):
+        path = run / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"old")
+    assert open_run(tmp_path, "fit", "pets", settings={}, exist_ok=True) == run
+    assert sorted(path.name for path in run.rglob("*")) == ["args.yaml", "export", "mine.odt"]

@@ -166,4 +166,5 @@ def _clear(run: Path) -> None:
 
 
 _WRITTEN = {".json", ".yaml", ".csv", ".txt", ".onnx", ".tflite", ".npz", ".safetensors", ".html", ".md", ".part"}
+_WRITTEN |= {".bin", ".c", ".h", ".mlmodel", ".pte", ".xml"}  # of `export`
 _WRITTEN |= {".js", ".mjs", ".wasm", ".css", ".svg", ".webmanifest"}  # of `demo`
