@@ -13,16 +13,28 @@ def quiet() -> Iterator[None]:
 
     Some write to the process's own stderr, so that this is turned away meanwhile.
     """
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with _without_stderr(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    try:
+        kept = os.dup(2)
+    except OSError:  # the process has no stderr
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
