@@ -16,13 +16,19 @@ from pocketvision.data.augment import Augment
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
 from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, lesson_s, teachers_for, train_or_teach
+from pocketvision.models.catalogue import build
 from pocketvision.progress import Silent
+from pocketvision.train import pace
+from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.clock import Clock
 from pocketvision.train.job import RECORD, Job, TrainOptions, make_job
 from pocketvision.train.lesson import Lesson
+from pocketvision.train.plan import Speed
+from pocketvision.train.recipe import recipe_for
 from pocketvision.train.start import load_data
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
-from pocketvision.values import ModelSpec, Trained
+from pocketvision.train.transfer import Pictures, Training
+from pocketvision.values import ImageSpec, ModelSpec, Trained
 
 COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
 TINY = {"model": "mobilenet_v1", "width": 0.125}
@@ -252,6 +258,22 @@ def test_without_time_for_a_lesson_the_plain_net_is_taken(data: Path, teacher: s
         found = read_json(Teaching, tmp_path / name / TEACHING)
         assert (found.plain, found.taught, found.taken) == (trained.validation, None, "plain")
         assert not (tmp_path / name / LESSON / RECORD).exists()
+
+
+def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Speed(step=21.0, small_step=21.0, small=32, resolution=32, validation=0.0)
+    monkeypatch.setattr(pace, "measured", lambda task, recipe: slow)
+    monkeypatch.setattr(pace, "_asking_s", lambda task, lecture: 2.0)
+    net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=3)
+    shown = np.zeros((8, 32, 32, 3), np.uint8)
+    pictures = Pictures(shown, shown, np.zeros(8, np.int64), shown, np.zeros(8, np.int64))
+    task = Training(net, pictures, ImageSpec(32), tmp_path, torch.device("cpu"), clock=Clock(30))
+    recipe = recipe_for(transfer=False, examples=8, epochs=40, batch_size=8, patience=9, flip=False)
+    lecture = pace.Lecture((), Views(8, 0, Augment(flip=False)), 2.0)
+    plan = pace.plan_of_lesson(task, recipe, lecture, Checkpoint(tmp_path), progress=Silent())
+    assert (plan.views, plan.seconds, plan.asking_s) == (4, (21.0,), 8.0)
 
 
 def test_train_cuts_a_narrower_net_out_of_wider_weights(data: Path, teacher: str, tmp_path: Path) -> None:

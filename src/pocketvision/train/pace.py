@@ -50,6 +50,8 @@ def plan_of_lesson(
     views = max(1, min(views, int(ASKING_SHARE * left / one_view)))
     steps = max(1, len(task.pictures.train) // recipe.batch_size)
     plan = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=max(0.0, left - views * one_view))
+    # Where the epoch does not fit behind so many views, it may behind fewer.
+    views = max(1, min(views, int((left - sum(plan.seconds)) / one_view)))
     progress.say(
         f"time limit: {views} of up to {lecture.views.count} views and {len(plan.resolutions)} of up to "
         f"{recipe.epochs} epochs, about {sum(plan.seconds) + views * one_view:.0f} s of the {left:.0f} s left"
