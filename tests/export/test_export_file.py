@@ -9,18 +9,22 @@ from PIL import Image
 
 import pocketvision
 from pocketvision.cli.app import run as command
+from pocketvision.cli.terminal import Terminal
 from pocketvision.compress.published import in_eight_bits
 from pocketvision.compress.quantize import calibrate, quantize
-from pocketvision.errors import UsageError, WeightsError
+from pocketvision.errors import DataError, UsageError, WeightsError
 from pocketvision.export import litert, onnx
 from pocketvision.export.manifest import manifest_of_file
+from pocketvision.export.unlabelled import load_pictures
+from pocketvision.export.verb import calibration
 from pocketvision.graph.graph import Conv, Graph
 from pocketvision.graph.run import run
 from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.models import build_spec
+from pocketvision.progress import Silent
 from pocketvision.runtime import open as open_model
-from pocketvision.values import ImageSpec, ModelSpec
+from pocketvision.values import Dataset, ImageSpec, ModelSpec
 from pocketvision.weights.safetensors import save
 
 SPEC = ModelSpec("mobilenet_v1", 0.25, 32, 4)
@@ -105,7 +109,7 @@ def test_int8_wants_pictures_and_says_so(weights_file, photos, tmp_path):
 )
 def test_our_own_files_are_written_anew_in_other_formats(precision, suffix, io, net, photos, tmp_path):
     plain = trace(net, IMAGE)
-    own = replace(manifest_of_file(SPEC, IMAGE, LABELS), name="mine", abstain_below=0.4)
+    own = replace(manifest_of_file(SPEC, IMAGE, LABELS), name="mine", abstain_below=0.4, created="2020-01-01")
     first = tmp_path / f"first{suffix}"
     graph = quantize(plain, calibrate(plain, images(photos))) if precision == "int8" else plain
     if precision == "float16":
@@ -117,6 +121,7 @@ def test_our_own_files_are_written_anew_in_other_formats(precision, suffix, io, 
     assert written.precision == ("int8" if precision == "int8" else "float")
     assert (written.manifest.labels, written.manifest.image) == (LABELS, IMAGE)
     assert (written.manifest.name, written.manifest.abstain_below, written.manifest.io) == ("mine", 0.4, "mixed")
+    assert written.manifest.created > own.created
     again = open_model(tmp_path / "again" / f"model{suffix}").run(images(photos))
     before = open_model(first).run(images(photos))
     np.testing.assert_allclose(again, before, atol=1e-5 if io == "mixed" else 1.01 / 256)
@@ -135,6 +140,9 @@ def test_labels_are_the_files_or_given_or_numbers(net, weights_file, tmp_path, c
     text.write_text("w\nx\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"2 lines, and the net in .* 4 outputs"):
         pocketvision.export(bare, labels=text, output=tmp_path / "b")
+    for path in (tmp_path / "absent.txt", bare):
+        with pytest.raises(UsageError, match="is no text that can be read"):
+            pocketvision.export(bare, labels=path, output=tmp_path / "b")
 
 
 def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, net, tmp_path):
@@ -145,6 +153,9 @@ def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, n
     (tmp_path / "net.xml").write_text("<net/>", encoding="utf-8")
     with pytest.raises(UsageError, match=r"OpenVINO files are not read back. Name the folder of the run"):
         pocketvision.export(tmp_path / "net.xml")
+    (tmp_path / "net.pte").write_bytes(b"a program")
+    with pytest.raises(UsageError, match="ExecuTorch files are not read back"):
+        pocketvision.export(tmp_path / "net.pte")
     with pytest.raises(UsageError, match="there is no file"):
         pocketvision.export(tmp_path / "absent.tflite")
     with pytest.raises(UsageError, match="a run has pictures and labels of its own"):
@@ -183,6 +194,24 @@ def test_compress_calibrates_a_file_on_the_pictures_given(weights_file, photos, 
         target.write_bytes(path.read_bytes())
     judged = pocketvision.compress(weights_file, tmp_path, steps="int8")
     assert judged.stages[0].validation.count == judged.pictures
+
+
+def test_loose_pictures_may_have_a_table_or_broken_ones_among_them(photos, tmp_path, capsys):
+    names = [path.name for path in sorted(photos.iterdir())]
+    for name in names:
+        (tmp_path / name).write_bytes((photos / name).read_bytes())
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    found = load_pictures(tmp_path, {}, Terminal())
+    assert (found.labels, sorted(example.file for example in found.examples)) == ((), sorted(names))
+    assert "left out: broken.png" in capsys.readouterr().err
+    lines = [f"{name},{LABELS[number % 4]}\n" for number, name in enumerate(names)]
+    (tmp_path / "metadata.csv").write_text("".join(["file_name,label\n", *lines]), encoding="utf-8")
+    assert load_pictures(tmp_path, {}, Silent()).labels == LABELS
+
+
+def test_without_a_picture_to_calibrate_on_more_are_asked_for():
+    with pytest.raises(DataError, match="photos has no picture left to calibrate on; give more"):
+        calibration(Dataset("photos", (), ()), IMAGE)
 
 
 def test_weights_of_nine_bits_are_rounded_channel_by_channel(net, photos):

@@ -74,7 +74,7 @@ def compress(
     measured = calibration(dataset, subject.manifest.image, progress)
     examples = dataset.of("val")
     if not examples:
-        raise DataError(f"{data} has no picture left to judge on; give more pictures")
+        raise DataError(f"{dataset.root} has no picture left to judge on; give more pictures")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
     pictures = prepared(dataset, examples, subject.manifest.image, progress=progress)
     done = {way: compress_graph(plain, measured, steps=way, progress=progress) for way in (("int8",), chosen)}

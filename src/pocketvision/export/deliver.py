@@ -71,7 +71,6 @@ def write_file(
     threshold: Threshold | None = None,
 ) -> Exported:
     """Write the graph of a run with its manifest, as `deliver` does."""
-    graph = best_order(graph)
     pngs = thumbnails(prepared(dataset, dataset.of("val")[:PROBES], trained.image))
     manifest = make_manifest(
         trained,

@@ -19,7 +19,7 @@ from pocketvision.runtime.onnx import require_whole
 from pocketvision.values import Dataset, Example, Health, ImageSpec, Manifest, Trained
 from pocketvision.weights.load import SUFFIXES, Weights
 
-_MODEL_FILES = {".mlpackage": "Core ML", ".xml": "OpenVINO"}
+_MODEL_FILES = {".c": "C", ".mlpackage": "Core ML", ".pte": "ExecuTorch", ".xml": "OpenVINO"}
 _BACKGROUND = "background"
 
 
@@ -98,7 +98,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     from pocketvision.weights.onnx_file import read_own_onnx
 
     own: Manifest | None
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         require_whole(path.read_bytes(), path.name)
         weights, own = read_own_onnx(path)
     else:
@@ -107,7 +107,9 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     net = build_spec(weights.spec)
     load_into(net, weights, keep_head=True)
     names = _labels(path, weights, labels, own, progress)
-    manifest = replace(own, labels=names, io="mixed") if own else manifest_of_file(weights.spec, weights.image, names)
+    manifest = manifest_of_file(weights.spec, weights.image, names)
+    if own:
+        manifest = replace(own, labels=names, io="mixed", versions=manifest.versions, created=manifest.created)
     manifest = replace(manifest, name=manifest.name or path.stem)
     graph = trace(net.eval(), _traced_for(weights, own))
     dataset = None if data is None else load_pictures(data, manifest.splits, progress)
@@ -151,7 +153,10 @@ def _labels(
             f"{path.name} names no labels: they are numbers now; give a text with one label a line as --labels"
         )
         return tuple(str(number) for number in range(classes))
-    names = tuple(Path(given).read_text(encoding="utf-8-sig").splitlines())
+    try:
+        names = tuple(Path(given).expanduser().read_text(encoding="utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--labels {given} is no text that can be read ({error}); write one label a line") from error
     if len(names) == classes - 1 == 1000:
         names = (_BACKGROUND, *names)
     if len(names) != classes:

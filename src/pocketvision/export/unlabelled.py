@@ -1,34 +1,53 @@
 """Pictures given beside a file: class folders as everywhere, or one folder of pictures without labels."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from pocketvision.data.check import load_dataset
+from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.data.layout import PICTURE_SUFFIXES, natural_key
+from pocketvision.data.layout import PICTURE_SUFFIXES, Found, Listing, natural_key, scan
+from pocketvision.data.looks import look_at
 from pocketvision.data.splits import Rule, split_of
-from pocketvision.progress import Progress, track
+from pocketvision.errors import DataError
+from pocketvision.progress import Progress
 from pocketvision.values import NO_LABEL, Dataset, Example
 
 
 def load_pictures(data: str | Path, splits: Mapping[str, float | int], progress: Progress) -> Dataset:
     """Return the pictures with their splits, by the rule of the file's manifest or the usual one.
 
-    Pictures that lie in one folder, without classes, become examples without labels. Raises DataError where there is
-    no picture.
+    Pictures that lie in one folder, without classes, become examples without labels; those that cannot be decoded are
+    told and left out. Raises DataError where there is no picture.
     """
     root, usual = resolve(data), Rule()
-    seed = int(splits.get("seed", usual.seed))
-    val, test = float(splits.get("val", usual.val)), float(splits.get("test", usual.test))
+    rule = Rule(
+        int(splits.get("seed", usual.seed)), float(splits.get("val", usual.val)), float(splits.get("test", usual.test))
+    )
     loose = _loose(root) if root.is_dir() else []
-    if not loose:
-        return load_dataset(root, val=val, test=test, seed=seed, progress=progress)[0]
-    examples = []
-    for path in track(loose, progress, "reading", len(loose)):
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        examples.append(Example(path.name, NO_LABEL, split_of(sha256, seed=seed, val=val, test=test), sha256))
-    return Dataset(str(root), (), tuple(examples))
+    if not loose or _labelled(root, len(loose)):
+        return load_dataset(root, val=rule.val, test=rule.test, seed=rule.seed, progress=progress)[0]
+    listing = Listing(root, (), tuple(Found(path.name, "", None) for path in loose))
+    kept = {}
+    for look in look_at(listing, DecodedCache(0), progress):
+        if look.usable:
+            kept[look.sha256] = look.file
+        else:
+            progress.say(f"left out: {look.file}: {look.problems[0].detail}")
+    if not kept:
+        raise DataError(f"none of the {len(loose)} pictures in '{root}' can be used; give others")
+    where = {sha256: split_of(sha256, seed=rule.seed, val=rule.val, test=rule.test) for sha256 in kept}
+    return Dataset(str(root), (), tuple(Example(kept[each], NO_LABEL, where[each], each) for each in kept))
+
+
+def _labelled(root: Path, loose: int) -> bool:
+    """Tell whether a table labels the loose pictures, or as many at least lie in class folders."""
+    try:
+        listing = scan(root)
+    except DataError:
+        return False
+    by_table = any("/" not in found.file for found in listing.found)
+    return listing.kind == "classes" and (by_table or len(listing.found) >= loose)
 
 
 def _loose(root: Path) -> list[Path]:

@@ -12,14 +12,13 @@ from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettised
 from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.errors import UnknownName, UsageError
+from pocketvision.errors import DataError, UnknownName, UsageError
 from pocketvision.export import SUFFIXES
 from pocketvision.export.deliver import Exported, Further, deliver, formats_of
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_pictures, thumbnails
 from pocketvision.export.subject import Subject, some, subject_of
 from pocketvision.export.trust import Abstain, abstain_of, reason_of, settle, threshold_for
 from pocketvision.graph.graph import Graph
-from pocketvision.graph.order import best_order
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, ImageSpec, Io, Manifest, Precision
@@ -45,18 +44,18 @@ def export(  # noqa: PLR0913  one option per choice of a user
 ) -> Exported:
     """Write the best net of a training's folder, or the net of a file, as `<output>/<name>` with the format's suffix.
 
-    `source` is a folder of `train` or `fit`, or a file that `weights` reads: a published or delivered `.tflite`, a
-    PyTorch or Keras file, `.safetensors`. `format` is `onnx`, `litert`, `coreml`, `executorch`, `openvino` or `c`, or
-    several with commas: the same net in the same numbers, each file opened again and held against the reference, as far
-    as this machine can. `precision` is `float` by default; a quantised file keeps its own whole numbers, as int8.
-    `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`, `palette4` and
-    `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is calibrated on the
-    run's own training pictures, or on `data`, the folder of pictures given beside a float file. `io` makes both ends of
-    LiteRT and C files `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto`
-    chooses on the run's validation pictures or keeps the file's own, `off` never refuses, or a probability. `labels` is
-    a text with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file
-    to `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
-    VerificationFailed where a written file does not answer as the net.
+    `source` is a folder of `train` or `fit`, or a file: a published or delivered `.tflite`, an ONNX file that this
+    function wrote, a PyTorch or Keras file, `.safetensors`. `format` is `onnx`, `litert`, `coreml`, `executorch`,
+    `openvino` or `c`, or several with commas: the same net in the same numbers, each file opened again and held against
+    the reference, as far as this machine can. `precision` is `float` by default; a quantised file keeps its own whole
+    numbers, as int8. `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`,
+    `palette4` and `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is
+    calibrated on the run's own training pictures, or on `data`, the folder of pictures given beside a float file. `io`
+    makes both ends of LiteRT and C files `uint8` or `int8`. `abstain` says below which top probability the file refuses
+    to answer: `auto` chooses on the run's validation pictures or keeps the file's own, `off` never refuses, or a
+    probability. `labels` is a text with one label a line, for files that hold none. `output` defaults to the run's
+    `export` folder, for a file to `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown
+    format or precision, VerificationFailed where a written file does not answer as the net.
     """
     if io not in get_args(Io):
         raise UnknownName("io", io, get_args(Io))
@@ -71,7 +70,7 @@ def export(  # noqa: PLR0913  one option per choice of a user
     if io != "mixed" and precision != "int8":
         raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
     graph, manifest = _settled(subject, graph, wanted, progress)
-    ready = best_order(halved(graph) if precision == "float16" else graph)
+    ready = halved(graph) if precision == "float16" else graph
     manifest = replace(manifest, precision=precision, io=io, probes=make_probes(ready, manifest.image, _tiny(subject)))
     target = Path(output) if output is not None else _beside(Path(source).expanduser())
     paths = (target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats)
@@ -83,8 +82,11 @@ def export(  # noqa: PLR0913  one option per choice of a user
 
 
 def calibration(dataset: Dataset, image: ImageSpec, progress: Progress = Silent()) -> NDArray[np.uint8]:
-    """Prepare a seeded choice of training pictures, uint8 [N, R, R, 3]."""
-    return prepared(dataset, some(dataset.of("train"), CALIBRATION_PICTURES), image, progress=progress)
+    """Prepare a seeded choice of training pictures, uint8 [N, R, R, 3]; raises DataError where there are none."""
+    examples = some(dataset.of("train"), CALIBRATION_PICTURES)
+    if not examples:
+        raise DataError(f"{dataset.root} has no picture left to calibrate on; give more pictures")
+    return prepared(dataset, examples, image, progress=progress)
 
 
 def _rounded(subject: Subject, precision: Precision | None, progress: Progress) -> tuple[Graph, Precision]:

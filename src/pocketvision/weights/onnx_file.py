@@ -59,8 +59,11 @@ def read_own_onnx(path: Path) -> OwnFile:
         manifest = from_json(Manifest, json.loads(words["pocketvision"]))
     except (ValueError, TypeError) as error:
         raise WeightsError(f"the manifest in {path.name} cannot be read ({error})") from error
-    constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
-    return OwnFile(_Reader(model.graph.node, constants, path.name).weights(manifest), manifest)
+    try:
+        constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
+        return OwnFile(_Reader(model.graph.node, constants, path.name).weights(manifest), manifest)
+    except LookupError as error:
+        raise WeightsError(f"{path.name} is damaged ({error}); export the net again") from error
 
 
 class _Reader:
@@ -87,7 +90,7 @@ class _Reader:
         for node, slot in zip(layers, expected, strict=True):
             tensors[f"{slot.name}.weight"] = self.real(node.input[1])
             tensors[f"{slot.name}.bias"] = self.real(node.input[2])
-        levels = self.levels(dict(zip((slot for slot in expected), layers, strict=True)))
+        levels = self.levels(dict(zip(expected, layers, strict=True)))
         return Weights(
             spec, manifest.image, manifest.labels, folded=True, norm_eps=FOLDED_EPS, tensors=tensors, levels=levels
         )
