@@ -31,7 +31,7 @@ FACTS: dict[Io, dict[str, str]] = {
     "uint8": {
         "entry": "uint8",
         "answer": "uint8",
-        "meaning": f"A\nprobability is the number divided by 256: {_STEPS}.",
+        "meaning": f" A\nprobability is the number divided by 256: {_STEPS}.",
         "less": "",
         "py_pixels": "pixels",
         "py_answer": f"{_READ} / 256",
@@ -48,7 +48,7 @@ FACTS: dict[Io, dict[str, str]] = {
     "int8": {
         "entry": "int8",
         "answer": "int8",
-        "meaning": f"The\npixels are 0 to 255 less 128; a probability is the number plus 128, over 256: {_STEPS}.",
+        "meaning": f" The\npixels are 0 to 255 less 128; a probability is the number plus 128, over 256: {_STEPS}.",
         "less": ", each less 128",
         "py_pixels": "(pixels ^ 128).view(np.int8)",
         "py_answer": f"({_READ} + 128.0) / 256",
