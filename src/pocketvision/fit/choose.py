@@ -67,7 +67,8 @@ class Compared:
     precision: Precision = "int8"
     """Of the file that size and latency are of."""
     latency: Latency | None = None
-    """Of the file with fresh weights, in the runtime, on this machine; None without --max-latency."""
+    """Of the file with fresh weights, in the runtime, on this machine; None without --max-latency, and where counts
+    alone break the limits."""
     outlook: Outlook | None = None
     """Whether frozen weights reach the accuracy asked for on validation; None where none was."""
 
@@ -81,7 +82,8 @@ class Comparison:
     command: str
     """Trains and delivers the one that was taken."""
     hint: str | None
-    """The cheapest start that is not measurably worse on validation, where that is worth a word."""
+    """The cheapest start that is not measurably worse on validation, and the cheapest that reaches the accuracy asked
+    for, where they are worth a word."""
     data_digest: str
     seconds: dict[str, float]
     """Wall time of each stage."""
