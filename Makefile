@@ -48,7 +48,8 @@ test: $(READY)
 	fi
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical
 
-# The formats whose packages are large, and MediaPipe, which reads our files. With the variable set, an absent package is a failure, not a skip.
+# The formats whose packages are large, and MediaPipe, which reads our files. With the variable set, an absent package
+# is a failure, not a skip.
 test-all: $(EXTRAS)
 	@OMP_NUM_THREADS=1 POCKETVISION_ALL_EXTRAS=1 $(RUN) pytest -n logical \
 	  tests/export/test_coreml.py tests/export/test_executorch.py tests/export/test_mediapipe.py \
