@@ -88,11 +88,13 @@ def test_int8_wants_pictures_and_says_so(weights_file, photos, tmp_path):
     with pytest.raises(UsageError, match="name their folder behind the file"):
         pocketvision.export(weights_file, precision="int8", output=tmp_path)
     written = pocketvision.export(
-        weights_file, photos, format="litert,c", precision="int8", io="uint8", output=tmp_path, abstain="0.3"
+        weights_file, photos, format="litert,c,onnx", precision="int8", io="uint8", output=tmp_path, abstain="0.3"
     )
     assert (written.precision, written.manifest.io, written.manifest.abstain_below) == ("int8", "uint8", 0.3)
     assert "all of the net is one part of XNNPACK" in written.checked
     assert "Output: uint8 [1, 4]" in (tmp_path / "model.h").read_text()
+    assert json.loads((tmp_path / "manifest.json").read_text())["io"] == "uint8"
+    assert open_model(tmp_path / "model.onnx").manifest.io == "mixed"
 
 
 @pytest.mark.parametrize(
