@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketvision.errors import UsageError
-from pocketvision.export.deliver import formats_of
+from pocketvision.export.deliver import formats_of, require_packages
 from pocketvision.export.trust import Abstain
 from pocketvision.train.job import TrainOptions
 from pocketvision.values import Budget
@@ -32,10 +32,12 @@ class Options:
 
 
 def formats_asked(text: str) -> tuple[str, ...]:
-    """Read `onnx` or `onnx,litert`; raises UsageError without onnx, on whose file the net is chosen and judged."""
+    """Read `onnx` or `onnx,litert`; raises UsageError without onnx, on whose file the net is chosen and judged,
+    and MissingExtra where a format's package is not installed."""
     formats = formats_of(text)
     if "onnx" not in formats:
         raise UsageError(f"--format is {text}; a run needs its ONNX file, so give onnx,{text}")
+    require_packages(formats)
     return ("onnx", *(name for name in formats if name != "onnx"))
 
 
