@@ -32,9 +32,9 @@ from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettised
 from pocketvision.cost.rules import PALETTE
-from pocketvision.errors import MissingExtra, PocketvisionError, UsageError
+from pocketvision.errors import MissingExtra, PocketvisionError
 from pocketvision.export import FORMATS, SUFFIXES
-from pocketvision.export.deliver import write_file
+from pocketvision.export.deliver import refusal, write_file
 from pocketvision.export.manifest import PROBES
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
@@ -164,15 +164,13 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
     """Yield a table's lines, written and judged one after the other."""
     for precision in precisions:
         graph = case.graph_in(precision)
-        for name in formats if not precision.startswith(PALETTE) else {"coreml"}.intersection(formats):
+        for name in (each for each in formats if not refusal(each, precision)):
             path = case.folder / precision / "export" / f"model{SUFFIXES[name]}"
             try:
                 written = write_file(graph, case.trained, case.data, path, precision=precision, figures={})
                 yield line(name, precision, judge(case, path, written.size_bytes, precision), len(case.answers))
             except MissingExtra as error:
                 yield f"| {name} | {precision} | not installed: {str(error).partition('Run: ')[2]} |" + " |" * 8
-            except UsageError:  # such as C, which is for int8 only
-                continue
             except PocketvisionError as error:
                 yield f"| {name} | {precision} | **{error}** |" + " |" * 8
 

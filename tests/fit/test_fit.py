@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 import pocketvision
-from pocketvision.errors import BudgetMissed, DataError, RunExists, UsageError
+from pocketvision.errors import BudgetMissed, DataError, MissingExtra, RunExists, UsageError
+from pocketvision.export import PACKAGES
 from pocketvision.files import read_json
 from pocketvision.values import Choice, Compression, Proof, Trained
 
@@ -94,13 +95,14 @@ def test_both_precisions_were_judged(finished: Any) -> None:
 
 
 def test_the_same_command_gives_the_same_weights_in_every_format(colours: Path, finished: Any, tmp_path: Path) -> None:
-    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two", format="onnx,litert")
+    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two", format="onnx,litert,c")
     first, second = (Path(run.run, "weights/best.safetensors").read_bytes() for run in (finished, again))
     assert first == second
     proof = json.loads(Path(again.run, "proofs", "litert", "verify.json").read_text(encoding="utf-8"))
     assert proof["file"].endswith("export/model.tflite")
     assert proof["latency"]["runtime"].startswith("LiteRT")
     assert proof["failures"] == []
+    assert Path(again.run, "export", "model.c").is_file() == (again.precision == "int8")
     page = Path(again.run, "report.html").read_text(encoding="utf-8")
     assert "The same net in each format" in page
     assert '<th scope="row">model.tflite</th>' in page
@@ -112,6 +114,33 @@ def test_a_run_without_its_onnx_file_is_refused(colours: Path, tmp_path: Path) -
         pocketvision.fit(colours, **QUICK, output=tmp_path, format="litert")
     with pytest.raises(UsageError, match="c files cannot be proven here; export the finished run"):
         pocketvision.fit(colours, **QUICK, output=tmp_path, format="onnx,c")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_whose_package_is_absent_is_refused_before_training(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PACKAGES, "coreml", "no_such_package")
+    with pytest.raises(MissingExtra, match=r"pocketvision\[coreml\]"):
+        pocketvision.fit(colours, **QUICK, output=tmp_path, format="onnx,coreml")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("format", "precision", "reason"),
+    [
+        ("onnx,c", "float", "int8 nets"),
+        ("onnx,coreml", "palette4", "only Core ML"),
+        ("onnx,executorch", "float16", "no"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_precision_leaves_no_file(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, precision: Any, reason: str
+) -> None:
+    for name in tuple(PACKAGES):
+        monkeypatch.delitem(PACKAGES, name)
+    with pytest.raises(UsageError, match=reason):
+        pocketvision.export(finished.run, format=format, precision=precision, output=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

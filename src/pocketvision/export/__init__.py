@@ -9,6 +9,8 @@ FORMATS = {
     "openvino": "pocketvision.export.openvino:write",
 }
 """Format's name to its writer: (graph, manifest, path) -> bytes written."""
+PACKAGES = {"coreml": "coremltools", "executorch": "executorch", "openvino": "openvino"}
+"""Format's name to the package that its writer needs; the extra of that format installs it."""
 SUFFIXES = {
     "c": ".c",
     "coreml": ".mlpackage",

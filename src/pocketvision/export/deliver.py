@@ -1,13 +1,15 @@
 """One graph with its manifest to one file: written, told how to use, and held against the reference."""
 
-import importlib
+import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.cost import count
+from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import prepared
-from pocketvision.errors import UnknownName, UsageError
-from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.errors import MissingExtra, UnknownName, UsageError
+from pocketvision.export import FORMATS, PACKAGES, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
@@ -58,6 +60,25 @@ def formats_of(text: str, io: Io = "mixed") -> tuple[str, ...]:
     if io != "mixed" and not set(names) & set(WHOLE):
         raise UsageError(f"--io {io} is for LiteRT and C files: add --format litert, or leave --io away")
     return names
+
+
+def require_packages(formats: Iterable[str]) -> None:
+    """Raise MissingExtra where a format's package is not installed: before hours of training, not after."""
+    for name in formats:
+        package = PACKAGES.get(name)
+        if package and importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, name)
+
+
+def refusal(name: str, precision: Precision) -> str:
+    """Say why a format cannot hold a precision; empty where it can."""
+    if name == "c" and precision != "int8":
+        return "the C format is for int8 nets: export with --precision int8"
+    if name == "executorch" and precision == "float16":
+        return "ExecuTorch files hold no float16 weights: export with --precision float or int8"
+    if precision.startswith(PALETTE) and name != "coreml":
+        return f"only Core ML stores a palette: give --format coreml, or another precision than {precision}"
+    return ""
 
 
 def write_file(

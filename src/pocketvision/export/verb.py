@@ -14,7 +14,7 @@ from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import DataError, UnknownName, UsageError
 from pocketvision.export import SUFFIXES
-from pocketvision.export.deliver import Exported, Further, deliver, formats_of
+from pocketvision.export.deliver import Exported, Further, deliver, formats_of, refusal, require_packages
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_pictures, thumbnails
 from pocketvision.export.subject import Subject, some, subject_of
 from pocketvision.export.trust import Abstain, abstain_of, reason_of, settle, threshold_for
@@ -62,13 +62,12 @@ def export(  # noqa: PLR0913  one option per choice of a user
     formats = formats_of(format, io)
     if precision is not None and precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
-    if (precision or "").startswith(PALETTE) and formats != ("coreml",):
-        raise UsageError(f"only Core ML stores a palette; give --format coreml, or another precision than {precision}")
+    require_packages(formats)
     wanted = abstain_of(abstain)
     subject = subject_of(source, data, labels=labels, progress=progress)
-    graph, precision = _rounded(subject, precision, progress)
-    if io != "mixed" and precision != "int8":
-        raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
+    precision = precision or ("float" if subject.whole is None else "int8")
+    _require(formats, precision, io)
+    graph = _rounded(subject, precision, progress)
     graph, manifest = _settled(subject, graph, wanted, progress)
     ready = halved(graph) if precision == "float16" else graph
     manifest = replace(manifest, precision=precision, io=io, probes=make_probes(ready, manifest.image, _tiny(subject)))
@@ -89,17 +88,26 @@ def calibration(dataset: Dataset, image: ImageSpec, progress: Progress = Silent(
     return prepared(dataset, examples, image, progress=progress)
 
 
-def _rounded(subject: Subject, precision: Precision | None, progress: Progress) -> tuple[Graph, Precision]:
+def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
+    """Raise UsageError for a precision that a format or the ends cannot be in: before anything is written."""
+    for name in formats:
+        if reason := refusal(name, precision):
+            raise UsageError(reason)
+    if io != "mixed" and precision != "int8":
+        raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
+
+
+def _rounded(subject: Subject, precision: Precision, progress: Progress) -> Graph:
     """Return the graph in the precision asked for, but for float16, which is rounded last."""
-    if subject.whole is not None and precision in (None, "int8"):
+    if subject.whole is not None and precision == "int8":
         progress.say("the file's own whole numbers are kept")
-        return subject.whole, "int8"
-    if precision is None or precision in ("float", "float16"):
-        return subject.graph, precision or "float"
+        return subject.whole
+    if precision in ("float", "float16"):
+        return subject.graph
     if precision.startswith(PALETTE):
-        return palettised(subject.graph, int(precision.removeprefix(PALETTE))), precision
+        return palettised(subject.graph, int(precision.removeprefix(PALETTE)))
     pictures = calibration(subject.pictures(), subject.manifest.image, progress)
-    return compress(subject.graph, pictures, progress=progress).graph, precision
+    return compress(subject.graph, pictures, progress=progress).graph
 
 
 def _settled(subject: Subject, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:

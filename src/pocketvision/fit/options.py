@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketvision.errors import UsageError
 from pocketvision.export import SUFFIXES
-from pocketvision.export.deliver import formats_of
+from pocketvision.export.deliver import formats_of, require_packages
 from pocketvision.export.trust import Abstain
 from pocketvision.runtime import RUNTIMES
 from pocketvision.train.job import TrainOptions
@@ -36,7 +36,8 @@ class Options:
 def formats_asked(text: str) -> tuple[str, ...]:
     """Read `onnx` or `onnx,litert`; onnx comes first, on whose file the net is chosen and judged.
 
-    Raises UsageError without it, and for a format whose files nothing here can prove.
+    Raises UsageError without it, and for a format whose files nothing here can prove; MissingExtra where
+    a format's package is not installed.
     """
     formats = formats_of(text)
     for name in formats:
@@ -44,6 +45,7 @@ def formats_asked(text: str) -> tuple[str, ...]:
             raise UsageError(f"{name} files cannot be proven here; export the finished run with --format {name}")
     if "onnx" not in formats:
         raise UsageError(f"--format is {text}; a run needs its ONNX file, so give onnx,{text}")
+    require_packages(formats)
     return ("onnx", *(name for name in formats if name != "onnx"))
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export import SUFFIXES
-from pocketvision.export.deliver import write_file
+from pocketvision.export.deliver import refusal, write_file
 from pocketvision.files import read_json, write_bytes
 from pocketvision.fit.comparing import Compared
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress
+from pocketvision.runtime import RUNTIMES
 from pocketvision.train.start import Loaded
 from pocketvision.values import Budget, Proof, Trained
 
@@ -33,7 +34,10 @@ def export_net(
     formats: tuple[str, ...],
     progress: Progress,
 ) -> dict[str, Path]:
-    """Write a file in each format and, beside them, what the trained net itself answers on the test pictures."""
+    """Write a file in each format and, beside them, what the trained net itself answers on the test pictures.
+
+    Returns the files that can be run here. A format that cannot hold the delivered precision is left out.
+    """
     from pocketvision.train.device import accelerator
     from pocketvision.train.job import trained_net
     from pocketvision.train.transfer import logits
@@ -49,8 +53,12 @@ def export_net(
     np.savez_compressed(stream, files=np.array([e.file for e in examples]), probabilities=probabilities)
     write_bytes(run / "export" / OUTPUTS, stream.getvalue())
     figures = {"validation": trained.validation, "test": accuracy(probabilities, labels_of(examples))}
-    files = {name: (run / FILE).with_suffix(SUFFIXES[name]) for name in formats}
-    for file in files.values():
+    files = {}
+    for name in formats:
+        if reason := refusal(name, compared.record.taken):
+            progress.say(f"not written: {reason}")
+            continue
+        file = files[name] = (run / FILE).with_suffix(SUFFIXES[name])
         exported = write_file(
             compared.graph,
             trained,
@@ -62,7 +70,7 @@ def export_net(
         )
         progress.say(f"written: {exported.file}, {exported.size_bytes:,} bytes")
         progress.say(exported.checked)
-    return files
+    return {name: file for name, file in files.items() if file.suffix in RUNTIMES}
 
 
 def verify_files(

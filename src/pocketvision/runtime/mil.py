@@ -106,7 +106,8 @@ def _result(operation: Operation, given: Arguments) -> Any:
         ) from error
     if operation.dtype is None or not isinstance(result, np.ndarray):
         return result
-    return result.astype(operation.dtype)
+    with np.errstate(over="ignore"):  # beyond float16's range is infinity, as on the phone
+        return result.astype(operation.dtype)
 
 
 def _wide(value: Any) -> Tensor:
