@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketvision.errors import UsageError
-from pocketvision.export import SUFFIXES
 from pocketvision.export.deliver import formats_of, require_packages
 from pocketvision.export.trust import Abstain
-from pocketvision.runtime import RUNTIMES
 from pocketvision.train.job import TrainOptions
 from pocketvision.values import Budget
 
@@ -34,15 +32,9 @@ class Options:
 
 
 def formats_asked(text: str) -> tuple[str, ...]:
-    """Read `onnx` or `onnx,litert`; onnx comes first, on whose file the net is chosen and judged.
-
-    Raises UsageError without it, and for a format whose files nothing here can prove; MissingExtra where
-    a format's package is not installed.
-    """
+    """Read `onnx` or `onnx,litert`; raises UsageError without onnx, on whose file the net is chosen and judged,
+    and MissingExtra where a format's package is not installed."""
     formats = formats_of(text)
-    for name in formats:
-        if SUFFIXES[name] not in RUNTIMES:
-            raise UsageError(f"{name} files cannot be proven here; export the finished run with --format {name}")
     if "onnx" not in formats:
         raise UsageError(f"--format is {text}; a run needs its ONNX file, so give onnx,{text}")
     require_packages(formats)
