@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +77,18 @@ def test_a_weights_file_becomes_files_that_answer_as_its_net(weights_file, net, 
         np.testing.assert_allclose(runner.run(images(photos)), expected, atol=1e-5)
         assert len(runner.manifest.probes) == 3
         assert (runner.manifest.image, runner.manifest.name) == (IMAGE, "toy")
+
+
+def test_a_delivered_file_of_a_width_that_nobody_publishes_is_read_back(settled, photos, tmp_path):
+    import torch
+
+    spec = replace(SPEC, width=0.1875)
+    odd = settled(build_spec(spec), torch.randn(16, 3, 32, 32))
+    save(odd, spec, path=tmp_path / "odd.safetensors", image=IMAGE, labels=LABELS)
+    first = pocketvision.export(tmp_path / "odd.safetensors", format="litert", output=tmp_path / "first")
+    again = pocketvision.export(first.file, format="onnx", output=tmp_path / "again")
+    answers = [open_model(Path(written.file)).run(images(photos)) for written in (first, again)]
+    np.testing.assert_allclose(*answers, atol=1e-5)
 
 
 def test_the_files_of_a_file_lie_beside_it(weights_file, tmp_path):

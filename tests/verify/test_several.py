@@ -69,6 +69,15 @@ def test_without_pictures_files_answer_to_their_probes_and_to_odd_pictures(toy: 
         verify(toy.file, None)  # type: ignore[call-overload]
 
 
+def test_files_with_other_probes_are_compared_on_one_picture(toy: Any, tmp_path: Path) -> None:
+    other = toy.deliver(tmp_path, manifest=replace(toy.manifest, probes=toy.manifest.probes[::-1]))
+    labels = [odd_answers(open_model(file)).answers[0].label for file in (toy.file, other)]
+    assert labels[0] != labels[1]
+    found = verify([toy.file, other])
+    assert found.pairs[0].agreement.same_answer == 1
+    assert found.pairs[0].agreement.largest_gap == 0
+
+
 def test_one_picture_stored_in_many_ways_has_one_answer(toy: Any) -> None:
     found = odd_answers(open_model(toy.file))
     kinds = {one.kind: one for one in found.answers}

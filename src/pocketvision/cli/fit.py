@@ -37,7 +37,9 @@ def fit(  # noqa: PLR0913, PLR0917  a command's options
     crop_mode: o.CropMode = "squash",
     max_drop: Annotated[float, typer.Option(help="Points of accuracy that int8 may cost if not forced.")] = 1.0,
     abstain: o.Abstain = "auto",
-    format: Annotated[str, typer.Option(help="onnx, or onnx,litert for a .tflite file beside it.")] = "onnx",
+    format: Annotated[
+        str, typer.Option(help="onnx, and with commas litert, coreml, executorch, openvino, c.")
+    ] = "onnx",
     val: o.Val = 0.15,
     test: o.Test = 0.15,
     seed: o.Seed = 42,

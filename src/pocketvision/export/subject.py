@@ -103,7 +103,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
         weights, own = read_own_onnx(path)
     else:
         own = read_manifest(path)
-        weights = read(path)
+        weights = read(path, own.model if own else None)
     net = build_spec(weights.spec)
     load_into(net, weights, keep_head=True)
     names = _labels(path, weights, labels, own, progress)

@@ -1,6 +1,7 @@
 """Checkpoints: everything an interrupted training needs to end with the same weights, in one file, as plain data."""
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,7 +95,8 @@ class Checkpoint:
         `standing` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
         The epoch's weights are kept if their validation loss is the lowest so far, or above it by less than chance.
         """
-        lowest = standing.lowest_loss is None or judged.loss < standing.lowest_loss
+        before = standing.lowest_loss
+        lowest = before is None or math.isnan(before) or judged.loss < before
         kept = lowest or noise(judged.losses - self._lowest.numpy())
         epoch = replace(epoch, epoch=len(standing.epochs) + 1, kept=kept)
         standing = replace(

@@ -44,11 +44,11 @@ class Odd:
     probabilities: NDArray[np.float32]
 
 
-def odd_answers(runner: Runner) -> Odd:
-    """Ask a file for one picture stored in many ways; the first is the plain one."""
+def odd_answers(runner: Runner, shown: Manifest | None = None) -> Odd:
+    """Ask a file for one picture stored in many ways, the first one plain: its own probe, or that of `shown`."""
     found: list[OddAnswer] = []
     rows = np.zeros((0, len(runner.labels)), np.float32)
-    for kind, content in odd_pictures(runner.manifest):
+    for kind, content in odd_pictures(shown or runner.manifest):
         try:
             row = np.nan_to_num(runner.run(load(content, runner.manifest.image)[None]), nan=0.0)
         except ImageError as error:

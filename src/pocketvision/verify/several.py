@@ -1,6 +1,7 @@
 """Several delivered files side by side, each in its own runtime, with or without pictures to judge them by."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,7 +13,7 @@ from pocketvision.errors import DataError, MissingExtra
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import computes_in_half, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Agreement, Latency, Precision, Proof
+from pocketvision.values import Agreement, Latency, Manifest, Precision, Proof
 from pocketvision.verify.agreement import probe_gap
 from pocketvision.verify.answers import Answers
 from pocketvision.verify.failures import tolerance
@@ -70,7 +71,8 @@ def stand(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Si
     for file in files:
         if not file.exists():
             raise DataError(f"there is no file {file}; give the path of an exported model")
-    found = [_stand(file, judge) for file in track(files, progress, "files", len(files))]
+    shown = _shown(files)
+    found = [_stand(file, judge, shown) for file in track(files, progress, "files", len(files))]
     asked = [(standing, answers) for standing, answers in found if answers is not None]
     pairs = [
         Pair(a.file, b.file, agreement)
@@ -89,7 +91,15 @@ class _Rows:
     probabilities: NDArray[np.float32]
 
 
-def _stand(file: Path, judge: Judge | None) -> tuple[Standing, _Rows | None]:
+def _shown(files: Sequence[Path]) -> Manifest | None:
+    """Return the manifest whose probe all files are shown, so that their answers are of one picture."""
+    for file in files:
+        with suppress(MissingExtra):
+            return open_model(file).manifest
+    return None
+
+
+def _stand(file: Path, judge: Judge | None, shown: Manifest | None) -> tuple[Standing, _Rows | None]:
     size = size_bytes(file)
     try:
         runner = open_model(file)
@@ -98,7 +108,7 @@ def _stand(file: Path, judge: Judge | None) -> tuple[Standing, _Rows | None]:
     manifest = runner.manifest
     latency = next(iter(time_files([file]))) if judge is None else None
     gap = probe_gap(runner)
-    odd = odd_answers(runner)
+    odd = odd_answers(runner, shown)
     if judge is None:
         allowed = tolerance(manifest.precision, narrow=computes_in_half(file)).probe_gap
         wrong = (f"the file's answers to its own probes differ from the stored ones by {gap:.3g}",) * (gap > allowed)

@@ -87,18 +87,19 @@ class LoadReport:
 # ---------------------------------------------------------------- reading
 
 
-def read(path: Path) -> Weights:
+def read(path: Path, known: ModelSpec | None = None) -> Weights:
     """Read a weights file by its suffix: ours and others' `.safetensors`, PyTorch checkpoints, Keras' `.h5`,
     `.tflite`, and the `.net` of Deep Compression.
 
-    Nothing in the file is run. `WeightsError` where it is damaged or holds no net of the catalogue.
+    `known` names the net of a `.tflite` file whose width is none of the published ones. Nothing in the file is run.
+    `WeightsError` where it is damaged or holds no net of the catalogue.
     """
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"'{path.name}' is no weights file by its suffix. Known: {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise WeightsError(f"there is no weights file at {path}")
     if path.suffix == ".tflite":
-        return _read_tflite(path)
+        return _read_tflite(path, known)
     if path.suffix == ".net":
         return _read_deep_compression(path)
     if path.suffix == ".safetensors":
@@ -106,9 +107,9 @@ def read(path: Path) -> Weights:
     return _foreign(read_keras(path) if path.suffix == ".h5" else read_checkpoint(path), path)
 
 
-def _read_tflite(path: Path) -> Weights:
+def _read_tflite(path: Path, known: ModelSpec | None) -> Weights:
     found = read_tflite(path)
-    spec, tensors, layers = recognise_layers(found, path.name)
+    spec, tensors, layers = recognise_layers(found, path.name, known)
     # The files' authors evaluate on the central 87.5% of the picture, with values from -1 to 1.
     image = ImageSpec(spec.resolution, "crop", 0.875)
     levels = None

@@ -147,15 +147,16 @@ def _additions(name: str, width: float, groups: int | None) -> int:
 # ---------------------------------------------------------------- folded layers
 
 
-def recognise_layers(found: TfliteNet, file: str) -> Recognised:
-    """Match folded layers with a net's, in order.
+def recognise_layers(found: TfliteNet, file: str, known: ModelSpec | None = None) -> Recognised:
+    """Match folded layers with a net's, in order: with those of `known`, else of the catalogue at published widths.
 
     `WeightsError` says where the nearest net parts from the file.
     """
     last = found.layers[-1]
     values = sum(layer.weight.size + layer.bias.size for layer in found.layers)
     nearest: tuple[float, str] = (-math.inf, "")
-    for setting in _nearest(values, last.weight[0].size, found.num_classes)[:_NEAREST]:
+    near = _nearest(values, last.weight[0].size, found.num_classes)[:_NEAREST]
+    for setting in near if known is None else [Setting(known.name, known.width, known.groups, values)]:
         name, width, groups, _ = setting
         expected = slots(name, width, found.num_classes, groups)
         difference = _difference(found.layers, expected)
