@@ -1,6 +1,7 @@
 """The whole chain on small real pictures: every stage, its files, its exit codes, kills and resumes, odd folders."""
 
 import hashlib
+import importlib
 import json
 import os
 import signal
@@ -121,6 +122,15 @@ def test_a_format_whose_package_is_absent_is_refused_before_training(
     monkeypatch.setitem(PACKAGES, "coreml", "no_such_package")
     with pytest.raises(MissingExtra, match=r"pocketvision\[coreml\]"):
         pocketvision.fit(colours, **QUICK, output=tmp_path, format="onnx,coreml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_litert_file_that_could_not_be_proven_is_refused_before_training(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("pocketvision.fit.options"), "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match=r"pocketvision\[litert\]"):
+        pocketvision.fit(colours, **QUICK, output=tmp_path, format="onnx,litert")
     assert not list(tmp_path.iterdir())
 
 

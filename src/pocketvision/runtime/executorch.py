@@ -97,7 +97,12 @@ def _caller(content: bytes, program: Any) -> Callable[[Images], Probabilities]:
     """Return a function that answers images [N, R, R, C] one by one: the program is made for one picture."""
     import torch
 
-    method = program.load_method("forward")
+    try:
+        method = program.load_method("forward")
+    except RuntimeError as error:
+        raise WeightsError(
+            f"this build of ExecuTorch cannot run the program ({error}); it needs XNNPACK, as PyPI's package has it"
+        ) from error
     kept = content, program  # the method reads from both and keeps neither
 
     def answer(images: Images) -> Probabilities:
