@@ -193,6 +193,16 @@ def test_export_writes_the_same_net_in_both_formats(
     assert [each.file for each in pocketvision.bench(files)] == files
 
 
+def test_the_same_net_is_the_same_bytes_at_any_time(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2026-01-01", "2027-01-01"):
+        monkeypatch.setattr(importlib.import_module("pocketvision.export.manifest"), "_now", lambda day=day: day)
+        assert pocketvision.export(finished.run, output=tmp_path / day).manifest.created == day
+    first, second = (tmp_path / day / "model.onnx" for day in ("2026-01-01", "2027-01-01"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_the_report_can_be_written_again(finished: Any, tmp_path: Path) -> None:
     page = pocketvision.report(finished.run, output=tmp_path)
     assert "2 grün" in page.read_text(encoding="utf-8")

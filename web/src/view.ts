@@ -118,7 +118,6 @@ export function showFile({ manifest }: Demo, { file }: Opened): void {
     ["Net", `${model.name} ${model.width}, ${image.resolution} px, ${precision}`],
     ["File", `${file.path}, ${file.size_bytes.toLocaleString("en")} bytes`],
     ["Not sure", least === null ? "never: it always answers" : `below a probability of ${percent(least)}`],
-    ["Made", new Date(manifest.created).toLocaleDateString("en", { dateStyle: "medium" })],
     ["SHA-256", file.sha256.slice(0, 16)],
   ];
   if (figure) {

@@ -109,14 +109,17 @@ def deliver(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     """Write a graph with its manifest inside and beside it, its counted cost and how to use it; then check the file.
 
     The layers are put into the order that needs the least memory: the peak counted is true of the file. A format that
-    knows one kind of ends only is written with that; beside the file stands what LiteRT and C files have.
+    knows one kind of ends only is written with that; beside the file stands what LiteRT and C files have. The time
+    stands beside it only: the same net is the same bytes.
     """
     graph = best_order(graph)
     name = next(name for name, suffix in SUFFIXES.items() if suffix == path.suffix)
-    own = manifest if name in WHOLE else replace(manifest, io="mixed")
+    own = replace(manifest, created="", io=manifest.io if name in WHOLE else "mixed")
     module, function = FORMATS[name].split(":")
     size = getattr(importlib.import_module(module), function)(graph, own, path)
     write_json(path.parent / "manifest.json", manifest)
     write_json(path.parent / "cost.json", count(graph, precision=manifest.precision))
     write_use(path.parent, manifest)
-    return Exported(path.as_posix(), size, manifest.precision, own, check(path, graph))
+    return Exported(
+        path.as_posix(), size, manifest.precision, replace(own, created=manifest.created), check(path, graph)
+    )

@@ -112,7 +112,8 @@ class Manifest:
     """Measured on the trained net before export: `validation`, `test`."""
     probes: tuple[Probe, ...]
     versions: dict[str, str]
-    created: str  # UTC, ISO 8601
+    created: str
+    """UTC, ISO 8601; empty inside a file, where it would make other bytes of the same net."""
     abstain_below: float | None = None
     """Top probability below which the answer is "not sure"; None never refuses."""
     refusal: Refusal | None = None
