@@ -17,7 +17,7 @@ from PIL import Image
 
 import pocketvision
 from pocketvision.errors import BudgetMissed, DataError, MissingExtra, RunExists, UsageError
-from pocketvision.export import PACKAGES
+from pocketvision.export import PACKAGES, PROVERS
 from pocketvision.files import read_json
 from pocketvision.values import Choice, Compression, Proof, Trained
 
@@ -116,21 +116,13 @@ def test_a_run_without_its_onnx_file_is_refused(colours: Path, tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("needed", "name"), [(PACKAGES, "coreml"), (PROVERS, "litert")])
 def test_a_format_whose_package_is_absent_is_refused_before_training(
-    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: dict[str, str], name: str
 ) -> None:
-    monkeypatch.setitem(PACKAGES, "coreml", "no_such_package")
-    with pytest.raises(MissingExtra, match=r"pocketvision\[coreml\]"):
-        pocketvision.fit(colours, **QUICK, output=tmp_path, format="onnx,coreml")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_litert_file_that_could_not_be_proven_is_refused_before_training(
-    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.import_module("pocketvision.fit.options"), "find_spec", lambda _: None)
-    with pytest.raises(MissingExtra, match=r"pocketvision\[litert\]"):
-        pocketvision.fit(colours, **QUICK, output=tmp_path, format="onnx,litert")
+    monkeypatch.setitem(needed, name, "no_such_package")
+    with pytest.raises(MissingExtra, match=rf"pocketvision\[{name}\]"):
+        pocketvision.fit(colours, **QUICK, output=tmp_path, format=f"onnx,{name}")
     assert not list(tmp_path.iterdir())
 
 

@@ -9,20 +9,14 @@ from pocketvision.cli import options as o
 
 
 def compress(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|FILE",
-            help="Folder of a run, or a file: .tflite, .onnx (ours), .safetensors, .pth, .h5.",
-        ),
-    ],
+    source: o.Source,
     data: Annotated[
         Path | None, typer.Argument(help="Pictures to calibrate and judge on, for a FILE; a run has its own.")
     ] = None,
     steps: Annotated[
         str, typer.Option(help="Out of equalize, ranges, int8 and bias, with commas.")
     ] = "equalize,ranges,int8,bias",
-    labels: Annotated[Path | None, typer.Option(help="Text with one label a line, for a FILE that holds none.")] = None,
+    labels: o.FileLabels = None,
     json: o.Json = False,
 ) -> None:
     """Show what int8 costs the net of a run or a file, by steps and by layers; `export` writes it."""

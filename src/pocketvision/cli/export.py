@@ -9,13 +9,7 @@ from pocketvision.cli import options as o
 
 
 def export(  # noqa: PLR0913, PLR0917  a command's options
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|FILE",
-            help="Folder of a run, or a file: .tflite, .onnx (ours), .safetensors, .pth, .h5.",
-        ),
-    ],
+    source: o.Source,
     data: Annotated[
         Path | None, typer.Argument(help="Pictures to calibrate int8 on, for a float FILE; a run has its own.")
     ] = None,
@@ -34,7 +28,7 @@ def export(  # noqa: PLR0913, PLR0917  a command's options
         typer.Option(help="Ends of int8 LiteRT and C files: mixed (uint8 in, float32 out), uint8 or int8."),
     ] = "mixed",
     abstain: o.Abstain = "auto",
-    labels: Annotated[Path | None, typer.Option(help="Text with one label a line, for a FILE that holds none.")] = None,
+    labels: o.FileLabels = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the file; by default the run's export, or FILE-export.")
     ] = None,

@@ -85,3 +85,13 @@ Name = Annotated[str | None, typer.Option(help="Name of the run; by default the 
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_RUN)]
 ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Start anew where a run exists.", rich_help_panel=_RUN)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, and nothing else.")]
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|FILE", help="Folder of a run, or a file: .tflite, .onnx (ours), .safetensors, .pth, .h5."
+    ),
+]
+FileLabels = Annotated[
+    Path | None, typer.Option("--labels", help="Text with one label a line, for a FILE that holds none.")
+]

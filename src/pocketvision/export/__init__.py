@@ -11,6 +11,8 @@ FORMATS = {
 """Format's name to its writer: (graph, manifest, path) -> bytes written."""
 PACKAGES = {"coreml": "coremltools", "executorch": "executorch", "openvino": "openvino"}
 """Format's name to the package that its writer needs; the extra of that format installs it."""
+PROVERS = {"litert": "ai_edge_litert"}
+"""Format's name to the package that proving its file needs, where writing needs none."""
 SUFFIXES = {
     "c": ".c",
     "coreml": ".mlpackage",

@@ -8,7 +8,6 @@ palette are stored as a table, places in it and a scale for each output channel;
 """
 
 import io
-import json
 import logging
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -45,7 +44,7 @@ from pocketvision.graph.graph import (
 )
 from pocketvision.graph.lower import real_layer, without_affines
 from pocketvision.runtime.quiet import quiet
-from pocketvision.values import Manifest, to_json
+from pocketvision.values import Manifest, to_line
 
 _SIXTH = 1 / 6
 
@@ -79,9 +78,7 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
         )
     model.short_description = f"{manifest.name}: {len(manifest.labels)} classes, {manifest.model}"
     model.author = "pocketvision"
-    model.user_defined_metadata["pocketvision"] = json.dumps(
-        to_json(manifest), ensure_ascii=False, separators=(",", ":")
-    )
+    model.user_defined_metadata["pocketvision"] = to_line(manifest)
     return model
 
 

@@ -9,7 +9,7 @@ from pocketvision.cost import count
 from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import MissingExtra, UnknownName, UsageError
-from pocketvision.export import FORMATS, PACKAGES, SUFFIXES
+from pocketvision.export import FORMATS, PACKAGES, PROVERS, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
@@ -62,12 +62,12 @@ def formats_of(text: str, io: Io = "mixed") -> tuple[str, ...]:
     return names
 
 
-def require_packages(formats: Iterable[str]) -> None:
-    """Raise MissingExtra where a format's package is not installed: before hours of training, not after."""
+def require_packages(formats: Iterable[str], *, proven: bool = False) -> None:
+    """Raise MissingExtra where what writes a format, or proves it, is not installed: before the work, not after."""
+    needed = {**PACKAGES, **PROVERS} if proven else PACKAGES
     for name in formats:
-        package = PACKAGES.get(name)
-        if package and importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, name)
+        if name in needed and importlib.util.find_spec(needed[name]) is None:
+            raise MissingExtra(needed[name].replace("_", "-"), name)
 
 
 def refusal(name: str, precision: Precision) -> str:

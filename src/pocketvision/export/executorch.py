@@ -5,7 +5,6 @@ program that return a text, and its digest stands at the end of the file. ExecuT
 classes are filled and turned into bytes.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from pocketvision.files import write_bytes
 from pocketvision.graph.graph import Graph
 from pocketvision.runtime.executorch import sealed
 from pocketvision.runtime.quiet import quiet
-from pocketvision.values import Manifest, to_json
+from pocketvision.values import Manifest, to_line
 
 _BACKEND = "XnnpackBackend"
 _ALIGNMENT = 16
@@ -66,7 +65,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     content = executorch.nodes_file.serialize_xnnpack_binary(nodes.graph(), bytearray())
     plans = [_net(schema, [net.file.tensors[place].shape for place in ends])]
     if manifest:
-        text = json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":"))
+        text = to_line(manifest)
         plans += [_text(schema, "labels", "\n".join(manifest.labels)), _text(schema, "pocketvision", text)]
     data = [schema.BackendDelegateInlineData(bytes(content))]
     program = schema.Program(0, plans, [schema.Buffer(b"")], data, [], schema.SubsegmentOffsets(0, []), [], [])

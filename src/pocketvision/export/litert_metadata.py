@@ -7,13 +7,12 @@ model before it, so that a changed file is told from a whole one before a runtim
 
 import hashlib
 import io
-import json
 import zipfile
 
 import numpy as np
 
 from pocketvision.export.tables import Field, Tables
-from pocketvision.values import Io, Manifest, to_json
+from pocketvision.values import Io, Manifest, to_line
 
 LABELS = "labels.txt"
 MANIFEST = "manifest.json"
@@ -61,7 +60,7 @@ def packed(model: bytes, manifest: Manifest) -> bytes:
     stream = io.BytesIO(model)
     texts = {
         LABELS: "\n".join(manifest.labels),
-        MANIFEST: json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":")),
+        MANIFEST: to_line(manifest),
         DIGEST: hashlib.sha256(model).hexdigest(),
     }
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:

@@ -4,7 +4,6 @@ Opset 17. Input `image` uint8 [N, R, R, C], output `probabilities` float32 [N, c
 DequantizeLinear and QuantizeLinear around float kernels (QDQ), the pattern runtimes replace by integer kernels.
 """
 
-import json
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -42,7 +41,7 @@ from pocketvision.graph.integer import HALF, clamps, sixth
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
 from pocketvision.runtime.onnx import sealed
-from pocketvision.values import Manifest, to_json
+from pocketvision.values import Manifest, to_line
 
 OPSET = 17
 IR_VERSION = 8
@@ -74,7 +73,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )
     if manifest:
-        text = json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":"))
+        text = to_line(manifest)
         onnx.helper.set_model_props(model, {"pocketvision": text, "labels": "\n".join(manifest.labels)})
     content = bytes(model.SerializeToString())
     return sealed(content) if manifest else content

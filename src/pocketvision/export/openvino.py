@@ -5,7 +5,6 @@ the graph's own integers between QuantizeLinear and DequantizeLinear. Nothing is
 converter, which reports its use to its makers.
 """
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ from pocketvision.export.onnx import to_bytes
 from pocketvision.files import write_bytes
 from pocketvision.graph.graph import AvgPool, Graph
 from pocketvision.graph.lower import average_as_conv
-from pocketvision.values import Manifest, to_json
+from pocketvision.values import Manifest, to_line
 
 
 def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     """Write `path`, an .xml, and the weights beside it; return the bytes of both."""
     openvino = _openvino()
     model = openvino.Core().read_model(to_bytes(readable(graph)))
-    text = json.dumps(to_json(manifest), ensure_ascii=False, separators=(",", ":"))
+    text = to_line(manifest)
     model.set_rt_info(text, "pocketvision")
     model.set_rt_info("\n".join(manifest.labels), "pocketvision_labels")
     weights = path.with_suffix(".bin")

@@ -4,10 +4,9 @@ import inspect
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
-from pocketvision.errors import MissingExtra, UsageError
+from pocketvision.errors import UsageError
 from pocketvision.export.deliver import formats_of, require_packages
 from pocketvision.export.trust import Abstain
 from pocketvision.train.job import TrainOptions
@@ -38,9 +37,7 @@ def formats_asked(text: str) -> tuple[str, ...]:
     formats = formats_of(text)
     if "onnx" not in formats:
         raise UsageError(f"--format is {text}; a run needs its ONNX file, so give onnx,{text}")
-    require_packages(formats)
-    if "litert" in formats and find_spec("ai_edge_litert") is None:
-        raise MissingExtra("ai-edge-litert", "litert")  # its file is written without it, but not proven
+    require_packages(formats, proven=True)
     return ("onnx", *(name for name in formats if name != "onnx"))
 
 

@@ -1,9 +1,10 @@
 """Delivered files opened by suffix: `open(path)` gives a `Runner`; one module per runtime, loaded on first use."""
 
 import hashlib
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,27 +30,26 @@ def computes_in_half(path: Path) -> bool:
     return path.suffix.lower() == ".mlpackage"
 
 
-class Runner(Protocol):
-    """A delivered file, ready to answer."""
+class Runner:
+    """A delivered file, ready to answer: its runtime, what it says of itself, and a function of pictures."""
 
-    @property
-    def name(self) -> str:
+    def __init__(self, name: str, manifest: Manifest, answer: Callable[[Images], Probabilities]) -> None:
+        self.name = name
         """The runtime with version and device, such as `onnxruntime 1.22.0 CPU`."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the file says of itself."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
+        self.manifest = manifest
+        self.labels = manifest.labels
         """The names of the outputs, in order."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
+        size = manifest.image.resolution
+        self.input_shape = (size, size, 3)
         """Height, width and channels of a picture."""
+        self._answer = answer
 
     def run(self, images: Images) -> Probabilities:
         """Answer images [N, R, R, 3] with probabilities [N, classes]."""
+        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, self.input_shape))
+            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
+        return self._answer(images) if len(images) else np.zeros((0, len(self.labels)), np.float32)
 
 
 def open(path: Path | str, *, threads: int = 1) -> Runner:

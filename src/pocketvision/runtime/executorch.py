@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.errors import MissingExtra, UsageError, WeightsError
-from pocketvision.runtime import Images, Probabilities
+from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.runtime import Images, Probabilities, Runner
 from pocketvision.runtime.quiet import quiet
 from pocketvision.values import Manifest, from_json
 
@@ -18,26 +18,7 @@ _MARK_AT = slice(4, 8)
 _DIGEST = 64
 
 
-class ExecutorchRunner:
-    """A loaded program and the manifest found in it."""
-
-    def __init__(self, answer: Callable[[Images], Probabilities], manifest: Manifest) -> None:
-        self._answer = answer
-        self.manifest = manifest
-        self.labels = manifest.labels
-        self.name = runtime_name()
-        size = manifest.image.resolution
-        self.input_shape = (size, size, 3)
-
-    def run(self, images: Images) -> Probabilities:
-        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            wanted = ", ".join(map(str, self.input_shape))
-            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
-        return self._answer(images) if len(images) else np.zeros((0, len(self.labels)), np.float32)
-
-
-def open_file(path: Path, *, threads: int = 1) -> ExecutorchRunner:
+def open_file(path: Path, *, threads: int = 1) -> Runner:
     """Open a file written by `pocketvision`; raises WeightsError where it is damaged, changed or foreign."""
     content = path.read_bytes()
     if content[_MARK_AT] != MARK:
@@ -52,7 +33,7 @@ def open_file(path: Path, *, threads: int = 1) -> ExecutorchRunner:
         manifest = from_json(Manifest, json.loads(program.load_method("pocketvision").execute([])[0]))
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"the manifest in {path.name} cannot be read ({error}); export the net again") from error
-    return ExecutorchRunner(_caller(content, program), manifest)
+    return Runner(runtime_name(), manifest, _caller(content, program))
 
 
 def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pocketvision.errors import MissingExtra, UsageError, WeightsError
-from pocketvision.runtime import Images, Probabilities
+from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.runtime import Images, Probabilities, Runner
 from pocketvision.values import Manifest, from_json
 
 MARK = b"TFL3"
@@ -35,26 +35,7 @@ class Parts(NamedTuple):
     """Operators that it left to the runtime, in running order."""
 
 
-class LitertRunner:
-    """An interpreter and the manifest found in the file."""
-
-    def __init__(self, answer: Callable[[Images], Probabilities], manifest: Manifest) -> None:
-        self._answer = answer
-        self.manifest = manifest
-        self.labels = manifest.labels
-        self.name = runtime_name()
-        size = manifest.image.resolution
-        self.input_shape = (size, size, 3)
-
-    def run(self, images: Images) -> Probabilities:
-        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            wanted = ", ".join(map(str, self.input_shape))
-            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
-        return self._answer(images)
-
-
-def open_file(path: Path, *, threads: int = 1) -> LitertRunner:
+def open_file(path: Path, *, threads: int = 1) -> Runner:
     """Open a file written by `pocketvision`; raises WeightsError where it is damaged or foreign."""
     if path.stat().st_size > LARGEST_FILE:
         raise WeightsError(f"{path.name} has over {LARGEST_FILE // 2**20} MiB; no classifier for phones does")
@@ -67,7 +48,7 @@ def open_file(path: Path, *, threads: int = 1) -> LitertRunner:
             f"the manifest in {path.name} speaks of {len(manifest.labels)} labels at {manifest.image.resolution} "
             f"pixels, but the net has {classes} outputs at {size} pixels; export the net again"
         )
-    return LitertRunner(_caller(interpreter), manifest)
+    return Runner(runtime_name(), manifest, _caller(interpreter))
 
 
 def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.errors import UsageError, WeightsError
+from pocketvision.errors import WeightsError
 from pocketvision.graph import real
 from pocketvision.graph.graph import AvgPool, LocalNorm, MaxPool, Pads
 from pocketvision.graph.moves import max_pool
 from pocketvision.graph.sums import Tensor, convolve
-from pocketvision.runtime import Images, Probabilities
+from pocketvision.runtime import Images, Probabilities, Runner
 from pocketvision.runtime.mil_file import MilFile, Operation, read_mil
 from pocketvision.values import Manifest, from_json
 
@@ -25,28 +25,7 @@ NAME = "Core ML program read by numpy, not run by Core ML"
 Arguments = Mapping[str, Any]
 
 
-class MilRunner:
-    """A package and the manifest found in it."""
-
-    name = NAME
-
-    def __init__(self, file: MilFile, manifest: Manifest) -> None:
-        self._file = file
-        self.manifest = manifest
-        self.labels = manifest.labels
-        size = manifest.image.resolution
-        self.input_shape = (size, size, 3)
-
-    def run(self, images: Images) -> Probabilities:
-        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            wanted = ", ".join(map(str, self.input_shape))
-            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
-        answers = [evaluate(self._file, image) for image in images]
-        return np.stack(answers) if answers else np.zeros((0, len(self.labels)), np.float32)
-
-
-def open_file(path: Path, *, threads: int = 1) -> MilRunner:  # noqa: ARG001  numpy has none to set
+def open_file(path: Path, *, threads: int = 1) -> Runner:  # noqa: ARG001  numpy has none to set
     """Open a package written by `pocketvision`; raises WeightsError where it is damaged or foreign."""
     file = read_mil(path)
     if "pocketvision" not in file.metadata:
@@ -64,7 +43,7 @@ def open_file(path: Path, *, threads: int = 1) -> MilRunner:  # noqa: ARG001  nu
             f"the manifest in {path.name} speaks of {len(manifest.labels)} labels at {size} pixels, but the net has "
             f"{len(labels)} at {list(file.input_shape)}, or in another order; export the net again"
         )
-    return MilRunner(file, manifest)
+    return Runner(NAME, manifest, lambda images: np.stack([evaluate(file, image) for image in images]))
 
 
 def classes(file: MilFile) -> tuple[str, ...]:

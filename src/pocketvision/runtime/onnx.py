@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pocketvision.errors import MissingExtra, UsageError, WeightsError
-from pocketvision.runtime import Images, Probabilities
+from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.runtime import Images, Probabilities, Runner
 from pocketvision.values import Manifest, from_json
 
 DIGEST = "sha256"
@@ -21,43 +19,14 @@ _SEAL = bytes((14 << 3 | 2, 4 + len(DIGEST) + _DIGITS, 1 << 3 | 2, len(DIGEST)))
 """What stands before its digits: field 14, metadata_props, with the key, and the head of the value (onnx.proto)."""
 
 
-class OnnxRunner:
-    """A session and the manifest found in the file."""
-
-    def __init__(self, session: Any, manifest: Manifest, labels: tuple[str, ...]) -> None:
-        self._session = session
-        self.manifest = manifest
-        self.labels = labels
-        self.name = runtime_name()
-        size = manifest.image.resolution
-        self.input_shape = (size, size, 3)
-
-    def run(self, images: Images) -> Probabilities:
-        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            wanted = ", ".join(map(str, self.input_shape))
-            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
-        try:
-            answer: Probabilities = self._session.run(None, {"image": images})[0]
-        except Exception as error:  # the runtime's own classes have no public base
-            raise WeightsError(f"the file opened, but does not run ({_detail(error)}); export the net again") from error
-        return answer
-
-
-def open_file(path: Path, *, threads: int = 1) -> OnnxRunner:
+def open_file(path: Path, *, threads: int = 1) -> Runner:
     """Open a file written by `pocketvision`; raises WeightsError where it is damaged or foreign."""
     return _open(path.read_bytes(), path.name, threads)
 
 
 def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:
     """Open content that has no manifest yet, such as a candidate to be timed, as a bare function."""
-    session = _session(content, "the model", threads)
-
-    def answer(images: Images) -> Probabilities:
-        result: Probabilities = session.run(None, {"image": images})[0]
-        return result
-
-    return answer
+    return _caller(_session(content, "the model", threads))
 
 
 def optimised(content: bytes) -> bytes:
@@ -92,7 +61,7 @@ def require_whole(content: bytes, name: str) -> None:
         raise WeightsError(f"{name} was changed after it was written: its digest differs; export the net again")
 
 
-def _open(content: bytes, name: str, threads: int) -> OnnxRunner:
+def _open(content: bytes, name: str, threads: int) -> Runner:
     require_whole(content, name)
     session = _session(content, name, threads)
     try:
@@ -114,7 +83,18 @@ def _open(content: bytes, name: str, threads: int) -> OnnxRunner:
             f"the manifest in {name} speaks of {len(manifest.labels)} labels at {manifest.image.resolution} pixels, "
             f"but the net has {classes} outputs at {size} pixels; export the net again"
         )
-    return OnnxRunner(session, manifest, manifest.labels)
+    return Runner(runtime_name(), manifest, _caller(session))
+
+
+def _caller(session: Any) -> Callable[[Images], Probabilities]:
+    def answer(images: Images) -> Probabilities:
+        try:
+            result: Probabilities = session.run(None, {"image": images})[0]
+        except Exception as error:  # the runtime's own classes have no public base
+            raise WeightsError(f"the file opened, but does not run ({_detail(error)}); export the net again") from error
+        return result
+
+    return answer
 
 
 def _session(content: bytes, name: str, threads: int) -> Any:

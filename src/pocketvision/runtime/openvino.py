@@ -6,32 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.errors import MissingExtra, UsageError, WeightsError
-from pocketvision.runtime import Images, Probabilities
+from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.runtime import Runner
 from pocketvision.values import Manifest, from_json
 
 
-class OpenvinoRunner:
-    """A compiled model and the manifest found in the file."""
-
-    def __init__(self, model: Any, manifest: Manifest, name: str) -> None:
-        self._model = model
-        self.manifest = manifest
-        self.labels = manifest.labels
-        self.name = name
-        size = manifest.image.resolution
-        self.input_shape = (size, size, 3)
-
-    def run(self, images: Images) -> Probabilities:
-        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            wanted = ", ".join(map(str, self.input_shape))
-            raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
-        answer: Probabilities = np.array(self._model(images)[0])
-        return answer
-
-
-def open_file(path: Path, *, threads: int = 1) -> OpenvinoRunner:
+def open_file(path: Path, *, threads: int = 1) -> Runner:
     """Open a file written by `pocketvision`; raises WeightsError where it is damaged or foreign."""
     openvino = _openvino()
     if not path.with_suffix(".bin").is_file():
@@ -42,7 +22,7 @@ def open_file(path: Path, *, threads: int = 1) -> OpenvinoRunner:
         compiled = compile_model(model, threads)
     except Exception as error:  # the runtime raises plain RuntimeError and its own classes
         raise WeightsError(f"{path.name} is not a model file that OpenVINO can open ({_first_line(error)})") from error
-    return OpenvinoRunner(compiled, _manifest(model, path.name), runtime_name())
+    return Runner(runtime_name(), _manifest(model, path.name), lambda images: np.array(compiled(images)[0]))
 
 
 def compile_model(model: Any, threads: int) -> Any:

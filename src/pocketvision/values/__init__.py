@@ -15,7 +15,7 @@ from pocketvision.values.pictures import (
     Trait,
     TraitKind,
 )
-from pocketvision.values.records import from_json, to_json
+from pocketvision.values.records import from_json, to_json, to_line
 from pocketvision.values.results import (
     Accuracy,
     Agreement,
@@ -76,4 +76,5 @@ __all__ = [
     "Verdict",
     "from_json",
     "to_json",
+    "to_line",
 ]

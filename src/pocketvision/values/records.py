@@ -1,6 +1,7 @@
 """Records to JSON and back."""
 
 import dataclasses
+import json
 import types
 import typing
 from pathlib import Path
@@ -8,6 +9,11 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+def to_line(value: Any) -> str:
+    """Write a record as one line of JSON, as files carry their manifest."""
+    return json.dumps(to_json(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def to_json(value: Any) -> Any:
