@@ -8,11 +8,14 @@ import pytest
 from pocketvision.compress.compress import compress, weight_bytes
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError
+from pocketvision.export import litert, onnx
 from pocketvision.graph import run as reference
 from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear
 from pocketvision.graph.integer import bounds, dequantize
 from pocketvision.graph.run import activations, run
 from pocketvision.graph.sketch import Sketch
+from pocketvision.runtime import litert as litert_runtime
+from pocketvision.runtime.onnx import answer_of as onnx_answer
 
 
 def pictures(count, size, seed=0):
@@ -75,6 +78,27 @@ def test_clamps_are_done_by_the_levels():
         if node.activation == "relu6":
             assert quant.zero_point == 0
             assert 255 * quant.scale <= 6.000001
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-4, 1e4, 1e7])
+@pytest.mark.parametrize("place", range(1, 11))
+def test_a_tensor_far_smaller_or_larger_than_its_neighbors_still_runs_in_integers(place, factor):
+    sketch = Sketch(32, seed=3)
+    first = sketch.conv("image", 16, kernel=3, stride=2, activation="relu6")
+    second = sketch.conv(sketch.depthwise(first, activation="relu6"), 16, activation="none")
+    third = sketch.add(first, second)
+    wide = sketch.average_pool(sketch.concat(sketch.conv(third, 16), sketch.conv(third, 16, kernel=3)))
+    graph = sketch.finish(sketch.linear(sketch.mean(wide), 10))
+    graph, images = Graph(graph.nodes[:-1]), pictures(4, 32)
+    ranges = dict(calibrate(graph, images))
+    low, high = ranges[graph.nodes[place].name]
+    small = quantize(graph, ranges | {graph.nodes[place].name: (low * factor, high * factor)})
+    expected = run(small, images)
+    step = small.quant[small.output].scale
+    assert np.abs(onnx_answer(onnx.to_bytes(small))(images) - expected).max() <= 2.01 * step
+    content = litert.to_bytes(small)
+    assert litert_runtime.parts(content).delegated == 1
+    assert np.abs(litert_runtime.answer_of(content)(images) - expected).max() <= 2.01 * step
 
 
 def test_every_range_holds_zero():

@@ -4,14 +4,29 @@ Weights are int8 in [-127, 127] with one scale per output channel, activations u
 biases int32. The rules below are those under which onnxruntime and XNNPACK run every kernel in integers.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pocketvision.compress.measure import Range, measure, require_float
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Activate, Activation, Concat, Conv, Graph, Linear, Node, Quant, Softmax
+from pocketvision.graph.graph import (
+    Activate,
+    Activation,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    GlobalAvgPool,
+    Graph,
+    Linear,
+    Mul,
+    Node,
+    Quant,
+    Softmax,
+)
 from pocketvision.graph.lower import with_gates, without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalise import with_deviation, with_mean
@@ -20,7 +35,9 @@ from pocketvision.progress import Progress
 
 _SMALLEST_RANGE = 1e-4  # of a tensor that never moved during calibration
 LARGEST_BIAS = 2**30  # leaves the sum one bit before int32 overflows
-_LARGEST_RATIO = 128.0  # of input times weight scale to output scale; XNNPACK refuses 256
+_LARGEST_RATIO = 128.0  # of input (times weight) scale to output scale; XNNPACK and onnxruntime refuse 256
+_SMALLEST_INPUT_RATIO: Mapping[type[Node], float] = {Add: 2.0**-10, AvgPool: 2.0**-8, GlobalAvgPool: 2.0**-8}
+"""Of input scale to output scale; XNNPACK leaves the kernel to a slower one below it, or ends the process."""
 _CLAMPED: Mapping[Activation, Range] = {
     "relu": (0.0, np.inf),
     "relu6": (0.0, 6.0),
@@ -84,12 +101,31 @@ def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant) -> 
     quants[graph.input.name] = pixels
     # The one range of a sigmoid under which every runtime computes it in integers.
     quants |= {node.name: _PROBABILITY for node in graph.nodes if _is_sigmoid(node) and len(groups[node.name]) == 1}
-    for node in graph.nodes:
-        if isinstance(node, Conv | Linear):
-            least = quants[node.inputs[0]].scale * float(np.abs(node.weight).max()) / 127 / _LARGEST_RATIO
-            if quants[node.name].scale < least:
-                quants |= dict.fromkeys(groups[node.name], _stretched(quants[node.name], least))
+    fixed = {graph.input.name} | {name for name, quant in quants.items() if quant is _PROBABILITY}
+    while raised := _out_of_proportion(graph, quants, fixed):
+        for name, least in raised.items():
+            quants |= dict.fromkeys(groups[name], _stretched(quants[name], least))
     return quants
+
+
+def _out_of_proportion(graph: Graph, quants: Mapping[str, Quant], fixed: Set[str]) -> dict[str, float]:
+    """Return the smallest allowed scale of each tensor whose scale no runtime takes beside its neighbors'.
+
+    Tensors that hardly move beside others that do, as of a net whose training went wrong, have such scales. Raising
+    one may put another out of proportion, by less each time.
+    """
+    raised: dict[str, float] = {}
+    for node in graph.nodes:
+        if not isinstance(node, Conv | Linear | Add | Mul | AvgPool | GlobalAvgPool):
+            continue
+        sources = [quants[name].scale for name in node.inputs]
+        weight = float(np.abs(node.weight).max()) / 127 if isinstance(node, Conv | Linear) else 1.0
+        product = math.prod(sources) if isinstance(node, Mul) else max(sources) * weight
+        if quants[node.name].scale < (least := _float32(product / _LARGEST_RATIO)):
+            raised[node.name] = least
+        least = quants[node.name].scale * _SMALLEST_INPUT_RATIO.get(type(node), 0.0)
+        raised |= {name: least for name in node.inputs if name not in fixed and quants[name].scale < least}
+    return raised
 
 
 def _is_sigmoid(node: Node) -> bool:
