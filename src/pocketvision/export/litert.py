@@ -42,7 +42,7 @@ from pocketvision.graph.graph import (
     Softmax,
     same_pads,
 )
-from pocketvision.graph.integer import clamps
+from pocketvision.graph.integer import THREE, THREE_LEVEL, clamps, sixfold
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
@@ -253,11 +253,9 @@ class _Writer:
             three, sixth = (self.file.constant(np.array([value], np.float32)) for value in (3, 1 / 6))
             total = self.file.operator("ADD", [x, three], self.result(shape, None), _fused("relu6"))
         else:
-            # Sums are exact to some 20 bits of the larger scale, so three is written in many small levels.
-            three = self.file.constant(np.array([127], np.int8), Scale((float(np.float32(3 / 127)),)))
+            three = self.file.constant(np.array([THREE_LEVEL], np.int8), Scale((THREE.scale,)))
             sixth = self.file.constant(np.array([1], np.int8), Scale((float(np.float32(1 / 6)),)))
-            sixfold = Quant(float(np.float32(6 * quant.scale)), quant.zero_point)
-            total = self.file.operator("ADD", [x, three], self.result(shape, sixfold))
+            total = self.file.operator("ADD", [x, three], self.result(shape, sixfold(quant)))
         return self.file.operator("MUL", [total, sixth], self.named(node, quant))
 
     def _local_norm(self, node: LocalNorm, x: int) -> int:

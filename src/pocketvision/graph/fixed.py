@@ -126,7 +126,15 @@ def probabilities(levels: Levels, source: Quant) -> NDArray[np.float32]:
     return dequantize(softmax(levels, source), PROBABILITY)
 
 
-XNNPACK = Rounding("xnnpack", requantized, requantized, _xnnpack_add, _xnnpack_multiply, mean)
+XNNPACK = Rounding("xnnpack", requantized, requantized, _xnnpack_add, _xnnpack_multiply, mean, sixfold=True)
 """LiteRT as it runs by default on x86 and ARM."""
-LITERT = Rounding("litert", _reference_conv, _reference_linear, _reference_add, _reference_multiply, _reference_mean)
+LITERT = Rounding(
+    "litert",
+    _reference_conv,
+    _reference_linear,
+    _reference_add,
+    _reference_multiply,
+    _reference_mean,
+    sixfold=True,
+)
 """LiteRT's reference kernels (BUILTIN_REF), which say what is right on devices without fast ones."""

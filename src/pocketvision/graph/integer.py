@@ -17,6 +17,9 @@ from pocketvision.graph.sums import Tensor, convolve
 
 Levels = NDArray[np.uint8]
 HALF = Quant(0.5, 0)
+THREE_LEVEL = 127
+THREE = Quant(float(np.float32(3 / THREE_LEVEL)), 0)
+"""Three in many small levels: LiteRT's sums are exact to some 20 bits of the larger scale."""
 """Under which level 1 means one half."""
 _LARGEST: dict[Activation, float] = {"relu6": 6.0, "hardsigmoid": 1.0}
 
@@ -55,6 +58,8 @@ class Rounding:
     multiply: Callable[[Sequence[Levels], Sequence[Quant], Quant], Tensor]
     mean: Callable[[Tensor, int, Quant, Quant], Tensor]
     """(int32 sums, how many values each, input's quant, output's quant)"""
+    sixfold: bool = False
+    """Whether the files of this runtime write a hard sigmoid as (x + 3) at six times its scale, not as x/6 + 1/2."""
 
 
 def conv(node: Conv, x: Levels, pads: Pads, *, source: Quant, target: Quant, rounding: Rounding) -> Levels:
@@ -107,10 +112,19 @@ def _multiply(pair: Sequence[Levels], sources: Sequence[Quant], target: Quant) -
     return rounded
 
 
-def hardsigmoid(x: Levels, *, source: Quant, target: Quant) -> Levels:
-    """Add one half to a sixth of x; `target` has to clamp to 0..1 by itself."""
+def hardsigmoid(x: Levels, *, source: Quant, target: Quant, rounding: Rounding) -> Levels:
+    """Add one half to a sixth of x, as a sum of levels; `target` has to clamp to 0..1 by itself."""
     assert clamps("hardsigmoid", target)
-    return _clipped(_add((x, np.ones_like(x)), (sixth(source), HALF), target), (0, 255))
+    if rounding.sixfold:
+        pair, sources, target = (x, np.full_like(x, THREE_LEVEL)), (source, THREE), sixfold(target)
+    else:
+        pair, sources = (x, np.ones_like(x)), (sixth(source), HALF)
+    return _clipped(rounding.add(pair, sources, target), (0, 255))
+
+
+def sixfold(quant: Quant) -> Quant:
+    """Return what the same levels mean when they are multiplied by six."""
+    return Quant(float(np.float32(6 * quant.scale)), quant.zero_point)
 
 
 def sixth(quant: Quant) -> Quant:

@@ -160,7 +160,7 @@ def _integer(graph: Graph, node: Node, inputs: list[Tensor], rounding: Rounding)
         moved = [integer.rescale(levels, quant, target) for levels, quant in zip(inputs, sources, strict=True)]
         return _alone(graph, node, moved)
     if isinstance(node, Activate) and node.activation == "hardsigmoid" and integer.clamps("hardsigmoid", target):
-        return integer.hardsigmoid(inputs[0], source=sources[0], target=target)
+        return integer.hardsigmoid(inputs[0], source=sources[0], target=target, rounding=rounding)
     if isinstance(node, Activate | LocalNorm):
         return integer.quantize(_alone(graph, node, [integer.dequantize(inputs[0], sources[0])]), target)
     return _summed(graph, node, inputs, (*sources, target), rounding)
