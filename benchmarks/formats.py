@@ -46,7 +46,7 @@ from pocketvision.models import build_spec
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
 from pocketvision.train.clock import Clock
-from pocketvision.train.device import accelerator
+from pocketvision.train.device import device_for
 from pocketvision.train.transfer import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, compare, read_trained
@@ -105,7 +105,7 @@ class Case:
         # The pictures are prepared already: what is left of the rule is the normalisation.
         self.image = replace(weights.image, crop_mode="squash", crop_pct=1.0)
         self.graph = trace(net.eval(), self.image)
-        found = logits(net, judged, self.image, accelerator("cpu").device).astype(np.float64)
+        found = logits(net, judged, self.image, device_for("cpu")).astype(np.float64)
         self.answers = np.exp(found - logsumexp(found, axis=1, keepdims=True))
         self.top1 = accuracy(self.answers, np.array(labels))
         self.trained = Trained(spec, self.image, path.name, 0, self.top1, 1.0, "", {})

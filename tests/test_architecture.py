@@ -48,7 +48,6 @@ TORCH_FILES = {
 """The files of torch-free rooms that need torch; nothing else in their rooms imports them."""
 
 DOORS = {
-    "accelerate": ("train/device.py",),
     "ai_edge_litert": ("runtime/litert.py",),
     "coremltools": ("export/coreml.py", "runtime/mil_file.py"),
     "datasets": ("data/layouts/hub.py",),
@@ -57,7 +56,6 @@ DOORS = {
     "h5py": ("weights/keras.py",),
     "huggingface_hub": ("weights/fetch.py",),
     "jinja2": ("report/page.py",),
-    "kornia": ("data/augment.py",),
     "mlflow": ("train/logs.py",),
     "onnx": ("export/onnx.py", "weights/onnx_file.py"),
     "onnxruntime": ("runtime/onnx.py",),
@@ -65,7 +63,7 @@ DOORS = {
     "plotly": ("report/plots.py",),
     "rich": ("cli/terminal.py",),
     "segno": ("serve/code.py",),
-    "sklearn": ("data/digits.py",),
+    "sklearn": ("data/digits.py", "train/heads.py"),
     "tensorboard": ("train/logs.py",),
     "tflite": ("weights/tflite.py",),
     "typer": ("cli/",),

@@ -29,7 +29,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def several_processes() -> bool:
-    """Tell whether `torchrun` or `accelerate launch` started this process as one of several."""
+    """Tell whether `torchrun` started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 

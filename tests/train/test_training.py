@@ -12,7 +12,7 @@ from pocketvision.models.catalogue import build
 from pocketvision.progress import Silent
 from pocketvision.train.calibrate import LIMITS, fitted, fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.device import accelerator
+from pocketvision.train.device import device_for
 from pocketvision.train.loop import Phase, learning_rate, moving_average
 from pocketvision.train.recipe import Recipe, recipe_for
 from pocketvision.train.transfer import Pictures, Training, logits, shuffled, to_input, train_net
@@ -211,7 +211,7 @@ def test_unknown_optimizer_and_device() -> None:
     with pytest.raises(UsageError, match="auto, adamw, sgd"):
         recipe_for(examples=48, transfer=True, optimizer="adam")
     with pytest.raises(UnknownName, match="cuda"):
-        accelerator("gpu")
+        device_for("gpu")
 
 
 def test_the_average_forgets_the_first_weights_soon() -> None:

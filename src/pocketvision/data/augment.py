@@ -19,7 +19,7 @@ Draws = NDArray[np.float64]
 
 _GREY = (0.299, 0.587, 0.114)
 """ITU-R BT.601."""
-_DRAWS = 11
+_DRAWS = 10
 _MODES = ("bilinear", "nearest", "bicubic", "bilinear")
 _AREA = 3
 
@@ -55,8 +55,6 @@ class Augment:
     contrast: float = 0.2
     saturation: float = 0.2
     """Each a factor from 1 - x to 1 + x."""
-    hue: float = 0.0
-    """Largest shift to either side, as a share of the colour circle; slow on CPUs."""
     filters: Filters = Filters()
 
 
@@ -189,13 +187,7 @@ def _colours(views: Tensor, draws: Draws, settings: Augment) -> Tensor:
     matrix = gain * (mix * torch.eye(3, device=views.device) + (1 - mix) * grey.expand(3, 3))
     mean = views.mean((2, 3)) @ grey
     offset = ((1 - contrast) * light * mean / 255).view(-1, 1, 1).expand(-1, 3, 1)
-    views = torch.baddbmm(offset, matrix, views.flatten(2)).view_as(views).clamp_(0, 1)
-    if settings.hue:
-        from kornia.enhance import adjust_hue
-
-        shift = torch.from_numpy(_between(draws[:, 3], -settings.hue, settings.hue) * math.tau)
-        views = adjust_hue(views, shift.to(views)).clamp(0, 1)
-    return views
+    return torch.baddbmm(offset, matrix, views.flatten(2)).view_as(views).clamp_(0, 1)
 
 
 def _between(draws: Draws, low: float, high: float) -> Draws:

@@ -23,7 +23,7 @@ from pocketvision.fit.verb import fit
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.paired import Paired, paired
 from pocketvision.progress import Progress, Silent, track
-from pocketvision.train.device import accelerator
+from pocketvision.train.device import device_for
 from pocketvision.train.features import Backbone, Features, Pictures, Views, take
 from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
 from pocketvision.values import Accuracy, Budget, CropMode, Dataset, Latency, ModelSpec, Precision
@@ -210,7 +210,7 @@ def _seen(
     progress: Progress,
 ) -> list[_Seen]:
     dataset, decoded = data
-    place = accelerator(device).device
+    place = device_for(device)
     if views.count == 1:
         every = take(backbones, Pictures(dataset, dataset.examples, decoded), device=place, progress=progress)
         return [_Seen(one, one) for one in every]

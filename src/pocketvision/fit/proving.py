@@ -38,14 +38,14 @@ def export_net(
 
     Returns the files that can be run here. A format that cannot hold the delivered precision is left out.
     """
-    from pocketvision.train.device import accelerator
+    from pocketvision.train.device import device_for
     from pocketvision.train.job import trained_net
     from pocketvision.train.transfer import logits
 
     examples = loaded.dataset.of("test")
     pictures = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)
     net, _ = trained_net(run)
-    device = accelerator("cpu").device
+    device = device_for("cpu")
     found = logits(net, pictures, trained.image, device).astype(np.float64)
     shares = np.exp(found - found.max(1, keepdims=True))
     probabilities = (shares / shares.sum(1, keepdims=True)).astype(np.float32)

@@ -1,17 +1,16 @@
-"""Where training runs: device, precision and processes. `accelerate` knows the machine; nothing else here asks it."""
+"""Where training runs: device, precision and processes."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import PocketvisionError, UnknownName, UsageError
+from pocketvision.files import several_processes
 from pocketvision.train.share import Share, add_gradients, sum_over_processes, whole_batch
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -20,16 +19,18 @@ _TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.fl
 T = TypeVar("T")
 
 
-def accelerator(device: str = "auto") -> "Accelerator":
-    """Return the accelerator for `auto`, `cpu`, `cuda` or `mps`; raises UsageError where the device is absent."""
-    if device not in DEVICES:
-        raise UnknownName("device", device, DEVICES)
-    here = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here[device]:
-        raise UsageError(f"--device {device}: this machine, or this build of PyTorch, has none; use --device auto")
-    from accelerate import Accelerator
+def device_for(asked: str = "auto") -> torch.device:
+    """Return the device for `auto`, `cpu`, `cuda` or `mps`; raises UsageError where it is absent.
 
-    return Accelerator(cpu=device == "cpu")
+    Of several processes on one machine each has a card of its own, by its LOCAL_RANK.
+    """
+    if asked not in DEVICES:
+        raise UnknownName("device", asked, DEVICES)
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = next(name for name in here if here[name]) if asked == "auto" else asked
+    if not here[name]:
+        raise UsageError(f"--device {asked}: this machine, or this build of PyTorch, has none; use --device auto")
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", "0"))) if name == "cuda" else torch.device(name)
 
 
 def precision_for(asked: str, device: torch.device) -> Precision:
@@ -131,14 +132,12 @@ class Engine:
         """Let the first process make a value, and give it to all; where that fails, all stop."""
         if self.alone:
             return make()
-        from accelerate.utils import broadcast_object_list
-
         box: list[Any] = [None, True]
         try:
             if self.place == 0:
                 box = [make(), False]
         finally:
-            broadcast_object_list(box)
+            torch.distributed.broadcast_object_list(box, device=self.device)
         if box[1]:
             raise PocketvisionError("stopped, because the first process did; its message says why")
         return box[0]  # type: ignore[no-any-return]
@@ -170,9 +169,15 @@ def engine_for(device: str = "auto", precision: str = "auto") -> Engine:
     """Return the engine that a user asked for; joins the other processes of `torchrun` or `accelerate launch`."""
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, PRECISIONS)
-    state = accelerator(device)
-    settled = precision_for(precision, state.device)
-    return Engine(state.device, settled, state.num_processes, state.process_index)
+    place = device_for(device)
+    settled = precision_for(precision, place)
+    if not several_processes():
+        return Engine(place, settled)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    return Engine(place, settled, torch.distributed.get_world_size(), torch.distributed.get_rank())
 
 
 _NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory")
