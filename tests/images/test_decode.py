@@ -1,11 +1,9 @@
 """Pictures of every odd kind, made with Pillow, come out as the colours that went in, or as an ImageError."""
 
-import io
 import re
 import struct
 import threading
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +11,11 @@ import pytest
 from PIL import Image
 
 from pocketvision.errors import ImageError
-from pocketvision.images import decode as room
 from pocketvision.images.decode import decode, quiet, read
+from pocketvision.images.upright import UPRIGHT
+from tests.images.strange import chunk, clear, encoded, png
 
 RED, GREEN, BLUE, WHITE = (200, 30, 20), (20, 180, 40), (30, 40, 190), (250, 250, 250)
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def quarters(width=64, height=48) -> Image.Image:
@@ -70,9 +63,9 @@ def test_cmyk_is_inverted_in_a_jpeg_only():
 def test_orientation_is_undone(orientation, kind):
     inverse = {5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, orientation)
     upright = quarters()
-    stored = upright if orientation == 1 else upright.transpose(room.UPRIGHT[inverse])
+    stored = upright if orientation == 1 else upright.transpose(UPRIGHT[str(inverse)])
     exif = Image.Exif()
-    exif[room.ORIENTATION_TAG] = orientation
+    exif[0x0112] = orientation
     pixels = decode(encoded(stored, kind, exif=exif))
     assert pixels.shape == (48, 64, 3)
     assert near(pixels, [RED, GREEN, BLUE, WHITE], 12)
@@ -80,9 +73,9 @@ def test_orientation_is_undone(orientation, kind):
 
 def test_orientations_turn_as_the_standard_says():
     # 6: the stored 0th row is the picture's right side, the 0th column its top.
-    turned = np.asarray(quarters().transpose(room.UPRIGHT[6]))
+    turned = np.asarray(quarters().transpose(UPRIGHT["6"]))
     assert np.array_equal(turned, np.rot90(np.asarray(quarters()), -1))
-    assert np.array_equal(np.asarray(quarters().transpose(room.UPRIGHT[8])), np.rot90(np.asarray(quarters())))
+    assert np.array_equal(np.asarray(quarters().transpose(UPRIGHT["8"])), np.rot90(np.asarray(quarters())))
 
 
 def test_damaged_exif_leaves_the_picture(recwarn):
@@ -123,14 +116,8 @@ def test_one_bit_and_grey():
 
 
 def test_16_bit_colour_png():
-    rows = b"".join(b"\x00" + struct.pack(">6H", 65535, 32896, 0, 0, 0, 65535) for _ in range(2))
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    assert decode(png)[0].tolist() == [[255, 128, 0], [0, 0, 255]]
+    row = struct.pack(">6H", 65535, 32896, 0, 0, 0, 65535)
+    assert decode(png([row, row], 16, 2, 2))[0].tolist() == [[255, 128, 0], [0, 0, 255]]
 
 
 def transparent(mode: str) -> Image.Image:
@@ -164,6 +151,38 @@ def test_palette_with_transparency():
     assert decode(encoded(image, "PNG"))[0].tolist() == [list(RED), list(GREEN), list(BLUE)]
     rgb = Image.new("RGB", (1, 1), GREEN)
     assert decode(encoded(rgb, "PNG", transparency=GREEN))[0, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("bits", "kind", "row", "named", "expected"),
+    [
+        (16, 0, struct.pack(">3H", 0, 300, 65535), (0,), [255, 1, 255]),
+        (16, 0, struct.pack(">3H", 257, 258, 60000), (257,), [255, 1, 233]),
+        (8, 0, bytes([3, 4, 0]), (3,), [255, 4, 0]),
+        (4, 0, b"\x3c\x00", (12,), [51, 255, 0]),
+        (2, 0, b"\x18", (1,), [0, 255, 170]),
+        (1, 0, b"\x40", (0,), [255, 255, 255]),
+        (8, 2, bytes([1, 1, 1, 2, 2, 2, 3, 3, 3]), (2, 2, 2), [1, 255, 3]),
+        # The lower bytes tell the colours apart.
+        (16, 2, struct.pack(">9H", *[0x1001] * 3, *[0x1002] * 3, *[0x10FF] * 3), (0x1002,) * 3, [16, 255, 16]),
+    ],
+)
+def test_the_transparent_grey_or_colour_of_a_png_is_white(bits, kind, row, named, expected):
+    decoded = read(png([row], bits, kind, 3, clear(*named)))
+    assert decoded.pixels[0, :, 0].tolist() == expected
+    assert decoded.transparent
+
+
+def test_a_sixteen_bit_picture_with_a_transparent_colour_is_whole_and_turned():
+    pixels = np.random.default_rng(0).integers(0, 65536, (50, 70, 3))
+    exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+    rows = [row.astype(">u2").tobytes() for row in pixels]
+    decoded = read(png(rows, 16, 2, 70, exif, clear(*(int(value) for value in pixels[9, 8]))))
+    expected = (pixels >> 8).astype(np.uint8)
+    expected[9, 8] = 255
+    assert np.array_equal(decoded.pixels, np.rot90(expected, -1))
+    with pytest.raises(ImageError):
+        decode(png(rows, 16, 2, 70, clear(1, 2, 3))[:9000])
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])

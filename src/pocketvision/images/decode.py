@@ -2,7 +2,8 @@
 
 Decided here, once for the whole project:
 
-- The EXIF orientation is applied.
+- The orientation is applied: EXIF's first tag of that name, or where EXIF has none, XMP's. It may be a whole number of any
+  size or text; unless it is 2 to 8 the picture is upright. The page of the verb `demo` has the same rule.
 - What is transparent is laid on white.
 - Of an animation or a multi-page file the first picture counts.
 - CMYK (Adobe's inverted kind too) is converted without its colour profile; other profiles are ignored as well.
@@ -24,6 +25,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -32,6 +34,7 @@ from PIL import (
 )
 
 from pocketvision.errors import ImageError
+from pocketvision.images.upright import UPRIGHT, rgb_of, turn_of
 
 MAX_PIXELS = 178_956_970
 """Width times height above which a file is refused: where Pillow, too, takes it for an attack on memory."""
@@ -50,20 +53,7 @@ FORMATS = tuple(
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*")
 
-ORIENTATION_TAG = 0x0112
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF 2.32, tag Orientation: what turns the stored rows upright."""
-SIDEWAYS = frozenset(UPRIGHT[number] for number in (5, 6, 7, 8))
-
-WHITE = (255, 255, 255)
+SIDEWAYS = frozenset(UPRIGHT[number] for number in "5678")
 
 
 @dataclass(frozen=True)
@@ -81,7 +71,7 @@ class Decoded:
     mode: str
     """Pillow's name of how the file holds colours, such as RGB, L or CMYK."""
     turned: bool
-    """Its EXIF orientation differs from how it is stored."""
+    """Its orientation differs from how it is stored."""
     transparent: bool
     small: bytes = b""
     """RGB of the upright picture squashed to the side that was asked for; empty where none was."""
@@ -164,17 +154,16 @@ class _Quiet:
     saved: "warnings.catch_warnings[None]"
 
 
-def _read(image: Image.Image, least: int | None, small: int | None) -> Decoded:
+def _read(image: ImageFile.ImageFile, least: int | None, small: int | None) -> Decoded:
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(_too_large())
     kind, animated = _kind(image)
     mode, stored = image.mode, image.size
     if least is not None:
         image.draft(None, (least, least))
-    image.load()
+    colours = rgb_of(image)
     # TIFF turns itself upright while loading, so the tag must be asked for afterwards.
-    turn = UPRIGHT.get(_orientation(image))
-    colours = _rgb(image)
+    turn = turn_of(image)
     upright = colours if turn is None else colours.transpose(turn)
     # A TIFF has turned itself while loading, and only a JPEG can be reduced.
     whole = stored if kind == "JPEG" else image.size
@@ -195,32 +184,6 @@ def _kind(image: Image.Image) -> tuple[str, bool]:
     if image.format == "MPO":
         return "JPEG", False
     return image.format or "", bool(getattr(image, "is_animated", False))
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # damaged EXIF raises anything; the picture itself is whole
-        return 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_grey(image)).convert("RGB")
-    if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    transparent = image.convert("RGBA")
-    opaque = Image.new("RGB", image.size, WHITE)
-    opaque.paste(transparent, mask=transparent.getchannel("A"))
-    return opaque
-
-
-def _grey(image: Image.Image) -> NDArray[np.uint8]:
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    largest = float(values.max())
-    usual = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}.get(image.mode, (65535.0,))
-    white = next((value for value in usual if value >= largest), largest)
-    return np.asarray(np.rint(values.clip(0, white) * (255 / white)), np.uint8)
 
 
 def _too_large() -> str:
