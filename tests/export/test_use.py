@@ -1,13 +1,18 @@
 """USE.md: real names and shapes, and Python that answers as the file does."""
 
 import io as io_
+import re
+import shutil
+import subprocess
 from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvision import predict
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.export import c, litert
 from pocketvision.export.onnx import write
@@ -16,7 +21,9 @@ from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.images.prepare import load
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
+from tests.images.strange import STRANGE
 
+WEB = Path(__file__).parents[2] / "web"
 LABELS = ("bird", "cat", "dog")
 SPECS = [
     ImageSpec(24),
@@ -72,6 +79,53 @@ def test_the_python_of_the_page_answers_as_the_file(image, size, tmp_path, monke
     assert float(probability) == pytest.approx(expected.max(), abs=2e-3)
 
 
+@pytest.mark.parametrize("image", [SPECS[0], SPECS[3]], ids=str)
+@pytest.mark.parametrize("name", ["model.onnx", "model.tflite"])
+def test_the_python_of_the_page_answers_odd_pictures_as_predict_does(name, image, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    deliver = {"model.onnx": write, "model.tflite": litert.write}[name]
+    manifest = manifest_of(image)
+    deliver(small_net(image), manifest, tmp_path / name)
+    code = compile(python_code(write_use(tmp_path, manifest).read_text(encoding="utf-8")), "USE.md", "exec")
+    (tmp_path / "odd").mkdir()
+    for kind, content in STRANGE.items():
+        (tmp_path / "odd" / kind).write_bytes(content)
+    answers = set()
+    for wanted in predict(name, [tmp_path / "odd" / kind for kind in STRANGE]):
+        (tmp_path / "photo.jpg").write_bytes(Path(wanted.file).read_bytes())
+        with redirect_stdout(io_.StringIO()) as said:
+            exec(code, {})
+        label, probability = said.getvalue().split()
+        assert label == wanted.label, wanted.file
+        assert float(probability) == pytest.approx(wanted.probability, abs=1e-5), wanted.file
+        answers.add(probability)
+    assert len(answers) > len(STRANGE) / 2, "pictures that differ get other answers"
+
+
+def test_the_javascript_of_the_page_answers_as_predict_does(tmp_path):
+    node = shutil.which("node")
+    if node is None or not (WEB / "node_modules" / "onnxruntime-web").is_dir():
+        pytest.skip("needs Node and the packages that `make web` installs")
+    image, file = SPECS[0], tmp_path / "model.onnx"
+    write(small_net(image), manifest_of(image), file)
+    lines = re.findall(r"```js\n(.*?)```", use_text([file.name], manifest_of(image)), re.DOTALL)[0]
+    (tmp_path / "photo.png").write_bytes(STRANGE["rgba"])
+    pixels = load(STRANGE["rgba"], image)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    canvas = "const canvas = { getContext: () => ({ getImageData: () => ({ data }) }) };"
+    program = (
+        f"const data = Uint8ClampedArray.from({rgba.ravel().tolist()});\n{canvas}\n"
+        f"{lines.replace(file.name, file.as_posix())}\n"
+        "process.stdout.write(`${best} ${probabilities.data[best]}`); process.exit(0);"
+    )
+    arguments = [node, "--input-type=module", "-"]
+    said = subprocess.run(arguments, cwd=WEB, input=program, capture_output=True, text=True, check=True).stdout
+    (wanted,) = predict(file, tmp_path / "photo.png")
+    best, probability = said.split()
+    assert LABELS[int(best)] == wanted.label
+    assert float(probability) == pytest.approx(wanted.probability, abs=1e-5)
+
+
 @pytest.mark.parametrize("io", ["mixed", "uint8", "int8"])
 def test_the_python_of_a_litert_file_answers_as_the_file_whatever_its_ends(io, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -112,6 +166,7 @@ def test_a_page_has_a_section_for_each_file_and_nothing_left_open(tmp_path):
         "## d.pte: ExecuTorch",
         "## e.tflite: LiteRT",
         "## f-1.c: C, for TensorFlow Lite Micro",
+        "## Preparing a picture in Python",
     ]
     assert page.count("```") % 2 == 0
     assert "bird, cat, dog" in page

@@ -95,12 +95,9 @@ SPECS = {
 def test_the_cards_program_prepares_a_picture_as_training_did(spec, size, tmp_path):
     path = tmp_path / "picture.jpg"
     _photo(size).save(path, exif=_turned())
-    lines = snippet(spec).split("\n")
-    start = next(number for number, line in enumerate(lines) if line.startswith("picture = "))
-    program = "\n".join(lines[start:-2]).replace("picture.jpg", path.as_posix())
     names: dict[str, object] = {}
-    exec("from PIL import Image, ImageOps\n" + program, names)
-    np.testing.assert_array_equal(np.asarray(names["picture"]), prepare(decode(path), spec))
+    exec(snippet(spec).split('\nwith open("manifest')[0], names)
+    np.testing.assert_array_equal(names["prepare"](path), prepare(decode(path), spec))
 
 
 def test_the_cards_program_runs_beside_the_file(fake_run, tmp_path):

@@ -9,6 +9,7 @@ from string import Template
 from pocketvision.export.c import symbol
 from pocketvision.export.ends import FACTS, NO_BROWSER, io_of
 from pocketvision.files import write_text
+from pocketvision.images.code import prepare_code
 from pocketvision.values import ImageSpec, Io, Manifest, Precision
 
 USE_FILE = "USE.md"
@@ -34,15 +35,15 @@ def use_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, Io]
     known = ends or {}
     pages = [(name, page) for name in names if (page := _page(name)) is not None]
     sections = [Template(page).substitute(_facts(name, manifest, known.get(name, manifest.io))) for name, page in pages]
-    head = Template(_text("head")).substitute(_facts(manifest.name, manifest, manifest.io))
-    return "\n".join((head, *sections))
+    facts = _facts(manifest.name, manifest, manifest.io)
+    head, tail = (Template(_text(part)).substitute(facts) for part in ("head", "tail"))
+    return "\n".join((head, *sections, tail))
 
 
-def python_code(section: str) -> str:
-    """Return the lines of Python in a page or section, to be run by a test."""
-    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert found, "the section holds no Python"
-    return found[1]
+def python_code(page: str) -> str:
+    """Return the Python of a page's first section, below the lines that prepare a picture; to be run by a test."""
+    first, *_, prepare = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    return f"{prepare}\n{first}"
 
 
 def _page(name: str) -> str | None:
@@ -77,7 +78,7 @@ def _named(name: str, manifest: Manifest) -> dict[str, object]:
         "labels": ", ".join(labels) if len(labels) <= _MOST_LABELS else f"{labels[0]}, {labels[1]}, and so on",
         "unsure": _unsure(manifest),
         "rule": _rule(image),
-        "crop": _crop_code(image),
+        "prepare": prepare_code(image),
         "vision": ".scaleFill" if image.crop_mode == "squash" else ".centerCrop",
         "visionnote": _vision_note(image),
         "needs": _CORE_ML.get(manifest.precision, _FROM_18),
@@ -98,21 +99,6 @@ def _rule(image: ImageSpec) -> str:
         first = f"Resize the picture so that its shorter side becomes {larger}, keeping its shape"
     cut = larger != side or image.crop_mode == "crop"
     return f"{first}; then keep the {side} x {side} pixels in the middle." if cut else f"{first}."
-
-
-def _crop_code(image: ImageSpec) -> str:
-    """Return Python lines that set `box`, the part of `picture` that is kept."""
-    if image.crop_mode == "squash" and image.crop_pct == 1:
-        return "box = (0, 0, *picture.size)"
-    side, larger = image.resolution, round(image.resolution / image.crop_pct)
-    sides = f"({larger} * side // min(picture.size) for side in picture.size)"
-    return (
-        f"wide, high = {sides if image.crop_mode == 'crop' else (larger, larger)}\n"
-        f"left, top = round((wide - {side}) / 2), round((high - {side}) / 2)\n"
-        "x, y = picture.width / wide, picture.height / high\n"
-        f"right, bottom = min((left + {side}) * x, picture.width), min((top + {side}) * y, picture.height)\n"
-        "box = (left * x, top * y, right, bottom)"
-    )
 
 
 def _vision_note(image: ImageSpec) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import yaml
 
+from pocketvision.images.code import prepare_code
 from pocketvision.report import tables, words
 from pocketvision.report.run import Run
 from pocketvision.report.trust import refusal_words
@@ -15,31 +16,15 @@ from pocketvision.values import Accuracy, ImageSpec
 SHOWN_LABELS = 50
 WEAKEST = 5
 
-SQUASH = "picture = picture.resize(({size}, {size}), Image.Resampling.BILINEAR)"
-CROP = """short = round({size} / {crop_pct:g})
-
-
-def span(side):
-    resized = {resized}
-    start = round((resized - {size}) / 2)
-    return start * side / resized, min((start + {size}) * side / resized, side)
-
-
-(left, right), (top, bottom) = span(picture.width), span(picture.height)
-picture = picture.resize(({size}, {size}), Image.Resampling.BILINEAR, box=(left, top, right, bottom))"""
 SNIPPET = """import json
 
-import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+{prepare}
 
 with open("manifest.json", encoding="utf-8") as stream:
     labels = json.load(stream)["labels"]
 session = onnxruntime.InferenceSession("model.onnx")
-
-picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
-{resize}
-probabilities = session.run(None, {{"image": np.asarray(picture)[None]}})[0][0]
+probabilities = session.run(None, {{"image": prepare("picture.jpg")[None]}})[0][0]
 print(labels[probabilities.argmax()], f"{{probabilities.max():.1%}}")"""
 
 
@@ -58,12 +43,7 @@ def plain(text: object) -> str:
 
 def snippet(image: ImageSpec) -> str:
     """Return the Python program that names a picture with nothing but onnxruntime, Pillow and numpy."""
-    whole, squash = image.crop_pct == 1, image.crop_mode == "squash"
-    resized = "short" if squash else "short * side // min(picture.size)"
-    resize = (SQUASH if whole and squash else CROP).format(
-        size=image.resolution, crop_pct=image.crop_pct, resized=resized
-    )
-    return SNIPPET.format(resize=resize)
+    return SNIPPET.format(prepare=prepare_code(image))
 
 
 def _front(run: Run) -> str:
