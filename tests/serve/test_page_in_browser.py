@@ -20,6 +20,8 @@ from pocketvision.latency.measurements import read_measurement
 from pocketvision.serve.folder import RUNTIMES
 from pocketvision.serve.server import make_server
 from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec, Precision
+from tests.images.orientations import JPEG, cases, marked, short, xmp
+from tests.images.strange import STRANGE
 from tests.serve.browser import Seen, browse, running
 
 pytestmark = pytest.mark.slow
@@ -131,6 +133,54 @@ def test_unusual_pictures_are_answered_as_in_python(
     for answer, wanted in zip(shown, expected, strict=True):
         assert answer["top"][0][0] == wanted.label, wanted.file
         assert abs(answer["top"][0][1] - wanted.probability) < 0.03, wanted.file
+
+
+def test_a_turned_picture_is_answered_as_in_python_wherever_its_orientation_stands(
+    folder: Path, file: Path, sample: list[Path], tmp_path: Path
+) -> None:
+    stream = io.BytesIO()
+    Image.open(sample[11]).convert("RGB").rotate(90, expand=True).save(stream, "JPEG", quality=95)
+    shown = [case for case in cases() if not case.name.startswith("TIFF")]  # only Safari shows TIFF
+    pictures = [tmp_path / f"{number}.jpg" for number in range(len(shown))]
+    for path, case in zip(pictures, shown, strict=True):
+        path.write_bytes(case.content.replace(JPEG[2:], stream.getvalue()[2:]))
+    expected = predict(file, pictures)
+    answers = use(folder, {"do": "choose", "pictures": [str(path) for path in pictures]}).results[1]
+    gaps = {
+        case.name: abs(answer["top"][0][1] - wanted.probability) if answer["top"][0][0] == wanted.label else 1.0
+        for case, answer, wanted in zip(shown, answers, expected, strict=True)
+    }
+    assert {name: gap for name, gap in gaps.items() if gap > 0.03} == {}
+    assert len({wanted.probability for wanted in expected}) > 8, "a picture that is turned has another answer"
+
+
+def test_a_turned_picture_is_shown_as_the_net_sees_it(folder: Path, tmp_path: Path) -> None:
+    wide = Image.new("RGB", (60, 40), "red")
+    pictures = {
+        "plain.png": (save(tmp_path / "plain.png", wide), [60, 40]),
+        "exif.jpg": (save(tmp_path / "exif.jpg", wide, exif=marked(short(6))), [40, 60]),
+        "xmp.jpg": (save(tmp_path / "xmp.jpg", wide, xmp=xmp(8)), [40, 60]),
+        "exif.webp": (save(tmp_path / "exif.webp", wide, exif=marked(short(6))), [40, 60]),
+        "both.jpg": (save(tmp_path / "both.jpg", wide, exif=marked(short(1)), xmp=xmp(8)), [60, 40]),
+        "large.jpg": (save(tmp_path / "large.jpg", wide.resize((2560, 1280)), exif=marked(short(6))), [640, 1280]),
+    }
+    wanted = {name: sides for name, (_, sides) in pictures.items()}
+    steps = [({"do": "choose", "pictures": [path]}, {"do": "sides"}) for path, _ in pictures.values()]
+    seen = use(folder, *(step for pair in steps for step in pair))
+    assert dict(zip(pictures, seen.results[2::2], strict=True)) == wanted
+
+
+def test_odd_pictures_are_answered_as_in_python(folder: Path, file: Path, tmp_path: Path) -> None:
+    odd = {name: content for name, content in STRANGE.items() if "tiff" not in name}
+    for name, content in odd.items():
+        (tmp_path / name).write_bytes(content)
+    pictures = [tmp_path / name for name in odd]
+    answers = use(folder, {"do": "choose", "pictures": [str(path) for path in pictures]}).results[1]
+    gaps = {}
+    for answer, wanted in zip(answers, predict(file, pictures), strict=True):
+        shares = dict(wanted.top)
+        gaps[Path(wanted.file).name] = max(abs(share - shares.get(label, 0.0)) for label, share in answer["top"][:2])
+    assert {name: gap for name, gap in gaps.items() if gap > 0.05} == {}
 
 
 def test_what_is_no_picture_is_told_and_the_page_goes_on(folder: Path, sample: list[Path], tmp_path: Path) -> None:

@@ -30,6 +30,15 @@ const STEPS = {
     return found;
   },
 
+  /** Width and height of the picture that is shown. */
+  async sides({ page }) {
+    return page.evaluate(async () => {
+      const image = document.getElementById("image");
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    });
+  },
+
   /** Start the camera with the keyboard alone, wait for an answer to be spoken, hold it. */
   async camera({ page }) {
     await page.focus("#start");

@@ -7,7 +7,7 @@ import { record, time, type Timing } from "./measure";
 import type { Pixels } from "./net";
 import { keep } from "./offline";
 import { fetched, open, wishOf, type Opened } from "./open";
-import { decode, PictureError, prepare } from "./prepare";
+import { decode, PictureError, prepare, shown, type Picture } from "./prepare";
 import { probeGap } from "./probes";
 import * as view from "./view";
 
@@ -110,26 +110,26 @@ class Page {
   private async answerChosen(file: Blob): Promise<void> {
     this.stopCamera();
     problem("");
-    const bitmap = await decode(file);
-    this.showPicture(file);
-    view.speak(await this.answerBitmap(bitmap));
+    const picture = await decode(file);
+    this.showPicture(await shown(picture));
+    view.speak(await this.answerPicture(picture));
     document.body.dataset["answered"] = String(Number(document.body.dataset["answered"] ?? 0) + 1);
   }
 
   private async answerFrame(frame: HTMLVideoElement): Promise<void> {
     try {
-      this.speakWhenSteady(await this.answerBitmap(await createImageBitmap(frame)));
+      this.speakWhenSteady(await this.answerPicture({ bitmap: await createImageBitmap(frame), orientation: 1 }));
     } catch (error) {
       this.stopCamera();
       this.tell(error);
     }
   }
 
-  private async answerBitmap(bitmap: ImageBitmap): Promise<Answer> {
+  private async answerPicture(picture: Picture): Promise<Answer> {
     const { labels, image, abstain_below: least } = this.demo.manifest;
     const started = performance.now();
-    const prepared = prepare(bitmap, image);
-    bitmap.close();
+    const prepared = prepare(picture, image);
+    picture.bitmap.close();
     const ready = performance.now();
     const shares = await this.opened.net.run(prepared.pixels);
     const took = { prepare_ms: ready - started, net_ms: performance.now() - ready };

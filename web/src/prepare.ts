@@ -2,17 +2,28 @@
 
 import type { ImageSpec } from "./demo";
 import type { Pixels } from "./net";
+import { readStored } from "./orientation";
 import { Resizer, type Box } from "./resize";
+import { sidesOf, storedPart, upright, type Part } from "./turn";
 
 /** Width times height above which a picture is refused; Python's limit. */
 export const MAX_PIXELS = 178_956_970;
 const STRIP_PIXELS = 1 << 20;
+/** The longer side of a picture that is turned to be shown. */
+const SHOWN_PIXELS = 1280;
 
 const AS_STORED: ImageBitmapOptions = {
   imageOrientation: "from-image",
   colorSpaceConversion: "none",
   premultiplyAlpha: "none",
 };
+
+/** A picture as it is stored. */
+export interface Picture {
+  readonly bitmap: ImageBitmap;
+  /** EXIF's number; 1 is upright. */
+  readonly orientation: number;
+}
 
 export interface Prepared {
   /** RGB, [resolution, resolution, 3]. */
@@ -25,15 +36,17 @@ export interface Prepared {
 
 export class PictureError extends Error {}
 
-/** Decode a file; its colour profile is ignored and its orientation applied, as in training. */
-export async function decode(file: Blob): Promise<ImageBitmap> {
+/** Decode a file; its colour profile is ignored, as in training. */
+export async function decode(file: Blob): Promise<Picture & { readonly unmarked: Blob }> {
   if (file.size === 0) throw new PictureError("The file is empty.");
   try {
-    return await createImageBitmap(file, AS_STORED).catch((error: unknown) => {
-      // Older browsers do not know the word "from-image" and turn pictures upright by default.
-      if (error instanceof TypeError) return createImageBitmap(file);
+    const { orientation, unmarked } = await readStored(file);
+    const bitmap = await createImageBitmap(unmarked, AS_STORED).catch((error: unknown) => {
+      // Older browsers do not know the word "from-image".
+      if (error instanceof TypeError) return createImageBitmap(unmarked);
       throw error;
     });
+    return { bitmap, orientation, unmarked };
   } catch {
     throw new PictureError(
       "This browser cannot read the file as a picture. JPEG, PNG and WebP always work; save it as one of these.",
@@ -42,8 +55,9 @@ export async function decode(file: Blob): Promise<ImageBitmap> {
 }
 
 /** Resize and crop a decoded picture as the file's manifest says. */
-export function prepare(bitmap: ImageBitmap, spec: ImageSpec): Prepared {
-  const { width, height } = bitmap;
+export function prepare(picture: Picture, spec: ImageSpec): Prepared {
+  const { bitmap, orientation } = picture;
+  const [width, height] = sidesOf(bitmap.width, bitmap.height, orientation);
   if (width * height > MAX_PIXELS) {
     throw new PictureError(`The picture is larger than ${Math.round(MAX_PIXELS / 1e6)} million pixels; make it smaller.`);
   }
@@ -51,11 +65,29 @@ export function prepare(bitmap: ImageBitmap, spec: ImageSpec): Prepared {
   const resizer = new Resizer(width, height, box, spec.resolution);
   const columns = resizer.endColumn - resizer.firstColumn;
   const most = Math.max(1, Math.floor(STRIP_PIXELS / columns));
-  const context = canvas(columns, Math.min(most, resizer.endRow - resizer.firstRow));
+  const context = canvas(...sidesOf(columns, Math.min(most, resizer.endRow - resizer.firstRow), orientation));
   for (let row = resizer.firstRow; row < resizer.endRow; row += most) {
-    resizer.add(strip(context, bitmap, resizer.firstColumn, row, Math.min(most, resizer.endRow - row)));
+    const part = { x: resizer.firstColumn, y: row, width: columns, height: Math.min(most, resizer.endRow - row) };
+    resizer.add(strip(context, picture, part));
   }
   return { pixels: resizer.finish(), width, height, box };
+}
+
+/** A decoded file for people to see: upright as for the net, whatever this browser thinks of its marks. */
+export async function shown({ bitmap, orientation, unmarked }: Picture & { readonly unmarked: Blob }): Promise<Blob> {
+  if (orientation === 1) return unmarked;
+  const scale = Math.min(1, SHOWN_PIXELS / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const context = canvas(width, height);
+  context.imageSmoothingEnabled = true;
+  context.drawImage(bitmap, 0, 0, width, height);
+  const rgba = upright(context.getImageData(0, 0, width, height).data, width, height, orientation);
+  const [columns, rows] = sidesOf(width, height, orientation);
+  const target = canvas(columns, rows);
+  target.putImageData(new ImageData(rgba, columns, rows), 0, 0);
+  return new Promise((resolve, reject) => {
+    target.canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new PictureError("This browser cannot show the picture."))));
+  });
 }
 
 function canvas(width: number, height: number): CanvasRenderingContext2D {
@@ -68,13 +100,14 @@ function canvas(width: number, height: number): CanvasRenderingContext2D {
   return context;
 }
 
-function strip(context: CanvasRenderingContext2D, bitmap: ImageBitmap, x: number, y: number, rows: number) {
-  const columns = context.canvas.width;
+/** RGBA of a part of the upright picture. */
+function strip(context: CanvasRenderingContext2D, { bitmap, orientation }: Picture, part: Part) {
+  const { x, y, width, height } = storedPart(part, bitmap.width, bitmap.height, orientation);
   // What is transparent lies on white.
   context.fillStyle = "#fff";
-  context.fillRect(0, 0, columns, rows);
-  context.drawImage(bitmap, x, y, columns, rows, 0, 0, columns, rows);
-  return context.getImageData(0, 0, columns, rows).data;
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, x, y, width, height, 0, 0, width, height);
+  return upright(context.getImageData(0, 0, width, height).data, width, height, orientation);
 }
 
 /** The source's box that becomes the centre crop; roundings as in `centre_box` of `images/prepare.py`. */

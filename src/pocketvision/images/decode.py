@@ -2,8 +2,8 @@
 
 Decided here, once for the whole project:
 
-- The orientation is applied: EXIF's first tag of that name, or where EXIF has none, XMP's. It may be a whole number of any
-  size or text; unless it is 2 to 8 the picture is upright. The page of the verb `demo` has the same rule.
+- The orientation is applied: EXIF's first tag of that name, or XMP's where EXIF has none. A whole number of any size
+  counts, and text; unless it is 2 to 8 the picture is upright. The page of the verb `demo` has the same rule.
 - What is transparent is laid on white.
 - Of an animation or a multi-page file the first picture counts.
 - CMYK (Adobe's inverted kind too) is converted without its colour profile; other profiles are ignored as well.
