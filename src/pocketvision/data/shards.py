@@ -35,7 +35,7 @@ LIMIT_BYTES = 20_000_000_000
 SPARE_BYTES = 2_000_000_000
 """Left free on the disk, for what matters more than a cache."""
 SHARD_BYTES = 64_000_000
-_VERSION = 1
+_VERSION = 2
 """Of the way pictures are decoded and prepared here; a change of it makes every kept row absent."""
 _DAY_S = 86_400
 _END = struct.Struct("<QI8s")  # rows, checksum of the table of rows, mark
