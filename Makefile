@@ -53,7 +53,7 @@ test: $(READY)
 test-all: $(EXTRAS)
 	@OMP_NUM_THREADS=1 POCKETVISION_ALL_EXTRAS=1 $(RUN) pytest -n logical \
 	  tests/export/test_coreml.py tests/export/test_executorch.py tests/export/test_mediapipe.py \
-	  tests/export/test_openvino.py
+	  tests/export/test_openvino.py tests/images/test_heic.py
 
 fast: $(READY)
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical -m "not slow"
@@ -106,7 +106,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 $(EXTRAS): $(READY)
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite,coreml,executorch,openvino]'
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite,coreml,executorch,heic,openvino]'
 	@# Without OpenCV, matplotlib and sound, which its classifier does not use.
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt --no-deps mediapipe certifi
 	@touch $(EXTRAS)

@@ -60,6 +60,7 @@ DOORS = {
     "onnx": ("export/onnx.py", "weights/onnx_file.py"),
     "onnxruntime": ("runtime/onnx.py",),
     "openvino": ("export/openvino.py", "runtime/openvino.py"),
+    "pi_heif": ("images/decode.py",),
     "plotly": ("report/plots.py",),
     "rich": ("cli/terminal.py",),
     "segno": ("serve/code.py",),

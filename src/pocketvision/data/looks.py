@@ -29,6 +29,9 @@ FORMAT_OF = {
     ".gif": "GIF",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
 }
 
 

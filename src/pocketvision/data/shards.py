@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,8 @@ def decoders_key() -> str:
     """Name the decoders and their versions."""
     libraries = ("libjpeg_turbo", "jpg", "webp", "libtiff", "zlib")
     said = [_VERSION, PIL.__version__, *(str(features.version(name)) for name in libraries)]
+    with suppress(PackageNotFoundError):
+        said.append(version("pi-heif"))
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
 

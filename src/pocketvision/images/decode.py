@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,10 @@ from PIL import (
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,
+    features,
 )
 
-from pocketvision.errors import ImageError
+from pocketvision.errors import ImageError, MissingExtra
 from pocketvision.images.upright import UPRIGHT, rgb_of, turn_of
 
 MAX_PIXELS = 178_956_970
@@ -51,6 +53,10 @@ FORMATS = tuple(
     )
 )
 
+AVIF_BRANDS = (b"avif", b"avis")
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+"""Bytes 8 to 12 of files whose bytes 4 to 8 are `ftyp`."""
+
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*")
 
 SIDEWAYS = frozenset(UPRIGHT[number] for number in "5678")
@@ -63,7 +69,7 @@ class Decoded:
     pixels: NDArray[np.uint8]
     """RGB, [height, width, 3], upright."""
     format: str
-    """Pillow's name of it, one of `FORMATS`."""
+    """Pillow's name of it: one of `FORMATS`, AVIF or HEIF."""
     animated: bool
     """The file holds more pictures than the one returned."""
     size: tuple[int, int]
@@ -99,7 +105,7 @@ def read(source: bytes | Path, *, least: int | None = None, small: int | None = 
         raise ImageError("the file is empty (0 bytes)")
     with quiet():
         try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
                 return _read(image, least, small)
         except ImageError:
             raise
@@ -123,8 +129,10 @@ def content_of(path: str | Path) -> bytes:
 
 
 def looks_like_picture(head: bytes) -> bool:
-    """Tell from a file's first 12 bytes whether it claims to be a JPEG, PNG, GIF, WebP or TIFF."""
-    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    """Tell from a file's first 12 bytes whether it claims to be a JPEG, PNG, GIF, WebP, TIFF, AVIF or HEIC."""
+    if head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return True
+    return _brand(head) in (*AVIF_BRANDS, *HEIC_BRANDS)
 
 
 @contextmanager
@@ -148,10 +156,44 @@ def quiet() -> Iterator[None]:
                 _Quiet.saved.__exit__(None, None, None)
 
 
+@cache
+def open_heic() -> None:
+    """Teach Pillow to read HEIC; raises MissingExtra without the package `pi-heif`."""
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise MissingExtra("pi-heif", "heic") from error
+    pi_heif.register_heif_opener()
+
+
 class _Quiet:
     lock = threading.Lock()
     inside = 0
     saved: "warnings.catch_warnings[None]"
+
+
+def _formats(content: bytes) -> tuple[str, ...]:
+    """Return what Pillow may take the content for, by names of its own."""
+    brand = _brand(content)
+    if brand in AVIF_BRANDS and features.check("avif"):
+        from PIL import AvifImagePlugin
+
+        return (AvifImagePlugin.AvifImageFile.format,)
+    if brand in HEIC_BRANDS:
+        try:
+            open_heic()
+        except MissingExtra as error:
+            raise ImageError(f"a HEIC photo, as iPhones take them; {error}, or convert it to JPEG first") from None
+        return ("HEIF",)
+    return FORMATS
+
+
+def _brand(content: bytes) -> bytes:
+    if content[4:8] != b"ftyp":
+        return b""
+    others = content[16 : int.from_bytes(content[:4], "big")]
+    # What calls itself mif1, a picture of any codec, names the codec among its other brands.
+    return b"avif" if content[8:12] == b"mif1" and b"avif" in others else content[8:12]
 
 
 def _read(image: ImageFile.ImageFile, least: int | None, small: int | None) -> Decoded:
@@ -191,12 +233,12 @@ def _too_large() -> str:
 
 
 def _foreign(content: bytes) -> str:
-    """Say what a file is that none of our decoders knows; iPhones' HEIC is the commonest."""
-    brand = content[8:12] if content[4:8] == b"ftyp" else b""
-    if brand in (b"avif", b"avis"):
-        return "an AVIF picture; convert it to JPEG or PNG first"
-    if brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
-        return "a HEIC photo, as iPhones take them; convert it to JPEG or PNG first"
+    """Say what a file is that none of our decoders knows."""
+    brand = _brand(content)
+    if brand in AVIF_BRANDS and not features.check("avif"):
+        return "an AVIF picture, which this build of Pillow cannot read; run pip install -U pillow, or convert it"
+    if brand in (*AVIF_BRANDS, *HEIC_BRANDS):
+        return f"damaged: no picture in this {'AVIF' if brand in AVIF_BRANDS else 'HEIC'} file"
     if content.lstrip()[:1] == b"<":
         return "a web page or drawing (HTML, XML or SVG), not a picture"
-    return "not a picture, or damaged at its start; JPEG, PNG, WebP, BMP, GIF and TIFF can be read"
+    return "not a picture, or damaged at its start; JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and HEIC can be read"

@@ -13,7 +13,7 @@ from pocketvision.images.decode import looks_like_picture
 PICTURE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
 )
-"""Names that promise a picture. HEIC and AVIF cannot be decoded, but their owner is told so."""
+"""Names that promise a picture. Not every computer can decode HEIC and AVIF; where it cannot, that is told."""
 
 LITTER = frozenset(
     ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found")
