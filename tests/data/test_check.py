@@ -1,11 +1,13 @@
 """Checking real and broken folders: nothing bad gets in, everything bad is named, nothing good is lost."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +211,7 @@ def test_too_little_is_an_error_that_says_how_much(good):
     put(good / "dog/copy.png", content(100))
     put(good / "dog/broken.png", b"no picture")
     with pytest.raises(
-        DataError, match=r"'dog' has 1, add 2, in .* 1 could not be used, such as dog/broken\.png: not a"
+        DataError, match=r"'dog' has 1, add 2 \(1 unreadable, such as dog/broken\.png: not a .*; 1 repeated, such as"
     ) as raised:
         load_dataset(good)
     health = check(good)
@@ -221,12 +223,100 @@ def test_too_little_is_an_error_that_says_how_much(good):
     assert check(good).counts["dog"] == {"train": 1, "val": 1, "test": 1}
 
 
+def heic(number: int) -> bytes:
+    return b"\0\0\0\x18ftypheic" + bytes([number]) * 40
+
+
+def empty(number: int) -> bytes:
+    return b""
+
+
+def cut(number: int) -> bytes:
+    return content(300 + number)[:60]
+
+
+def of_a_cat(number: int) -> bytes:
+    return content(number)
+
+
+NOTHING_USABLE = [
+    (heic, r"'bird' has 0, add 3 \(5 unreadable, such as (\w+/)?bird/0\.jpg: .*HEIC"),
+    (empty, r"'bird' has 0, add 3 \(5 empty, such as (\w+/)?bird/0\.jpg: 0 bytes\)"),
+    (cut, r"'bird' has 0, add 3 \(5 unreadable, such as (\w+/)?bird/0\.jpg: damaged"),
+    (
+        of_a_cat,
+        r"'bird' has 0, add 3 \(5 under two labels, .* is labelled 'cat' as .*take away a folder that is no class",
+    ),
+]
+
+
+def a_class_of(root: Path, layout: str, make: Callable[[int], bytes]) -> Path:
+    """Three classes, of which `bird` is made; as folders, split folders, a CSV or JSON lines."""
+    below = {"folders": "", "splits": "train/"}.get(layout, "images/")
+    files = {f"{below}{label}/{n}.jpg": content(n + s) for label, s in (("cat", 0), ("dog", 100)) for n in range(12)}
+    files |= {f"{below}bird/{number}.jpg": make(number) for number in range(5)}
+    for file, data in files.items():
+        put(root / file, data)
+    labelled = [(file, file.split("/")[1]) for file in files]
+    if layout == "csv":
+        (root / "all.csv").write_text("filename,label\n" + "".join(f"{file},{label}\n" for file, label in labelled))
+        return root / "all.csv"
+    if layout == "jsonl":
+        lines = (json.dumps({"file": file, "label": label}) + "\n" for file, label in labelled)
+        (root / "all.jsonl").write_text("".join(lines))
+        return root / "all.jsonl"
+    return root
+
+
+@pytest.mark.parametrize("layout", ["folders", "splits", "csv", "jsonl"])
+@pytest.mark.parametrize(("make", "sentence"), NOTHING_USABLE)
+def test_a_class_with_nothing_usable_is_named_with_the_cause(tmp_path, layout, make, sentence):
+    data = a_class_of(tmp_path, layout, make)
+    with pytest.raises(DataError, match=sentence) as raised:
+        load_dataset(data)
+    health = check(data)
+    assert health.faults == (str(raised.value),)
+    assert health.counts["bird"] == {"train": 0, "val": 0, "test": 0}
+    assert not any("bird" in note for note in health.notes)
+
+
+def test_a_class_of_missing_files_and_one_of_strangers_are_named_with_the_cause(tmp_path):
+    data = a_class_of(tmp_path / "table", "csv", empty)
+    for number in range(5):
+        (tmp_path / f"table/images/bird/{number}.jpg").unlink()
+    with pytest.raises(
+        DataError, match=r"'bird' has 0, add 3 \(5 missing, such as images/bird/0\.jpg: there is no such"
+    ):
+        load_dataset(data)
+    folder = a_class_of(tmp_path / "folders", "folders", lambda number: content(200) if number == 0 else b"")
+    for number in range(1, 5):
+        (folder / f"bird/{number}.jpg").rename(folder / f"bird/{number}.cr2")
+    with pytest.raises(DataError, match=r"'bird' has 1, add 2 \(4 no image, such as bird/1\.cr2: no picture by its"):
+        load_dataset(folder)
+
+
+def test_where_nothing_at_all_is_usable_it_is_said_why(tmp_path):
+    for label in ("a", "b"):
+        for number in range(4):
+            put(tmp_path / f"{label}/{number}.png", content(number))
+    with pytest.raises(DataError, match=r"'a' has 0, add 3 \(4 under two labels.*'b' has 0"):
+        check(tmp_path)
+
+
+def test_one_stray_folder_of_copies_is_the_cause(good):
+    put(good / "all/1.png", content(3))
+    with pytest.raises(
+        DataError, match=r"'all' has 0, add 3 \(1 under two labels, such as all/1\.png: .* 'cat' as cat/"
+    ):
+        load_dataset(good)
+
+
 def test_a_class_whose_training_pictures_are_all_in_test(tmp_path):
     for number in range(4):
         for folder in ("train", "test"):
             put(tmp_path / f"{folder}/a/{number}.png", content(number))
         put(tmp_path / f"train/b/{number}.png", content(100 + number))
-    with pytest.raises(DataError, match="no usable picture to train on in the class 'a'") as raised:
+    with pytest.raises(DataError, match=r"to train on in the class 'a' .* \(4 in another split too, such as") as raised:
         load_dataset(tmp_path)
     assert check(tmp_path).faults == (str(raised.value),)
 

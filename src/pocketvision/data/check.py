@@ -10,7 +10,7 @@ What becomes of odd files:
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,19 @@ from pocketvision.data.splits import FEWEST, Rule, assign
 from pocketvision.data.traits import traits_of
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress, Silent
-from pocketvision.values import Dataset, Example, Health, Problem, Split
+from pocketvision.values import Dataset, Example, Health, Problem, ProblemKind, Split
+
+MEANT: dict[ProblemKind, str] = {
+    "conflict": "under two labels",
+    "duplicate": "repeated",
+    "leak": "in another split too",
+    "not an image": "no image",
+    "empty file": "empty",
+}
+"""What a sentence calls the problems whose names would not read well in it."""
+
+Reasons = Mapping[str, Sequence[Problem]]
+"""Per class the problems that keep files out of it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,8 @@ def load_dataset(
 
 def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Dataset, Health]:
     kept, copies = without_copies([look for look in looks if look.usable])
-    faults = too_few(listing, looks, kept)
+    reasons = _reasons(listing, looks, copies)
+    faults = too_few(listing, kept, reasons)
     if not kept:
         raise DataError(faults[0])
     groups = near_copies(kept)
@@ -85,7 +98,9 @@ def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Datase
         *copies,
         *near_problems(groups, listing.kind),
     )
-    health = _health(dataset, listing, kept=kept, problems=problems, faults=faults or untrained(listing, kept, splits))
+    health = _health(
+        dataset, listing, kept=kept, problems=problems, faults=faults or untrained(listing, kept, splits, reasons)
+    )
     torn = ungrouped(_free(groups), splits)
     return dataset, replace(health, notes=(*health.notes, *leak_notes(problems), *group_notes(torn)))
 
@@ -93,30 +108,61 @@ def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Datase
 # ---------------------------------------------------------------- what keeps a net from being trained
 
 
-def too_few(listing: Listing, looks: Sequence[Look], kept: Sequence[Look]) -> tuple[str, ...]:
-    """Say which classes have too few usable pictures, in one sentence if any."""
+def too_few(listing: Listing, kept: Sequence[Look], reasons: Reasons) -> tuple[str, ...]:
+    """Say which classes have too few usable pictures, and why, in one sentence if any."""
     counts = Counter(look.found.label for look in kept)
     groups = listing.labels if listing.kind == "classes" else ("",)
     short = [label for label in groups if counts[label] < FEWEST]
     if not short:
         return ()
     wanted = "; ".join(
-        f"{repr(label) if label else 'the data'} has {counts[label]}, add {FEWEST - counts[label]}" for label in short
+        f"{repr(label) if label else 'the data'} has {counts[label]}, add {FEWEST - counts[label]}"
+        + _because(reasons.get(label, ()))
+        for label in short
     )
-    broken = [look.problems[0] for look in looks if look.found.label in short and not look.usable]
-    first = f" {len(broken)} could not be used, such as {broken[0].file}: {broken[0].detail}." if broken else ""
-    return (f"a class needs {FEWEST} different usable pictures at least: {wanted}, in '{listing.root}'.{first}",)
+    conflict = any(problem.kind == "conflict" for label in short for problem in reasons.get(label, ()))
+    return (
+        f"a class needs {FEWEST} different usable pictures at least: {wanted}; in '{listing.root}'."
+        + (" Keep each picture under one label, and take away a folder that is no class." if conflict else ""),
+    )
 
 
-def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split]) -> tuple[str, ...]:
-    """Say which class has no picture to train on, in one sentence if any."""
+def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split], reasons: Reasons) -> tuple[str, ...]:
+    """Say which class has no picture to train on, and why, in one sentence if any."""
     if listing.kind != "classes":
         return ()
     trained = {look.found.label for look in kept if splits[look.sha256] == "train"}
-    lacking = [label for label in listing.labels if label not in trained]
-    return tuple(
-        f"no usable picture to train on in the class '{label}' of '{listing.root}': add some." for label in lacking[:1]
+    lacking = next((label for label in listing.labels if label not in trained), None)
+    if lacking is None:
+        return ()
+    why = _because(reasons.get(lacking, ()))
+    return (f"no usable picture to train on in the class '{lacking}' of '{listing.root}'{why}: add some.",)
+
+
+def _reasons(listing: Listing, looks: Sequence[Look], copies: Sequence[Problem]) -> Reasons:
+    """Return per class the problems that keep files out of it."""
+    label_of = {look.file: look.found.label for look in looks}
+    told = (*(problem for look in looks for problem in look.problems), *copies)
+    reasons: dict[str, list[Problem]] = defaultdict(list)
+    for problem in listing.problems:
+        if problem.left_out:
+            reasons[problem.label].append(problem)
+    for problem in told:
+        if problem.left_out:
+            reasons[label_of[problem.file]].append(problem)
+    return reasons
+
+
+def _because(problems: Sequence[Problem]) -> str:
+    kinds = Counter(problem.kind for problem in problems)
+    if not kinds:
+        return ""
+    first = {problem.kind: problem for problem in reversed(problems)}
+    told = (
+        f"{count} {MEANT.get(kind, kind)}, such as {first[kind].file}: {first[kind].detail}"
+        for kind, count in kinds.most_common()
     )
+    return f" ({'; '.join(told)})"
 
 
 # ---------------------------------------------------------------- what is left

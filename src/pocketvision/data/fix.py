@@ -116,7 +116,7 @@ def clean(examined: Examined, rule: Rule) -> Cleaned:
     labels = tuple(label for label in examined.listing.labels if label in left)
     listing = replace(examined.listing, labels=labels)
     splits = split(listing, kept, (), rule)
-    if faults := untrained(listing, kept, splits):
+    if faults := untrained(listing, kept, splits, {}):
         raise DataError(faults[0])
     reasons = [
         *(Reason(p.file, "left out", "", p.detail) for p in listing.problems if p.left_out),

@@ -18,9 +18,13 @@ LONG = 1.5
 
 
 def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    """Return what to know of these counts (per label and split) and sizes (width, height)."""
-    totals = {label: sum(splits.values()) for label, splits in counts.items()}
-    return (*_imbalance(totals), *_few(totals), *_unjudged(counts), *_tiny(sizes), *_long(sizes))
+    """Return what to know of these counts (per label and split) and sizes (width, height).
+
+    Of a class without any picture nothing is said: that is a fault, not a note.
+    """
+    filled = {label: splits for label, splits in counts.items() if any(splits.values())}
+    totals = {label: sum(splits.values()) for label, splits in filled.items()}
+    return (*_imbalance(totals), *_few(totals), *_unjudged(filled), *_tiny(sizes), *_long(sizes))
 
 
 def leak_notes(problems: Iterable[Problem]) -> tuple[str, ...]:

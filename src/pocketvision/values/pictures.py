@@ -93,7 +93,7 @@ class Problem:
     other: str = ""
     """The file that this one repeats or contradicts, where there is one."""
     label: str = ""
-    """Its class, where the labels are what is wrong."""
+    """Its class, where the labels are what is wrong, or where the file is left out before it is looked at."""
 
 
 TraitKind = Literal[

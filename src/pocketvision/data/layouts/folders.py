@@ -58,7 +58,7 @@ def _class_layout(root: Path, trees: dict[str, _Tree]) -> Listing:
     labels = {item.label for item in found}
     if len(labels) == 1:
         raise DataError(_one_class(root, trees))
-    problems = [problem for tree in trees.values() for problem in tree.problems]
+    problems = [replace(problem, label=normal(name)) for name, tree in trees.items() for problem in tree.problems]
     return _listing(root, labels, found, problems=problems, notes=_nested_note(trees))
 
 
@@ -74,15 +74,20 @@ def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Lis
     found, loose = [], []
     for split, name in by_split.items():
         for file in trees[name].pictures:
-            _, first, *rest = file.split("/")
-            if rest:
-                found.append(Found(file, normal(first), split))
+            if label := _class_of(file):
+                found.append(Found(file, label, split))
             else:
                 loose.append(file)
     labels = _labels_of_train(root, by_split, found)
     notes = _loose_note(loose, "a split folder") + _other_note(trees, filled)
-    problems = [problem for name in filled for problem in trees[name].problems]
+    problems = [replace(problem, label=_class_of(problem.file)) for name in filled for problem in trees[name].problems]
     return _listing(root, labels, found, problems=problems, notes=notes)
+
+
+def _class_of(file: str) -> str:
+    """Return the class of a file in a split folder; empty for one directly in it."""
+    _, first, *rest = file.split("/")
+    return normal(first) if rest else ""
 
 
 def _labels_of_train(root: Path, splits: dict[Split, str], found: list[Found]) -> set[str]:

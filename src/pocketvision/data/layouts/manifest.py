@@ -198,7 +198,8 @@ def _listing(
         raise DataError(f"'{paths[0]}' names no picture{' with a label' if problems else ''}.")
     kept = _once(rows, problems)
     gone = {row.found.file: absent(root, row.found.file, row.where) for row in kept}
-    missing = [problem for problem in gone.values() if problem]
+    labels_of = {row.found.file: row.found.label for row in kept}
+    missing = [replace(problem, label=labels_of[file]) for file, problem in gone.items() if problem]
     found = [row.found for row in kept if gone[row.found.file] is None]
     if not found and missing:
         raise DataError(
