@@ -103,6 +103,89 @@ def test_split_folders(tmp_path, val):
     assert listing.notes == ("No picture in the folder 'notes': left alone.",)
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("training", "validation", "testing"),
+        ("Train_Set", "eval", "holdout"),
+        ("train-data", "dev", "hold-out"),
+        ("train_images", "evaluation", "test set"),
+    ],
+)
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ["unlabeled/1.jpg", "unlabeled/2.jpg"],
+        ["extra/a/1.jpg", "extra/b/1.jpg", "README"],
+        ["annotations/x.json", "plots/loss.png"],
+        ["models/net.bin", "samples/1.jpg", "a/1.jpg"],
+    ],
+)
+def test_split_folders_by_other_names_and_beside_anything(tmp_path, train, val, test, beside):
+    put(tmp_path, f"{train}/a/1.jpg", f"{train}/b/2.jpg", f"{val}/a/3.jpg", f"{test}/b/4.jpg", *beside)
+    listing = scan(tmp_path)
+    assert listing.labels == ("a", "b")
+    assert {(found.file.split("/")[0], found.split) for found in listing.found} == {
+        (train, "train"),
+        (val, "val"),
+        (test, "test"),
+    }
+    (*_, folder), said = beside[0].split("/")[:1], " ".join(listing.notes)
+    assert f"'{folder}'" in said
+    assert "left alone" in said
+
+
+@pytest.mark.parametrize(
+    ("files", "labels"),
+    [
+        (["train/1.jpg", "bus/1.jpg", "car/1.jpg"], ("bus", "car", "train")),
+        (["test/1.jpg", "control/1.jpg"], ("control", "test")),
+        (["valid/1.jpg", "invalid/1.jpg"], ("invalid", "valid")),
+        (["train/old/1.jpg", "train/2.jpg", "train/3.jpg", "bus/1.jpg"], ("bus", "train")),
+        (["test/monday/1.jpg", "test/friday/1.jpg", "control/sunday/1.jpg"], ("control", "test")),
+        (["trained/1.jpg", "untrained/1.jpg"], ("trained", "untrained")),
+    ],
+)
+def test_a_class_may_have_the_name_of_a_split(tmp_path, files, labels):
+    listing = scan(put(tmp_path, *files))
+    assert listing.labels == labels
+    assert {found.split for found in listing.found} == {None}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            ["train/a/1.jpg", "train/b/1.jpg", "bus/1.jpg", "car/1.jpg"],
+            r"'train' of .* holds the folders 'a', 'b'\. .*'bus'",
+        ),
+        (["train/a/1.jpg", "train/b/1.jpg", "photos/a/1.jpg", "photos/b/1.jpg"], "move what is beside it elsewhere"),
+        (["val/a/1.jpg", "val/b/1.jpg", "photos/a/1.jpg", "photos/b/1.jpg"], "'val' of .* has the name of a split"),
+        (["train/1.jpg", "test/1.jpg", "sample/1.jpg"], "names of splits, but hold no class folders, and .*'sample'"),
+        (["train/1.jpg", "unlabeled/2.jpg"], "has pictures but no class folders"),
+        (["test/a/1.jpg", "test/b/1.jpg", "unlabeled/2.jpg"], "but no train"),
+    ],
+)
+def test_in_doubt_a_split_is_no_class(tmp_path, files, message):
+    with pytest.raises(DataError, match=message):
+        scan(put(tmp_path, *files))
+
+
+def test_splits_inside_the_classes_are_splits(tmp_path):
+    put(tmp_path, "a/train/1.jpg", "a/train/more/2.jpg", "a/test/3.jpg", "b/Train/4.jpg", "b/val/5.jpg")
+    listing = scan(tmp_path)
+    assert [(found.file, found.split) for found in listing.found] == [
+        ("a/test/3.jpg", "test"),
+        ("a/train/1.jpg", "train"),
+        ("a/train/more/2.jpg", "train"),
+        ("b/Train/4.jpg", "train"),
+        ("b/val/5.jpg", "val"),
+    ]
+    assert "inside the class folders" in listing.notes[0]
+    put(tmp_path, "a/other/1.jpg")
+    assert {found.split for found in scan(tmp_path).found} == {None}
+
+
 def test_train_may_be_a_class(tmp_path):
     put(tmp_path, "train/1.jpg", "car/1.jpg")
     assert scan(tmp_path).labels == ("car", "train")

@@ -9,7 +9,7 @@ from pocketvision.data.layouts.celeba import read_celeba
 from pocketvision.data.layouts.coco import coco_files, coco_root, read_coco, read_coco_folder
 from pocketvision.data.layouts.folders import how_to, read_folders
 from pocketvision.data.layouts.labels import alike_notes
-from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, natural_key
+from pocketvision.data.layouts.listing import Found, Listing, natural_key, split_named
 from pocketvision.data.layouts.manifest import read_manifest, read_manifests, says_nothing
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
 from pocketvision.data.layouts.tree import PICTURE_SUFFIXES, files, folders
@@ -80,7 +80,7 @@ def _class_folders(root: Path) -> Listing:
 
 
 def _split_folders(root: Path) -> dict[Split | None, Path]:
-    return {SPLIT_NAMES[name.lower()]: root / name for name in folders(root) if name.lower() in SPLIT_NAMES}
+    return {split: root / name for name in folders(root) if (split := split_named(name))}
 
 
 def _metadata(places: dict[Split | None, Path]) -> dict[Split | None, Path]:

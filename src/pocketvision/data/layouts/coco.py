@@ -16,7 +16,7 @@ from typing import Any
 from pocketvision.data.layouts.boxes import clip
 from pocketvision.data.layouts.inside import absent, inside
 from pocketvision.data.layouts.labels import must_agree
-from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, in_order, normal, quoted
+from pocketvision.data.layouts.listing import Found, Listing, in_order, normal, quoted, split_named
 from pocketvision.data.layouts.table import read_text
 from pocketvision.data.layouts.tree import folders
 from pocketvision.errors import DataError
@@ -181,7 +181,7 @@ def _size(image: dict[str, Any]) -> tuple[int, int] | None:
 
 def _split(path: Path) -> Split | None:
     text = path.stem.removeprefix("instances_") if path.stem.startswith("instances_") else path.parent.name
-    return SPLIT_NAMES.get(re.sub(r"[\d_-]+$", "", text).lower())
+    return split_named(re.sub(r"[\d_-]+$", "", text))
 
 
 def _folder(root: Path, parts: Parts) -> str:

@@ -3,15 +3,21 @@
 Class names and files are in natural order (1, 2, 10), as people count, whatever the operating system lists first.
 """
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pocketvision.data.layouts.labels import must_be_known, ordered
-from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, few, in_order, natural_key, normal
+from pocketvision.data.layouts.listing import Found, Listing, few, in_order, natural_key, normal, split_named
 from pocketvision.data.layouts.tree import files, folders, is_picture, is_unicode, printable, walk
 from pocketvision.errors import DataError
 from pocketvision.values import Problem, Split
+
+_UNLABELED = re.compile(r"un-?label+ed.*|no[ _-]?labels?|annotations?", re.IGNORECASE)
+"""Folders beside splits that nobody means as a class."""
+
+_SPLITS_INSIDE = "The splits are those of the folders inside the class folders."
 
 HOW_TO = "Put each picture into a folder named after its class, such as {root}/cat/1.jpg and {root}/dog/1.jpg."
 
@@ -37,14 +43,51 @@ def read_folders(root: Path) -> Listing:
     filled = [name for name, tree in trees.items() if tree.pictures]
     if not filled:
         raise DataError(f"there is no picture in the class folders of '{root}'. {how_to(root)}")
-    split_layout = all(name.lower() in SPLIT_NAMES for name in filled)
-    listing = _split_layout(root, trees, filled) if split_layout else _class_layout(root, trees)
+    splits = _split_folders(root, trees, filled)
+    listing = _split_layout(root, trees, splits) if splits else _class_layout(root, trees)
     return replace(listing, notes=listing.notes + _loose_note(loose, "the folder itself"))
 
 
 def how_to(root: Path) -> str:
     """Say where pictures belong."""
     return HOW_TO.format(root=root)
+
+
+# ---------------------------------------------------------------- which of the two layouts
+
+
+def _split_folders(root: Path, trees: dict[str, _Tree], filled: list[str]) -> list[str]:
+    """Return the folders that hold one split each, none where every folder is a class.
+
+    A folder may be named after a split and be a class all the same, such as a train among vehicles: its pictures then
+    lie directly in it, and it is the only such name. A `DataError` says what to do where both can be meant.
+    """
+    named = [name for name in filled if split_named(name)]
+    others = [name for name in filled if name not in named and not _UNLABELED.fullmatch(name)]
+    if not named or not others:
+        return named
+    if len({split_named(name) for name in named}) > 1:
+        if any(_inner(trees[name]) for name in named):
+            return named
+        raise DataError(
+            f"{_names(named)} of '{root}' have names of splits, but hold no class folders, and {_names(others)} "
+            f"lie beside them. {how_to(root)} If they are classes, give a table of filename,label instead."
+        )
+    own = _inner(trees[named[0]])
+    shared = any(len(own & _inner(trees[name])) > 1 for name in others)
+    if len(own) > 1 and (split_named(named[0]) == "train" or shared):
+        raise DataError(
+            f"'{named[0]}' of '{root}' has the name of a split and holds {_names(sorted(own, key=natural_key))}. "
+            f"Beside it: {_names(others)}. If the first are the classes, move what is beside it elsewhere, or give "
+            f"{root / named[0]}; if '{named[0]}' is a class, put its pictures directly into it."
+        )
+    return []
+
+
+def _inner(tree: _Tree) -> frozenset[str]:
+    """Return the folders inside a folder that hold pictures, none where more lie directly in it."""
+    below = [file.split("/")[1] for file in tree.pictures if file.count("/") > 1]
+    return frozenset(below) if 2 * len(below) >= len(tree.pictures) else frozenset()
 
 
 # ---------------------------------------------------------------- the two layouts
@@ -54,18 +97,31 @@ def _class_layout(root: Path, trees: dict[str, _Tree]) -> Listing:
     empty = [name for name, tree in trees.items() if not tree.pictures]
     if empty:
         raise DataError(f"no picture in {_names(empty)} of '{root}': add some, or remove the folder.")
-    found = [Found(file, normal(name), None) for name, tree in trees.items() for file in tree.pictures]
+    given = _splits_inside(trees)
+    found = [
+        Found(file, normal(name), split_named(file.split("/")[1]) if given else None)
+        for name, tree in trees.items()
+        for file in tree.pictures
+    ]
     labels = {item.label for item in found}
     if len(labels) == 1:
         raise DataError(_one_class(root, trees))
     problems = [replace(problem, label=normal(name)) for name, tree in trees.items() for problem in tree.problems]
-    return _listing(root, labels, found, problems=problems, notes=_nested_note(trees))
+    return _listing(root, labels, found, problems=problems, notes=(_SPLITS_INSIDE,) if given else _nested_note(trees))
+
+
+def _splits_inside(trees: dict[str, _Tree]) -> bool:
+    """Tell whether every picture lies in a split folder inside its class, and some in one for training."""
+    inner = {file.split("/")[1] if file.count("/") > 1 else "" for tree in trees.values() for file in tree.pictures}
+    splits = {split_named(name) for name in inner}
+    return None not in splits and "train" in splits and len(splits) > 1
 
 
 def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Listing:
     by_split: dict[Split, str] = {}
     for name in filled:
-        split = SPLIT_NAMES[name.lower()]
+        split = split_named(name)
+        assert split is not None
         if split in by_split:
             raise DataError(f"'{root}' has two folders for one split, {by_split[split]} and {name}; put them together.")
         by_split[split] = name
@@ -165,7 +221,10 @@ def _loose_note(files: list[str], where: str) -> tuple[str, ...]:
 
 def _other_note(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
     others = [name for name in trees if name not in filled]
-    return (f"No picture in {_names(others)}: left alone.",) if others else ()
+    bare = [name for name in others if not trees[name].pictures]
+    full = [name for name in others if trees[name].pictures]
+    notes = (f"No picture in {_names(bare)}: left alone.",) if bare else ()
+    return (*notes, f"Beside the split folders, and left alone: {_names(full)}.") if full else notes
 
 
 def _names(folders: list[str]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.data.layouts.listing import SPLIT_NAMES, quoted
+from pocketvision.data.layouts.listing import quoted, split_named
 from pocketvision.data.layouts.manifest import LABEL_COLUMNS
 from pocketvision.errors import DataError, MissingExtra, UsageError
 from pocketvision.files import write_text
@@ -111,10 +111,10 @@ def _pictures(address: str, name: str, revision: str | None, config: str | None)
         loaded = datasets.load_dataset(name, config, revision=revision)
     except Exception as error:  # whatever the hub, the network or the data's builder raise
         raise DataError(f"{address} cannot be loaded: {error}") from error
-    tables = {split: loaded[split] for split in loaded if split.lower() in SPLIT_NAMES}
+    tables = {split: loaded[split] for split in loaded if split_named(split)}
     # Where no split is one of ours, the data is taken as one and split by content.
     for split, table in (tables or dict(loaded)).items():
-        yield from _rows(address, table, SPLIT_NAMES.get(split.lower(), ""), datasets.Image(decode=False))
+        yield from _rows(address, table, split_named(split) or "", datasets.Image(decode=False))
 
 
 def _rows(address: str, table: Any, split: str, undecoded: Any) -> Iterator[Picture]:

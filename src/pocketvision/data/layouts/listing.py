@@ -14,11 +14,17 @@ SPLIT_NAMES: dict[str, Split] = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "validate": "val",
     "dev": "val",
+    "eval": "val",
+    "evaluation": "val",
     "test": "test",
     "testing": "test",
+    "holdout": "test",
 }
-"""Names of folders and values of a split column, in any case, that mean a split."""
+"""Names of folders and values of a split column that mean a split: see `split_named`."""
+
+_OF_IT = re.compile(r"(set|split|data|dataset|images)$")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,12 @@ class Listing:
     notes: tuple[str, ...] = ()
     kind: Kind = "classes"
     attributes: tuple[str, ...] = ()
+
+
+def split_named(name: str) -> Split | None:
+    """Return the split that a name means, whatever its capitals and hyphens, also as in `train_set`; None for none."""
+    plain = re.sub(r"[\s_-]+", "", name.casefold())
+    return SPLIT_NAMES.get(plain) or SPLIT_NAMES.get(_OF_IT.sub("", plain))
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:

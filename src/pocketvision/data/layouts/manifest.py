@@ -11,7 +11,7 @@ from pathlib import Path
 from pocketvision.data.layouts.attributes import Attributes, attributes_of
 from pocketvision.data.layouts.inside import absent, inside
 from pocketvision.data.layouts.labels import must_agree, must_be_known, ordered
-from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, few, in_order, normal, quoted
+from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, few, in_order, normal, quoted, split_named
 from pocketvision.data.layouts.table import NESTED, Table, read_table
 from pocketvision.errors import DataError
 from pocketvision.values import Problem, Split
@@ -162,7 +162,7 @@ def _label(text: str, where: str) -> str:
 def _split(name: str, folder: Split | None, where: str) -> Split | None:
     if not name.strip():
         return folder
-    split = SPLIT_NAMES.get(name.strip().lower())
+    split = split_named(name)
     if split is None:
         raise DataError(f"{where} has the split '{name}'; known are {', '.join(SPLIT_NAMES)}.")
     if folder is not None and split != folder:
@@ -175,7 +175,7 @@ def _splits_of_folders(rows: list[Row], notes: list[str]) -> tuple[list[Row], li
     if not rows or any(row.found.split for row in rows):
         return rows, notes
     firsts = {file.split("/")[0] if "/" in file else "" for file in (row.found.file for row in rows)}
-    splits = {name: SPLIT_NAMES.get(name.lower()) for name in firsts}
+    splits = {name: split_named(name) for name in firsts}
     if not all(splits.values()) or "train" not in splits.values() or len(splits) < 2:
         return rows, notes
     placed = [Row(replace(r.found, split=splits[r.found.file.split("/")[0]]), r.where) for r in rows]
