@@ -16,6 +16,7 @@ from pocketvision.data.digits import COUNT, digits_folder, resolve
 from pocketvision.data.parallel import AHEAD, in_order
 from pocketvision.errors import ImageError
 from pocketvision.images.prepare import load
+from pocketvision.progress import Silent
 from pocketvision.values import ImageSpec
 
 
@@ -67,6 +68,40 @@ def test_a_half_made_folder_never_gets_the_name(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         digits_folder()
     assert list(tmp_path.iterdir()) == []
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.mark.parametrize("name", ["digits", "hf://someone/pets"])
+def test_an_own_folder_of_the_name_wins_and_that_is_said(digits, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    folder, heard = tmp_path / name, Heard()
+    for label, start in (("cat", 0), ("dog", 10)):
+        (folder / label).mkdir(parents=True)
+        for number in range(4):
+            pixels = np.random.default_rng(start + number).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    assert resolve(name, heard) == Path(name)
+    (line,) = heard.said
+    assert str(folder) in line
+    assert "another folder" in line
+    dataset, _, _ = load_dataset(name)
+    assert dataset.labels == ("cat", "dog")
+    assert dataset.mirror_safe
+    assert resolve(Path(name), heard) == Path(name)
+    assert len(heard.said) == 1
+
+
+def test_a_file_called_digits_is_no_data(digits, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").write_text("notes")
+    assert resolve("digits") == digits
 
 
 def test_resolve(digits, monkeypatch, tmp_path):

@@ -71,7 +71,7 @@ def load_dataset(
     fewer than three different pictures.
     """
     rule = Rule(seed, val, test)
-    listing = scan(resolve(data))
+    listing = scan(resolve(data, progress))
     must_be_classes(listing)
     decoded = DecodedCache(facts=FactBook())
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from pocketvision.data.layouts.hub import PREFIX, fetch
+from pocketvision.progress import Progress, Silent
 
 WORD = "digits"
 COUNT = 1797
@@ -20,11 +21,19 @@ INK = 16
 """The data set's darkest value; 0 is paper."""
 
 
-def resolve(data: str | Path) -> Path:
-    """Return the folder or file meant by `data`: the word `digits`, `hf://name`, or a path (such as `./digits`)."""
-    if isinstance(data, str) and data.startswith(PREFIX):
-        return fetch(data)
-    return digits_folder() if data == WORD else Path(data).expanduser()
+def resolve(data: str | Path, progress: Progress = Silent()) -> Path:
+    """Return the folder or file meant by `data`: the word `digits`, `hf://name`, or a path (such as `./digits`).
+
+    A folder that lies there under such a name is what is meant, which is said.
+    """
+    path = Path(data).expanduser()
+    if not isinstance(data, str) or not (data == WORD or data.startswith(PREFIX)):
+        return path
+    if path.is_dir():
+        meant = "the digits that come with this package" if data == WORD else "the data set of the hub"
+        progress.say(f"'{data}' is taken for the folder {path.absolute()}; for {meant}, run this in another folder")
+        return path
+    return digits_folder() if data == WORD else fetch(data)
 
 
 def digits_folder() -> Path:

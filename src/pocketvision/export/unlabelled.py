@@ -20,7 +20,7 @@ def load_pictures(data: str | Path, splits: Mapping[str, float | int], progress:
     Pictures that lie in one folder, without classes, become examples without labels; those that cannot be decoded are
     told and left out. Raises DataError where there is no picture.
     """
-    root, usual = resolve(data), Rule()
+    root, usual = resolve(data, progress), Rule()
     rule = Rule(
         int(splits.get("seed", usual.seed)), float(splits.get("val", usual.val)), float(splits.get("test", usual.test))
     )

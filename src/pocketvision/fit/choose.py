@@ -124,7 +124,7 @@ def choose(  # noqa: PLR0913  each is an option of the command line
     budget = parse_budget(**{name: settings[name] for name in _LIMITS})
     seconds: dict[str, float] = {}
     started = time.perf_counter()
-    dataset, health, decoded = load_dataset(resolve(data), val=val, test=test, seed=seed, progress=progress)
+    dataset, health, decoded = load_dataset(resolve(data, progress), val=val, test=test, seed=seed, progress=progress)
     _must_be_judged(dataset)
     seconds["check"], started = _since(started)
     found = find_starts(weights, Wish(tuple(resolution or ()), crop_mode, len(dataset.labels)), progress)

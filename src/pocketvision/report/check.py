@@ -36,7 +36,7 @@ def check(
     a `UsageError` where the shares are wrong or `fix` cannot be written.
     """
     rule = Rule(seed, val, test)
-    listing = scan(resolve(data))
+    listing = scan(resolve(data, progress))
     table = None if fix is None else table_for(fix, listing)
     examined = examine(listing, rule=rule, progress=progress)
     if output is not None:

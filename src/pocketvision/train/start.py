@@ -31,7 +31,7 @@ class Loaded:
 
 def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: int, progress: Progress) -> Loaded:
     """Check and split the data once; a run that goes on finds the same labels and splits again."""
-    root = resolve(data).absolute()
+    root = resolve(data, progress).absolute()
     if all((folder / name).exists() for name in (CHECK, SPLITS, LABELS)):
         labels = tuple((folder / LABELS).read_text(encoding="utf-8").splitlines())
         dataset = read_dataset(root, labels, folder / SPLITS, progress=progress)

@@ -57,7 +57,7 @@ def find_pictures(
 def _dataset(file: Path, data: str | Path | Dataset, *, manifest: Manifest, progress: Progress) -> tuple[Dataset, bool]:
     if isinstance(data, Dataset):
         return data, True
-    root = resolve(data)
+    root = resolve(data, progress)
     listed = _listed(file, root_of(root), manifest)
     if listed is not None:
         return listed, True
