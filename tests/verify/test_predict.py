@@ -1,11 +1,16 @@
 """`predict`: pictures and folders to labels; one broken picture stops nothing."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pocketvision.data.layout import scan
 from pocketvision.errors import DataError, UsageError
+from pocketvision.export.unlabelled import load_pictures
+from pocketvision.progress import Silent
 from pocketvision.runtime import open as open_model
 from pocketvision.verify.answers import ask
 from pocketvision.verify.predict import expand, predict
@@ -51,6 +56,43 @@ def test_other_files_in_a_folder_are_passed_over(tmp_path: Path) -> None:
     for name in ("a10.PNG", "a2.jpg", "notes.txt", ".a1.png"):
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in expand([tmp_path])] == ["a2.jpg", "a10.PNG"]
+
+
+def test_every_verb_finds_the_same_pictures(toy: Any, tmp_path: Path) -> None:
+    content = (toy.data / "red" / "1.png").read_bytes()
+    for label in ("red", "blue"):
+        for name in ("1.png", "2", "x/3.PNG", "__MACOSX/4.png", "x/.5.png", "@eaDir/6.png", "notes.txt", ".x/7.png"):
+            path = tmp_path / "data" / label / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"a text" if name == "notes.txt" else content)
+    (tmp_path / "data/red/circle").symlink_to(tmp_path / "data")
+    (tmp_path / "data/red/gone.jpg").symlink_to(tmp_path / "nowhere")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "data/red/pipe.png")
+    checked = {found.file for found in scan(tmp_path / "data").found}
+    assert {file for file in checked if "circle" not in file} == {
+        "blue/1.png",
+        "blue/2",
+        "blue/x/3.PNG",
+        "red/1.png",
+        "red/2",
+        "red/gone.jpg",
+        "red/x/3.PNG",
+    }
+    predicted = {path.relative_to(tmp_path / "data").as_posix() for path in expand([tmp_path / "data"])}
+    assert {file for file in predicted if "circle" not in file} == {file for file in checked if "circle" not in file}
+    loose = load_pictures(tmp_path / "data/blue", {}, Silent())
+    assert {example.file for example in loose.examples} <= {"1.png", "2"}
+    answered = {Path(answer.file).name: answer for answer in predict(toy.file, tmp_path / "data/blue")}
+    assert {name: answer.label for name, answer in answered.items()} == dict.fromkeys(("1.png", "2", "3.PNG"), "red")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no Unicode")
+def test_a_name_that_is_no_unicode_can_be_printed(toy: Any, tmp_path: Path) -> None:
+    for name in (b"\xff.png", b"\xfe.jpg"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        path.write_bytes((toy.data / "red" / "1.png").read_bytes() if name == b"\xff.png" else b"")
+    assert [(Path(a.file).name, a.label) for a in predict(toy.file, tmp_path)] == [("?.jpg", ""), ("?.png", "red")]
 
 
 def test_a_picture_gets_the_same_answer_alone_as_in_a_batch(toy: Any) -> None:

@@ -12,12 +12,12 @@ from pocketvision.data.layouts.labels import alike_notes
 from pocketvision.data.layouts.listing import Found, Listing, natural_key, split_named
 from pocketvision.data.layouts.manifest import read_manifest, read_manifests, says_nothing
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
-from pocketvision.data.layouts.tree import PICTURE_SUFFIXES, files, folders
+from pocketvision.data.layouts.tree import files, folders, is_picture, printable, walk
 from pocketvision.data.layouts.voc import is_voc, read_voc
 from pocketvision.errors import DataError
 from pocketvision.values import Split
 
-__all__ = ["PICTURE_SUFFIXES", "Found", "Listing", "natural_key", "root_of", "scan"]
+__all__ = ["Found", "Listing", "natural_key", "pictures_below", "pictures_in", "printable", "root_of", "scan"]
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 """Manifests that are found by themselves in a folder, and in its split folders."""
@@ -39,6 +39,17 @@ def root_of(data: Path) -> Path:
     if data.is_dir() or not data.exists():
         return data
     return coco_root(data) if data.suffix.lower() == ".json" else data.parent
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Return what claims to be a picture below a folder, at any depth, in natural order; labels do not matter."""
+    found = (path for path in walk(folder) if is_picture(path))
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return what claims to be a picture and lies directly in a folder, in natural order."""
+    return [folder / name for name in files(folder) if is_picture(folder / name)]
 
 
 def _reader(path: Path) -> Callable[[Path], Listing]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.data.layout import PICTURE_SUFFIXES, Found, Listing, natural_key, scan
+from pocketvision.data.layout import Found, Listing, pictures_in, scan
 from pocketvision.data.looks import look_at
 from pocketvision.data.splits import Rule, split_of
 from pocketvision.errors import DataError
@@ -24,7 +24,7 @@ def load_pictures(data: str | Path, splits: Mapping[str, float | int], progress:
     rule = Rule(
         int(splits.get("seed", usual.seed)), float(splits.get("val", usual.val)), float(splits.get("test", usual.test))
     )
-    loose = _loose(root) if root.is_dir() else []
+    loose = pictures_in(root) if root.is_dir() else []
     if not loose or _labelled(root, len(loose)):
         return load_dataset(root, val=rule.val, test=rule.test, seed=rule.seed, progress=progress)[0]
     listing = Listing(root, (), tuple(Found(path.name, "", None) for path in loose))
@@ -48,9 +48,3 @@ def _labelled(root: Path, loose: int) -> bool:
         return False
     by_table = any("/" not in found.file for found in listing.found)
     return listing.kind == "classes" and (by_table or len(listing.found) >= loose)
-
-
-def _loose(root: Path) -> list[Path]:
-    found = (path for path in root.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    shown = [path for path in found if not path.name.startswith(".")]
-    return sorted(shown, key=lambda path: natural_key(path.name))

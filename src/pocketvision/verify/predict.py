@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.data.layout import PICTURE_SUFFIXES, natural_key
+from pocketvision.data.layout import pictures_below, printable
 from pocketvision.errors import DataError, UsageError
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import open as open_model
@@ -68,21 +68,11 @@ def expand(images: Sequence[str | Path]) -> list[Path]:
         path = Path(image)
         if not path.exists():
             raise DataError(f"there is no file or folder {path}; check the path")
-        found += _inside(path) if path.is_dir() else [path]
+        inside = pictures_below(path) if path.is_dir() else [path]
+        if not inside:
+            raise DataError(f"{path} holds no image; give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files")
+        found += inside
     return found
-
-
-def _inside(folder: Path) -> list[Path]:
-    # Hidden files are what systems leave behind; anything else that is no picture is passed over as well.
-    shown = (path for path in folder.rglob("*") if not _hidden(path.relative_to(folder)) and path.is_file())
-    files = [path for path in shown if path.suffix.lower() in PICTURE_SUFFIXES]
-    if not files:
-        raise DataError(f"{folder} holds no image; give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files")
-    return sorted(files, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _sift(readings: Iterable[Reading], errors: list[str | None]) -> Iterator[Picture]:
@@ -98,8 +88,8 @@ def _prediction(path: Path, row: Floats, manifest: Manifest, *, top: int) -> Pre
     best = np.argsort(-row, kind="stable")[:top]
     ranked = tuple((manifest.labels[column], float(row[column])) for column in best)
     least = manifest.abstain_below
-    return Prediction(path.as_posix(), *ranked[0], ranked, sure=least is None or ranked[0][1] >= least)
+    return Prediction(printable(path.as_posix()), *ranked[0], ranked, sure=least is None or ranked[0][1] >= least)
 
 
 def _failed(path: Path, error: str) -> Prediction:
-    return Prediction(path.as_posix(), "", 0.0, (), error)
+    return Prediction(printable(path.as_posix()), "", 0.0, (), error)

@@ -16,7 +16,7 @@ from pocketvision.data.layouts.boxes import clip
 from pocketvision.data.layouts.labels import ordered
 from pocketvision.data.layouts.listing import Found, Listing, few, in_order, normal
 from pocketvision.data.layouts.table import read_text
-from pocketvision.data.layouts.tree import PICTURE_SUFFIXES, files
+from pocketvision.data.layouts.tree import files, is_picture
 from pocketvision.errors import DataError
 from pocketvision.values import Box, Problem, Split
 
@@ -60,9 +60,7 @@ def read_voc(root: Path) -> Listing:
         raise DataError(f"there is no box in '{root / ANNOTATIONS}'{' of the sets' if pages else ''}.")
     labels = ordered(root, names, f"'{root / ANNOTATIONS}'")
     shift = _shift(pages)
-    pictures = {
-        Path(name).stem: name for name in files(root / PICTURES) if Path(name).suffix.lower() in PICTURE_SUFFIXES
-    }
+    pictures = {Path(name).stem: name for name in files(root / PICTURES) if is_picture(root / PICTURES / name)}
     found, problems = [], []
     for page in pages:
         name = pictures.pop(page.stem, None) or pictures.pop(Path(page.filename).stem, None)
