@@ -1,9 +1,11 @@
 """Files that are whole or absent: every file the project writes goes through here."""
 
+import csv
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +28,25 @@ def read_json(kind: type[R], path: Path) -> R:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text so that the file is either whole or absent."""
     write_bytes(path, text.encode())
+
+
+def lines_of(text: str) -> list[str]:
+    """Return a text's lines, which end at line feeds only: names may hold the other marks that `splitlines` cuts at."""
+    lines = text.split("\n")
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return CSV with lines that end in a line feed; `csv` reads every value back as it was, carriage returns too."""
+    stream = io.StringIO()
+    lines = csv.writer(stream, lineterminator="\r\n")  # whatever is in the terminator gets quoted
+    written = []
+    for row in (header, *rows):
+        lines.writerow(row)
+        written.append(stream.getvalue()[:-2] + "\n")
+        stream.seek(0)
+        stream.truncate()
+    return "".join(written)
 
 
 def several_processes() -> bool:

@@ -1,5 +1,6 @@
 """What `scan` makes of folders: layouts, order, litter, odd names, and errors that say what to add."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from PIL import Image
 
 from pocketvision.data.layout import natural_key, scan
 from pocketvision.errors import DataError
+from pocketvision.files import csv_text
 
 
 def put(root: Path, *files: str) -> Path:
@@ -69,6 +71,76 @@ def test_litter_is_passed_over_and_strangers_are_named(tmp_path):
 def test_names_in_any_script(tmp_path):
     put(tmp_path, "Katze 🐈/ä ö.jpg", "chien d'été/1, 2.jpg", "犬/'\"%20.jpg")
     assert len(scan(tmp_path).found) == 3
+
+
+ODD = [
+    "cat\nkitty",
+    "cat\r",
+    " cat",
+    "cat\u2028kitty",
+    "cat\x85",
+    "cat\tkitty",
+    "\ufeffcat",
+    "cat\x0bkitty",
+    "cat\x1e",
+    "cat\x07",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("layout", ["folders", "splits", "csv", "jsonl", "coco", "attributes"])
+def test_names_stand_on_one_line_and_what_was_replaced_is_told(tmp_path, layout, name):
+    if "\n" in name and sys.platform == "win32" and layout in ("folders", "splits"):
+        pytest.skip("Windows has no such folders")
+    if layout in ("folders", "splits"):
+        below = "train/" if layout == "splits" else ""
+        put(tmp_path, f"{below}{name}/1.jpg", f"{below}dog/1.jpg")
+    put(tmp_path, *(("c/1.jpg", "d/1.jpg") if layout not in ("folders", "splits") else ()))
+    data = tmp_path / f"data.{'json' if layout == 'coco' else 'jsonl' if layout == 'jsonl' else 'csv'}"
+    if layout == "csv":
+        data.write_text(csv_text(("file", "label"), [("c/1.jpg", name), ("d/1.jpg", "dog")]), newline="")
+    elif layout == "jsonl":
+        rows = ({"file": "c/1.jpg", "label": name}, {"file": "d/1.jpg", "label": "dog"})
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif layout == "attributes":
+        data.write_text(csv_text(("file", name, "dog"), [("c/1.jpg", "1", "0"), ("d/1.jpg", "0", "1")]), newline="")
+    elif layout == "coco":
+        images = [{"id": 1, "file_name": "c/1.jpg"}, {"id": 2, "file_name": "d/1.jpg"}]
+        boxes = [{"image_id": n, "category_id": n, "bbox": [0, 0, 2, 2]} for n in (1, 2)]
+        classes = [{"id": 1, "name": name}, {"id": 2, "name": "dog"}]
+        data.write_text(json.dumps({"images": images, "annotations": boxes, "categories": classes}))
+    listing = scan(data if data.exists() else tmp_path)
+    line = "cat kitty" if "kitty" in name else "cat"
+    assert sorted(listing.labels or listing.attributes) == [line, "dog"]
+    assert {found.label for found in listing.found} <= {line, "dog", ""}
+    stripped = layout in ("csv", "jsonl", "attributes") and name.strip() == line
+    assert stripped or f"{name!r} is now '{line}'" in " ".join(listing.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("cat ", "cat", r"'cat ' and 'cat' in .* are one name, 'cat'"),
+        ("cat\nkitty", "cat\tkitty", "are one name, 'cat kitty'"),
+        (" \n", "cat", r"' \\n' in .* is no name for a class"),
+    ],
+)
+def test_names_that_would_become_one_or_nothing_are_refused(tmp_path, first, second, message):
+    put(tmp_path, f"{first}/1.jpg", f"{second}/1.jpg", "dog/1.jpg")
+    with pytest.raises(DataError, match=message):
+        scan(tmp_path)
+
+
+def test_json_that_holds_no_unicode_is_refused(tmp_path):
+    put(tmp_path, "1.jpg", "2.jpg")
+    rows = [{"file": "1.jpg", "label": "a"}, {"file": "2.jpg", "label": "b\ud800"}]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"'b\\ud800' in .* is no name for a class"):
+        scan(tmp_path / "x.jsonl")
+    rows[1] = {"file": "\ud800.jpg", "label": "b"}
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match="line 2 of"):
+        scan(tmp_path / "x.jsonl")
 
 
 def test_one_name_in_two_unicode_forms_is_one_class(tmp_path):

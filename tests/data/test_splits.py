@@ -16,6 +16,7 @@ from pocketvision.data.splits import (
     write_splits,
 )
 from pocketvision.errors import DataError, UsageError
+from pocketvision.files import lines_of
 from pocketvision.values import Dataset, Example
 
 
@@ -134,3 +135,17 @@ def test_unknown_tables_are_refused(tmp_path, text, message):
         read_splits(tmp_path / "splits.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_splits(tmp_path / "absent.csv")
+
+
+def test_lines_end_at_line_feeds_only():
+    names = ["a\u2028b", "c\x85d", "e\x0bf", "g\x1ch", "", "i"]
+    assert lines_of("".join(f"{name}\n" for name in names)) == names
+    assert lines_of("a\r\nb\r\n") == lines_of("a\nb") == ["a", "b"]
+    assert lines_of("") == []
+
+
+def test_odd_file_names_come_back_from_splits_csv(tmp_path):
+    names = ["a\rb.jpg", "a\nb.jpg", 'a"b, c.jpg', " a\u2028b.jpg ", "\r.jpg"]
+    dataset = Dataset("x", ("cat", "dog"), tuple(Example(name, 0, "train", "0" * 64) for name in names))
+    write_splits(tmp_path / "splits.csv", dataset)
+    assert [row.file for row in read_splits(tmp_path / "splits.csv")] == names

@@ -115,7 +115,8 @@ def test_what_is_told(messy):
         "16 bits": {"cat/deep.png"},
     }
     assert health.faults[0].startswith("a class needs 3 different usable pictures at least: 'rare' has 2, add 1")
-    assert any(note.startswith("'dog', 'Dog ' differ only by capitals, spaces") for note in health.notes)
+    assert any(note.endswith("'Dog ' is now 'Dog'.") for note in health.notes)
+    assert any(note.startswith("'dog', 'Dog' differ only by capitals, spaces") for note in health.notes)
     assert health.pictures == sum(sum(row.values()) for row in health.counts.values())
 
 

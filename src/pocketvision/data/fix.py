@@ -5,8 +5,6 @@
 - What cannot be used, and classes with fewer than three pictures left, are left out.
 """
 
-import csv
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -21,7 +19,7 @@ from pocketvision.data.layouts.labels import LISTS, read_list
 from pocketvision.data.looks import Look
 from pocketvision.data.splits import FEWEST, Rule
 from pocketvision.errors import DataError, UsageError
-from pocketvision.files import write_text
+from pocketvision.files import csv_text, write_text
 from pocketvision.values import Split
 
 COLUMNS = ("filename", "label", "split")
@@ -91,8 +89,8 @@ def write_fix(table: Path, examined: Examined, rule: Rule) -> Cleaned:
     _must_keep_lists(table.parent, {row.label for row in cleaned.rows})
     rows = [((below / row.file).as_posix(), row.label, row.split) for row in cleaned.rows]
     reasons = [((below / r.file).as_posix(), r.action, r.label, r.reason) for r in cleaned.reasons]
-    write_text(table, _csv(COLUMNS, rows))
-    write_text(reasons_of(table), _csv(REASON_COLUMNS, reasons))
+    write_text(table, csv_text(COLUMNS, rows))
+    write_text(reasons_of(table), csv_text(REASON_COLUMNS, reasons))
     return cleaned
 
 
@@ -195,11 +193,3 @@ def _must_keep_lists(folder: Path, labels: set[str]) -> None:
                 f"'{path}' lists other classes than the cleaned table would have, {', '.join(sorted(labels))}; "
                 "put the table into a folder above, or correct the list first."
             )
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    stream = io.StringIO()
-    lines = csv.writer(stream, lineterminator="\n")
-    lines.writerow(columns)
-    lines.writerows(rows)
-    return stream.getvalue()

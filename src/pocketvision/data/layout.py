@@ -8,7 +8,7 @@ from pocketvision.data.layouts.celeba import NAME as CELEBA
 from pocketvision.data.layouts.celeba import read_celeba
 from pocketvision.data.layouts.coco import coco_files, coco_root, read_coco, read_coco_folder
 from pocketvision.data.layouts.folders import how_to, read_folders
-from pocketvision.data.layouts.labels import alike_notes
+from pocketvision.data.layouts.labels import alike_notes, on_one_line
 from pocketvision.data.layouts.listing import Found, Listing, natural_key, split_named
 from pocketvision.data.layouts.manifest import read_manifest, read_manifests, says_nothing
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
@@ -30,7 +30,7 @@ def scan(data: Path) -> Listing:
     """
     if not data.exists():
         raise DataError(f"the folder '{data}' does not exist. {how_to(data)}")
-    listing = _folder(data) if data.is_dir() else _reader(data)(data)
+    listing = on_one_line(_folder(data) if data.is_dir() else _reader(data)(data))
     return replace(listing, notes=(*listing.notes, *alike_notes(listing.labels or listing.attributes)))
 
 

@@ -20,7 +20,7 @@ from pocketvision.data.digits import mirror_safe
 from pocketvision.data.layout import root_of
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import DataError, UsageError
-from pocketvision.files import write_text
+from pocketvision.files import csv_text, write_text
 from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Dataset, Example, Split
@@ -113,11 +113,8 @@ class Row:
 
 def write_splits(path: Path, dataset: Dataset) -> None:
     """Write file, label by name, split and content hash of every picture as CSV."""
-    stream = io.StringIO()
-    lines = csv.writer(stream, lineterminator="\n")
-    lines.writerow(COLUMNS)
-    lines.writerows((e.file, dataset.labels[e.label], e.split, e.sha256) for e in dataset.examples)
-    write_text(path, stream.getvalue())
+    rows = ((e.file, dataset.labels[e.label], e.split, e.sha256) for e in dataset.examples)
+    write_text(path, csv_text(COLUMNS, rows))
 
 
 def read_splits(path: Path) -> tuple[Row, ...]:

@@ -11,7 +11,7 @@ from pocketvision.data.splits import read_dataset
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
 from pocketvision.export.unlabelled import load_pictures
-from pocketvision.files import read_json
+from pocketvision.files import lines_of, read_json
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress
 from pocketvision.runtime import read_manifest
@@ -81,7 +81,7 @@ def _run(folder: Path, progress: Progress) -> Subject:
     from pocketvision.train.job import trained_net
 
     net, trained = trained_net(folder)
-    labels = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+    labels = tuple(lines_of((folder / "labels.txt").read_text(encoding="utf-8")))
     root = Path(read_json(Health, folder / "check.json").root)
     dataset = read_dataset(root, labels, folder / "splits.csv", progress=progress)
     figures = {"validation": trained.validation}
@@ -154,7 +154,7 @@ def _labels(
         )
         return tuple(str(number) for number in range(classes))
     try:
-        names = tuple(Path(given).expanduser().read_text(encoding="utf-8-sig").splitlines())
+        names = tuple(lines_of(Path(given).expanduser().read_text(encoding="utf-8-sig")))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--labels {given} is no text that can be read ({error}); write one label a line") from error
     if len(names) == classes - 1 == 1000:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import yaml
 
 from pocketvision.errors import DataError, UsageError
-from pocketvision.files import read_json
+from pocketvision.files import lines_of, read_json
 from pocketvision.values import Choice, Compression, Cost, Epoch, Health, Manifest, Proof, Summary, from_json
 from pocketvision.verify.verdicts import read_cost
 
@@ -157,7 +157,7 @@ def _number(column: str, text: str) -> object:
 
 
 def _check_labels(run: Run) -> None:
-    listed = tuple((run.folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+    listed = tuple(lines_of((run.folder / "labels.txt").read_text(encoding="utf-8")))
     for name, labels in (("export/manifest.json", run.manifest.labels), ("verify.json", run.proof.labels)):
         if labels != listed:
             raise DataError(

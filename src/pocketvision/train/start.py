@@ -8,7 +8,7 @@ from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
-from pocketvision.files import read_json, write_json, write_text
+from pocketvision.files import lines_of, read_json, write_json, write_text
 from pocketvision.progress import Progress
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
 from pocketvision.weights.fetch import fetch
@@ -33,7 +33,7 @@ def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: 
     """Check and split the data once; a run that goes on finds the same labels and splits again."""
     root = resolve(data, progress).absolute()
     if all((folder / name).exists() for name in (CHECK, SPLITS, LABELS)):
-        labels = tuple((folder / LABELS).read_text(encoding="utf-8").splitlines())
+        labels = tuple(lines_of((folder / LABELS).read_text(encoding="utf-8")))
         dataset = read_dataset(root, labels, folder / SPLITS, progress=progress)
         return Loaded(dataset, read_json(Health, folder / CHECK), None)
     dataset, health, decoded = load_dataset(root, val=val, test=test, seed=seed, progress=progress)

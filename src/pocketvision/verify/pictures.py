@@ -9,6 +9,7 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.layout import root_of
 from pocketvision.data.splits import read_splits
 from pocketvision.errors import DataError
+from pocketvision.files import lines_of
 from pocketvision.progress import Progress
 from pocketvision.values import Dataset, Example, Manifest, Split
 
@@ -88,7 +89,7 @@ def _listed(file: Path, root: Path, manifest: Manifest) -> Dataset | None:
 
 def _labels(run: Path, manifest: Manifest) -> tuple[str, ...]:
     path = run / LABELS_FILE
-    return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else manifest.labels
+    return tuple(lines_of(path.read_text(encoding="utf-8"))) if path.is_file() else manifest.labels
 
 
 def _compare(data: Sequence[str], file: Sequence[str]) -> str | None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.files import lines_of
 from pocketvision.weights.tflite_file import DAMAGE, Array, Scale, TfliteFile
 
 LARGEST_FILE = 512 * 1024 * 1024
@@ -279,7 +280,7 @@ def _labels(content: bytes, count: int) -> tuple[str, ...] | None:
             texts = [item for item in archive.infolist() if item.filename.endswith(".txt")]
             if len(texts) != 1 or texts[0].file_size > 10_000_000:
                 return None
-            lines = archive.read(texts[0]).decode("utf-8").splitlines()
+            lines = lines_of(archive.read(texts[0]).decode("utf-8"))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
         return None
     return tuple(lines) if len(lines) == count else None

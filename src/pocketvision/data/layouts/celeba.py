@@ -12,6 +12,7 @@ from pocketvision.data.layouts.listing import Listing
 from pocketvision.data.layouts.manifest import read_tables
 from pocketvision.data.layouts.table import Table, read_text
 from pocketvision.errors import DataError
+from pocketvision.files import lines_of
 
 NAME = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
@@ -26,7 +27,7 @@ def read_celeba(path: Path) -> Listing:
 
 
 def _table(path: Path) -> Table:
-    lines = read_text(path).splitlines()
+    lines = lines_of(read_text(path))
     names = lines[1].split() if len(lines) > 1 and lines[0].strip().isdigit() else []
     if not names:
         raise DataError(f"'{path}' must begin with a line that holds the number of pictures, and one of names.")
@@ -54,7 +55,7 @@ def _splits(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     splits = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(lines_of(read_text(path)), 1):
         match line.split():
             case []:
                 pass

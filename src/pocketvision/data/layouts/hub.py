@@ -3,9 +3,7 @@
 From then on nothing is fetched: remove the folder to fetch it anew.
 """
 
-import csv
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -18,7 +16,7 @@ from typing import Any
 from pocketvision.data.layouts.listing import quoted, split_named
 from pocketvision.data.layouts.manifest import LABEL_COLUMNS
 from pocketvision.errors import DataError, MissingExtra, UsageError
-from pocketvision.files import write_text
+from pocketvision.files import csv_text, write_text
 
 PREFIX = "hf://"
 MANIFEST = "metadata.csv"
@@ -79,9 +77,7 @@ def _take(draft: Path, folder: Path) -> None:
 
 
 def _write(folder: Path, pictures: Iterator[Picture]) -> None:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("file_name", "label", "split"))
+    rows = []
     for number, picture in enumerate(pictures):
         # A thousand a folder: file systems and people are slow with a million in one.
         file = f"{picture.split or 'all'}/{number // 1000:04}/{number:07}{_suffix(picture.content)}"
@@ -89,8 +85,8 @@ def _write(folder: Path, pictures: Iterator[Picture]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not by `files`, which would flush each to the disk: the whole folder gets its name at the end.
         path.write_bytes(picture.content)
-        rows.writerow((file, picture.label, picture.split))
-    write_text(folder / MANIFEST, text.getvalue())
+        rows.append((file, picture.label, picture.split))
+    write_text(folder / MANIFEST, csv_text(("file_name", "label", "split"), rows))
 
 
 def _suffix(content: bytes) -> str:

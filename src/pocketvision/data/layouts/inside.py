@@ -8,7 +8,7 @@ from pocketvision.data.layouts.tree import PICTURE_SUFFIXES, is_picture
 from pocketvision.errors import DataError
 from pocketvision.values import Problem
 
-_UNSAFE = re.compile(r"(^|/)\.\.(/|$)|^/|^[A-Za-z]:|^[A-Za-z][\w+.-]*:/|[\x00-\x1f\x7f]")
+_UNSAFE = re.compile(r"(^|/)\.\.(/|$)|^/|^[A-Za-z]:|^[A-Za-z][\w+.-]*:/|[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def inside(name: str, where: str) -> str:

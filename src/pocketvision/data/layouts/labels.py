@@ -3,13 +3,18 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pocketvision.data.layouts.listing import natural_key, normal, quoted
+from pocketvision.data.layouts.listing import Listing, natural_key, normal, quoted
+from pocketvision.data.layouts.tree import is_unicode
 from pocketvision.errors import DataError
+from pocketvision.files import lines_of
 
 LISTS = ("labels.txt", "classes.txt")
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
+"""What ends a line, or is no letter, for one program or another."""
 LONGEST_LIST = 10_000_000
 """Bytes; a longer file is no list of class names."""
 
@@ -41,13 +46,42 @@ def read_list(path: Path) -> tuple[str, ...]:
             f"'{path}' is no UTF-8 text; save it as such, or rename it if it is no list of classes."
         ) from None
     lines: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not (name := normal(line.strip())):
             continue
         if name in lines:
             raise DataError(f"'{path}' has '{name}' in line {lines[name]} and again in line {number}.")
         lines[name] = number
     return tuple(lines)
+
+
+def on_one_line(listing: Listing) -> Listing:
+    """Return the listing with names that can stand on a line of a text, and a note of those that were replaced.
+
+    A `DataError` names two names that would become one, and a name of which nothing is left.
+    """
+    names = listing.labels or listing.attributes
+    new = {name: _BREAKS.sub(" ", name).strip() for name in names}
+    changed = {name: line for name, line in new.items() if line != name}
+    if broken := [name for name in names if (name and not new[name]) or not is_unicode(name)]:
+        raise DataError(f"{broken[0]!a} in '{listing.root}' is no name for a class; rename it.")
+    for name, line in changed.items():
+        if other := next((other for other in names if other != name and new[other] == line), None):
+            raise DataError(
+                f"{name!r} and {other!r} in '{listing.root}' are one name, {line!r}, where a name stands on a line of "
+                "a text, without spaces around it; give them the same name, or rename one."
+            )
+    if not changed:
+        return listing
+    told = ", ".join(f"{name!r} is now {line!r}" for name, line in changed.items())
+    return replace(
+        listing,
+        labels=tuple(new[label] for label in listing.labels),
+        attributes=tuple(new[attribute] for attribute in listing.attributes),
+        found=tuple(replace(item, label=new.get(item.label, item.label)) for item in listing.found),
+        problems=tuple(replace(problem, label=new.get(problem.label, problem.label)) for problem in listing.problems),
+        notes=(*listing.notes, f"Names must stand on one line, without spaces around them: {told}."),
+    )
 
 
 def must_agree(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from pocketvision.data.layouts.listing import Found, Listing, few, in_order, nor
 from pocketvision.data.layouts.table import read_text
 from pocketvision.data.layouts.tree import files, is_picture
 from pocketvision.errors import DataError
+from pocketvision.files import lines_of
 from pocketvision.values import Box, Problem, Split
 
 ANNOTATIONS, PICTURES, SETS = "Annotations", "JPEGImages", "ImageSets/Main"
@@ -118,7 +119,7 @@ def _splits(root: Path, stems: list[str]) -> tuple[dict[str, Split | None], tupl
 
 
 def _set(path: Path) -> list[str]:
-    return [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
+    return [line.split()[0] for line in lines_of(read_text(path)) if line.strip()]
 
 
 # ---------------------------------------------------------------- one XML file
