@@ -255,7 +255,24 @@ def test_splits_inside_the_classes_are_splits(tmp_path):
     ]
     assert "inside the class folders" in listing.notes[0]
     put(tmp_path, "a/other/1.jpg")
-    assert {found.split for found in scan(tmp_path).found} == {None}
+    with pytest.raises(DataError, match=r"'a' of .* holds split folders such as train, but other"):
+        scan(tmp_path)
+
+
+def test_splits_one_folder_further_down_are_no_class(tmp_path):
+    put(tmp_path, "data/train/a/1.jpg", "data/train/b/1.jpg", "data/val/a/1.jpg", "samples/1.jpg")
+    with pytest.raises(DataError, match=r"'data' of .* holds split folders .* Give .*data if it holds the classes"):
+        scan(tmp_path)
+
+
+def test_annotations_beside_classes_are_left_alone_and_what_is_unlabeled_is_told_of(tmp_path):
+    put(tmp_path, "a/1.jpg", "b/1.jpg", "annotations/a.json", "Unlabelled/1.jpg")
+    listing = scan(tmp_path)
+    assert listing.labels == ("a", "b", "Unlabelled")
+    assert listing.notes == (
+        "No picture in the folder 'annotations': left alone.",
+        "'Unlabelled' is taken for a class as any other folder.",
+    )
 
 
 def test_train_may_be_a_class(tmp_path):

@@ -93,11 +93,12 @@ def _inner(tree: _Tree) -> frozenset[str]:
 # ---------------------------------------------------------------- the two layouts
 
 
-def _class_layout(root: Path, trees: dict[str, _Tree]) -> Listing:
+def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
+    trees = {name: tree for name, tree in every.items() if tree.pictures or not _UNLABELED.fullmatch(name)}
     empty = [name for name, tree in trees.items() if not tree.pictures]
     if empty:
         raise DataError(f"no picture in {_names(empty)} of '{root}': add some, or remove the folder.")
-    given = _splits_inside(trees)
+    given = _splits_inside(root, trees)
     found = [
         Found(file, normal(name), split_named(file.split("/")[1]) if given else None)
         for name, tree in trees.items()
@@ -107,14 +108,26 @@ def _class_layout(root: Path, trees: dict[str, _Tree]) -> Listing:
     if len(labels) == 1:
         raise DataError(_one_class(root, trees))
     problems = [replace(problem, label=normal(name)) for name, tree in trees.items() for problem in tree.problems]
-    return _listing(root, labels, found, problems=problems, notes=(_SPLITS_INSIDE,) if given else _nested_note(trees))
+    notes = ((_SPLITS_INSIDE,) if given else _nested_note(trees)) + _other_note(every, list(trees))
+    notes += tuple(
+        f"'{name}' is taken for a class as any other folder." for name in trees if _UNLABELED.fullmatch(name)
+    )
+    return _listing(root, labels, found, problems=problems, notes=notes)
 
 
-def _splits_inside(trees: dict[str, _Tree]) -> bool:
-    """Tell whether every picture lies in a split folder inside its class, and some in one for training."""
-    inner = {file.split("/")[1] if file.count("/") > 1 else "" for tree in trees.values() for file in tree.pictures}
-    splits = {split_named(name) for name in inner}
-    return None not in splits and "train" in splits and len(splits) > 1
+def _splits_inside(root: Path, trees: dict[str, _Tree]) -> bool:
+    """Tell whether the classes hold split folders; a `DataError` where some of the pictures lie in none."""
+    splits: dict[str, set[Split | None]] = {
+        name: {split_named(file.split("/")[1]) if file.count("/") > 1 else None for file in tree.pictures}
+        for name, tree in trees.items()
+    }
+    holding = [name for name, found in splits.items() if "train" in found and found & {"val", "test"}]
+    if holding and any(None in found for found in splits.values()):
+        raise DataError(
+            f"'{holding[0]}' of '{root}' holds split folders such as train, but other pictures lie in none. Give "
+            f"{root / holding[0]} if it holds the classes, else put every picture into a split folder, or none."
+        )
+    return bool(holding)
 
 
 def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Listing:
