@@ -1,18 +1,28 @@
-"""Files that are whole or absent: every file the project writes goes through here."""
+"""Files that are whole or absent: every file the project writes goes through here.
+
+
+A folder that the program made holds a record of what it wrote there. Only files in a record are ever deleted.
+"""
 
 import csv
+import glob
 import io
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pocketvision.errors import RunExists
 from pocketvision.values import from_json, to_json
 
 R = TypeVar("R")
+RECORD = ".pocketvision"
+"""In a folder that the program made: the names of its own files below it, one JSON text a line."""
+_ABOVE = ("..", "../..", "../../..", "../../../..")
+"""Lines of a record for the folders above that were made with its own."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -67,6 +77,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     if not first_process():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    note(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as stream:
@@ -88,5 +99,139 @@ def whole_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.rename(room / "old")
         (room / path.name).rename(path)
+        note_below(path)
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+# ---------------------------------------------------------------- what is the program's own
+
+
+def make_own(folder: Path) -> bool:
+    """Make a folder with a record in it; False where something of that name exists, also where another is faster."""
+    made = [line for line, parent in zip(_ABOVE, folder.parents, strict=False) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    _append(folder, made)
+    return True
+
+
+def mark_own(folder: Path) -> None:
+    """Begin the record of a folder in which nothing was written yet."""
+    _append(folder, [])
+
+
+def claim(folder: Path, *names: str) -> None:
+    """Make ready to write `names` into a folder of the user's choice; one that is new gets a record.
+
+    Raises RunExists where one of them is there and not of this program: neither in a record, nor in a folder whose
+    file of the first name says that the program wrote it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunExists(f"{folder} is a file; give a folder as --output")
+    if _owner(_whole(folder)) is None:
+        if make_own(folder):
+            return
+        if not any(folder.iterdir()):
+            mark_own(folder)
+    signs = [folder / name for name in names[:1] if (folder / name).is_file()]
+    if any(b"pocketvision" in sign.read_bytes() for sign in signs):
+        return
+    own = own_files(folder)
+    for path in (folder / name for name in names):
+        if path.exists() and path not in own:
+            raise RunExists(f"{path} exists and was not written by pocketvision; choose another folder with --output")
+
+
+def note(path: Path) -> None:
+    """Add a file to the record of the folder that it lies in, or of the nearest one above that has a record."""
+    whole = _whole(path)
+    owner = _owner(whole.parent)
+    if owner is not None and (name := whole.relative_to(owner).as_posix()) not in _names(owner):
+        _append(owner, [name])
+
+
+def note_below(folder: Path, pattern: str = "**/*") -> None:
+    """Add files in a folder to the record: those that another package wrote."""
+    for path in sorted(folder.glob(pattern)):
+        if path.is_file():
+            note(path)
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Return the files at or below a folder that the program wrote and that are still there, by the records."""
+    owner = _owner(_whole(folder))
+    if owner is None:
+        return []
+    inner = _whole(folder).relative_to(owner)
+    below = (Path(name).relative_to(inner) for name in _names(owner) if Path(name).is_relative_to(inner))
+    return sorted(folder / name for name in below if os.path.lexists(folder / name))
+
+
+def remove_own(folder: Path) -> None:
+    """Remove the program's own files, their unfinished drafts, and those of its folders that are empty then."""
+    remove_drafts(folder)
+    for path in own_files(folder):
+        path.unlink(missing_ok=True)
+    names, lines = _names(folder), _lines(folder)
+    above = [parent for line, parent in zip(_ABOVE, folder.parents, strict=False) if line in lines]
+    (folder / RECORD).unlink(missing_ok=True)
+    inner = {parent for name in names for parent in (folder / name).parents if parent.is_relative_to(folder)}
+    for place in (*sorted(inner | {folder}, reverse=True), *above):
+        with suppress(OSError):  # not empty: there is something of the user's in it
+            place.rmdir()
+
+
+def move_own(folder: Path, target: Path) -> None:
+    """Move the program's own files with their record, which goes last: cut off by a kill, it can be done again."""
+    for path in own_files(folder):
+        place = target / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+    target.mkdir(exist_ok=True)
+    shutil.copyfile(folder / RECORD, target / RECORD)
+    remove_own(folder)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove files that a kill left half-written, never yet under their names."""
+    for name in _names(folder):
+        path = folder / name
+        for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            if draft.is_file():
+                draft.unlink(missing_ok=True)
+
+
+def has_record(folder: Path) -> bool:
+    """Tell whether the program made this folder."""
+    return (folder / RECORD).is_file()
+
+
+def _whole(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # without '..', so that each parent is a folder that it really lies in
+
+
+def _owner(folder: Path) -> Path | None:
+    return next((place for place in (folder, *folder.parents) if has_record(place)), None)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the files of a record; what leads out of the folder is not believed."""
+    return [name for name in _lines(folder) if Path(name).name and not {"..", "/"} & {*Path(name).parts}]
+
+
+def _lines(folder: Path) -> list[str]:
+    """Read a record; a line that a kill cut short names a file that was not yet begun."""
+    found = []
+    with suppress(FileNotFoundError):
+        for line in (folder / RECORD).read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError):
+                found.append(str(json.loads(line)))
+    return found
+
+
+def _append(folder: Path, names: list[str]) -> None:
+    with (folder / RECORD).open("a", encoding="utf-8") as stream:
+        stream.write("".join(f"\n{json.dumps(name)}" for name in names))

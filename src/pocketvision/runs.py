@@ -1,4 +1,7 @@
-"""Run folders: where a verb's results lie, the settings beside them, and how an interrupted one goes on."""
+"""Run folders: where a verb's results lie, the settings beside them, and how an interrupted one goes on.
+
+A run's own files are those of its record, which `files` keeps. Nothing else in its folder is touched.
+"""
 
 import csv
 import dataclasses
@@ -14,12 +17,25 @@ from typing import Any
 import yaml
 
 from pocketvision.errors import RunExists, UsageError
-from pocketvision.files import read_json, write_text
+from pocketvision.files import (
+    first_process,
+    has_record,
+    make_own,
+    mark_own,
+    move_own,
+    own_files,
+    read_json,
+    remove_drafts,
+    remove_own,
+    write_text,
+)
 from pocketvision.values import Epoch, Summary, to_json
 
 _FORBIDDEN = r'[\x00-\x1f/\\:*?"<>|]'
 _LONGEST = 120
 """Bytes of a name made from the data's; file systems take 255, and a number may follow."""
+_SETTINGS, _BEFORE = "args.yaml", ".before"
+"""`.before` holds the files of a run that is started anew, until the new one has really begun."""
 _IGNORED_ON_RESUME = {"resume", "exist_ok", "command", "log"}
 
 
@@ -35,29 +51,29 @@ def open_run(
 ) -> Path:
     """Create or re-open `<output>/<verb>/<name>` and write `args.yaml` into it.
 
-    Without `named`, a taken name gets the next free number, or on `resume` means the newest unfinished run.
-    Raises RunExists where a run would be overwritten, UsageError where there is nothing to resume or the
-    settings differ from those the run was started with.
+    Of several processes that open the same new run at once, one gets the folder. Without `named`, a taken name gets
+    the next free number, or on `resume` means the newest unfinished run. Raises RunExists where a run would be
+    overwritten, or a folder is no run; UsageError where there is nothing to resume or the settings differ from those
+    the run was started with.
     """
     _require_plain(name)
     folder = Path(output, verb)
     if resume:
-        return _reopened(folder, name, settings, named)
-    target = folder / name
-    if not named:
-        number = 2
-        while target.exists():
-            target = folder / f"{name}-{number}"
-            number += 1
-    if (target / "args.yaml").exists() and not exist_ok:
-        raise RunExists(
-            f"{target} exists. Choose another --name, continue it with --resume, or start it anew with --exist-ok"
-        )
-    if target.exists():
-        _clear(target)
-    target.mkdir(parents=True, exist_ok=True)
-    write_text(target / "args.yaml", yaml.safe_dump(to_json(dict(settings)), sort_keys=False, allow_unicode=True))
-    return target
+        return _begun(_reopened(folder, name, settings, named))
+    target, number = folder / name, 1
+    while not make_own(target):
+        if named:
+            _make_way(target, exist_ok)
+            break
+        number += 1
+        target = folder / f"{name}-{number}"
+    write_text(target / _SETTINGS, yaml.safe_dump(to_json(dict(settings)), sort_keys=False, allow_unicode=True))
+    return _begun(target)
+
+
+def begun() -> Path | None:
+    """Return the run that this process opened last, if any: what an interrupted command can go on with."""
+    return _BEGUN[-1] if _BEGUN else None
 
 
 def name_for(data: str | Path) -> str:
@@ -78,7 +94,7 @@ def finished(run: Path) -> bool:
 
 def read_settings(run: Path) -> dict[str, Any]:
     """Return what args.yaml holds."""
-    loaded = yaml.safe_load((run / "args.yaml").read_text(encoding="utf-8"))
+    loaded = yaml.safe_load((run / _SETTINGS).read_text(encoding="utf-8"))
     return dict(loaded) if isinstance(loaded, dict) else {}
 
 
@@ -98,23 +114,25 @@ def write_epochs(run: Path, epochs: Iterable[Epoch]) -> None:
 
 @contextmanager
 def nothing_left_on(*errors: type[Exception], run: Path) -> Iterator[None]:
-    """Remove a new run's folder again where the body fails with one of `errors`: there is nothing to resume yet."""
-    new = [path.name for path in run.iterdir()] == ["args.yaml"]
+    """Undo the opening of a run where the body fails with one of `errors`: there is nothing to resume yet.
+
+    A new run's folder goes away again, with the folders above that were made for it; one that was started anew gets
+    back what it held.
+    """
+    new = first_process() and [path.name for path in own_files(run)] == [_SETTINGS]
     try:
         yield
     except errors:
-        if not new:
-            raise
-        _clear(run)
-        for folder in (run, run.parent, run.parent.parent):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        if new:
+            _undo(run)
         raise
+    if first_process():
+        remove_own(run / _BEFORE)
 
 
 def write_checksums(run: Path) -> None:
-    """Write SHA256SUMS over every file of the run, in the form that `sha256sum --check` reads."""
-    files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
+    """Write SHA256SUMS over every file that the run wrote, in the form that `sha256sum --check` reads."""
+    files = [path for path in own_files(run) if path.is_file() and path.name != "SHA256SUMS"]
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(run).as_posix()}\n" for path in files]
     write_text(run / "SHA256SUMS", "".join(lines))
 
@@ -133,10 +151,10 @@ def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool)
         found = [folder / name]
     else:
         pattern = re.compile(re.escape(name) + r"(-\d+)?")
-        runs = [path for path in folder.glob("*") if pattern.fullmatch(path.name) and (path / "args.yaml").exists()]
-        runs.sort(key=lambda path: (path / "args.yaml").stat().st_mtime)
+        runs = [path for path in folder.glob("*") if pattern.fullmatch(path.name) and (path / _SETTINGS).exists()]
+        runs.sort(key=lambda path: (path / _SETTINGS).stat().st_mtime)
         found = [path for path in runs if not finished(path)][-1:] or runs[-1:]
-    if not found or not (found[0] / "args.yaml").exists():
+    if not found or not (found[0] / _SETTINGS).exists():
         raise UsageError(f"there is no run '{name}' in {folder} to resume; start it without --resume")
     stored = read_settings(found[0])
     given = to_json(dict(settings))
@@ -150,21 +168,41 @@ def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool)
             f"{found[0]} was started with other settings ({'; '.join(changed)}); "
             "resume with the same ones, or start a new run under another --name"
         )
-    for draft in found[0].rglob(".*.part"):
-        draft.unlink()  # a file that a kill left half-written, never yet under its name
+    if not has_record(found[0]):
+        mark_own(found[0])  # a copy of a run, without hidden files
+    remove_drafts(found[0])
     return found[0]
 
 
-def _clear(run: Path) -> None:
-    """Remove what an earlier run of the same name left; only files that a run writes, and folders left empty."""
-    for path in sorted(run.rglob("*"), reverse=True):
-        if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path.suffix in _WRITTEN or path.name in ("SHA256SUMS",):
-            path.unlink()
+_BEGUN: list[Path] = []
 
 
-_WRITTEN = {".json", ".yaml", ".csv", ".txt", ".onnx", ".tflite", ".npz", ".safetensors", ".html", ".md", ".part"}
-_WRITTEN |= {".bin", ".c", ".h", ".mlmodel", ".pte", ".xml"}  # of `export`
-_WRITTEN |= {".js", ".mjs", ".wasm", ".css", ".svg", ".webmanifest"}  # of `demo`
+def _begun(run: Path) -> Path:
+    _BEGUN.append(run)
+    return run
+
+
+def _make_way(run: Path, exist_ok: bool) -> None:
+    """Put a run's own files aside, so that one can be started anew in its place; RunExists where that is not meant."""
+    aside = run / _BEFORE
+    if not has_record(run) and not has_record(aside):
+        raise RunExists(
+            f"{run} exists and is no run: pocketvision did not make it. Choose another --name or --output, or move it"
+        )
+    if not exist_ok:
+        raise RunExists(
+            f"{run} exists. Choose another --name, continue it with --resume, or start it anew with --exist-ok"
+        )
+    if has_record(aside):  # a start was cut off: what it wrote goes, what was there before it is kept
+        remove_own(run)
+    else:
+        move_own(run, aside)
+    mark_own(run)
+
+
+def _undo(run: Path) -> None:
+    remove_own(run)
+    if has_record(run / _BEFORE):
+        move_own(run / _BEFORE, run)
+    elif run in _BEGUN:
+        _BEGUN.remove(run)

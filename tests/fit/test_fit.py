@@ -52,7 +52,7 @@ def cli(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.Com
 def test_the_run_holds_everything(finished: Any) -> None:
     run = Path(finished.run)
     expected = {
-        "args.yaml", "check.json", "choice.json", "compress.json", "export/USE.md", "export/cost.json",
+        ".pocketvision", "args.yaml", "check.json", "choice.json", "compress.json", "export/USE.md", "export/cost.json",
         "export/manifest.json",
         "export/model.onnx", "export/trained_outputs.npz", "labels.txt", "model_card.md", "report.html",
         "results.csv", "SHA256SUMS", "splits.csv", "summary.json", "train.json", "verify.json",
@@ -60,8 +60,9 @@ def test_the_run_holds_everything(finished: Any) -> None:
     }  # fmt: skip
     assert {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} == expected
     assert (run / "labels.txt").read_text(encoding="utf-8") == "1 red\n2 grün\n10 blue\n"
-    for line in (run / "SHA256SUMS").read_text().splitlines():
-        digest, name = line.split("  ")
+    lines = [line.split("  ") for line in (run / "SHA256SUMS").read_text().splitlines()]
+    assert {name for _, name in lines} == expected - {".pocketvision", "SHA256SUMS"}
+    for digest, name in lines:
         assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
 
 

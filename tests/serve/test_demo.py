@@ -25,6 +25,7 @@ from pocketvision.errors import (
     WeightsError,
 )
 from pocketvision.export import litert, onnx
+from pocketvision.files import write_text
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runs import open_run
 from pocketvision.runtime import open as open_model
@@ -68,7 +69,8 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return deliver(tmp_path / "run" / "export" / "model.onnx", WORDS).parents[1]
+    folder = open_run(tmp_path.parent, tmp_path.name, "run", settings={})
+    return deliver(folder / "export" / "model.onnx", WORDS).parents[1]
 
 
 def deliver(path: Path, manifest: Manifest) -> Path:
@@ -168,10 +170,12 @@ def test_a_file_gets_its_folder_beside_it(built: Path, tmp_path: Path) -> None:
 
 def test_an_older_demo_is_replaced_and_leaves_nothing(built: Path, run: Path) -> None:
     folder = Path(demo(run, serve=False).folder)
-    (folder / "assets" / "index-0.js").write_text("old")
-    (folder / "model.tflite").write_text("old")
+    write_text(folder / "assets" / "index-0.js", "old")
+    write_text(folder / "model.tflite", "old")
     (folder / "CNAME").write_text("the host's own")
+    (folder / "model.docx").write_text("the user's own")
     demo(run, serve=False)
+    assert (folder / "model.docx").exists()
     assert {"assets/index-0.js", "model.tflite"} & names(folder) == set()
     assert "CNAME" in names(folder)
 
@@ -251,7 +255,6 @@ def test_a_code_is_what_another_reader_of_codes_would_expect() -> None:
 
 
 def test_a_run_that_is_started_anew_loses_its_demo(built: Path, run: Path) -> None:
-    (run / "args.yaml").write_text("{}")
     folder = Path(demo(run, serve=False).folder)
     open_run(run.parent.parent, run.parent.name, run.name, settings={}, exist_ok=True)
     assert not folder.exists()

@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
         return _told(str(error), error.exit_code)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            return _told("the disk is full; free some room and run the same command with --resume", 1)
+            return _told(f"the disk is full; free some room and {_again()}", 1)
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             return _told(f"no permission for {error.filename}; choose another place with --output", 1)
         raise
@@ -100,7 +100,16 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _interrupted() -> int:
-    return _told("interrupted; what was done is kept: run the same command with --resume to go on", INTERRUPTED)
+    return _told(f"interrupted; {_again()}", INTERRUPTED)
+
+
+def _again() -> str:
+    """Say how to go on: only a run that was begun can be resumed."""
+    from pocketvision.runs import begun
+
+    if run := begun():
+        return f"what was done is kept in {run}: run the same command with --resume to go on"
+    return "no file was left half-written: run the same command again"
 
 
 def _told(text: str, code: int) -> int:

@@ -119,8 +119,9 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
             teachers = teachers_for(options.teacher, loaded, training)
         with watch.stage("choose"):
             choice = choose_net(run, loaded, options, start, progress=progress)
+        with watch.stage("train"):
+            job = make_job(run, loaded, choice.taken.spec, start, options=training, progress=progress)
     with watch.stage("train"):
-        job = make_job(run, loaded, choice.taken.spec, start, options=training, progress=progress)
         job = replace(job, clock=clock, later_s=delivery_s(loaded, job.image, clock))
         trained = train_or_teach(job, teachers, training, progress=progress)
     with watch.stage("compress"):
@@ -197,4 +198,4 @@ class _Watch:
     def stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.seconds[name] = round(time.perf_counter() - started, 2)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)

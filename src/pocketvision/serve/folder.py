@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvision.errors import DataError, PocketvisionError, RunExists, UsageError
-from pocketvision.files import write_bytes, write_json, write_text
+from pocketvision.files import claim, own_files, write_bytes, write_json, write_text
 from pocketvision.latency.measure import reference_graph
 from pocketvision.runtime import open as open_model
 from pocketvision.runtime.litert import manifest_of
@@ -25,8 +25,6 @@ RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime"}
 
 _WRITERS = {".tflite": "pocketvision.export.litert:to_bytes", ".onnx": "pocketvision.export.onnx:to_bytes"}
 """Suffix to what writes the reference net in that format."""
-_REPLACED = ("assets/*", "runtime/*/*", "model.*", "reference.*")
-"""What an older demo leaves that a newer one may not have."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Fa
     shell = [*_copied(page, target, files), FACTS]
     on_use = [name for file in files for name in (file.path, file.reference)]
     on_use += _copied(page, target, files, runtimes=True)
-    _clear(target, {*shell, *on_use})
+    _clear(target, {*shell, *on_use, WORKER})
     _write_worker(page, target, shell=shell, files=[*shell, *on_use])
     return facts
 
@@ -112,8 +110,9 @@ def _require_built(page: Path) -> None:
 
 
 def _require_own(target: Path) -> None:
-    if target.exists() and not (target / FACTS).is_file() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and target / FACTS not in own_files(target))):
         raise RunExists(f"{target} holds something else than a demo; choose another folder with --output")
+    claim(target, FACTS)
 
 
 def _place(model: Path, target: Path) -> ModelFile:
@@ -142,10 +141,10 @@ def _shell(page: Path) -> list[Path]:
 
 
 def _clear(target: Path, written: set[str]) -> None:
-    for pattern in _REPLACED:
-        for path in target.glob(pattern):
-            if path.is_file() and path.relative_to(target).as_posix() not in written:
-                path.unlink()
+    """Remove what an older demo wrote and this one does not."""
+    for path in own_files(target):
+        if path.relative_to(target).as_posix() not in written:
+            path.unlink()
 
 
 def _write_worker(page: Path, target: Path, *, shell: Sequence[str], files: Sequence[str]) -> None:

@@ -101,15 +101,15 @@ def distill(  # noqa: PLR0913  each is an option of the command line
         for teacher in teachers:
             check_labels(teacher, loaded.dataset.labels)
         check_splits(teachers, loaded, TrainOptions.of(settings))
-    spec = replace(
-        spec,
-        resolution=resolution or teachers[0].trained.spec.resolution,
-        num_classes=len(loaded.dataset.labels),
-    )
-    options = TrainOptions.of(settings)
-    own = wider(spec, teachers) if weights is None else None
-    job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)
-    job = for_lesson(from_teacher(job, teachers) or job if own else job, options)
+        spec = replace(
+            spec,
+            resolution=resolution or teachers[0].trained.spec.resolution,
+            num_classes=len(loaded.dataset.labels),
+        )
+        options = TrainOptions.of(settings)
+        own = wider(spec, teachers) if weights is None else None
+        job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)
+        job = for_lesson(from_teacher(job, teachers) or job if own else job, options)
     trained = run_lesson(replace(job, clock=clock), teachers, lesson, keep_head=own is not None, progress=progress)
     if not finished(folder):
         write_checksums(folder)

@@ -96,6 +96,8 @@ def make_job(
 
     The time limit of the options counts from here on; `replace(job, clock=...)` for a clock that started earlier.
     """
+    if not loaded.dataset.of("val"):
+        raise UsageError("training stops and chooses by validation images, and there are none; give --val above 0")
     origin = Path(str(options.weights)).name
     if start is None:
         start, origin = published_weights(spec, options.weights, progress)
@@ -206,8 +208,6 @@ def later_s(job: Job, net: Net, pictures: Pictures, device: torch.device) -> flo
 def load_pictures(job: Job, progress: Progress) -> Pictures:
     """Prepare the training and validation pictures, every file decoded at most once more."""
     train, val = job.data.dataset.of("train"), job.data.dataset.of("val")
-    if not val:
-        raise UsageError("training stops and chooses by validation images, and there are none; give --val above 0")
     load = {"decoded": job.data.decoded, "progress": progress}
     finer = round(job.image.resolution * _DETAIL)
     specs = [job.image]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pocketvision.errors import MissingExtra, UnknownName
-from pocketvision.files import write_text
+from pocketvision.files import note, note_below, write_text
 from pocketvision.runs import write_epochs
 from pocketvision.values import Epoch
 
@@ -41,6 +41,7 @@ class Logs:
         """Close all loggers."""
         for logger in self._loggers:
             logger.close()
+        note_below(self._folder / "wandb", "*run-*/**/*")
 
 
 def log_names(asked: str) -> tuple[str, ...]:
@@ -80,6 +81,7 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer: Any = SummaryWriter(log_dir=str(folder / "tensorboard"))
+        note_below(folder / "tensorboard", "events.out.tfevents.*")
 
     def epoch(self, record: Epoch) -> None:
         """Write one point of each curve."""
@@ -126,6 +128,7 @@ class Mlflow:
         self._mlflow = _package("mlflow")
         place = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{(folder / 'mlflow.db').absolute().as_posix()}")
         self._mlflow.set_tracking_uri(place)
+        note(folder / "mlflow.db")
         self._mlflow.set_experiment(PROJECT)
         mark = _mark(folder, "mlflow")
         run = self._mlflow.start_run(run_id=mark, run_name=None if mark else folder.name)

@@ -79,12 +79,12 @@ def train(  # noqa: PLR0913  each is an option of the command line
         start = given_weights(weights)
         spec = wanted_spec(model, width, start)
         loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
-    spec = replace(
-        spec,
-        resolution=resolution or largest_useful_resolution(loaded.health.median_short_side),
-        num_classes=len(loaded.dataset.labels),
-    )
-    job = make_job(folder, loaded, spec, start, options=TrainOptions.of(settings), progress=progress)
+        spec = replace(
+            spec,
+            resolution=resolution or largest_useful_resolution(loaded.health.median_short_side),
+            num_classes=len(loaded.dataset.labels),
+        )
+        job = make_job(folder, loaded, spec, start, options=TrainOptions.of(settings), progress=progress)
     trained = run_job(replace(job, clock=clock), progress=progress)
     if engine.place == 0 and not finished(folder):
         write_checksums(folder)
