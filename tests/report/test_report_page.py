@@ -285,7 +285,7 @@ def test_output_may_lie_elsewhere_and_the_run_is_left_alone(fake_run, tmp_path):
     before = sorted(path.name for path in run.rglob("*"))
     path = report(str(run), output=str(tmp_path / "out"))
     assert path == tmp_path / "out" / "report.html"
-    assert sorted(p.name for p in path.parent.iterdir()) == ["model_card.md", "report.html"]
+    assert sorted(p.name for p in path.parent.iterdir()) == [".pocketvision", "model_card.md", "report.html"]
     assert sorted(p.name for p in run.rglob("*")) == before
 
 

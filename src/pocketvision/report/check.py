@@ -7,7 +7,7 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.fix import reasons_of, table_for, write_fix
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import Rule
-from pocketvision.files import write_json, write_text
+from pocketvision.files import claim, write_json, write_text
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.gallery import render
 from pocketvision.report.words import plural
@@ -40,6 +40,7 @@ def check(
     table = None if fix is None else table_for(fix, listing)
     examined = examine(listing, rule=rule, progress=progress)
     if output is not None:
+        claim(Path(output), GALLERY, RECORD)
         write_json(Path(output) / RECORD, examined.health)
         write_text(Path(output) / GALLERY, render(examined.health, progress=progress))
         progress.say(f"pictures: {Path(output) / GALLERY}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pocketvision.files import write_text
+from pocketvision.files import claim, write_text
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.card import card
 from pocketvision.report.page import render
@@ -19,6 +19,8 @@ def report(run: str | Path, *, output: str | Path | None = None, progress: Progr
     """
     found = read(Path(run))
     target = Path(run if output is None else output)
+    if output is not None:
+        claim(target, PAGE, CARD)
     write_text(target / CARD, card(found))
     write_text(target / PAGE, render(found, progress=progress))
     progress.say(f"report: {target / PAGE}")

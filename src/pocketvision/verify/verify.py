@@ -8,7 +8,7 @@ from typing import TypedDict, get_args, overload
 
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import DataError, UnknownName, UsageError
-from pocketvision.files import write_json
+from pocketvision.files import claim, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
@@ -129,6 +129,7 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     else:
         found = prove(Path(file), data, **settings)
     if output is not None:
+        claim(Path(output))
         write_json(Path(output, PROOF_FILE), found)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pocketvision.data.layouts.listing import natural_key
 from pocketvision.errors import DataError
+from pocketvision.files import has_record, own_files
 from pocketvision.images.decode import looks_like_picture
 
 PICTURE_SUFFIXES = frozenset(
@@ -69,10 +70,25 @@ def printable(name: str) -> str:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            kept = [entry for entry in entries if not _is_litter(entry.name)]
+            kept = [entry for entry in entries if not _is_litter(entry.name) and not _is_own(entry)]
     except OSError as error:
         raise DataError(f"the folder '{printable(str(folder))}' cannot be read: {error.strerror}.") from None
     return sorted(kept, key=lambda entry: natural_key(entry.name))
+
+
+def _is_own(entry: os.DirEntry[str]) -> bool:
+    """Tell whether a folder is one of runs, or of what else the program writes, and holds no picture of the user's."""
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    folder = Path(entry)
+    if not has_record(folder):
+        with suppress(OSError), os.scandir(folder) as entries:
+            inner = (each for each in entries if not _is_litter(each.name))
+            first = next(inner, None)
+            return first is not None and _is_own(first) and all(map(_is_own, inner))
+        return False
+    own = own_files(folder)
+    return folder / "args.yaml" in own or not any(is_picture(path) for path in folder.rglob("*") if path not in own)
 
 
 def _is_litter(name: str) -> bool:
