@@ -13,7 +13,7 @@ from pocketvision.cli.app import run as command
 from pocketvision.cli.terminal import Terminal
 from pocketvision.compress.published import in_eight_bits
 from pocketvision.compress.quantize import calibrate, quantize
-from pocketvision.errors import DataError, UsageError, WeightsError
+from pocketvision.errors import DataError, RunExists, UsageError, WeightsError
 from pocketvision.export import litert, onnx
 from pocketvision.export.manifest import manifest_of_file
 from pocketvision.export.unlabelled import load_pictures
@@ -173,8 +173,8 @@ def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, n
         pocketvision.export(tmp_path / "net.pte")
     with pytest.raises(UsageError, match="there is no file"):
         pocketvision.export(tmp_path / "absent.tflite")
-    with pytest.raises(UsageError, match="a run has pictures and labels of its own"):
-        pocketvision.export(tmp_path, photos)
+    with pytest.raises(UsageError, match="a run has labels of its own"):
+        pocketvision.export(tmp_path, labels=photos)
     with pytest.raises(UsageError, match="--io uint8 is for LiteRT and C files"):
         pocketvision.export(weights_file, format="onnx", io="uint8")
     with pytest.raises(UsageError, match="add --precision int8"):
@@ -271,3 +271,28 @@ def test_a_published_quantised_file_keeps_its_own_numbers(name, agreed, shared_w
     for suffix in (".tflite", ".onnx"):
         found = open_model(tmp_path / f"model{suffix}").run(pictures).argmax(axis=1)
         assert (found == answers).mean() >= (agreed if suffix == ".tflite" else 0.85)
+
+
+def test_no_file_of_the_users_is_overwritten(weights_file, tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    users = {"manifest.json": '{"name": "my page"}', "USE.md": "mine", "cost.json": "{}", "model.onnx": "mine"}
+    for name, text in users.items():
+        (folder / name).write_text(text)
+        with pytest.raises(RunExists, match=r"was not written by pocketvision; choose another folder with --output"):
+            pocketvision.export(weights_file, output=folder)
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {name: text}
+        (folder / name).rename(tmp_path / name)
+    (folder / "notes.txt").write_text("mine")
+    for _ in range(2):
+        pocketvision.export(weights_file, output=folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "notes.txt",
+        "model.onnx",
+        "manifest.json",
+        "cost.json",
+        "USE.md",
+    }
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunExists, match="is a file; give a folder as --output"):
+        pocketvision.export(weights_file, output=tmp_path / "file")

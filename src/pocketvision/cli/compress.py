@@ -11,7 +11,8 @@ from pocketvision.cli import options as o
 def compress(
     source: o.Source,
     data: Annotated[
-        Path | None, typer.Argument(help="Pictures to calibrate and judge on, for a FILE; a run has its own.")
+        Path | None,
+        typer.Argument(help="Pictures to calibrate and judge on, for a FILE; where a RUN's own are now."),
     ] = None,
     steps: Annotated[
         str, typer.Option(help="Out of equalize, ranges, int8 and bias, with commas.")

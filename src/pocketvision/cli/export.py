@@ -11,7 +11,8 @@ from pocketvision.cli import options as o
 def export(  # noqa: PLR0913, PLR0917  a command's options
     source: o.Source,
     data: Annotated[
-        Path | None, typer.Argument(help="Pictures to calibrate int8 on, for a float FILE; a run has its own.")
+        Path | None,
+        typer.Argument(help="Pictures to calibrate int8 on, for a float FILE; where a RUN's own are now."),
     ] = None,
     format: Annotated[
         str, typer.Option(help="onnx, litert, coreml, executorch, openvino, c; several with commas.")

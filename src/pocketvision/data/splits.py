@@ -11,13 +11,15 @@ import csv
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import cast, get_args
 
 from pocketvision.data.digits import mirror_safe
 from pocketvision.data.layout import root_of
+from pocketvision.data.layouts.listing import few
+from pocketvision.data.layouts.tree import is_picture, walk
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import csv_text, write_text
@@ -137,15 +139,47 @@ def read_dataset(root: Path, labels: tuple[str, ...], splits_csv: Path, *, progr
     Every file's content is compared with its hash: a `DataError` names the first that is absent or changed.
     """
     root = root_of(root)
-    indices = {label: index for index, label in enumerate(labels)}
-    rows = read_splits(splits_csv)
-    if unknown := {row.label for row in rows} - set(labels):
-        raise DataError(f"'{splits_csv}' has labels the net does not: {', '.join(sorted(unknown))}.")
+    rows = _rows_of(labels, splits_csv)
     hashes = in_order(lambda row: _sha256(root / row.file, row.file), rows)
     found = list(track(hashes, progress, "Comparing with splits.csv", len(rows)))
     changed = [row.file for row, sha256 in zip(rows, found, strict=True) if row.sha256 != sha256]
     if changed:
         raise DataError(f"{len(changed)} pictures have changed since the run began, '{changed[0]}' first. Start anew.")
+    return _dataset(root, labels, rows)
+
+
+def find_dataset(
+    root: Path, labels: tuple[str, ...], splits_csv: Path, *, progress: Progress = Silent()
+) -> Dataset | None:
+    """Rebuild what is still there of the data set that `write_splits` wrote; None where nothing of it is in `root`.
+
+    Only contents of the run's count: one that is not under its name is looked for under other names, and what is not
+    found is told and left out.
+    """
+    root = root_of(root)
+    rows = _rows_of(labels, splits_csv)
+    hashes = in_order(lambda row: _sha256_or_none(root / row.file), rows)
+    found = list(track(hashes, progress, "Comparing with splits.csv", len(rows)))
+    places = {row.sha256: row.file for row, sha256 in zip(rows, found, strict=True) if row.sha256 == sha256}
+    if len(places) < len({row.sha256 for row in rows}) and root.is_dir():
+        paths = [path for path in walk(root) if is_picture(path)]
+        for path, sha256 in zip(paths, in_order(_sha256_or_none, paths), strict=True):
+            places.setdefault(sha256 or "", path.relative_to(root).as_posix())
+    kept = [replace(row, file=places[row.sha256]) for row in rows if row.sha256 in places]
+    if kept and (lost := [row.file for row in rows if row.sha256 not in places]):
+        progress.say(f"left out: {len(lost)} of the run's {len(rows)} images, gone or changed in {root}: {few(lost)}")
+    return _dataset(root, labels, kept) if kept else None
+
+
+def _rows_of(labels: tuple[str, ...], splits_csv: Path) -> tuple[Row, ...]:
+    rows = read_splits(splits_csv)
+    if unknown := {row.label for row in rows} - set(labels):
+        raise DataError(f"'{splits_csv}' has labels the net does not: {', '.join(sorted(unknown))}.")
+    return rows
+
+
+def _dataset(root: Path, labels: tuple[str, ...], rows: Sequence[Row]) -> Dataset:
+    indices = {label: index for index, label in enumerate(labels)}
     examples = tuple(Example(row.file, indices[row.label], row.split, row.sha256) for row in rows)
     return Dataset(str(root), labels, examples, mirror_safe=mirror_safe(root))
 
@@ -166,3 +200,10 @@ def _sha256(path: Path, file: str) -> str:
         return hashlib.sha256(content_of(path)).hexdigest()
     except DataError as error:
         raise DataError(f"'{file}' of the data set is gone: {error}.") from None
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    try:
+        return _sha256(path, path.name)
+    except DataError:
+        return None

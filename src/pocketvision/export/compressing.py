@@ -63,7 +63,8 @@ def compress(
     """Make the best net of a training's folder, or the net of a file, int8 by `steps`, and tell what that costs.
 
     `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. It is judged on the
-    run's validation pictures. A file needs `data`, the folder of pictures to calibrate and to judge on; accuracies are
+    run's validation pictures, which `data` finds if they were moved. A file needs `data`, the folder of pictures to
+    calibrate and to judge on; accuracies are
     told where the folder has classes of the file's names, or of those in `labels`, a text with one a line. Nothing is
     written. Raises UnknownName for another step, UsageError where `int8` or a file's pictures are missing.
     """

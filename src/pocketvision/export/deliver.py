@@ -19,6 +19,7 @@ from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.values import Accuracy, Dataset, Io, Manifest, Precision, Trained
 
+MANIFEST, COST = "manifest.json", "cost.json"
 WHOLE = ("c", "litert")
 """Formats whose files can take and give whole numbers of either kind."""
 
@@ -117,8 +118,8 @@ def deliver(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     own = replace(manifest, created="", io=manifest.io if name in WHOLE else "mixed")
     module, function = FORMATS[name].split(":")
     size = getattr(importlib.import_module(module), function)(graph, own, path)
-    write_json(path.parent / "manifest.json", manifest)
-    write_json(path.parent / "cost.json", count(graph, precision=manifest.precision))
+    write_json(path.parent / MANIFEST, manifest)
+    write_json(path.parent / COST, count(graph, precision=manifest.precision))
     write_use(path.parent, manifest)
     return Exported(
         path.as_posix(), size, manifest.precision, replace(own, created=manifest.created), check(path, graph)

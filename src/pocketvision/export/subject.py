@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.compress.published import as_published, in_eight_bits
-from pocketvision.data.splits import read_dataset
+from pocketvision.data.digits import resolve
+from pocketvision.data.splits import find_dataset
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
 from pocketvision.export.unlabelled import load_pictures
@@ -32,14 +33,19 @@ class Subject:
     manifest: Manifest
     """Right but for precision, probes and threshold."""
     dataset: Dataset | None
-    """The run's pictures, or those given beside a file."""
+    """The run's pictures that are still there, or those given beside a file; None where there are none."""
     trained: Trained | None = None
     """Of a run."""
     whole: Graph | None = None
     """The net in the file's own whole numbers, where it holds such."""
 
     def pictures(self) -> Dataset:
-        """Return the pictures; raises UsageError where a file came without any."""
+        """Return the pictures; raises UsageError where a file came without any, or those of a run are gone."""
+        if self.dataset is None and self.trained is not None:
+            raise UsageError(
+                "int8 is calibrated on the run's own images, and they are gone from where they were: name the folder "
+                "that they are in now behind the run"
+            )
         if self.dataset is None:
             raise UsageError(
                 "int8 is calibrated on pictures like those that the net will see: name their folder behind the file"
@@ -50,17 +56,18 @@ class Subject:
 def subject_of(
     source: str | Path, data: str | Path | None, *, labels: str | Path | None, progress: Progress
 ) -> Subject:
-    """Open the folder of a run, or a file that `weights` reads; `data` and `labels` are for files.
+    """Open the folder of a run, or a file that `weights` reads; `labels` are for files.
 
-    Raises UsageError where something is given that the source has itself, WeightsError for a file of no known net.
+    `data` are pictures for a file, and for a run the place that its own were moved to. Raises UsageError where they
+    are others, or labels are given that the run has itself; WeightsError for a file of no known net.
     """
     path = Path(source).expanduser()
     if path.suffix.lower() in (*SUFFIXES, *_MODEL_FILES, ".onnx") and not path.exists():
         raise UsageError(f"there is no file {path}")
     if not path.is_file() and path.suffix.lower() not in _MODEL_FILES:
-        if data is not None or labels is not None:
-            raise UsageError(f"{path} is no file: a run has pictures and labels of its own; leave them away")
-        return _run(path, progress)
+        if labels is not None:
+            raise UsageError(f"{path} is no file: a run has labels of its own; leave --labels away")
+        return _run(path, data, progress)
     if path.suffix.lower() in _MODEL_FILES:
         raise UsageError(
             f"{path.name} is written for a runtime, and {_MODEL_FILES[path.suffix.lower()]} files are not read back. "
@@ -76,18 +83,21 @@ def some(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[place] for place in sorted(order)]
 
 
-def _run(folder: Path, progress: Progress) -> Subject:
+def _run(folder: Path, data: str | Path | None, progress: Progress) -> Subject:
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net
 
     net, trained = trained_net(folder)
     labels = tuple(lines_of((folder / "labels.txt").read_text(encoding="utf-8")))
     root = Path(read_json(Health, folder / "check.json").root)
-    dataset = read_dataset(root, labels, folder / "splits.csv", progress=progress)
+    place = root if data is None else resolve(data).absolute()
+    dataset = find_dataset(place, labels, folder / "splits.csv", progress=progress)
+    if dataset is None and data is not None:
+        raise UsageError(f"none of the images that {folder} was trained on is in {place}; name the folder they are in")
+    if dataset is None:
+        progress.say(f"the run's images are not in {root} any more; where they are now can be named behind the run")
     figures = {"validation": trained.validation}
-    manifest = make_manifest(
-        trained, labels, name=Path(dataset.root).name, precision="float", figures=figures, probes=()
-    )
+    manifest = make_manifest(trained, labels, name=root.name, precision="float", figures=figures, probes=())
     return Subject(trace(net, trained.image), manifest, dataset, trained)
 
 

@@ -14,10 +14,21 @@ from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import DataError, UnknownName, UsageError
 from pocketvision.export import SUFFIXES
-from pocketvision.export.deliver import Exported, Further, deliver, formats_of, refusal, require_packages
+from pocketvision.export.deliver import (
+    COST,
+    MANIFEST,
+    Exported,
+    Further,
+    deliver,
+    formats_of,
+    refusal,
+    require_packages,
+)
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_pictures, thumbnails
 from pocketvision.export.subject import Subject, some, subject_of
 from pocketvision.export.trust import Abstain, abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.use import USE_FILE
+from pocketvision.files import claim
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress, Silent
@@ -50,12 +61,13 @@ def export(  # noqa: PLR0913  one option per choice of a user
     the reference, as far as this machine can. `precision` is `float` by default; a quantised file keeps its own whole
     numbers, as int8. `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`,
     `palette4` and `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is
-    calibrated on the run's own training pictures, or on `data`, the folder of pictures given beside a float file. `io`
-    makes both ends of LiteRT and C files `uint8` or `int8`. `abstain` says below which top probability the file refuses
-    to answer: `auto` chooses on the run's validation pictures or keeps the file's own, `off` never refuses, or a
-    probability. `labels` is a text with one label a line, for files that hold none. `output` defaults to the run's
-    `export` folder, for a file to `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown
-    format or precision, VerificationFailed where a written file does not answer as the net.
+    calibrated on the run's own training pictures, or on `data`, the folder of pictures given beside a float file; for a
+    run it is where its own lie now, if they were moved, and float needs none. `io` makes both ends of LiteRT and C
+    files `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto` chooses on
+    the run's validation pictures or keeps the file's own, `off` never refuses, or a probability. `labels` is a text
+    with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
+    `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
+    VerificationFailed where a written file does not answer as the net.
     """
     if io not in get_args(Io):
         raise UnknownName("io", io, get_args(Io))
@@ -72,7 +84,8 @@ def export(  # noqa: PLR0913  one option per choice of a user
     ready = halved(graph) if precision == "float16" else graph
     manifest = replace(manifest, precision=precision, io=io, probes=make_probes(ready, manifest.image, _tiny(subject)))
     target = Path(output) if output is not None else _beside(Path(source).expanduser())
-    paths = (target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats)
+    paths = [target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats]
+    claim(target, MANIFEST, COST, USE_FILE, *(path.name for path in paths))
     written = [deliver(ready, manifest, path) for path in paths]
     for each in written:
         progress.say(f"{Path(each.file).name}: {each.checked}")
@@ -113,11 +126,13 @@ def _rounded(subject: Subject, precision: Precision, progress: Progress) -> Grap
 def _settled(subject: Subject, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
     """Settle temperature and threshold on a run's validation pictures; a file keeps what it says of itself."""
     manifest = subject.manifest
-    if subject.trained is None or subject.dataset is None:
+    examples = some(subject.dataset.of("val"), TRUST_PICTURES) if subject.dataset is not None else []
+    if subject.trained is None or subject.dataset is None or not examples:
+        if subject.trained is not None and wanted == "auto":
+            progress.say("the file never refuses: without the run's validation images no threshold can be chosen")
         if wanted == "auto":
             return graph, manifest
         return graph, replace(manifest, abstain_below=None if wanted == "off" else wanted, refusal=None)
-    examples = some(subject.dataset.of("val"), TRUST_PICTURES)
     truth = labels_of(examples)
     found = answer(graph, prepared(subject.dataset, examples, manifest.image, progress=progress))
     settled = settle(graph, found, truth, folded=subject.trained.temperature)
