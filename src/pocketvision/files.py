@@ -1,6 +1,5 @@
 """Files that are whole or absent: every file the project writes goes through here.
 
-
 A folder that the program made holds a record of what it wrote there. Only files in a record are ever deleted.
 """
 
@@ -119,7 +118,7 @@ def make_own(folder: Path) -> bool:
 
 
 def mark_own(folder: Path) -> None:
-    """Begin the record of a folder in which nothing was written yet."""
+    """Begin a record for a folder that the program made."""
     _append(folder, [])
 
 
@@ -161,13 +160,14 @@ def note_below(folder: Path, pattern: str = "**/*") -> None:
 
 
 def own_files(folder: Path) -> list[Path]:
-    """Return the files at or below a folder that the program wrote and that are still there, by the records."""
+    """Return the files at or below a folder that the program wrote and that are still there, by its record."""
     owner = _owner(_whole(folder))
     if owner is None:
         return []
     inner = _whole(folder).relative_to(owner)
     below = (Path(name).relative_to(inner) for name in _names(owner) if Path(name).is_relative_to(inner))
-    return sorted(folder / name for name in below if os.path.lexists(folder / name))
+    paths = (folder / name for name in below)
+    return sorted(path for path in paths if path.is_symlink() or path.is_file())
 
 
 def remove_own(folder: Path) -> None:

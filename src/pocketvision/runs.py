@@ -187,7 +187,8 @@ def _make_way(run: Path, exist_ok: bool) -> None:
     aside = run / _BEFORE
     if not has_record(run) and not has_record(aside):
         raise RunExists(
-            f"{run} exists and is no run: pocketvision did not make it. Choose another --name or --output, or move it"
+            f"{run} exists and is no run: it holds no record of what pocketvision wrote. Choose another --name or "
+            "--output, or move the folder"
         )
     if not exist_ok:
         raise RunExists(

@@ -14,7 +14,7 @@ from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.check import load_dataset
 from pocketvision.data.digits import COUNT, digits_folder, resolve
 from pocketvision.data.parallel import AHEAD, in_order
-from pocketvision.errors import ImageError
+from pocketvision.errors import ImageError, UsageError
 from pocketvision.images.prepare import load
 from pocketvision.progress import Silent
 from pocketvision.values import ImageSpec
@@ -102,6 +102,16 @@ def test_a_file_called_digits_is_no_data(digits, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").write_text("notes")
     assert resolve("digits") == digits
+
+
+def test_a_folder_of_the_users_is_not_taken_for_damaged_digits(tmp_path, monkeypatch):
+    monkeypatch.setenv("POCKETVISION_CACHE", str(tmp_path))
+    mine = tmp_path / "digits" / "7" / "1.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="POCKETVISION_CACHE"):
+        digits_folder()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
 
 
 def test_resolve(digits, monkeypatch, tmp_path):

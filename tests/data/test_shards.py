@@ -168,8 +168,12 @@ def test_room_is_made_for_what_was_used_last():
     paths = [write_shard(pictures_folder() / f"key{number}", rows) for number in range(4)]
     for age, path in zip((3, 1, 4, 2), paths, strict=True):
         os.utime(path, (1e9 - age, 1e9 - age))
+    mine = paths[0].with_name("mine.npy")
+    mine.write_bytes(b"an array of the user's own")
+    os.utime(mine, (1, 1))
     make_room(2 * paths[0].stat().st_size)
     assert [path.exists() for path in paths] == [False, True, False, True]
+    assert mine.exists()
 
 
 def test_two_processes_at_once(data):

@@ -238,6 +238,7 @@ def test_files_used_longest_ago_make_room(tmp_path: Path) -> None:
     import os
 
     paths = [written(tmp_path, name) for name in "abc"]
+    (paths[0].parent / "mine.npy").write_bytes(b"an array of the user's own")
     for age, path in enumerate(paths):
         os.utime(path, (1000 - age, 1000 - age))
     assert read_features(paths[2]) is not None  # reading counts as using
@@ -249,6 +250,7 @@ def test_files_used_longest_ago_make_room(tmp_path: Path) -> None:
     assert not draft.exists()
     make_room(paths[0], 1)
     assert [path.exists() for path in paths] == [True, False, False]
+    assert (paths[0].parent / "mine.npy").exists()
 
 
 def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 from pocketvision.data.layouts.hub import PREFIX, fetch
+from pocketvision.errors import UsageError
+from pocketvision.files import has_record, mark_own
 from pocketvision.progress import Progress, Silent
 
 WORD = "digits"
@@ -45,10 +47,16 @@ def digits_folder() -> Path:
     folder = _place()
     if _complete(folder):
         return folder
+    if folder.exists() and not has_record(folder):
+        raise UsageError(
+            f"the built-in digits would be put into {folder}, which holds something else; set POCKETVISION_CACHE to "
+            f"another folder, or give ./{WORD} or {folder} where you mean that folder"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
     try:
         _write(draft / "new")
+        mark_own(draft / "new")
         if folder.exists() and not _complete(folder):
             folder.rename(draft / "damaged")
         if not folder.exists():

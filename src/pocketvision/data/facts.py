@@ -47,12 +47,15 @@ class Facts:
         return self.width, self.height
 
 
+_NAMES = "[0-9a-f]" * 16 + ".json"
+
+
 class FactBook:
     """Facts by content hash; empty where nothing can be read."""
 
     def __init__(self) -> None:
         self._folder = pictures_folder() / "facts" / decoders_key()
-        self._found = tuple(sorted(self._folder.glob("*.json"), key=_changed))
+        self._found = tuple(sorted(self._folder.glob(_NAMES), key=_changed))
         self._facts = {content: facts for path in self._found for content, facts in _read(path)}
         self._new: dict[str, Facts] = {}
 
@@ -118,7 +121,7 @@ def _remove(paths: tuple[Path, ...]) -> None:
 
 def _make_room(folder: Path) -> None:
     total = 0
-    for path in sorted(folder.glob("*/*.json"), key=_changed, reverse=True):
+    for path in sorted(folder.glob(f"*/{_NAMES}"), key=_changed, reverse=True):
         with suppress(OSError):
             total += path.stat().st_size
             if total > LIMIT_BYTES:

@@ -45,6 +45,10 @@ _ENTRY = struct.Struct("<32sI")  # content hash, checksum of the pixels
 _HEX_LENGTH = 64
 
 
+_NAMES = "[0-9a-f]" * 16 + ".npy"
+"""What shards are called: a cache may lie where the user keeps arrays too."""
+
+
 def pictures_folder() -> Path:
     """Return where shards lie: in the environment's POCKETVISION_CACHE, or in ~/.cache/pocketvision."""
     return Path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision").expanduser() / "pictures"
@@ -227,7 +231,7 @@ def write_shard(folder: Path, rows: list[tuple[str, Pixels]]) -> Path:
 def make_room(limit_bytes: int | None = None) -> None:
     """Delete the shards used longest ago until all together keep the limit, and drafts that a kill left."""
     limit = LIMIT_BYTES if limit_bytes is None else limit_bytes
-    found = sorted(_files("*/*.npy"), key=lambda item: item[1])
+    found = sorted(_files(f"*/{_NAMES}"), key=lambda item: item[1])
     total = sum(size for _, _, size in found)
     for path, _, size in found:
         if total <= limit:
@@ -235,7 +239,7 @@ def make_room(limit_bytes: int | None = None) -> None:
         with suppress(OSError):  # another process was faster, or still reads it where that forbids deleting
             path.unlink()
             total -= size
-    for path, used, _ in _files("*/.*.part"):
+    for path, used, _ in _files("*/.*.npy.*.part"):
         if used < time.time() - _DAY_S:
             with suppress(OSError):
                 path.unlink()

@@ -136,11 +136,15 @@ class _Tee:
         self.write = writer.write
 
 
+_NAMES = "[0-9a-f]" * 24 + ".npy"
+"""What `data_key` gives: a cache may lie where the user keeps arrays too."""
+
+
 def make_room(newest: Path, limit_bytes: int = LIMIT_BYTES) -> None:
     """Delete the files used longest ago until all together keep the limit, and drafts that a kill left; never
     `newest`."""
     root = newest.parent.parent
-    found = sorted(_files(root, "*/*.npy"), key=lambda item: item[1])
+    found = sorted(_files(root, f"*/{_NAMES}"), key=lambda item: item[1])
     total = sum(size for _, _, size in found)
     for path, _, size in found:
         if total <= limit_bytes:
@@ -149,7 +153,7 @@ def make_room(newest: Path, limit_bytes: int = LIMIT_BYTES) -> None:
             with suppress(OSError):  # another process was faster, or still reads it where that forbids deleting
                 path.unlink()
                 total -= size
-    for path, used, _ in _files(root, "*/.*.part"):
+    for path, used, _ in _files(root, "*/.*.npy.*.part"):
         if used < time.time() - _DAY_S:
             path.unlink(missing_ok=True)
 
