@@ -74,6 +74,10 @@ def test_the_file_is_right_and_proven(finished: Any) -> None:
     assert not proof.failures
     assert finished.size_bytes == Path(finished.artefact).stat().st_size
     assert len(proof.answers) == proof.accuracy.count == sum(map(sum, proof.confusion))
+    assert proof.judged is not None
+    assert (proof.judged.given, proof.judged.split, proof.judged.known) == (120, "test", True)
+    assert proof.judged.of_run == proof.judged.judged == proof.agreement.count == proof.accuracy.count
+    assert "judged on " in (Path(finished.run) / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_every_candidate_has_a_reason(finished: Any) -> None:
@@ -149,6 +153,36 @@ def test_the_file_names_labels_through_predict(finished: Any, colours: Path) -> 
     answers = pocketvision.predict(finished.artefact, [colours / "2 grün" / "3.png"])
     assert answers[0].label in {"1 red", "2 grün", "10 blue"}
     assert {name for name, _ in answers[0].top} == {"1 red", "2 grün", "10 blue"}
+
+
+def test_a_table_is_proven_by_its_own_labels(colours: Path, tmp_path: Path) -> None:
+    """The folders that the pictures lie in say something else, and some pictures cannot be used."""
+    rows, other = ["filename,label"], ["filename,label"]
+    for index, folder in enumerate(("b", "a", "a")):
+        for number in range(12):
+            file = tmp_path / "photos" / folder / f"{index}-{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes((colours / ("1 red", "2 grün", "10 blue")[index] / f"{number}.png").read_bytes())
+            label, wrong = ("cat", "dog", "dog")[index], ("dog", "cat", "cat")[index]
+            rows.append(f"{folder}/{file.name},{label}")
+            other.append(f"{folder}/{file.name},{wrong}")
+    (tmp_path / "photos" / "a" / "broken.png").write_bytes(b"\x89PNG")
+    (tmp_path / "photos" / "a" / "copy.png").write_bytes((tmp_path / "photos" / "a" / "1-0.png").read_bytes())
+    table = tmp_path / "photos" / "labels.csv"
+    table.write_text("\n".join([*rows, "a/broken.png,dog", "a/copy.png,dog"]), encoding="utf-8")
+    summary = pocketvision.fit(table, **{**QUICK, "epochs": 2}, output=tmp_path / "runs", name="one")
+    proof = read_json(Proof, Path(summary.run) / "verify.json")
+    assert proof.labels == ("cat", "dog")
+    assert proof.judged is not None
+    assert (proof.judged.given, proof.judged.repeated, proof.judged.of_run) == (38, 1, proof.accuracy.count)
+    assert proof.unreadable == ()
+    again = pocketvision.verify(summary.artefact, table)
+    assert (again.accuracy, again.answers) == (proof.accuracy, proof.answers)
+    assert again.unreadable == ("a/broken.png",)
+    table.write_text("\n".join(other), encoding="utf-8")
+    exchanged = pocketvision.verify(summary.artefact, table)
+    assert exchanged.judged is not None
+    assert exchanged.judged.relabeled == exchanged.accuracy.count == 36
 
 
 def test_verify_judges_the_file_again(finished: Any, colours: Path) -> None:

@@ -103,9 +103,9 @@ def build_run(
     _pictures(data, labels, answers)
     write_bytes(run / "export" / "model.onnx", model)
     write_text(run / "labels.txt", "".join(f"{label}\n" for label in labels))
-    write_text(
-        run / "splits.csv", "file,label,split,sha256\n" + "".join(f"{a.file},{a.label},test,00\n" for a in answers)
-    )
+    with (run / "splits.csv").open("w", encoding="utf-8", newline="") as stream:
+        rows = [(a.file, a.label, "test", _sha256(data / a.file)) for a in answers]
+        csv.writer(stream, lineterminator="\n").writerows([("file", "label", "split", "sha256"), *rows])
     write_text(run / "args.yaml", yaml.safe_dump(_args(data)))
     write_json(run / "check.json", _health(data, labels, per_class, chance=chance))
     write_json(run / "choice.json", _choice(spec, limits, chance))
@@ -115,6 +115,10 @@ def build_run(
     write_json(run / "verify.json", proof)
     write_json(run / "summary.json", _summary(run, proof, spec))
     return run
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "00"
 
 
 def _answers(labels: Sequence[str], per_class: int, wrong: float, *, chance: random.Random) -> tuple[Answer, ...]:

@@ -1,5 +1,6 @@
 """The model card: hubs can read it, and its program gives the file's answers."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from pocketvision.images.decode import decode
 from pocketvision.images.prepare import prepare
 from pocketvision.report.card import card, plain, snippet
 from pocketvision.report.run import read
-from pocketvision.values import ImageSpec, Manifest
+from pocketvision.values import ImageSpec, Judged, Manifest, Proof
 
 
 def front(text):
@@ -125,3 +126,18 @@ def _turned():
     exif = Image.Exif()
     exif[0x0112] = 6
     return exif
+
+
+def test_the_card_says_what_was_judged(fake_run):
+    run = fake_run()
+    proof = read_json(Proof, run / "verify.json")
+    own = Judged("fruit", 900, proof.accuracy.count, "test", True, proof.accuracy.count, 0, 0, 400, 80, 0, 0)
+    write_json(run / "verify.json", dataclasses.replace(proof, judged=own))
+    text = card(read(run))
+    assert "judged on 420 of 900 images in fruit: the test split of the run; 480 were trained or chosen on." in text
+    assert "Verification failed" not in text
+    other = dataclasses.replace(own, split=None, of_run=0, new=proof.accuracy.count)
+    write_json(run / "verify.json", dataclasses.replace(proof, judged=other))
+    text = card(read(run))
+    assert "**Verification failed:** The figures are of other images than the run's test images" in text
+    assert "none of them is known to the run" in text

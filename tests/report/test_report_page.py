@@ -17,6 +17,7 @@ from pocketvision.report import plots
 from pocketvision.report.plots import bundle
 from pocketvision.report.report import report
 from pocketvision.report.run import CONTENTS
+from pocketvision.report.thumbnails import thumbnail
 from pocketvision.values import Budget, Choice, Cost, Proof
 
 SECTIONS = [
@@ -302,3 +303,16 @@ def test_a_budget_without_any_candidate_timed_has_no_latency_axis(fake_run):
     write_json(run / "choice.json", Choice(Budget(), taken, untimed))
     axes = [attributes["data-axis"] for attributes in page_of(run).of("button") if "data-axis" in attributes]
     assert axes == ["0", "1"]
+
+
+def test_a_picture_that_took_anothers_name_is_not_shown(tmp_path):
+    """Its answer stands there still, and would be another picture's."""
+    picture = tmp_path / "apple" / "1.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (20, 20), "red").save(picture)
+    sha256 = hashlib.sha256(picture.read_bytes()).hexdigest()
+    shown = thumbnail(tmp_path, "apple/1.png", sha256)
+    assert shown == thumbnail(tmp_path, "apple/1.png")
+    assert shown.startswith("data:image")
+    Image.new("RGB", (20, 20), "blue").save(picture)
+    assert not thumbnail(tmp_path, "apple/1.png", sha256)

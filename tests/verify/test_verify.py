@@ -305,7 +305,7 @@ def test_requests_that_cannot_be_met(toy: Any, tmp_path: Path) -> None:
 def test_the_runs_own_split_is_used_where_it_lies(toy: Any, tmp_path: Path) -> None:
     file = toy.deliver(tmp_path)
     chosen = toy.dataset.of("train")[:7]
-    examples = tuple(replace(example, split="test") for example in chosen)
+    examples = tuple(replace(one, split="test" if one in chosen else "train") for one in toy.dataset.examples)
     write_splits(tmp_path / "splits.csv", replace(toy.dataset, examples=examples))
     proof = verify(file, toy.data)
     assert sorted(answer.file for answer in proof.answers) == sorted(example.file for example in chosen)

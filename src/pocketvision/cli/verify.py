@@ -21,7 +21,10 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
     data: Annotated[
         str | None, typer.Argument(help="Pictures to judge by; without them, files answer to their own probes.")
     ] = None,
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Pictures to judge by.")] = "test",
+    split: Annotated[
+        Literal["train", "val", "test"] | None,
+        typer.Option(help="Only what the run had in this split; by default all but what it trained or chose on."),
+    ] = None,
     trained: Annotated[
         Path | None, typer.Option(help="The trained net's outputs (.npz); by default those beside the file.")
     ] = None,
@@ -60,8 +63,10 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
 
 def _tell(proof: "Proof") -> None:
     from pocketvision.budget.parse import bytes_text
-    from pocketvision.verify.outcome import confidence_line, refusal_line, verdict_lines
+    from pocketvision.verify.outcome import confidence_line, judged_words, refusal_line, verdict_lines
 
+    if proof.judged:
+        print(f"judging {judged_words(proof.judged)}")
     print(f"{proof.file}: {bytes_text(proof.size_bytes)}")
     print(f"  accuracy   {proof.accuracy}")
     if proof.agreement:
@@ -78,8 +83,12 @@ def _tell(proof: "Proof") -> None:
 
 def _compare(several: "Several") -> None:
     from pocketvision.cli.terminal import table
-    from pocketvision.verify.outcome import verdict_lines
+    from pocketvision.verify.outcome import judged_words, verdict_lines
 
+    scopes = dict.fromkeys(one.proof.judged for one in several.files if one.proof and one.proof.judged)
+    for scope in scopes:
+        whose = [one.file for one in several.files if one.proof and one.proof.judged == scope]
+        print(f"judging {judged_words(scope)}" + (f" ({', '.join(whose)})" if len(scopes) > 1 else ""))
     columns = [
         "",
         "file",

@@ -83,6 +83,23 @@ def load_dataset(
     return dataset, health, decoded
 
 
+def split_again(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> tuple[Dataset, ...]:
+    """Split a listing by a rule, also where a net could not be trained on it.
+
+    Where the data says the splits itself, a second data set follows that is split by the rule alone.
+    """
+    decoded = DecodedCache(facts=FactBook())  # sketches of pictures decoded in full, as those of the run
+    try:
+        looks = look_at(listing, decoded, progress)
+    finally:
+        decoded.close()
+    said = [_judged(listing, looks, rule)[0]]
+    if any(look.found.split for look in looks):
+        freed = [replace(look, found=replace(look.found, split=None)) for look in looks]
+        said.append(_judged(listing, freed, rule)[0])
+    return tuple(said)
+
+
 def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Dataset, Health]:
     kept, copies = without_copies([look for look in looks if look.usable])
     reasons = _reasons(listing, looks, copies)

@@ -117,6 +117,7 @@ def _results(run: Run) -> str:
     parts = [
         "## Results",
         _table(("who", "pictures", "accuracy", "95% interval", "count"), rows),
+        f"The delivered file was judged on {plain(run.judged)}." if run.judged else "",
         _agreement(run),
         _trust(run),
         "The weakest classes:",

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pocketvision.data.splits import read_splits
 from pocketvision.metrics.confusion import Mistake
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.report import plots, tables, words
@@ -171,7 +172,8 @@ def _mistakes(run: Run, progress: Progress) -> tuple[Mistaken, ...]:
     worst = tables.worst_answers(run.proof)
     root = Path(run.health.root)
     tracked = track(worst, progress, "pictures", len(worst))
-    return tuple(Mistaken(answer, thumbnail(root, answer.file)) for answer in tracked)
+    contents = {row.file: row.sha256 for row in read_splits(run.folder / "splits.csv")}
+    return tuple(Mistaken(answer, thumbnail(root, answer.file, contents.get(answer.file))) for answer in tracked)
 
 
 def _scale(variants: Sequence[Variant]) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import yaml
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import lines_of, read_json
 from pocketvision.values import Choice, Compression, Cost, Epoch, Health, Manifest, Proof, Summary, from_json
+from pocketvision.verify.outcome import judged_words
 from pocketvision.verify.verdicts import read_cost
 
 R = TypeVar("R")
@@ -78,7 +79,23 @@ class Run:
     def failures(self) -> tuple[str, ...]:
         """Return why the file cannot be trusted to answer as the trained net does; empty when it can."""
         changed = f"The file changed after it was verified: its SHA-256 is now {self.sha256}. Run pocketvision verify."
-        return self.proof.failures if self.untouched else (*self.proof.failures, changed)
+        found = self.proof.failures if self.untouched else (*self.proof.failures, changed)
+        return (
+            found
+            if self.of_unseen
+            else (*found, f"The figures are of other images than the run's test images: {self.judged}.")
+        )
+
+    @property
+    def judged(self) -> str:
+        """Return which images the delivered file was judged on; empty in older runs."""
+        return judged_words(self.proof.judged) if self.proof.judged else ""
+
+    @property
+    def of_unseen(self) -> bool:
+        """Whether the figures are those of the run's own test images, under the labels it had."""
+        judged = self.proof.judged
+        return judged is None or (judged.known and judged.split in (None, "test") and judged.of_run == judged.judged)
 
 
 def read(folder: Path) -> Run:

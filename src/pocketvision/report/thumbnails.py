@@ -1,25 +1,32 @@
 """Small pictures for the page, as data addresses that need no file."""
 
 import base64
+import hashlib
 import io
 from pathlib import Path, PurePosixPath
 
 from pocketvision.errors import ImageError
-from pocketvision.images.decode import read
+from pocketvision.images.decode import content_of, read
 
 SIDE = 176
 """Stored pixels of the long side: shown at about half of it, so sharp on a phone too."""
 
 
-def thumbnail(root: Path, file: str) -> str:
-    """Return a data set's picture as a data address; '' where it is missing, unreadable or not below `root`."""
+def thumbnail(root: Path, file: str, sha256: str | None = None) -> str:
+    """Return a data set's picture as a data address; '' where it is missing, unreadable or not below `root`.
+
+    With `sha256` of its content, also where another picture has taken its name.
+    """
     from PIL import Image
 
     below = PurePosixPath(file)
     if below.is_absolute() or ".." in below.parts:
         return ""
     try:
-        picture = Image.fromarray(read(root / below, least=SIDE).pixels)
+        content = content_of(root / below)
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            return ""
+        picture = Image.fromarray(read(content, least=SIDE).pixels)
     except (ImageError, OSError):
         return ""
     picture.thumbnail((SIDE, SIDE))

@@ -6,8 +6,9 @@ from pathlib import Path
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
+from pocketvision.data.layout import scan
 from pocketvision.data.splits import read_dataset, write_splits
-from pocketvision.errors import MissingExtra, UsageError, WeightsError
+from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsError
 from pocketvision.files import lines_of, read_json, write_json, write_text
 from pocketvision.progress import Progress
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
@@ -27,6 +28,8 @@ class Loaded:
     dataset: Dataset
     health: Health
     decoded: DecodedCache | None
+    given: Path
+    """What the data was read from: a folder or a table."""
 
 
 def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: int, progress: Progress) -> Loaded:
@@ -35,12 +38,27 @@ def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: 
     if all((folder / name).exists() for name in (CHECK, SPLITS, LABELS)):
         labels = tuple(lines_of((folder / LABELS).read_text(encoding="utf-8")))
         dataset = read_dataset(root, labels, folder / SPLITS, progress=progress)
-        return Loaded(dataset, read_json(Health, folder / CHECK), None)
+        _same_labels(dataset, root)
+        return Loaded(dataset, read_json(Health, folder / CHECK), None, root)
     dataset, health, decoded = load_dataset(root, val=val, test=test, seed=seed, progress=progress)
     write_text(folder / LABELS, "".join(f"{label}\n" for label in dataset.labels))
     write_splits(folder / SPLITS, dataset)
     write_json(folder / CHECK, health)
-    return Loaded(dataset, health, decoded)
+    return Loaded(dataset, health, decoded, root)
+
+
+def _same_labels(dataset: Dataset, root: Path) -> None:
+    """Raise DataError where the data says another label now than when the run began, or names an image no longer."""
+    said = {found.file: found.label for found in scan(root).found}
+    began = {one.file: dataset.labels[one.label] for one in dataset.examples}
+    changed = [file for file, label in began.items() if said.get(file) != label]
+    if changed:
+        first = changed[0]
+        now = f"is labelled '{said[first]}' now" if first in said else "is no longer named"
+        raise DataError(
+            f"the labels of {len(changed)} pictures have changed since the run began: '{first}' was labelled '{began[first]}' and "
+            f"{now} in {root}. Start anew."
+        )
 
 
 def given_weights(weights: str | Path | None) -> Weights | None:

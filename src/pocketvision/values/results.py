@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from pocketvision.values.costs import Latency, Precision
 from pocketvision.values.nets import ImageSpec, ModelSpec
+from pocketvision.values.pictures import Split
 
 Io = Literal["mixed", "uint8", "int8"]
 """Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
@@ -180,6 +181,35 @@ class Resized:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """Which of the images given a file was judged on; they are told apart by content, never by name."""
+
+    data: str
+    """Name of the folder or table given."""
+    given: int
+    """Image files given, those that cannot be read included."""
+    judged: int
+    split: Split | None
+    """The split of the run that was asked for; None: whatever the net was neither trained nor chosen on."""
+    known: bool
+    """Whether it could be told which images the run had; where not, all count as new."""
+    of_run: int
+    """Of those judged, images of the run's own `split`, `test` for None."""
+    new: int
+    """Of those judged, images that the run did not have."""
+    relabeled: int
+    """Of those judged, images that the run had under another label; they are judged by the label given."""
+    trained_on: int
+    """Of those given, images of the run's training split."""
+    chosen_on: int
+    """Of those given, images of the run's validation split."""
+    repeated: int
+    """Files left out: copies of another one given, and images given under two labels."""
+    unreadable: int
+    """Files left out that would have been judged."""
+
+
+@dataclass(frozen=True)
 class Proof:
     """What `verify` measured on the delivered file."""
 
@@ -207,6 +237,8 @@ class Proof:
     """What that does on these pictures."""
     resized: tuple[Resized, ...] = ()
     """On up to 300 of the test pictures, the same for each; the first is our own resizing."""
+    judged: Judged | None = None
+    """Which images all this was measured on; None in older proofs."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import base64
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pocketvision.errors import DataError, WeightsError
 from pocketvision.images.prepare import load
 from pocketvision.runtime import Runner
-from pocketvision.values import Agreement, ImageSpec, Probe
+from pocketvision.values import Agreement, Example, ImageSpec, Probe
 from pocketvision.verify.answers import Answers, Picture, run_in_batches
 
 TRAINED_OUTPUTS = "trained_outputs.npz"
@@ -26,22 +27,37 @@ class TrainedOutputs:
 
     rows: dict[str, NDArray[np.floating]]
     columns: int
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Content hash of each file; empty where the outputs do not say."""
+
+    def of_content(self, examples: Iterable[Example], contents: Mapping[str, str]) -> "TrainedOutputs":
+        """Return the rows of what the examples hold, whatever they are called; `contents` is by the outputs' names."""
+        names = {sha256: file for file, sha256 in contents.items() if file in self.rows}
+        named = {example.file: names[example.sha256] for example in examples if example.sha256 in names}
+        return replace(self, rows={file: self.rows[name] for file, name in named.items()})
 
 
 def read_trained(path: Path) -> TrainedOutputs:
-    """Read an .npz with the arrays `files` [N] and `probabilities` [N, C]; raises DataError for anything else."""
+    """Read an .npz with the arrays `files` [N] and `probabilities` [N, C]; raises DataError for anything else.
+
+    With an array `sha256` [N], the files are told by their content.
+    """
     try:
         # Never unpickles: such a file may come from anywhere.
         with np.load(path, allow_pickle=False) as arrays:
             files, probabilities = arrays["files"], arrays["probabilities"]
+            contents = arrays["sha256"] if "sha256" in arrays else files[:0]
     except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no file of trained outputs ({error}); give the .npz written by the run") from error
     if probabilities.ndim != 2 or files.shape != probabilities.shape[:1]:
         raise DataError(
             f"{path}: files has shape {files.shape} and probabilities {probabilities.shape}; wanted [N] and [N, C]"
         )
+    names = [str(file) for file in files]
     return TrainedOutputs(
-        dict(zip((str(file) for file in files), probabilities, strict=True)), int(probabilities.shape[1])
+        dict(zip(names, probabilities, strict=True)),
+        int(probabilities.shape[1]),
+        dict(zip(names, (str(content) for content in contents), strict=False)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from pocketvision.budget.parse import bytes_text
 from pocketvision.errors import BudgetMissed, VerificationFailed
-from pocketvision.values import Accuracy, Confidence, Proof, Refusal, Verdict
+from pocketvision.values import Accuracy, Confidence, Judged, Proof, Refusal, Verdict
 from pocketvision.verify.several import Several
 from pocketvision.verify.verdicts import NOT_MEASURED
 
@@ -27,6 +27,34 @@ def raise_for_all(several: Several) -> None:
     for one in several.files:
         if one.proof is not None:
             raise_for(one.proof)
+
+
+def judged_words(judged: Judged) -> str:
+    """Return how many of the images given were judged, and what the net knows of them."""
+    count = f"all {judged.given}" if judged.judged == judged.given else f"{judged.judged} of {judged.given}"
+    seen = judged.trained_on + judged.chosen_on if judged.split in (None, "test") else 0
+    left_out = {
+        "were trained or chosen on": seen,
+        "are copies of others or given under two labels": judged.repeated,
+        "cannot be read": judged.unreadable,
+    }
+    words = [f"{number} {what}" for what, number in left_out.items() if number]
+    return "; ".join([f"{count} images in {judged.data}: {_origin(judged)}", *words])
+
+
+def _origin(judged: Judged) -> str:
+    if judged.split is not None:
+        whose = "of the run" if judged.known else "by the run's rule (it is not known whether the run had these images)"
+        return f"the {judged.split} split {whose}"
+    if not judged.known:
+        return "it is not known whether the net was trained on any of them"
+    if judged.new == judged.judged:
+        return "none of them is known to the run"
+    mixed = judged.of_run < judged.judged
+    words = ["the test split of the run" + (f" ({judged.of_run})" if mixed else "")] if judged.of_run else []
+    words += [f"{judged.new} that the run did not have"] if judged.new else []
+    words += [f"{judged.relabeled} with another label than in the run"] if judged.relabeled else []
+    return ", ".join(words)
 
 
 def verdict_lines(proof: Proof) -> list[str]:

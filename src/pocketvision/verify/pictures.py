@@ -1,113 +1,213 @@
-"""Which pictures a file is judged on: those of the split its manifest describes, found again."""
+"""Which images a file is judged on: those given, but for what its run trained or chose on.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+An image is what its content and its label are; its name says nothing.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from pocketvision.data.check import load_dataset
 from pocketvision.data.digits import resolve
-from pocketvision.data.layout import root_of
-from pocketvision.data.splits import read_splits
-from pocketvision.errors import DataError
-from pocketvision.files import lines_of
-from pocketvision.progress import Progress
-from pocketvision.values import Dataset, Example, Manifest, Split
+from pocketvision.data.kinds import must_be_classes
+from pocketvision.data.layout import Listing, scan
+from pocketvision.data.parallel import in_order
+from pocketvision.errors import DataError, ImageError
+from pocketvision.images.decode import content_of
+from pocketvision.progress import Progress, track
+from pocketvision.values import Dataset, Example, Judged, Manifest, Split
+from pocketvision.verify.past import SPLITS_FILE, Past, past_of
 
-SPLITS_FILE = "splits.csv"
-"""Lies in the run's folder, one above the file's: which picture is in which split."""
+Origin = Split | Literal["new", "relabeled"]
 
-
-LABELS_FILE = "labels.txt"
-"""Lies there too: the names of the outputs in order, written before training."""
+UNSEEN: tuple[Origin, ...] = ("test", "new", "relabeled")
+"""What is judged where no split is asked for: all but what the run trained or chose on."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Examples whose labels are numbered as the file's outputs are."""
+    """Examples to judge a file by, their labels numbered as its outputs are, and where they come from."""
 
     root: Path
+    name: str
+    """Of the folder or table given."""
+    given: int
+    """Files, before one of each content was kept."""
     examples: tuple[Example, ...]
-    same_data: bool
-    """Whether these are the images that the file's figures were measured on."""
+    split: Split | None
+    """As asked for."""
+    origins: Mapping[str, Origin]
+    """By file, of every image that counts once."""
+    past: Past | None
     label_fault: str | None
-    """A sentence where the data's labels stand in another order than the file's."""
+    """A sentence where the run's labels stand in another order than the file's."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is certain which images the run had."""
+        return self.past is not None and self.past.certain
+
+    def of_run(self, examples: Sequence[Example]) -> list[int]:
+        """Return the places of those that the run had, with the same label."""
+        return [place for place, one in enumerate(examples) if self.origins[one.file] not in ("new", "relabeled")]
+
+    def told(self, examples: Sequence[Example]) -> Judged:
+        """Say what was judged, given those that could be read."""
+        given, counts = Counter(self.origins.values()), Counter(self.origins[one.file] for one in examples)
+        return Judged(
+            data=self.name,
+            given=self.given,
+            judged=len(examples),
+            split=self.split,
+            known=self.known,
+            of_run=len(self.of_run(examples)),
+            new=counts["new"],
+            relabeled=counts["relabeled"],
+            trained_on=given["train"],
+            chosen_on=given["val"],
+            repeated=self.given - len(self.origins),
+            unreadable=len(self.examples) - len(examples),
+        )
 
 
 def find_pictures(
-    file: Path, data: str | Path | Dataset, manifest: Manifest, *, split: Split, progress: Progress
+    file: Path, data: str | Path | Dataset, manifest: Manifest, *, split: Split | None, progress: Progress
 ) -> Pictures:
-    """Find a split again; raises DataError where the labels are others than the file's, or the split is empty.
+    """Choose among the images given; raises DataError where the net has not their labels, or none is left.
 
-    The run's own list is used where it lies beside the file and fits the data; else the data is split again by the
-    manifest's rule, which goes by the images' content and so gives the same split.
+    Without `split` all are judged but those that the run trained or chose on; with it, those that the run had in it.
+    Where it cannot be told which images the run had, all count as new, and a split is drawn again by the run's rule.
     """
-    dataset, same_data = _dataset(file, data, manifest=manifest, progress=progress)
-    fault = _compare(dataset.labels, manifest.labels)
-    examples = dataset.of(split)
-    if not examples:
-        raise DataError(f"{dataset.root} has no image in the split '{split}'; choose another one with --split")
-    numbers = [manifest.labels.index(label) for label in dataset.labels]
-    return Pictures(
-        Path(dataset.root),
-        tuple(replace(example, label=numbers[example.label]) for example in examples),
-        same_data,
-        fault,
-    )
-
-
-def _dataset(file: Path, data: str | Path | Dataset, *, manifest: Manifest, progress: Progress) -> tuple[Dataset, bool]:
-    if isinstance(data, Dataset):
-        return data, True
-    root = resolve(data, progress)
-    listed = _listed(file, root_of(root), manifest)
-    if listed is not None:
-        return listed, True
-    rule = manifest.splits
-    if not {"seed", "val", "test"} <= rule.keys():
-        raise DataError(f"{file} does not say how its data was split; keep the run's {SPLITS_FILE} one folder above it")
-    dataset, health, _ = load_dataset(
-        root, val=float(rule["val"]), test=float(rule["test"]), seed=int(rule["seed"]), progress=progress
-    )
-    return dataset, health.digest == manifest.data_digest
-
-
-def _listed(file: Path, root: Path, manifest: Manifest) -> Dataset | None:
-    """Read the run's list of splits, if it is there and speaks of the images below `root`."""
-    run = file.resolve().parent.parent
-    if not (run / SPLITS_FILE).is_file():
-        return None
-    rows = read_splits(run / SPLITS_FILE)
-    if not any((root / row.file).is_file() for row in rows):
-        return None
-    labels = _labels(run, manifest)
-    # Unlike a resumed run, which must have the very same data, a check goes on without the images that are gone.
-    if unknown := {row.label for row in rows} - set(labels):
-        raise DataError(f"{run / SPLITS_FILE} has labels that the net does not: {', '.join(sorted(unknown))}")
-    examples = (Example(row.file, labels.index(row.label), row.split, row.sha256) for row in rows)
-    return Dataset(str(root), labels, tuple(examples))
-
-
-def _labels(run: Path, manifest: Manifest) -> tuple[str, ...]:
-    path = run / LABELS_FILE
-    return tuple(lines_of(path.read_text(encoding="utf-8"))) if path.is_file() else manifest.labels
-
-
-def _compare(data: Sequence[str], file: Sequence[str]) -> str | None:
-    missing, unknown = sorted(set(file) - set(data)), sorted(set(data) - set(file))
-    if missing or unknown:
+    given = _given(data, progress)
+    _must_be_known(given.labels, manifest.labels)
+    past = past_of(file, given.source, manifest, progress)
+    if split and past is None:
         raise DataError(
-            "the data's labels are not the file's: "
-            + "; ".join(
-                f"only in the {where}: {', '.join(labels)}"
-                for where, labels in (("file", missing), ("data", unknown))
-                if labels
-            )
-            + ". Give the data the file was trained for, with the same label names."
+            f"which images {file} had in the split '{split}' is not known: keep its run's {SPLITS_FILE} one folder "
+            "above it, or leave --split away to judge it on all images given"
         )
-    if tuple(data) == tuple(file):
+    kept = _once(given.images, past.contents() if past else {})
+    seen = past.by_content() if past and (past.certain or split) else {}
+    origins = {image.file: _origin(image, seen) for image in kept}
+    wanted = UNSEEN if split is None else (split,)
+    examples = tuple(
+        Example(image.file, manifest.labels.index(image.label), split or "test", image.sha256)
+        for image in kept
+        if origins[image.file] in wanted
+    )
+    if not examples:
+        raise DataError(_nothing(given, split, Counter(origins.values())))
+    fault = _other_order(past.dataset.labels, manifest.labels) if past and past.certain else None
+    return Pictures(given.root, given.name, len(given.images), examples, split, origins, past, fault)
+
+
+# ---------------------------------------------------------------- what is given
+
+
+@dataclass(frozen=True)
+class _Image:
+    file: str
+    label: str
+    sha256: str
+    """Of the bytes as they lie there now; empty where they cannot be read."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    source: Listing | Dataset
+    root: Path
+    name: str
+    labels: tuple[str, ...]
+    images: tuple[_Image, ...]
+
+
+def _given(data: str | Path | Dataset, progress: Progress) -> _Given:
+    source: Listing | Dataset
+    if isinstance(data, Dataset):
+        source, root, place = data, Path(data.root), Path(data.root)
+        said = [(one.file, data.labels[one.label]) for one in data.examples]
+    else:
+        place = resolve(data, progress)
+        source = scan(place)
+        must_be_classes(source)
+        root = source.root
+        said = [(found.file, found.label) for found in source.found]
+    hashes = track(in_order(lambda one: _sha256(root / one[0]), said), progress, "Comparing with the run", len(said))
+    images = tuple(_Image(file, label, sha256) for (file, label), sha256 in zip(said, hashes, strict=True))
+    return _Given(source, root, place.absolute().name or str(place), source.labels, images)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(content_of(path)).hexdigest()
+    except ImageError:
+        return ""  # named later, with what else cannot be read
+
+
+def _once(images: Sequence[_Image], contents: Mapping[str, str]) -> list[_Image]:
+    """Keep one file of each content, that of the run's name if there is one; none where the labels differ."""
+    groups: dict[str, list[_Image]] = defaultdict(list)
+    for image in images:
+        groups[image.sha256 or image.file].append(image)
+    kept = set(_kept(groups, contents))
+    return [image for image in images if image in kept]
+
+
+def _kept(groups: Mapping[str, Sequence[_Image]], contents: Mapping[str, str]) -> Iterator[_Image]:
+    for group in groups.values():
+        if len({image.label for image in group}) == 1:
+            yield min(group, key=lambda image: contents.get(image.file) != image.sha256)
+
+
+def _origin(image: _Image, seen: Mapping[str, tuple[str, Split]]) -> Origin:
+    if image.sha256 not in seen:
+        return "new"
+    label, split = seen[image.sha256]
+    return split if label == image.label else "relabeled"
+
+
+# ---------------------------------------------------------------- words
+
+
+def _nothing(given: _Given, split: Split | None, counts: Mapping[Origin, int]) -> str:
+    if split is not None:
+        return (
+            f"{given.name} has no image in the split '{split}' of the run; choose another one with --split, or leave "
+            "it away"
+        )
+    if counts["train"] or counts["val"]:
+        return (
+            f"the net was trained or chosen on every image in {given.name}: give images that it has not seen, or "
+            "--split train or --split val to judge it on these"
+        )
+    return f"every image in {given.name} is given under two labels; keep one of each"
+
+
+def _must_be_known(data: Sequence[str], file: Sequence[str]) -> None:
+    """Raise DataError for labels that the net has not; the images given need not show all that it has."""
+    if set(data) <= set(file):
+        return
+    missing, unknown = sorted(set(file) - set(data)), sorted(set(data) - set(file))
+    raise DataError(
+        "the data's labels are not the file's: "
+        + "; ".join(
+            f"only in the {where}: {', '.join(labels)}"
+            for where, labels in (("file", missing), ("data", unknown))
+            if labels
+        )
+        + ". Give the data the file was trained for, with the same label names."
+    )
+
+
+def _other_order(run: Sequence[str], file: Sequence[str]) -> str | None:
+    if tuple(run) == tuple(file):
         return None
-    first = next(number for number, (ours, theirs) in enumerate(zip(data, file, strict=True)) if ours != theirs)
+    if len(run) != len(file):
+        return f"the file has {len(file)} labels and its run {len(run)}."
+    first = next(number for number, (ours, theirs) in enumerate(zip(run, file, strict=True)) if ours != theirs)
     return (
         f"the labels stand in another order: output {first} is '{file[first]}' in the file "
-        f"and '{data[first]}' in the data."
+        f"and '{run[first]}' in the data."
     )

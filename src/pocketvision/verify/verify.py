@@ -17,7 +17,7 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import computes_in_half, digest, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.train.clock import Clock, seconds
-from pocketvision.values import Accuracy, Budget, Dataset, Manifest, Proof, Refusal, Resized, Split
+from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
@@ -33,7 +33,7 @@ UNLIMITED = Budget()
 
 class _Settings(TypedDict):
     budget: Budget
-    split: Split
+    split: Split | None
     trained: Path | None
     clock: Clock
     progress: Progress
@@ -44,7 +44,7 @@ def verify(
     file: str | Path,
     data: str | Path | Dataset,
     *,
-    split: Split = ...,
+    split: Split | None = ...,
     trained: str | Path | None = ...,
     max_size: Amount = ...,
     max_latency: Amount = ...,
@@ -63,7 +63,7 @@ def verify(
     file: list[str] | list[Path],
     data: str | Path | Dataset | None = ...,
     *,
-    split: Split = ...,
+    split: Split | None = ...,
     trained: str | Path | None = ...,
     max_size: Amount = ...,
     max_latency: Amount = ...,
@@ -81,7 +81,7 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     file: str | Path | list[str] | list[Path],
     data: str | Path | Dataset | None = None,
     *,
-    split: Split = "test",
+    split: Split | None = None,
     trained: str | Path | None = None,
     max_size: Amount = None,
     max_latency: Amount = None,
@@ -97,11 +97,13 @@ def verify(  # noqa: PLR0913  one option per line of the budget
 
     A list of files gives `Several`: each in its own runtime, with load time and memory, its answers to odd pictures
     (turned, grey, CMYK, truncated, ...), and each against the others; then `data` may be left out, and the files are
-    held against their own probes. `trained` is an .npz with the arrays `files` and `probabilities` of the trained net
-    on the same images; by default `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and
-    '10ms'; MACs, parameters and memory are read from `cost.json` beside the file. `output` is a folder that gets
-    `verify.json`. With `time_limit`, such as '20s', fewer pictures are asked again under other resizers; all else is
-    judged in full. Returns wrong answers and broken limits in the proof; `raise_for` turns them into errors.
+    held against their own probes. Judged are the images given, but for those that the file's run trained or chose on,
+    told by content and label; with `split`, those that the run had in it. The proof's `judged` counts them. `trained`
+    is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
+    `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and '10ms'; MACs, parameters and
+    memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`. With `time_limit`,
+    such as '20s', fewer pictures are asked again under other resizers; all else is judged in full. Returns wrong
+    answers and broken limits in the proof; `raise_for` turns them into errors.
     """
     budget = parse_budget(
         max_size=max_size,
@@ -139,7 +141,7 @@ def prove(
     data: str | Path | Dataset,
     *,
     budget: Budget = UNLIMITED,
-    split: Split = "test",
+    split: Split | None = None,
     trained: Path | None = None,
     clock: Clock | None = None,
     progress: Progress = Silent(),
@@ -161,7 +163,7 @@ def prove_with_answers(
     data: str | Path | Dataset,
     *,
     budget: Budget = UNLIMITED,
-    split: Split = "test",
+    split: Split | None = None,
     trained: Path | None = None,
     clock: Clock | None = None,
     progress: Progress = Silent(),
@@ -169,7 +171,7 @@ def prove_with_answers(
     """Prove a file, and return its answers too."""
     if not file.exists():
         raise DataError(f"there is no file {file}; give the path of an exported model")
-    if split not in get_args(Split):
+    if split is not None and split not in get_args(Split):
         raise UnknownName("split", split, get_args(Split))
     # Timed first, while no other session's threads are about.
     latency = next(iter(time_files([file])))
@@ -195,6 +197,7 @@ def prove_with_answers(
         abstain_below=checked.manifest.abstain_below,
         refusal=_refusal(checked.answers, checked.manifest.abstain_below),
         resized=checked.resized,
+        judged=checked.judged,
     )
     return proof, checked.answers
 
@@ -208,36 +211,66 @@ class _Checked:
     gap: float
     failures: tuple[str, ...]
     resized: tuple[Resized, ...]
+    judged: Judged
 
 
 def _check(
-    file: Path, data: str | Path | Dataset, *, split: Split, trained: Path | None, clock: Clock, progress: Progress
+    file: Path,
+    data: str | Path | Dataset,
+    *,
+    split: Split | None,
+    trained: Path | None,
+    clock: Clock,
+    progress: Progress,
 ) -> _Checked:
     runner = open_model(file, threads=os.cpu_count() or 1)
     manifest = runner.manifest
     pictures = find_pictures(file, data, manifest, split=split, progress=progress)
     answers = ask(runner, pictures.root, pictures.examples, progress=progress)
     _tell(answers, progress)
+    if not answers.examples:
+        raise DataError(
+            f"none of the {len(pictures.examples)} images to judge by can be read, {answers.unreadable[0]} first; "
+            "pocketvision check says why"
+        )
     measured = accuracy(answers.probabilities, answers.truth)
     narrow = computes_in_half(file)
     tie = tolerance(manifest.precision, narrow=narrow).tie
     compared = _agree(file, trained, pictures=pictures, answers=answers, tie=tie)
     gap = probe_gap(runner)
-    fault = accuracy_fault(manifest, split, measured) if pictures.same_data else None
+    fault = _fault(manifest, pictures, answers)
     found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault, narrow=narrow)
     resized = under_resizers(runner, pictures.root, answers, clock=clock, progress=progress)
-    return _Checked(manifest, answers, measured, compared, gap, (*found, *([fault] if fault else [])), resized)
+    wrong = (*found, *([fault] if fault else []))
+    return _Checked(manifest, answers, measured, compared, gap, wrong, resized, pictures.told(answers.examples))
+
+
+def _fault(manifest: Manifest, pictures: Pictures, answers: Answers) -> str | None:
+    """Hold the accuracy on the run's own images, among those judged, against the figure of the run."""
+    rows = pictures.of_run(answers.examples) if pictures.known else []
+    if not rows:
+        return None
+    return accuracy_fault(
+        manifest, pictures.split or "test", accuracy(answers.probabilities[rows], answers.truth[rows])
+    )
 
 
 def _agree(file: Path, trained: Path | None, *, pictures: Pictures, answers: Answers, tie: float) -> Comparison | None:
     if trained is not None:
-        compared = compare(read_trained(trained), answers, tie=tie)
+        outputs = read_trained(trained)
+        if outputs.contents:
+            outputs = outputs.of_content(answers.examples, outputs.contents)
+        compared = compare(outputs, answers, tie=tie)
         if compared is None:
             raise DataError(f"{trained} holds none of the images judged here; give the outputs on the same images")
         return compared
     beside = file.with_name(TRAINED_OUTPUTS)
-    # Other data may have files of the same names, so the outputs that lie about count for the run's own data only.
-    return compare(read_trained(beside), answers, tie=tie) if pictures.same_data and beside.is_file() else None
+    if not beside.is_file():
+        return None
+    # Other images may have the same names, so the outputs that lie about count by content only.
+    outputs = read_trained(beside)
+    contents = outputs.contents or (pictures.past.contents() if pictures.past else {})
+    return compare(outputs.of_content(answers.examples, contents), answers, tie=tie)
 
 
 def _refusal(answers: Answers, below: float | None) -> Refusal | None:

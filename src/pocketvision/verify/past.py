@@ -1,0 +1,95 @@
+"""What is known of a file's run: which contents it had, under which label, in which split."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.data.check import digest, split_again
+from pocketvision.data.layout import Listing
+from pocketvision.data.splits import Rule, read_splits
+from pocketvision.errors import DataError
+from pocketvision.progress import Progress
+from pocketvision.values import Dataset, Example, Manifest, Split
+from pocketvision.verify.failures import FIGURES
+
+SPLITS_FILE = "splits.csv"
+"""Lies in the run's folder, one above the file's: which picture is in which split."""
+
+LABELS_FILE = "labels.txt"
+"""Lies there too: the names of the outputs in order, written before training."""
+
+RULE = {"seed", "val", "test"}
+
+
+@dataclass(frozen=True)
+class Past:
+    """The images of a run."""
+
+    dataset: Dataset
+    certain: bool
+    """Whether they are the run's; else they are those given, split by the rule that the run had."""
+
+    def by_content(self) -> Mapping[str, tuple[str, Split]]:
+        """Return label and split of each content."""
+        return {one.sha256: (self.dataset.labels[one.label], one.split) for one in self.dataset.examples}
+
+    def contents(self) -> Mapping[str, str]:
+        """Return the content hash of each file of the run, by the run's own name; empty where that is not certain."""
+        return {one.file: one.sha256 for one in self.dataset.examples} if self.certain else {}
+
+
+def past_of(file: Path, given: Listing | Dataset, manifest: Manifest, progress: Progress) -> Past | None:
+    """Find the run's images; None where nothing is known of them.
+
+    The list above the file is believed where its digest is the manifest's, and so is what is given, where the rule in
+    the manifest leaves as many images to test and to validate as the run had.
+    """
+    if not manifest.data_digest:
+        return Past(given, certain=False) if isinstance(given, Dataset) else None
+    listed = _listed(file, manifest)
+    if listed is not None and digest(listed) == manifest.data_digest:
+        return Past(listed, certain=True)
+    if listed is not None:
+        progress.say(f"{_above(file) / SPLITS_FILE} lists other images than this file's run had; it is left aside")
+    again = _again(given, manifest, progress)
+    ours = [found for found in again if digest(found) == manifest.data_digest and _as_many(found, manifest)]
+    if len(ours) == 1:
+        return Past(ours[0], certain=True)
+    return Past(again[0], certain=False) if again else None
+
+
+def _again(given: Listing | Dataset, manifest: Manifest, progress: Progress) -> Sequence[Dataset]:
+    if isinstance(given, Dataset):
+        return (given,)
+    rule = manifest.splits
+    if not rule.keys() >= RULE:
+        return ()
+    return split_again(given, rule=Rule(int(rule["seed"]), float(rule["val"]), float(rule["test"])), progress=progress)
+
+
+def _as_many(found: Dataset, manifest: Manifest) -> bool:
+    """Tell whether the splits are as large as those that the run's figures were measured on."""
+    splits: tuple[Split, ...] = ("val", "test")
+    stated = {split: manifest.figures.get(FIGURES[split]) for split in splits}
+    return all(figure is None or figure.count == len(found.of(split)) for split, figure in stated.items())
+
+
+def _above(file: Path) -> Path:
+    return file.resolve().parent.parent
+
+
+def _listed(file: Path, manifest: Manifest) -> Dataset | None:
+    run = _above(file)
+    if not (run / SPLITS_FILE).is_file():
+        return None
+    rows = read_splits(run / SPLITS_FILE)
+    labels = _labels(run, manifest)
+    if unknown := {row.label for row in rows} - set(labels):
+        raise DataError(f"{run / SPLITS_FILE} has labels that the net does not: {', '.join(sorted(unknown))}")
+    examples = (Example(row.file, labels.index(row.label), row.split, row.sha256) for row in rows)
+    return Dataset(str(run), labels, tuple(examples))
+
+
+def _labels(run: Path, manifest: Manifest) -> tuple[str, ...]:
+    path = run / LABELS_FILE
+    return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else manifest.labels
