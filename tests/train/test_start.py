@@ -50,7 +50,7 @@ def test_a_label_that_changed_in_the_table_is_told(photos: Path) -> None:
     table = photos / "labels.csv"
     table.write_text(table.read_text().replace("\n3.bmp,cat", "\n3.bmp,dog"))
     with pytest.raises(
-        DataError, match=r"labels of 1 pictures have changed .*'3\.bmp' was labelled 'cat' and is labelled 'dog'"
+        DataError, match=r"of 1 pictures have changed .*'3\.bmp' was labelled 'cat' and is labelled 'dog'"
     ):
         begin(photos)
     table.write_text(table.read_text().replace("\n3.bmp,dog", ""))

@@ -244,6 +244,7 @@ def test_without_the_list_a_part_is_not_taken_for_the_run(toy: Any, file: Path, 
     by_rule = verify(file, photos, split="test")
     assert names(by_rule) <= {one.file for one in toy.dataset.of("test")}
     assert "test split by the run's rule (it is not known" in judged_words(judged(by_rule))
+    assert "trained or chosen on" not in judged_words(judged(by_rule))
 
 
 def test_the_list_of_another_run_is_left_aside(toy: Any, file: Path, photos: Path) -> None:

@@ -1,12 +1,15 @@
 """`predict`: pictures and folders to labels; one broken picture stops nothing."""
 
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from pocketvision.cli.app import run
 from pocketvision.data.layout import scan
 from pocketvision.errors import DataError, UsageError
 from pocketvision.export.unlabelled import load_pictures
@@ -103,3 +106,31 @@ def test_a_picture_gets_the_same_answer_alone_as_in_a_batch(toy: Any) -> None:
     assert len(examples) > 1
     assert alone.predicted.tolist() == together.predicted.tolist()
     assert abs(alone.probabilities - together.probabilities).max() < 1e-5
+
+
+def test_no_answer_at_all_is_an_error_with_its_reason(toy: Any, tmp_path: Path, capsys: Any) -> None:
+    broken, empty = tmp_path / "broken.png", tmp_path / "empty.jpg"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    empty.write_bytes(b"")
+    for words in ([str(tmp_path)], [str(broken), str(empty)], [str(broken), str(empty), "--json"]):
+        assert run(["predict", str(toy.file), *words]) == 1
+        shown = capsys.readouterr()
+        assert "none of 2 pictures could be answered" in shown.err
+        assert "broken.png" in shown.out
+    answers = json.loads(shown.out)
+    assert [(answer["sure"], answer["label"]) for answer in answers] == [(False, ""), (False, "")]
+    assert not any(answer.sure for answer in predict(toy.file, [broken, empty]))
+
+
+def test_some_answers_are_a_success(toy: Any, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    assert run(["predict", str(toy.file), str(tmp_path), str(toy.data / "red" / "1.png"), "--json"]) == 0
+    assert [answer["sure"] for answer in json.loads(capsys.readouterr().out)] == [False, True]
+
+
+def test_a_file_that_answers_nan_has_no_answer(toy: Any, tmp_path: Path, capsys: Any) -> None:
+    broken = toy.deliver(tmp_path, graph=toy.with_linear(np.full((3, 3), np.nan, np.float32)))
+    assert run(["predict", str(broken), str(toy.data / "red"), "--json"]) == 1
+    shown = capsys.readouterr()
+    assert "the model file answers NaN" in shown.err
+    assert {answer["sure"] for answer in json.loads(shown.out)} == {False}

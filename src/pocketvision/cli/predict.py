@@ -17,12 +17,11 @@ def predict(
     """Name what is in pictures."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit, table
+    from pocketvision.verify.outcome import raise_for_answers
 
     answers = pocketvision.predict(file, images, top=top, progress=Terminal())
-    if json:
-        emit(answers)
-        return
     rows = [
         [answer.file, str(answer), f"{answer.probability:.1%}" if answer.error is None else "-"] for answer in answers
     ]
-    table(["file", "answer", "probability"], rows)
+    emit(answers) if json else table(["file", "answer", "probability"], rows)
+    raise_for_answers(answers)

@@ -56,8 +56,8 @@ def _same_labels(dataset: Dataset, root: Path) -> None:
         first = changed[0]
         now = f"is labelled '{said[first]}' now" if first in said else "is no longer named"
         raise DataError(
-            f"the labels of {len(changed)} pictures have changed since the run began: '{first}' was labelled '{began[first]}' and "
-            f"{now} in {root}. Start anew."
+            f"the labels of {len(changed)} pictures have changed since the run began: '{first}' was labelled "
+            f"'{began[first]}' and {now} in {root}. Start anew."
         )
 
 

@@ -1,8 +1,11 @@
 """What a proof comes to: a line per limit, and the error with its exit code."""
 
+from collections.abc import Sequence
+
 from pocketvision.budget.parse import bytes_text
-from pocketvision.errors import BudgetMissed, VerificationFailed
+from pocketvision.errors import BudgetMissed, DataError, VerificationFailed
 from pocketvision.values import Accuracy, Confidence, Judged, Proof, Refusal, Verdict
+from pocketvision.verify.predict import Prediction
 from pocketvision.verify.several import Several
 from pocketvision.verify.verdicts import NOT_MEASURED
 
@@ -32,7 +35,7 @@ def raise_for_all(several: Several) -> None:
 def judged_words(judged: Judged) -> str:
     """Return how many of the images given were judged, and what the net knows of them."""
     count = f"all {judged.given}" if judged.judged == judged.given else f"{judged.judged} of {judged.given}"
-    seen = judged.trained_on + judged.chosen_on if judged.split in (None, "test") else 0
+    seen = judged.trained_on + judged.chosen_on if judged.known and judged.split in (None, "test") else 0
     left_out = {
         "were trained or chosen on": seen,
         "are copies of others or given under two labels": judged.repeated,
@@ -55,6 +58,13 @@ def _origin(judged: Judged) -> str:
     words += [f"{judged.new} that the run did not have"] if judged.new else []
     words += [f"{judged.relabeled} with another label than in the run"] if judged.relabeled else []
     return ", ".join(words)
+
+
+def raise_for_answers(answers: Sequence[Prediction]) -> None:
+    """Raise DataError where not one of the pictures got an answer."""
+    if answers and all(answer.error is not None for answer in answers):
+        first = answers[0]
+        raise DataError(f"none of {len(answers)} pictures could be answered, {first.file} first: {first.error}")
 
 
 def verdict_lines(proof: Proof) -> list[str]:

@@ -8,6 +8,7 @@ from pocketvision.data.check import digest, split_again
 from pocketvision.data.layout import Listing
 from pocketvision.data.splits import Rule, read_splits
 from pocketvision.errors import DataError
+from pocketvision.files import lines_of
 from pocketvision.progress import Progress
 from pocketvision.values import Dataset, Example, Manifest, Split
 from pocketvision.verify.failures import FIGURES
@@ -92,4 +93,4 @@ def _listed(file: Path, manifest: Manifest) -> Dataset | None:
 
 def _labels(run: Path, manifest: Manifest) -> tuple[str, ...]:
     path = run / LABELS_FILE
-    return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else manifest.labels
+    return tuple(lines_of(path.read_text(encoding="utf-8"))) if path.is_file() else manifest.labels

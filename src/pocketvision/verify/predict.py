@@ -30,7 +30,8 @@ class Prediction:
     """The likeliest labels with their probabilities, likeliest first."""
     error: str | None = None
     sure: bool = True
-    """False where the probability is below the file's `abstain_below`: the file refuses to decide."""
+    """False where the probability is below the file's `abstain_below`, which the file refuses to decide by, and where
+    there is no answer."""
 
     def __str__(self) -> str:
         if self.error is not None:
@@ -92,4 +93,4 @@ def _prediction(path: Path, row: Floats, manifest: Manifest, *, top: int) -> Pre
 
 
 def _failed(path: Path, error: str) -> Prediction:
-    return Prediction(printable(path.as_posix()), "", 0.0, (), error)
+    return Prediction(printable(path.as_posix()), "", 0.0, (), error, sure=False)
