@@ -147,7 +147,7 @@ def judge(case: Case, path: Path, size: int, precision: Precision) -> Found:
     if path.suffix == READ_BY_NUMPY:
         return judge_by_numpy(case, path, size, precision)
     # Time is up at once for the resizers, which say nothing of pictures that are prepared already.
-    proof = prove(path, case.data, trained=case.outputs, clock=Clock(0))
+    proof = prove(path, case.data, split="test", trained=case.outputs, clock=Clock(0))
     return Found(size, proof.agreement, proof.accuracy, proof.latency, loading(path), proof.failures)
 
 

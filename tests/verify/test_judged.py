@@ -17,6 +17,7 @@ from pocketvision.cli.app import run
 from pocketvision.data.splits import write_splits
 from pocketvision.errors import DataError
 from pocketvision.values import Judged, Proof
+from pocketvision.verify.loading import Loading
 from pocketvision.verify.outcome import judged_words, raise_for
 from pocketvision.verify.verify import verify
 
@@ -28,6 +29,7 @@ def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure for a moment only: what is tested here is what becomes of the times."""
     timing = importlib.import_module("pocketvision.verify.timing")
     monkeypatch.setattr(timing, "measure", partial(timing.measure, visits=1, visit_ms=1))
+    monkeypatch.setattr(importlib.import_module("pocketvision.verify.several"), "loading", lambda _: Loading(1.0, 1))
 
 
 @pytest.fixture
@@ -299,3 +301,49 @@ def test_the_first_line_says_what_is_judged(
     fresh(photos, {"blue": (40, 60, 200)})
     assert run(["verify", str(file), str(photos)]) == 0
     assert "24 that the run did not have" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_a_name_stays_on_its_line(toy: Any, file: Path, photos: Path) -> None:
+    odd = photos.rename(photos.with_name("my\nphotos"))
+    assert " images in my photos: the test split" in judged_words(judged(verify(file, odd)))
+
+
+def test_the_list_of_images_may_be_given_as_records(toy: Any, file: Path, photos: Path) -> None:
+    others = replace(toy.dataset, root=str(photos))
+    swapped = {"blue": (210, 50, 40), "green": (40, 60, 200), "red": (50, 190, 60)}
+    assert judged(verify(file, others)).of_run == len(toy.dataset.of("test"))
+    fresh(photos, swapped)
+    found = judged(verify(file, others))
+    assert (found.new, found.of_run) == (72, 0), "the records say other contents than lie there"
+
+
+def test_files_of_several_runs_say_which_images_each_had(
+    toy: Any, file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = replace(toy.manifest, data_digest="0" * 64)
+    stranger = toy.deliver(tmp_path / "stranger", manifest=manifest)
+    assert run(["verify", str(file), str(stranger), str(photos)]) == 0
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.endswith(f"trained or chosen on ({file})")
+    assert second.endswith(f"it is not known whether the net was trained on any of them ({stranger})")
+
+
+@pytest.mark.parametrize("table_kind", ["contents", "names"])
+def test_outputs_of_the_trained_net_count_for_their_content(
+    toy: Any, file: Path, photos: Path, *, table_kind: str
+) -> None:
+    """Two test images of different classes exchange their names, and so their labels."""
+    red, blue = (next(one for one in toy.dataset.of("test") if one.label == label) for label in (2, 0))
+    outputs = dict(np.load(file.with_name("trained_outputs.npz")))
+    if table_kind == "contents":
+        hashes = {one.file: one.sha256 for one in toy.dataset.examples}
+        outputs["sha256"] = np.array([hashes[name] for name in outputs["files"].tolist()])
+        np.savez(file.with_name("trained_outputs.npz"), **outputs)
+    (photos / red.file).rename(photos / "aside")
+    (photos / blue.file).rename(photos / red.file)
+    (photos / "aside").rename(photos / blue.file)
+    proof = verify(file, photos)
+    assert judged(proof).relabeled == 2
+    assert proof.agreement is not None
+    assert (proof.agreement.same_answer, proof.agreement.count) == (1, len(toy.dataset.of("test")))
+    assert {one.predicted for one in proof.answers if one.file == red.file} == {"blue"}

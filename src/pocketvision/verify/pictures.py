@@ -136,7 +136,8 @@ def _given(data: str | Path | Dataset, progress: Progress) -> _Given:
         said = [(found.file, found.label) for found in source.found]
     hashes = track(in_order(lambda one: _sha256(root / one[0]), said), progress, "Comparing with the run", len(said))
     images = tuple(_Image(file, label, sha256) for (file, label), sha256 in zip(said, hashes, strict=True))
-    return _Given(source, root, place.absolute().name or str(place), source.labels, images)
+    name = " ".join((place.absolute().name or str(place)).split())  # which stands in a line
+    return _Given(source, root, name, source.labels, images)
 
 
 def _sha256(path: Path) -> str:
