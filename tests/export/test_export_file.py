@@ -153,11 +153,60 @@ def test_labels_are_the_files_or_given_or_numbers(net, weights_file, tmp_path, c
     text.write_text("w\nx\ny\nz\n", encoding="utf-8")
     assert pocketvision.export(bare, labels=text, output=tmp_path / "b").manifest.labels == ("w", "x", "y", "z")
     text.write_text("w\nx\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"2 lines, and the net in .* 4 outputs"):
+    with pytest.raises(UsageError, match=r"names 2 labels, and the net in .* has 4 outputs"):
+        pocketvision.export(bare, labels=text, output=tmp_path / "b")
+    text.write_text("w\nx\n\nz\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="line 3 of --labels is blank"):
         pocketvision.export(bare, labels=text, output=tmp_path / "b")
     for path in (tmp_path / "absent.txt", bare):
         with pytest.raises(UsageError, match="is no text that can be read"):
             pocketvision.export(bare, labels=path, output=tmp_path / "b")
+
+
+@pytest.mark.parametrize("text", ["w\nx\ny\nz\n\n", "w\r\nx\r\ny\r\nz\r\n \r\n", "\ufeffw\nx\ny\nz", "w \nx\ny\nz\n\n"])
+def test_blank_lines_at_the_end_of_the_labels_are_none(weights_file, tmp_path, text):
+    (tmp_path / "labels.txt").write_bytes(text.encode("utf-8"))
+    written = pocketvision.export(weights_file, labels=tmp_path / "labels.txt", output=tmp_path / "a")
+    assert written.manifest.labels == ("w", "x", "y", "z")
+
+
+def test_one_output_is_exported_as_a_yes_or_no_where_two_labels_say_so(photos, tmp_path):
+    import torch
+
+    torch.manual_seed(0)
+    spec = replace(SPEC, num_classes=1)
+    net = build_spec(spec).eval()
+    save(net, spec, path=tmp_path / "one.safetensors", image=IMAGE, labels=None)
+    with pytest.raises(WeightsError, match=r"one\.safetensors has one output"):
+        pocketvision.export(tmp_path / "one.safetensors", output=tmp_path / "a")
+    (tmp_path / "labels.txt").write_text("fine\nbroken\n", encoding="utf-8")
+    written = pocketvision.export(
+        tmp_path / "one.safetensors", labels=tmp_path / "labels.txt", output=tmp_path / "a", format="onnx"
+    )
+    assert written.manifest.labels == ("fine", "broken")
+    pixels = images(photos)
+    mean, std = (np.array(values, np.float32) for values in (IMAGE.mean, IMAGE.std))
+    batch = torch.from_numpy(((pixels / np.float32(255) - mean) / std).transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.inference_mode():
+        yes = net(batch).sigmoid().numpy()
+    found = open_model(tmp_path / "a" / "model.onnx").run(pixels)
+    np.testing.assert_allclose(found, np.concatenate([1 - yes, yes], 1), atol=1e-5)
+
+
+def test_weights_in_a_second_file_are_told(net, tmp_path):
+    import onnx as format
+
+    own = tmp_path / "own.onnx"
+    onnx.write(trace(net, IMAGE), manifest_of_file(SPEC, IMAGE, LABELS), own)
+    for name, path in (("weights.bin", tmp_path / "apart.onnx"), ("w" * 180, tmp_path / "long.onnx")):
+        format.save_model(
+            format.load(own), path, save_as_external_data=True, location=name, size_threshold=0, convert_attribute=False
+        )
+        told = f"{path.name} keeps its weights in another file, '{name}'"
+        with pytest.raises(WeightsError, match=told):
+            pocketvision.export(path, output=tmp_path / "a")
+        with pytest.raises(WeightsError, match=told):
+            open_model(path)
 
 
 def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, net, tmp_path):

@@ -32,7 +32,7 @@ def same(found):
 def test_zip_files_and_the_streams_before_them(tmp_path, suffix, zipped):
     path = tmp_path / f"net{suffix}"
     torch.save(STATE, path, _use_new_zipfile_serialization=zipped)
-    assert same(read_checkpoint(path))
+    assert same(read_checkpoint(path).state)
     with pytest.raises(WeightsError, match="no known layout"):
         read(path)
 
@@ -41,13 +41,14 @@ def test_zip_files_and_the_streams_before_them(tmp_path, suffix, zipped):
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_what_training_scripts_wrap_around_it(nest, prefix):
     state = {prefix + key: value for key, value in STATE.items()}
-    assert same(unwrapped({"epoch": 90, nest: state, "optimizer": {"lr": 0.1}}, "x"))
-    assert same(unwrapped({"checkpoint": 1, "model": {nest: state}} if nest != "model" else {nest: state}, "x"))
+    assert same(unwrapped({"epoch": 90, nest: state, "optimizer": {"lr": 0.1}}, "x").state)
+    wrapped = {"checkpoint": 1, "model": {nest: state}} if nest != "model" else {nest: state}
+    assert same(unwrapped(wrapped, "x").state)
 
 
 def test_a_module_of_that_name_is_no_prefix():
     state = {"model.a": torch.zeros(1), "head.b": torch.zeros(1)}
-    assert list(unwrapped(state, "x")) == list(state)
+    assert list(unwrapped(state, "x").state) == list(state)
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 1, "best": 0.5}, [torch.zeros(1)], {"state_dict": {"a": "text"}}])
@@ -99,10 +100,10 @@ def write_old(path, *, content=None, shape=(2, 3), stride=(3, 1), storages=1, ki
 
 
 def test_the_oldest_files_are_read_without_torch(tmp_path):
-    found = read_checkpoint(write_old(tmp_path / "a.pth.tar"))
+    found = read_checkpoint(write_old(tmp_path / "a.pth.tar")).state
     assert found["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert found["b"].tolist() == [[4, 5, 6], [7, 8, 9]]
-    turned = read_checkpoint(write_old(tmp_path / "b.pth", shape=(3, 2), stride=(1, 3)))
+    turned = read_checkpoint(write_old(tmp_path / "b.pth", shape=(3, 2), stride=(1, 3))).state
     assert turned["a"].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
@@ -144,7 +145,7 @@ def test_every_cut_of_an_old_file_is_refused_or_whole(tmp_path):
     for length in range(0, len(content), 97):
         (tmp_path / "b.pth").write_bytes(content[:length])
         try:
-            assert list(read_checkpoint(tmp_path / "b.pth")) == ["a", "b"]
+            assert list(read_checkpoint(tmp_path / "b.pth").state) == ["a", "b"]
         except WeightsError:
             refused += 1
     assert refused > 20
@@ -175,5 +176,5 @@ def test_the_authors_fd_mobilenets_use_every_key(shared_weights, file, width):
     weights = read(shared_weights / file)
     assert (weights.spec.name, weights.spec.width, weights.spec.num_classes) == ("fd_mobilenet", width, 1000)
     report = load_into(build_spec(weights.spec), weights, keep_head=True)
-    assert report.loaded == len(read_checkpoint(shared_weights / file)) == 117
+    assert report.loaded == len(read_checkpoint(shared_weights / file).state) == 117
     assert report.fresh == ()

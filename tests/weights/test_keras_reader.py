@@ -36,7 +36,7 @@ ARRAYS = {
 
 @pytest.mark.parametrize("inside", [None, "model_weights"])
 def test_the_older_layout(tmp_path, inside):
-    found = read_keras(write_listed(tmp_path / "a.h5", ARRAYS, inside=inside))
+    found = read_keras(write_listed(tmp_path / "a.h5", ARRAYS, inside=inside)).arrays
     assert {name: array.shape for name, array in found.items()} == {
         "conv1/kernel": (3, 3, 3, 8),
         "Conv/BatchNorm/gamma": (8,),
@@ -60,7 +60,7 @@ def test_the_newer_layout(tmp_path, named):
                 group.parent.attrs["name"] = name
             for number, array in enumerate(arrays):
                 group[str(number)] = array
-    found = read_keras(tmp_path / "a.weights.h5")
+    found = read_keras(tmp_path / "a.weights.h5").arrays
     stem, norm, bare = ("stem", "stem_bn", "bare_bn") if named else ("conv2d", *list(layers)[1:3])
     assert found[f"{stem}/kernel"].shape == (3, 3, 3, 8)
     assert found[f"{norm}/gamma"][0] == 0

@@ -11,7 +11,7 @@ import pytest
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.weights.recognise import Slot, _additions, _ordered, recognise_layers, slots
-from pocketvision.weights.tflite import parse_tflite, read_tflite
+from pocketvision.weights.tflite import label_lines, parse_tflite, read_tflite
 
 SMALL = "mobilenet_v1_0.25_128_quant.tflite"
 
@@ -132,8 +132,9 @@ class Writer:
 KINDS = {np.dtype("f4"): 0, np.dtype("f2"): 1, np.dtype("i4"): 2, np.dtype("u1"): 3, np.dtype("i1"): 9}
 
 
-def write(layers, *, size=8, entry_scale=None, before=None, output=(1, 4, 4, 2)):
-    """Write layers one after another; `before` may add an operator that makes the layers' input."""
+def write(layers, *, size=8, entry_scale=None, before=None, output=(1, 4, 4, 2), after=()):
+    """Write layers one after another; `before` may add an operator that makes the layers' input, `after` names some
+    behind the last."""
     writer = Writer()
     entry = last = writer.tensor([1, size, size, 3], 0 if entry_scale is None else 3, scales=entry_scale)
     if before:
@@ -155,6 +156,10 @@ def write(layers, *, size=8, entry_scale=None, before=None, output=(1, 4, 4, 2))
             {} if layer["operator"] == "FULLY_CONNECTED" else {k: layer[k] for k in ("padding", "stride", "activation")}
         )
         writer.operator(layer["operator"], [last, stored, added], [out], **options)
+        last = out
+    for name in after:
+        out = writer.tensor(output, 0)
+        writer.operator(name, [last], [out])
         last = out
     return writer.finish(entry, last)
 
@@ -280,6 +285,27 @@ def test_no_tflite_file(content, message):
 def test_a_layer_that_no_net_has(layer, message):
     with pytest.raises(WeightsError, match=message):
         parse_tflite(write([layer]), "x.tflite")
+
+
+@pytest.mark.parametrize(
+    ("after", "ending"),
+    [
+        ((), "softmax"),
+        (("SOFTMAX",), "softmax"),
+        (("LOGISTIC",), "sigmoid"),
+        (("LOGISTIC", "DEQUANTIZE"), "sigmoid"),
+        (("RESHAPE", "LOGISTIC", "RESHAPE", "QUANTIZE"), "sigmoid"),
+        (("LOGISTIC", "SOFTMAX"), "softmax"),
+    ],
+)
+def test_what_makes_answers_of_the_last_layer(after, ending):
+    assert parse_tflite(write([PLAIN], after=after), "f").ending == ending
+
+
+def test_the_packed_labels_may_end_in_blank_lines():
+    assert label_lines("a\r\nb c\n\n \n") == ("a", "b c")
+    assert label_lines("a\n\nb\x85c\u2028d") == ("a", "", "b\x85c\u2028d")
+    assert label_lines("\n") == ()
 
 
 def test_an_unknown_operator_is_named():

@@ -18,7 +18,9 @@ from pocketvision.progress import Progress
 from pocketvision.runtime import read_manifest
 from pocketvision.runtime.onnx import require_whole
 from pocketvision.values import Dataset, Example, Health, ImageSpec, Manifest, Trained
+from pocketvision.weights.answers import answering
 from pocketvision.weights.load import SUFFIXES, Weights
+from pocketvision.weights.tflite import label_lines
 
 _MODEL_FILES = {".c": "C", ".mlpackage": "Core ML", ".pte": "ExecuTorch", ".xml": "OpenVINO"}
 _BACKGROUND = "background"
@@ -114,9 +116,12 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     else:
         own = read_manifest(path)
         weights = read(path, own.model if own else None)
+    weights.tell(progress)
+    given = None if labels is None else _lines(labels)
+    weights = answering(weights, path.name, names=None if given is None else len(given))
     net = build_spec(weights.spec)
     load_into(net, weights, keep_head=True)
-    names = _labels(path, weights, labels, own, progress)
+    names = _own_labels(path, weights, own, progress) if given is None else _fitting(given, path, weights, progress)
     manifest = manifest_of_file(weights.spec, weights.image, names)
     if own:
         manifest = replace(own, labels=names, io="mixed", versions=manifest.versions, created=manifest.created)
@@ -151,27 +156,36 @@ def _whole(graph: Graph, weights: Weights, progress: Progress) -> Graph | None:
     return whole
 
 
-def _labels(
-    path: Path, weights: Weights, given: str | Path | None, own: Manifest | None, progress: Progress
-) -> tuple[str, ...]:
-    classes = weights.spec.num_classes
-    if given is None:
-        found = own.labels if own else weights.labels
-        if found is not None:
-            return found
-        progress.say(
-            f"{path.name} names no labels: they are numbers now; give a text with one label a line as --labels"
-        )
-        return tuple(str(number) for number in range(classes))
+def _own_labels(path: Path, weights: Weights, own: Manifest | None, progress: Progress) -> tuple[str, ...]:
+    """Return what the file calls its outputs, numbers where it names none."""
+    found = own.labels if own else weights.labels
+    if found is not None:
+        return found
+    progress.say(f"{path.name} names no labels: they are numbers now; give a text with one label a line as --labels")
+    return tuple(str(number) for number in range(weights.spec.num_classes))
+
+
+def _lines(given: str | Path) -> tuple[str, ...]:
+    """Return the labels in a text, one a line; blank lines at its end are none."""
     try:
-        names = tuple(lines_of(Path(given).expanduser().read_text(encoding="utf-8-sig")))
+        return label_lines(Path(given).expanduser().read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--labels {given} is no text that can be read ({error}); write one label a line") from error
+
+
+def _fitting(names: tuple[str, ...], path: Path, weights: Weights, progress: Progress) -> tuple[str, ...]:
+    """Hold the labels that were given against the net's outputs."""
+    classes = weights.spec.num_classes
+    if "" in names:
+        raise UsageError(f"line {names.index('') + 1} of --labels is blank; write one label a line, in the net's order")
     if len(names) == classes - 1 == 1000:
         names = (_BACKGROUND, *names)
     if len(names) != classes:
-        raise UsageError(f"{given} has {len(names)} lines, and the net in {path.name} {classes} outputs")
+        raise UsageError(
+            f"--labels names {len(names)} labels, and the net in {path.name} has {classes} outputs; write one label a "
+            "line, in the net's order"
+        )
     if len(set(names)) < classes:
         twice = next(name for place, name in enumerate(names) if name in names[:place])
-        progress.say(f"{given} names '{twice}' more than once")
+        progress.say(f"--labels names '{twice}' more than once")
     return names

@@ -57,7 +57,9 @@ def find_starts(weights: Sequence[str | Path] | None, wish: Wish, progress: Prog
             digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
             if digest not in seen:
                 seen.add(digest)
-                starts += _at_each(file, read(file), digest, wish, progress)
+                found = read(file)
+                found.tell(progress)
+                starts += _at_each(file, found, digest, wish, progress)
         except WeightsError as error:
             if named:
                 raise

@@ -112,7 +112,7 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
     watch, training = _Watch(), options.training
     clock = Clock(seconds(training.time_limit))
     with nothing_left_on(PocketvisionError, run=run):
-        start = given_weights(training.weights)
+        start = given_weights(training.weights, progress)
         with watch.stage("check"):
             loaded = load_data(data, run, val=training.val, test=training.test, seed=training.seed, progress=progress)
             _tell(loaded.health, progress)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from pocketvision.values import Manifest, from_json
 DIGEST = "sha256"
 """The entry of the metadata that holds a digest of all bytes before it."""
 _DIGITS = 64
+_APART = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12", re.DOTALL)
+"""A tensor's field 13, external_data, with the key `location`; behind it stand a length and a file's name."""
 _SEAL = bytes((14 << 3 | 2, 4 + len(DIGEST) + _DIGITS, 1 << 3 | 2, len(DIGEST))) + DIGEST.encode() + b"\x12@"
 """What stands before its digits: field 14, metadata_props, with the key, and the head of the value (onnx.proto)."""
 
@@ -53,12 +56,26 @@ def runtime_name() -> str:
 
 
 def require_whole(content: bytes, name: str) -> None:
-    """Refuse a file whose bytes are not those that were written; files from before there were digests have none."""
+    """Refuse a file whose weights lie in another one, or whose bytes are not those that were written; files from before
+    there were digests have none."""
+    if apart := _APART.search(content):
+        other = _text(content[apart.end() : apart.end() + 4096] + bytes(2))
+        raise WeightsError(
+            f"{name} keeps its weights in another file, '{other}' (ONNX's external data), and only files that hold all "
+            "in one are read: export the net again with `pocketvision export`, or give the weights that it was made of"
+        )
     place = len(content) - len(_SEAL) - _DIGITS
     if not content[max(place, 0) :].startswith(_SEAL):
         return
     if hashlib.sha256(content[:place]).hexdigest().encode() != content[-_DIGITS:]:
         raise WeightsError(f"{name} was changed after it was written: its digest differs; export the net again")
+
+
+def _text(content: bytes) -> str:
+    """Return a text as protobuf stores it: behind its length, in one byte or, from 128 on, in two."""
+    head = 2 if content[:1] >= b"\x80" else 1
+    length = content[0] if head == 1 else content[0] - 128 + 128 * content[1]
+    return content[head : head + length].decode("utf-8", "replace")
 
 
 def _open(content: bytes, name: str, threads: int) -> Runner:

@@ -95,7 +95,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
         named=name is not None,
     )
     with nothing_left_on(PocketvisionError, run=folder):
-        start = given_weights(weights)
+        start = given_weights(weights, progress)
         spec = pupil_spec(model, width, start, teachers[0])
         loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
         for teacher in teachers:

@@ -49,9 +49,9 @@ class Backbone:
     image: ImageSpec
 
     def build(self) -> Net:
-        """Build the net with all its weights; WeightsError where it cannot take this resolution."""
+        """Build the net with all weights of the file; WeightsError where it cannot take this resolution."""
         net = build_spec(replace(self.weights.spec, resolution=self.image.resolution))
-        load_into(net, self.weights, keep_head=True)
+        load_into(net, self.weights, keep_head=self.weights.has_head)
         return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def key(self, views: "Views") -> str:

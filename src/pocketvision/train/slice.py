@@ -59,7 +59,7 @@ def sliced(weights: Weights, spec: ModelSpec, batches: Sequence[Tensor], *, prog
     if weights.spec.name != spec.name:
         raise WeightsError(f"a {spec.name} cannot be cut out of a {weights.spec.name}; give weights of a {spec.name}")
     wide = build_spec(weights.spec)
-    load_into(wide, weights, keep_head=True)
+    load_into(wide, weights, keep_head=weights.has_head)
     if weights.folded:
         restore_batch_norms(wide, batches)
     asked = replace(weights.spec, width=spec.width, resolution=spec.resolution)

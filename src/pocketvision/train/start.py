@@ -10,7 +10,7 @@ from pocketvision.data.layout import scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsError
 from pocketvision.files import lines_of, read_json, write_json, write_text
-from pocketvision.progress import Progress
+from pocketvision.progress import Progress, Silent
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
 from pocketvision.weights.fetch import fetch
 from pocketvision.weights.load import Weights, read
@@ -61,9 +61,14 @@ def _same_labels(dataset: Dataset, root: Path) -> None:
         )
 
 
-def given_weights(weights: str | Path | None) -> Weights | None:
-    """Read the weights file the user named; None where none was, or `none` was asked for."""
-    return None if weights is None or weights == NO_WEIGHTS else read(Path(weights).expanduser())
+def given_weights(weights: str | Path | None, progress: Progress = Silent()) -> Weights | None:
+    """Read the weights file the user named, and say what was taken for granted; None where none was named, or `none`
+    was asked for."""
+    if weights is None or weights == NO_WEIGHTS:
+        return None
+    found = read(Path(weights).expanduser())
+    found.tell(progress)
+    return found
 
 
 def published_weights(spec: ModelSpec, asked: str | Path | None, progress: Progress) -> tuple[Weights | None, str]:

@@ -76,7 +76,7 @@ def train(  # noqa: PLR0913  each is an option of the command line
         )
     )
     with nothing_left_on(PocketvisionError, run=folder), engine.first_ahead():
-        start = given_weights(weights)
+        start = given_weights(weights, progress)
         spec = wanted_spec(model, width, start)
         loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
         spec = replace(

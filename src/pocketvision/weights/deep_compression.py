@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
+from pocketvision.weights.numbers import finite
 
 Array = NDArray[np.float32]
 LARGEST_FILE = 64 * 1024 * 1024
@@ -69,6 +70,4 @@ def _layer(stream: _Bytes, count: int, shape: tuple[int, ...]) -> Pruned:
     if count and places[-1] >= weight.size:
         raise WeightsError(f"{stream.name} has an entry beyond its convolution {list(shape)}")
     weight[places] = codebook[codes]
-    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-        raise WeightsError(f"{stream.name} holds values that are not finite numbers")
-    return Pruned(weight.reshape(shape), bias.astype(np.float32))
+    return Pruned(finite(weight.reshape(shape), stream.name), finite(bias, stream.name))

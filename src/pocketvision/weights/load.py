@@ -10,17 +10,21 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
 from pocketvision.models.catalogue import family_of
+from pocketvision.progress import Progress
 from pocketvision.values import ImageSpec, ModelSpec
-from pocketvision.weights.checkpoint import read_checkpoint
+from pocketvision.weights.answers import NOTHING, SOFTMAX
+from pocketvision.weights.checkpoint import Checkpoint, read_checkpoint, without_wrappers
 from pocketvision.weights.deep_compression import read_deep_compression
 from pocketvision.weights.keras import read_keras
 from pocketvision.weights.layouts import Renamed, rename
 from pocketvision.weights.norms import FOLDED_EPS, unfold
-from pocketvision.weights.recognise import differences, recognise_layers, recognise_state, slots
+from pocketvision.weights.numbers import check_numbers, state_of_reals
+from pocketvision.weights.recognise import differences, last_weight, recognise_layers, recognise_state, slots
 from pocketvision.weights.safetensors import read_safetensors
 from pocketvision.weights.sources import IMAGENET, published_file
 from pocketvision.weights.tflite import Levels, read_tflite
 from pocketvision.weights.tflite_file import Scale
+from pocketvision.weights.words import Words, check_named, config_beside, image_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 CHECKPOINTS = (".pth", ".pt", ".tar", ".bin", ".ckpt")
-SUFFIXES = (*CHECKPOINTS, ".h5", ".net", ".safetensors", ".tflite")
+KERAS = (".h5", ".keras")
+SUFFIXES = (*CHECKPOINTS, *KERAS, ".net", ".safetensors", ".tflite")
 _HEAD = "classifier."
 _COUNTER = "num_batches_tracked"
 _BACKGROUND = 1001
@@ -67,6 +72,20 @@ class Weights:
     tensors: dict[str, Array]
     levels: StoredLevels | None = None
     """Of a quantised file; `tensors` are the real values that they stand for."""
+    ending: str = SOFTMAX
+    """What makes answers of the last layer's outputs; `nothing` where the file has no classifier."""
+    remarks: tuple[str, ...] = ()
+    """What was taken for granted, or chosen, in reading the file: for the user."""
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the file has a classifier."""
+        return self.ending != NOTHING
+
+    def tell(self, progress: Progress) -> None:
+        """Say the remarks."""
+        for remark in self.remarks:
+            progress.say(remark)
 
 
 @dataclass(frozen=True)
@@ -88,12 +107,18 @@ class LoadReport:
 
 
 def read(path: Path, known: ModelSpec | None = None) -> Weights:
-    """Read a weights file by its suffix: ours and others' `.safetensors`, PyTorch checkpoints, Keras' `.h5`,
-    `.tflite`, and the `.net` of Deep Compression.
+    """Read a weights file by its suffix: ours and others' `.safetensors`, PyTorch checkpoints, Keras' `.h5`
+    and `.keras`, `.tflite`, and the `.net` of Deep Compression.
 
     `known` names the net of a `.tflite` file whose width is none of the published ones. Nothing in the file is run.
-    `WeightsError` where it is damaged or holds no net of the catalogue.
+    `WeightsError` where it is damaged, holds no net of the catalogue, or numbers that are not finite.
     """
+    weights = _read(path, known)
+    check_numbers(weights.tensors, weights.norm_eps, path.name)
+    return weights
+
+
+def _read(path: Path, known: ModelSpec | None) -> Weights:
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"'{path.name}' is no weights file by its suffix. Known: {', '.join(SUFFIXES)}")
     if not path.is_file():
@@ -104,7 +129,10 @@ def read(path: Path, known: ModelSpec | None = None) -> Weights:
         return _read_deep_compression(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    return _foreign(read_keras(path) if path.suffix == ".h5" else read_checkpoint(path), path)
+    if path.suffix in KERAS:
+        found = read_keras(path)
+        return _foreign(Checkpoint(found.arrays, Words()), path, found.ending)
+    return _foreign(read_checkpoint(path), path)
 
 
 def _read_tflite(path: Path, known: ModelSpec | None) -> Weights:
@@ -115,13 +143,14 @@ def _read_tflite(path: Path, known: ModelSpec | None) -> Weights:
     levels = None
     if found.picture is not None and len(layers) == len(found.layers):
         levels = StoredLevels(found.picture, layers, found.between)
-    return Weights(spec, image, found.labels, folded=True, norm_eps=FOLDED_EPS, tensors=dict(tensors), levels=levels)
+    ending, eps = found.ending, FOLDED_EPS
+    return Weights(spec, image, found.labels, True, eps, dict(tensors), levels=levels, ending=ending)
 
 
 def _read_safetensors(path: Path) -> Weights:
     header, tensors = read_safetensors(path)
     if header is None:
-        return _foreign(tensors, path)
+        return _foreign(Checkpoint(without_wrappers(tensors), Words()), path)
     return Weights(header.spec, header.image, header.labels, folded=False, norm_eps=header.norm_eps, tensors=tensors)
 
 
@@ -144,17 +173,35 @@ def _red_first(tensors: Mapping[str, Array], first: str) -> dict[str, Array]:
     return {**tensors, key: np.ascontiguousarray(tensors[key][:, ::-1])}
 
 
-def _foreign(tensors: Mapping[str, Array], path: Path) -> Weights:
-    """Understand another project's state dict; its file's name tells the image rule, if it is a published one."""
-    renamed = rename(tensors, path.name)
-    values = {key: np.asarray(value, np.float32) for key, value in renamed.tensors.items()}
+def _foreign(found: Checkpoint, path: Path, ending: str = SOFTMAX) -> Weights:
+    """Understand another project's state dict. How it wants its images, and which of two twins it is, tells the list of
+    published files by the file's name, else the `config.json` beside it or the checkpoint's own words."""
+    source = published_file(path.name)
+    words = (config_beside(path) if source is None else None) or found.words
+    renamed = rename(found.state, path.name, words.plain)
+    values = state_of_reals(renamed.tensors, path.name)
     spec = recognise_state(renamed.name, {key: value.shape for key, value in values.items()}, path.name)
     if renamed.layout == "keras" and renamed.name.startswith(_BLUE_FIRST):
         values = _red_first(values, slots(spec.name, 1.0, spec.num_classes)[0].name)
-    source = published_file(path.name)
-    image = source.image if source is not None else _usual_image(renamed, family_of(spec.name).resolution)
+    usual = _usual_image(renamed, family_of(spec.name).resolution)
+    image = source.image if source is not None else image_of(words, usual, path.name)
     spec = replace(spec, resolution=image.resolution, padding=renamed.padding)
-    return Weights(spec, image, None, folded=False, norm_eps=renamed.norm_eps, tensors=values)
+    remarks = [*found.remarks, check_named(words, spec.name, path.name)]
+    if source is None and not words.normalises:
+        remarks.append(_guessed(image, renamed, path.name))
+    labels = words.labels if len(words.labels or ()) == spec.num_classes else None
+    ending = ending if last_weight(spec.name) in values else NOTHING
+    said = tuple(remark for remark in remarks if remark)
+    return Weights(spec, image, labels, False, renamed.norm_eps, values, ending=ending, remarks=said)
+
+
+def _guessed(image: ImageSpec, renamed: Renamed, file: str) -> str:
+    """Say which preparation was taken, as the file names none."""
+    mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (image.mean, image.std))
+    return (
+        f"{file} does not say how its images are prepared; taken is what is usual for {renamed.layout}'s "
+        f"{renamed.name}: {image.resolution} pixels, mean {mean}, deviation {std}"
+    )
 
 
 def _usual_image(renamed: Renamed, resolution: int) -> ImageSpec:
@@ -225,6 +272,8 @@ def _last_layer(net: "Net") -> tuple[str, int]:
 
 def _head(weights: Weights, last: tuple[str, int]) -> tuple[dict[str, Array], bool]:
     tensors, classes, (name, outputs) = dict(weights.tensors), weights.spec.num_classes, last
+    if not weights.has_head:
+        raise WeightsError("the file has no classifier; pass keep_head=False to start with a fresh one")
     if classes == outputs:
         return tensors, False
     if (classes, outputs) != (_BACKGROUND, _BACKGROUND - 1):

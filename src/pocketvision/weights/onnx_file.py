@@ -15,6 +15,7 @@ from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.values import Manifest, from_json
 from pocketvision.weights.load import StoredLevels, Weights
 from pocketvision.weights.norms import FOLDED_EPS
+from pocketvision.weights.numbers import check_numbers
 from pocketvision.weights.recognise import Slot, slots
 from pocketvision.weights.tflite import Levels
 from pocketvision.weights.tflite_file import Scale
@@ -61,9 +62,11 @@ def read_own_onnx(path: Path) -> OwnFile:
         raise WeightsError(f"the manifest in {path.name} cannot be read ({error})") from error
     try:
         constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
-        return OwnFile(_Reader(model.graph.node, constants, path.name).weights(manifest), manifest)
+        weights = _Reader(model.graph.node, constants, path.name).weights(manifest)
     except LookupError as error:
         raise WeightsError(f"{path.name} is damaged ({error}); export the net again") from error
+    check_numbers(weights.tensors, weights.norm_eps, path.name)
+    return OwnFile(weights, manifest)
 
 
 class _Reader:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 T = TypeVar("T", bound=np.generic)
+_HEAD = "classifier."
 _COUNTER = "num_batches_tracked"
 _NEAREST = 12
 """So many nets of a similar number of weights are held against a file before it is called unknown."""
@@ -240,21 +241,27 @@ def _ordered(weight: NDArray[T], slot: Slot, channels: int) -> NDArray[T]:
 # ---------------------------------------------------------------- state dicts
 
 
+def last_weight(name: str) -> str:
+    """Return the name of the weight of a net's last layer."""
+    return f"{slots(name, 1.0, 1000)[-1].name}.weight"
+
+
 def recognise_state(name: str, shapes: Mapping[str, Shape], file: str) -> ModelSpec:
     """Find the width at which our net has these state dict shapes, batch norm counters left out.
 
-    `WeightsError` names what is missing, left over and misshapen against the nearest width.
+    Without a classifier it counts as one of 1000 classes. `WeightsError` names what is missing, left over and
+    misshapen against the nearest width.
     """
-    head = f"{slots(name, 1.0, 1000)[-1].name}.weight"
-    if head not in shapes:
-        raise WeightsError(f"{file} has no classifier: there is no '{head}' in it")
-    classes = shapes[head][0]
+    head = last_weight(name)
+    classes = shapes[head][0] if head in shapes else 1000
     nearest: tuple[int, str] | None = None
     chosen = {(setting.width, setting.groups) for setting in settings() if setting.name == name}
     chosen |= {(width, None) for width in widths(name)}
     for width, groups in sorted(chosen, key=str):
         state = skeleton(name, width, classes, groups).state_dict()
         wanted = {key: tuple(value.shape) for key, value in state.items() if not key.endswith(_COUNTER)}
+        if head not in shapes:
+            wanted = {key: shape for key, shape in wanted.items() if key in shapes or not key.startswith(_HEAD)}
         if wanted == dict(shapes):
             return ModelSpec(name, width, family_of(name).resolution, classes, groups=groups)
         agreed = sum(shapes.get(key) == shape for key, shape in wanted.items())

@@ -13,13 +13,15 @@ from pocketvision.models.catalogue import names
 from pocketvision.values import ImageSpec, ModelSpec, from_json, to_json
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from pocketvision.models.blocks import Net
 
 Array = NDArray[Any]
 _HEADER = "pocketvision"
 _FORMAT_VERSION = 1
+_FULL = 4
+"""Bytes of a float32."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,19 @@ def read_safetensors(path: Path) -> tuple[Header | None, dict[str, Array]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as opened:
+        # Through torch, as numpy has no bfloat16.
+        with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
+            tensors = {key: _array(opened.get_tensor(key)) for key in opened.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{path.name} is damaged or no safetensors file: {error}") from error
     return (_header(metadata[_HEADER], path.name) if _HEADER in metadata else None), tensors
+
+
+def _array(tensor: "Tensor") -> Array:
+    """Return a tensor as stored, in float32 where its numbers are shorter."""
+    short = tensor.is_floating_point() and tensor.element_size() < _FULL
+    return tensor.float().numpy() if short else tensor.numpy()
 
 
 def save(net: "Net", spec: ModelSpec, *, image: ImageSpec, labels: tuple[str, ...] | None, path: Path) -> None:

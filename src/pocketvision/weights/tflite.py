@@ -31,6 +31,8 @@ _PASSED_OVER = {
     *("DEQUANTIZE", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MUL", "PAD", "QUANTIZE", "RESHAPE", "SOFTMAX"),
     *("SPLIT", "SQUEEZE", "STRIDED_SLICE", "SUB", "TRANSPOSE"),
 }
+_SHAPES_ONLY = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "SQUEEZE")
+"""What may stand behind the operator that gives the answers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,8 @@ class TfliteNet:
     """Of the input, in a quantised file."""
     between: tuple[tuple[str, Scale], ...] = ()
     """Kind and scale of what else gives a tensor in a quantised file: add, mean, max, concat, in its order."""
+    ending: str = "softmax"
+    """What makes answers of the last layer's outputs: sigmoid, or softmax, also where the file leaves that out."""
 
 
 def read_tflite(path: Path) -> TfliteNet:
@@ -143,7 +147,19 @@ class _Reader:
             labels=_labels(self.file.content, classes),
             picture=self.file.level(entry),
             between=tuple(self.between),
+            ending=self._ending(operators),
         )
+
+    def _ending(self, operators: list[tuple[str, Any]]) -> str:
+        """Walk back from the output, over what changes no value, to what makes it."""
+        makers = {self.file.index(made.Outputs(0)): (name, made) for name, made in operators if made.OutputsLength()}
+        place = self.file.graph.Outputs(0) if self.file.graph.OutputsLength() else -1
+        for _ in operators:
+            name, maker = makers.get(place, ("", None))
+            if maker is None or name not in _SHAPES_ONLY:
+                return "sigmoid" if name == "LOGISTIC" else "softmax"
+            place = self.file.index(maker.Inputs(0))
+        return "softmax"
 
     def _take(self, name: str, operator: Any) -> None:
         if name in _LAYERS:
@@ -280,7 +296,15 @@ def _labels(content: bytes, count: int) -> tuple[str, ...] | None:
             texts = [item for item in archive.infolist() if item.filename.endswith(".txt")]
             if len(texts) != 1 or texts[0].file_size > 10_000_000:
                 return None
-            lines = lines_of(archive.read(texts[0]).decode("utf-8"))
+            lines = label_lines(archive.read(texts[0]).decode("utf-8"))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
         return None
-    return tuple(lines) if len(lines) == count else None
+    return lines if len(lines) == count else None
+
+
+def label_lines(text: str) -> tuple[str, ...]:
+    """Return the labels of a text, one a line: split at line feeds only, without the blank lines at its end."""
+    lines = [line.strip() for line in lines_of(text)]
+    while lines and not lines[-1]:
+        lines.pop()
+    return tuple(lines)

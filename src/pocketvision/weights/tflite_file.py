@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
+from pocketvision.weights.numbers import finite
 
 Array = NDArray[np.float32]
 LARGEST_COUNT = 10_000
@@ -176,7 +177,4 @@ class TfliteFile:
 
     def finite(self, values: NDArray[Any], index: int) -> Array:
         """Return float32 values; a `WeightsError` where one is no finite number."""
-        real = values.astype(np.float32)
-        if not np.isfinite(real).all():
-            raise self.error(f"tensor {index} holds values that are not finite numbers")
-        return real
+        return finite(values, f"{self.name}: tensor {index}")

@@ -11,6 +11,7 @@ from pocketvision.values import ImageSpec
 from pocketvision.weights.fetch import cache_folder, fetch, local_folder, present
 from pocketvision.weights.load import Weights, read
 from pocketvision.weights.sources import Source, published_file, sources
+from pocketvision.weights.words import CONFIG, config_beside, kept_beside
 
 _Width = float | None
 
@@ -99,7 +100,8 @@ def get(
 
 
 def add(file: str | Path, *, name: str | None = None) -> Kept:
-    """Copy a weights file into the cache after reading it; `name` is its name there, with the same suffix.
+    """Copy a weights file into the cache after reading it, and the hub's `config.json` beside it; `name` is its name
+    there, with the same suffix.
 
     A file under the name of a published one is then found as that. Raises WeightsError where it holds no net of the
     catalogue, UsageError where another file has the name.
@@ -115,6 +117,9 @@ def add(file: str | Path, *, name: str | None = None) -> Kept:
     draft = target.with_name(f".{target.name}.adding")
     shutil.copyfile(path, draft)
     draft.replace(target)
+    config = path.with_name(CONFIG)
+    if published_file(path.name) is None and config_beside(path) and config.is_file():
+        shutil.copyfile(config, kept_beside(target))
     return _kept(target, weights)
 
 

@@ -72,8 +72,9 @@ def _split(key: str) -> tuple[str, str]:
 
 def _laid_out(layer: str, value: Array) -> Array:
     if value.ndim == 4:
-        # One output for many inputs is a depthwise kernel: no net here has a convolution with a single filter.
-        if value.shape[3] == 1 and value.shape[2] > 1:
+        # One output for many inputs is a depthwise kernel: no net here has a convolution with a single filter, but for
+        # the 1x1 convolution that is the classifier of a yes or no.
+        if value.shape[3] == 1 and value.shape[2] > 1 and value.shape[:2] != (1, 1):
             return value.transpose(2, 3, 0, 1)
         return value.transpose(3, 2, 0, 1)
     if layer == "fc1" and value.ndim == 2 and len(value) == 7 * 7 * 512:

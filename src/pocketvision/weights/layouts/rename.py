@@ -13,6 +13,7 @@ from pocketvision.weights.layouts.layers import Leaf, Match, Padding, leaves
 Array = NDArray[Any]
 Layout = Literal["torchvision", "timm", "keras", "authors"]
 _COUNTER = "num_batches_tracked"
+_HEAD = "classifier."
 _SHOWN = 5
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
@@ -27,18 +28,19 @@ class Renamed(NamedTuple):
     padding: Padding
 
 
-def rename(tensors: Mapping[str, Array], file: str) -> Renamed:
+def rename(tensors: Mapping[str, Array], file: str, architecture: str = "") -> Renamed:
     """Tell which net of ours a state dict is and put it under our names.
 
     Left out are batch norm counters and auxiliary heads. Any other name that the net has not, and every name that it
-    lacks, is a `WeightsError`; so is a state dict of a net we have not. `file`, without its folder, is for messages,
-    and tells timm's weights from TensorFlow, whose padding and epsilon shapes do not show. Keras's names are
+    lacks, is a `WeightsError`, but for a classifier that is not there at all; so is a state dict of a net we have not.
+    `file`, without its folder, is for messages; `architecture`, or else that name, tells timm's weights from
+    TensorFlow, whose padding and epsilon shapes do not show. Keras's names are
     `layer/variable`; its arrays are turned from channels last, a bias before a batch norm goes into its mean, and a
     batch norm without scale gets ones.
     """
     if keras.is_keras(tensors):
         tensors = keras.to_torch(tensors)
-    layout, match = _recognise(tensors, file)
+    layout, match = _recognise(tensors, file, architecture)
     ours = leaves(match.name, match.groups)
     kept = {
         key: value
@@ -49,17 +51,18 @@ def rename(tensors: Mapping[str, Array], file: str) -> Renamed:
         kept = _with_scales(kept, match.layers)
         kept = _without_biases(kept, match.layers, ours)
     keys = _keys(match, ours)
+    keys = _without_head(keys, kept)
     _check(kept, keys, f"{file} looks like {layout}'s {match.name}, but")
     renamed = {our: _fitted(kept[their], leaf) for their, (our, leaf) in keys.items()}
     return Renamed(match.name, layout, renamed, match.norm_eps, match.padding)
 
 
-def _recognise(tensors: Mapping[str, Array], file: str) -> tuple[Layout, Match]:
+def _recognise(tensors: Mapping[str, Array], file: str, architecture: str) -> tuple[Layout, Match]:
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     found: tuple[tuple[Layout, Match | None], ...] = (
         ("keras", keras.match(shapes)),
         ("torchvision", torchvision.match(shapes)),
-        ("timm", timm.match(shapes, file)),
+        ("timm", timm.match(shapes, file, architecture)),
         ("authors", authors.match(shapes, file)),
     )
     for layout, match in found:
@@ -79,6 +82,16 @@ def _keys(match: Match, ours: Iterable[Leaf]) -> dict[str, tuple[str, Leaf]]:
         parts = _STATISTICS if leaf.kind == "norm" else ("weight", "bias")[: 1 + leaf.biased]
         keys |= {f"{layer}.{part}": (f"{leaf.name}.{part}", leaf) for part in parts}
     return keys
+
+
+def _without_head(keys: dict[str, tuple[str, Leaf]], found: Iterable[str]) -> dict[str, tuple[str, Leaf]]:
+    """Leave out the layers of the classifier that are absent, where its last one is: a file without an answer."""
+    ours = {leaf.name: [their for their, (_, other) in keys.items() if other is leaf] for _, leaf in keys.values()}
+    absent = {name for name, theirs in ours.items() if name.startswith(_HEAD) and not set(theirs) & set(found)}
+    last = [*ours][-1]
+    if last not in absent:
+        return keys
+    return {their: (our, leaf) for their, (our, leaf) in keys.items() if leaf.name not in absent}
 
 
 def _check(found: Iterable[str], wanted: Iterable[str], start: str) -> None:

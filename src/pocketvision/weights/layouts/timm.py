@@ -3,8 +3,12 @@
 Sources: timm/models/{efficientnet,_efficientnet_builder,mobilenetv3,ghostnet,vgg,xception}.py.
 """
 
+import re
 from collections.abc import Iterator
 
+from pocketvision.errors import WeightsError
+from pocketvision.models.catalogue import families
+from pocketvision.models.spelling import spelled
 from pocketvision.weights.layouts import torchvision
 from pocketvision.weights.layouts.layers import Match, Pairs, Shapes, blocks, excites, highest, numbered
 
@@ -20,21 +24,47 @@ _INVERTED: dict[tuple[tuple[int, ...], bool], str] = {
     (_EFFICIENTNET, False): "efficientnet_lite0",
 }
 """Nets by the number of blocks in each stage, and by whether there are squeeze-and-excite units."""
+_BOTH = {
+    "efficientnet_b0": "efficientnet_b0",
+    "efficientnet_lite0": "efficientnet_lite0",
+    "mobilenet_v3_large": "mobilenetv3_large_100",
+    "mobilenet_v3_small": "mobilenetv3_small_100",
+}
+"""Nets that timm has trained in PyTorch as well as taken from TensorFlow; of the minimalistic ones only the latter."""
+_TWINS = re.compile(r"^tf_|efficientnet|mobilenet_?v3")
+_FROM_TENSORFLOW = re.compile(r"^tf_|(?<![a-z0-9])tf_(?:efficientnet|mobilenet_?v3)")
 _V4 = (2, 2, 6, 6, 1)
 _LCNET = (1, 2, 2, 2, 4, 2)
 _GHOST = (1, 1, 1, 1, 1, 1, 5, 1, 4)
 _V3: dict[tuple[int, ...], str] = {(1, 2, 3, 4, 2, 3): "mobilenet_v3_large", (1, 2, 3, 2, 3): "mobilenet_v3_small"}
 
 
-def match(shapes: Shapes, file: str) -> Match | None:
+def match(shapes: Shapes, file: str, architecture: str) -> Match | None:
     """Recognise a state dict by its characteristic names; None if it is none of timm's own.
 
-    Weights that came from TensorFlow have the same names and shapes; only their file's name, `tf_...`, tells them.
+    Weights that came from TensorFlow have the same names and shapes; only the architecture, `tf_...`, or their file's
+    name tells them. `WeightsError` where neither does and there are both.
     """
     found = _match(shapes)
-    if found is None or not file.lower().startswith("tf_"):
+    if found is None or not _from_tensorflow(found.name, architecture, file):
         return found
     return found._replace(norm_eps=1e-3, padding="same")
+
+
+def _from_tensorflow(net: str, architecture: str, file: str) -> bool:
+    # What a script calls its net need not be a name that means anything; then the file's name may be one.
+    told = next((words for words in (architecture.lower(), file.lower()) if _TWINS.search(words)), "")
+    if told:
+        return _FROM_TENSORFLOW.search(told) is not None
+    if net.endswith("_minimalistic"):
+        return True
+    if net not in _BOTH or spelled(architecture, families()) is not None:
+        return False
+    raise WeightsError(
+        f"{file} holds timm's {net} or its tf_ twin, which pads and normalises differently: names and shapes are the "
+        "same, and nothing says which. Put the config.json of the hub beside it, or begin the file's name with timm's "
+        f"name of the net, '{_BOTH[net]}' or 'tf_{_BOTH[net]}'"
+    )
 
 
 def _match(shapes: Shapes) -> Match | None:
