@@ -49,6 +49,7 @@ class Kept:
     width: float
     resolution: int
     num_classes: int
+    """0 of a file without a classifier."""
     provider: str | None
     """None for a file that no list names."""
     licence: str | None
@@ -193,7 +194,7 @@ def _kept(path: Path, weights: Weights) -> Kept:
         name=spec.name,
         width=spec.width,
         resolution=spec.resolution,
-        num_classes=spec.num_classes,
+        num_classes=spec.num_classes if weights.has_head else 0,
         provider=source.provider if source else None,
         licence=source.licence if source else None,
         size_bytes=path.stat().st_size,
