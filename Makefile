@@ -6,7 +6,7 @@
 .DELETE_ON_ERROR:
 
 PYTHON =
-RUN = .venv/bin/python -m
+RUN = .venv/bin/python -P -m
 READY = .venv/.ready
 EXTRAS = .venv/.extras
 PAGE = src/pocketvision/serve/page/index.html

@@ -51,7 +51,7 @@ FROM_TEACHER: dict[str, list[str]] = {
 def pocketvision(*words: str | Path) -> None:
     """Run a verb in a process of its own; what it says is shown only where it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "pocketvision", *map(str, words)], check=False, capture_output=True, text=True
+        [sys.executable, "-P", "-m", "pocketvision", *map(str, words)], check=False, capture_output=True, text=True
     )
     if done.returncode:
         sys.exit(f"pocketvision {words[0]} failed:\n{done.stdout}{done.stderr}")

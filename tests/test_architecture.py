@@ -28,7 +28,7 @@ LADDER = (
     ("cost", "latency"),
     ("data", "weights", "metrics", "graph"),
     ("models", "images"),
-    ("values", "errors", "files", "progress", "runs"),
+    ("values", "errors", "files", "process", "progress", "runs"),
 )
 """A room imports only from lines below its own. The last line's files are small and may use each other."""
 
@@ -213,6 +213,12 @@ def test_heavy_packages_have_one_door() -> None:
     ]
     assert strays == []
     assert [package for package, files in opened.items() if not files] == [], "a door that nobody uses"
+
+
+def test_children_are_started_in_one_place() -> None:
+    starters = {"subprocess", "multiprocessing", "concurrent.futures.process", "pty"}
+    found = {relative(path) for path, found in all_imports() if found.module in starters or found.module == "runpy"}
+    assert found == {"process.py"}
 
 
 def test_modules_are_short() -> None:

@@ -5,12 +5,14 @@ They are found on first use, so importing the package costs nothing. Rooms of th
 `from pocketvision.cost import ...`; on the package itself the name always means the verb.
 """
 
-import importlib
 import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+# `python -m pocketvision` reads this file while Python still looks for modules in the current folder, where a file
+# `typing.py` or `types.py` may lie: nothing is imported here that Python has not loaded by itself.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pocketvision.cost.reproduce import reproduce
     from pocketvision.cost.verb import cost
     from pocketvision.export.compressing import compress
@@ -69,15 +71,17 @@ _HOMES = {
 }
 
 
-class _Package(ModuleType):
+class _Package(type(sys)):  # type: ignore[misc]
     """Importing a room sets it on its package; a verb of the same name must not vanish behind it."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
+    def __setattr__(self, name: str, value: "Any") -> None:
+        if not (name in _HOMES and isinstance(value, type(sys))):
             super().__setattr__(name, value)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    import importlib
+
     if name not in _HOMES:
         raise AttributeError(f"module 'pocketvision' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -3,9 +3,12 @@
 import os
 import sys
 
+from pocketvision.process import leave_folder
+
 
 def main() -> None:
     """Run the command line; the exit code says how it went (0 done, 1 error, 2 usage, 3 budget, 4 verification)."""
+    leave_folder()
     # Threads that wait for each other by spinning make training ten times slower as soon as another program wants
     # a core; this long a spin costs a few percent on an idle machine. Read once, when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")

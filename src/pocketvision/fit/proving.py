@@ -1,8 +1,6 @@
 """The stages `export` and `verify`: the file is written, then judged by a fresh process that never loads torch."""
 
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from pocketvision.export.deliver import refusal, write_file
 from pocketvision.files import read_json, write_bytes
 from pocketvision.fit.comparing import Compared
 from pocketvision.metrics.accuracy import accuracy
+from pocketvision.process import run_own
 from pocketvision.progress import Progress
 from pocketvision.runtime import RUNTIMES
 from pocketvision.train.start import Loaded
@@ -115,10 +114,10 @@ def verify_file(
     pace = [] if within_s is None else ["--time-limit", f"{within_s:.1f}s"]
     options = [word for name, value in limits.items() if value is not None for word in (name, str(value))]
     # The split is named, so that what the check left out of the run stays out.
-    given = [str(file), str(loaded.given), "--split", "test"]
-    order = [sys.executable, "-m", "pocketvision", "verify", *given, *options, *pace]
+    given = ["--split", "test", "--output", str(folder), "--json", "--", str(file), str(loaded.given)]
+    order = [*options, *pace, *given]
     progress.say(f"verifying {file.name} in a fresh process, from the pictures' bytes to label names")
-    done = subprocess.run([*order, "--output", str(folder), "--json"], capture_output=True, text=True, check=False)
+    done = run_own("pocketvision", "verify", *order)
     expected = (0, BudgetMissed.exit_code, VerificationFailed.exit_code)
     if done.returncode not in expected or not (folder / "verify.json").exists():
         raise PocketvisionError(f"verification did not run to its end:\n{done.stderr.strip()[-2000:]}")

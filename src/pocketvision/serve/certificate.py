@@ -1,12 +1,11 @@
 """Certificates for the camera, which browsers give only to addresses that begin with https."""
 
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pocketvision.errors import PocketvisionError, UsageError
+from pocketvision.process import run_program
 
 SELF_SIGNED = "self-signed"
 _DAYS = 30
@@ -43,16 +42,15 @@ def _no_password() -> str:
 
 
 def _self_signed(path: Path, host: str) -> Path:
-    program = shutil.which("openssl")
-    if program is None:
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1" + ("" if host == "127.0.0.1" else f",IP:{host}")
+    options = [*_COMMAND.split()[1:], "-days", str(_DAYS), "-subj", "/CN=pocketvision demo", "-addext", names]
+    files = ["-keyout", str(path), "-out", str(path.with_name("certificate.pem"))]
+    done = run_program("openssl", *options, *files)
+    if done is None:
         raise PocketvisionError(
             "a self-signed certificate is made by the program openssl, which is not installed. Install it, give a "
             "certificate of your own with --cert FILE, or put the folder on any host that has https"
         )
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1" + ("" if host == "127.0.0.1" else f",IP:{host}")
-    options = [*_COMMAND.split()[1:], "-days", str(_DAYS), "-subj", "/CN=pocketvision demo", "-addext", names]
-    files = ["-keyout", str(path), "-out", str(path.with_name("certificate.pem"))]
-    done = subprocess.run([program, *options, *files], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         detail = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise PocketvisionError(f"openssl made no certificate ({detail}); give one of your own with --cert FILE")

@@ -2,13 +2,13 @@
 
 import json
 import resource
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvision.errors import WeightsError
+from pocketvision.process import run_own
 
 LIMIT_S = 300
 
@@ -25,8 +25,7 @@ class Loading:
 
 def loading(file: Path) -> Loading:
     """Open a file and answer one picture in a fresh process; raises WeightsError where that fails."""
-    command = [sys.executable, "-m", "pocketvision.verify.loading", str(file)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=LIMIT_S)
+    done = run_own("pocketvision.verify.loading", str(file), timeout_s=LIMIT_S)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
         raise WeightsError(f"{file.name} could not be opened in a process of its own: {last[0]}")
