@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pocketvision.errors import RunExists
+from pocketvision.errors import DataError, RunExists
 from pocketvision.values import from_json, to_json
 
 R = TypeVar("R")
@@ -22,6 +22,49 @@ RECORD = ".pocketvision"
 """In a folder that the program made: the names of its own files below it, one JSON text a line."""
 _ABOVE = ("..", "../..", "../../..", "../../../..")
 """Lines of a record for the folders above that were made with its own."""
+
+
+class WriteError(OSError):
+    """What could not be written: `filename` is the file or folder that was meant, `errno` and `strerror` say why."""
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Name `path` in what the operating system refuses: it may speak of a draft, or of nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path that a user means: `~` is the home folder, where there is one."""
+    return Path(os.path.expanduser(text))
+
+
+def cache_folder() -> Path:
+    """Return where lies what can be had again: the environment's POCKETVISION_CACHE, or ~/.cache/pocketvision.
+
+    Without a home folder it is a place that cannot be written: who can do without goes on, others say so.
+    """
+    folder = user_path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision")
+    return Path(os.devnull, "no home folder") if folder.parts[0] == "~" else folder
+
+
+def is_unicode(name: str) -> bool:
+    """Tell whether a file's name is valid Unicode, which Linux does not ask of it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def printable(name: str) -> str:
+    """Return a name that can be printed, whatever it holds."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are absent; WriteError where that cannot be."""
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -36,7 +79,12 @@ def read_json(kind: type[R], path: Path) -> R:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text so that the file is either whole or absent."""
-    write_bytes(path, text.encode())
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        odd = printable(text[max(error.start - 40, 0) : error.end + 20]).strip()
+        raise DataError(f"{path.name} cannot hold a name that is no valid Unicode: '{odd}'; rename that file") from None
+    write_bytes(path, content)
 
 
 def lines_of(text: str) -> list[str]:
@@ -75,29 +123,39 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     if not first_process():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     note(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with _writing(path), _removed(draft):
         with draft.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)
+
+
+@contextmanager
+def _removed(draft: Path) -> Iterator[None]:
+    try:
+        yield
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # what kept it from being written is said, not this
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a place to write a folder to, of the same name; it takes the place of `path` when all is written."""
     room = path.with_name(f".{path.name}.{os.getpid()}.part")
+    make_folder(path.parent)
     try:
-        room.mkdir(parents=True)
+        with _writing(path):
+            room.mkdir()
         yield room / path.name
-        if path.exists():
-            path.rename(room / "old")
-        (room / path.name).rename(path)
+        with _writing(path):
+            if path.exists():
+                path.rename(room / "old")
+            (room / path.name).rename(path)
         note_below(path)
     finally:
         shutil.rmtree(room, ignore_errors=True)

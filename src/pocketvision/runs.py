@@ -20,10 +20,12 @@ from pocketvision.errors import RunExists, UsageError
 from pocketvision.files import (
     first_process,
     has_record,
+    is_unicode,
     make_own,
     mark_own,
     move_own,
     own_files,
+    printable,
     read_json,
     remove_drafts,
     remove_own,
@@ -32,8 +34,10 @@ from pocketvision.files import (
 from pocketvision.values import Epoch, Summary, to_json
 
 _FORBIDDEN = r'[\x00-\x1f/\\:*?"<>|]'
+_DEVICES = "con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]"
+_FILE_SYSTEMS = 200
 _LONGEST = 120
-"""Bytes of a name made from the data's; file systems take 255, and a number may follow."""
+"""Bytes of a name that is given, and of one made from the data's; file systems take 255, and more may follow."""
 _SETTINGS, _BEFORE = "args.yaml", ".before"
 """`.before` holds the files of a run that is started anew, until the new one has really begun."""
 _IGNORED_ON_RESUME = {"resume", "exist_ok", "command", "log"}
@@ -58,6 +62,8 @@ def open_run(
     """
     _require_plain(name)
     folder = Path(output, verb)
+    if not is_unicode(str(folder.absolute())):  # it is written into every record of a run
+        raise UsageError(f"the name of '{printable(str(folder.absolute()))}' is not valid Unicode; take another")
     if resume:
         return _begun(_reopened(folder, name, settings, named))
     target, number = folder / name, 1
@@ -84,7 +90,8 @@ def name_for(data: str | Path) -> str:
     text = unicodedata.normalize("NFC", Path(data).name)
     seen = "".join(sign for sign in text if not unicodedata.category(sign).startswith("C"))
     short = re.sub(f"{_FORBIDDEN}+", "-", seen).encode()[:_LONGEST].decode(errors="ignore")
-    return short.strip(" .-") or "run"
+    plain = short.strip(" .-") or "run"
+    return f"run-{plain}" if _reserved(plain) else plain
 
 
 def finished(run: Path) -> bool:
@@ -142,8 +149,15 @@ def _rounded(values: Iterable[Any]) -> list[Any]:
 
 
 def _require_plain(name: str) -> None:
-    if not name or name in (".", "..") or re.search(_FORBIDDEN, name):
-        raise UsageError(f"--name '{name}' cannot be a folder's name; use letters, digits, '-' and '_'")
+    if not name or name[-1] in ". " or re.search(_FORBIDDEN, name) or _reserved(name) or not is_unicode(name):
+        raise UsageError(f"--name '{printable(name)}' cannot be a folder's name; use letters, digits, '-' and '_'")
+    if len(name.encode()) > _FILE_SYSTEMS:
+        raise UsageError(f"--name '{name[:40]}...' is longer than a folder's name can be; shorten it")
+
+
+def _reserved(name: str) -> bool:
+    """Tell whether Windows takes a name for a device, whatever its suffix and case; runs travel between machines."""
+    return re.fullmatch(_DEVICES, name.partition(".")[0].rstrip(" "), re.IGNORECASE) is not None
 
 
 def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool) -> Path:

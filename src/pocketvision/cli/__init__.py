@@ -13,7 +13,9 @@ def main() -> None:
     # a core; this long a spin costs a few percent on an idle machine. Read once, when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     from pocketvision.cli.app import run
+    from pocketvision.cli.streams import prepare
     from pocketvision.train.clock import command_begins
 
     command_begins()
+    prepare()
     sys.exit(run(sys.argv[1:]))

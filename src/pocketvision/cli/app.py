@@ -1,9 +1,10 @@
 """The application: its verbs in the order of a project's life, and what happens to errors."""
 
-import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -78,17 +79,17 @@ def run(arguments: Sequence[str]) -> int:
     if several_processes() and list(arguments[:1]) != ["train"]:
         return _told("only `train` runs in several processes; run the other verbs in one", UsageError.exit_code)
     try:
+        os.getcwd()  # where this folder is gone, libraries end the process without a word of ours
         result = application()(list(arguments), standalone_mode=False)
+        sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
     except PocketvisionError as error:
         return _told(str(error), error.exit_code)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _told(f"the disk is full; free some room and {_again()}", 1)
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            return _told(f"no permission for {error.filename}; choose another place with --output", 1)
-        raise
+        from pocketvision.cli.trouble import sentence
+
+        return _told(sentence(error, arguments, _options(arguments)), 1)
     except Exception as error:
         # Wrong usage: typer brings its own copy of click, whose exceptions it does not export.
         if not (callable(getattr(error, "show", None)) and isinstance(getattr(error, "exit_code", None), int)):
@@ -97,6 +98,16 @@ def run(arguments: Sequence[str]) -> int:
         return int(error.exit_code)  # type: ignore[attr-defined]
     # typer turns Ctrl-C into this code by itself.
     return _interrupted() if result == INTERRUPTED else 0
+
+
+def _options(arguments: Sequence[str]) -> set[str]:
+    """Return the options of the verb that was called."""
+    found: Any = typer.main.get_command(application())
+    for word in arguments:
+        if not hasattr(found, "commands") or word not in found.commands:
+            break
+        found = found.commands[word]
+    return {option for parameter in found.params for option in parameter.opts}
 
 
 def _interrupted() -> int:

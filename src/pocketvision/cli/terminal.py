@@ -106,7 +106,12 @@ def _written(terminal: Terminal, title: str, total: int) -> Iterator[Bar]:
 
 def emit(value: Any) -> None:
     """Print a result as one JSON value."""
-    print(json.dumps(to_json(value), ensure_ascii=False))
+    text = json.dumps(to_json(value), ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has its own way to write letters that the stream lacks
+        text = json.dumps(to_json(value))
+    print(text)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

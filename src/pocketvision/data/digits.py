@@ -4,7 +4,6 @@ Real data for trying everything out in a minute, with nothing to download. Sourc
 Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (its test part, as scikit-learn ships it).
 """
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from pocketvision.data.layouts.hub import PREFIX, fetch
-from pocketvision.errors import UsageError
-from pocketvision.files import has_record, mark_own
+from pocketvision.errors import DataError, UsageError
+from pocketvision.files import cache_folder, has_record, is_unicode, make_folder, mark_own, printable, user_path
 from pocketvision.progress import Progress, Silent
 
 WORD = "digits"
@@ -28,14 +27,15 @@ def resolve(data: str | Path, progress: Progress = Silent()) -> Path:
 
     A folder that lies there under such a name is what is meant, which is said.
     """
-    path = Path(data).expanduser()
-    if not isinstance(data, str) or not (data == WORD or data.startswith(PREFIX)):
-        return path
-    if path.is_dir():
+    path = user_path(data)
+    if isinstance(data, str) and (data == WORD or data.startswith(PREFIX)):
+        if not path.is_dir():
+            return digits_folder() if data == WORD else fetch(data)
         meant = "the digits that come with this package" if data == WORD else "the data set of the hub"
         progress.say(f"'{data}' is taken for the folder {path.absolute()}; for {meant}, run this in another folder")
-        return path
-    return digits_folder() if data == WORD else fetch(data)
+    if not is_unicode(str(path.absolute())):  # it is written into every record of a run
+        raise DataError(f"the name of '{printable(str(path.absolute()))}' is not valid Unicode; rename it.")
+    return path
 
 
 def digits_folder() -> Path:
@@ -52,7 +52,7 @@ def digits_folder() -> Path:
             f"the built-in digits would be put into {folder}, which holds something else; set POCKETVISION_CACHE to "
             f"another folder, or give ./{WORD} or {folder} where you mean that folder"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     draft = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
     try:
         _write(draft / "new")
@@ -68,11 +68,11 @@ def digits_folder() -> Path:
 
 def mirror_safe(root: Path) -> bool:
     """Tell whether the pictures of `root` may be mirrored: digits may not."""
-    return root.expanduser().absolute() != _place().absolute()
+    return user_path(root).absolute() != _place().absolute()
 
 
 def _place() -> Path:
-    return Path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision").expanduser() / WORD
+    return cache_folder() / WORD
 
 
 def _complete(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from pocketvision.data.layouts.labels import LISTS, read_list
 from pocketvision.data.looks import Look
 from pocketvision.data.splits import FEWEST, Rule
 from pocketvision.errors import DataError, UsageError
-from pocketvision.files import csv_text, write_text
+from pocketvision.files import csv_text, user_path, write_text
 from pocketvision.values import Split
 
 COLUMNS = ("filename", "label", "split")
@@ -59,7 +59,7 @@ class Cleaned:
 
 def table_for(path: str | Path, listing: Listing) -> Path:
     """Return where the table of a listing goes; a `UsageError` where it cannot, and what to do."""
-    table = Path(path).expanduser().absolute()
+    table = user_path(path).absolute()
     root = listing.root.absolute()
     if listing.kind != "classes":
         raise UsageError(

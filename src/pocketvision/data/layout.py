@@ -12,9 +12,10 @@ from pocketvision.data.layouts.labels import alike_notes, on_one_line
 from pocketvision.data.layouts.listing import Found, Listing, natural_key, split_named
 from pocketvision.data.layouts.manifest import read_manifest, read_manifests, says_nothing
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
-from pocketvision.data.layouts.tree import files, folders, is_picture, printable, walk
+from pocketvision.data.layouts.tree import files, folders, is_picture, walk
 from pocketvision.data.layouts.voc import is_voc, read_voc
 from pocketvision.errors import DataError
+from pocketvision.files import printable
 from pocketvision.values import Split
 
 __all__ = ["Found", "Listing", "natural_key", "pictures_below", "pictures_in", "printable", "root_of", "scan"]

@@ -27,6 +27,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import features
 
+from pocketvision.files import cache_folder
 from pocketvision.values import ImageSpec, to_json
 
 Pixels = NDArray[np.uint8]
@@ -51,7 +52,7 @@ _NAMES = "[0-9a-f]" * 16 + ".npy"
 
 def pictures_folder() -> Path:
     """Return where shards lie: in the environment's POCKETVISION_CACHE, or in ~/.cache/pocketvision."""
-    return Path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision").expanduser() / "pictures"
+    return cache_folder() / "pictures"
 
 
 def key_of(spec: ImageSpec) -> str:

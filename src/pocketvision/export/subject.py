@@ -12,7 +12,7 @@ from pocketvision.data.splits import find_dataset
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
 from pocketvision.export.unlabelled import load_pictures
-from pocketvision.files import lines_of, read_json
+from pocketvision.files import lines_of, read_json, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress
 from pocketvision.runtime import read_manifest
@@ -63,7 +63,7 @@ def subject_of(
     `data` are pictures for a file, and for a run the place that its own were moved to. Raises UsageError where they
     are others, or labels are given that the run has itself; WeightsError for a file of no known net.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.suffix.lower() in (*SUFFIXES, *_MODEL_FILES, ".onnx") and not path.exists():
         raise UsageError(f"there is no file {path}")
     if not path.is_file() and path.suffix.lower() not in _MODEL_FILES:
@@ -168,7 +168,7 @@ def _own_labels(path: Path, weights: Weights, own: Manifest | None, progress: Pr
 def _lines(given: str | Path) -> tuple[str, ...]:
     """Return the labels in a text, one a line; blank lines at its end are none."""
     try:
-        return label_lines(Path(given).expanduser().read_text(encoding="utf-8-sig"))
+        return label_lines(user_path(given).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--labels {given} is no text that can be read ({error}); write one label a line") from error
 

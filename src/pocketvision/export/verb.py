@@ -28,7 +28,7 @@ from pocketvision.export.manifest import PROBES, make_probes, stand_in_pictures,
 from pocketvision.export.subject import Subject, some, subject_of
 from pocketvision.export.trust import Abstain, abstain_of, reason_of, settle, threshold_for
 from pocketvision.export.use import USE_FILE
-from pocketvision.files import claim
+from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress, Silent
@@ -83,7 +83,7 @@ def export(  # noqa: PLR0913  one option per choice of a user
     graph, manifest = _settled(subject, graph, wanted, progress)
     ready = halved(graph) if precision == "float16" else graph
     manifest = replace(manifest, precision=precision, io=io, probes=make_probes(ready, manifest.image, _tiny(subject)))
-    target = Path(output) if output is not None else _beside(Path(source).expanduser())
+    target = Path(output) if output is not None else _beside(user_path(source))
     paths = [target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats]
     claim(target, MANIFEST, COST, USE_FILE, *(path.name for path in paths))
     written = [deliver(ready, manifest, path) for path in paths]

@@ -9,6 +9,7 @@ from pocketvision.budget.candidates import candidates
 from pocketvision.cost.count import count
 from pocketvision.cost.graphs import graph_at
 from pocketvision.errors import UsageError, WeightsError
+from pocketvision.files import user_path
 from pocketvision.models.catalogue import family_of
 from pocketvision.progress import Progress
 from pocketvision.train.features import Backbone
@@ -81,7 +82,7 @@ def _nothing(named: bool) -> str:
 
 def _file(item: str | Path, progress: Progress) -> Path:
     """Return the file that is meant: by its path, or by a net's name, which is fetched where it is not here yet."""
-    path = Path(item).expanduser()
+    path = user_path(item)
     if path.suffix in SUFFIXES or path.exists():
         return path
     return Path(get(str(item), progress=progress).path)

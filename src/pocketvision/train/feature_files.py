@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.weights.fetch import cache_folder
+from pocketvision.files import cache_folder, make_folder
 
 LIMIT_BYTES = 4_000_000_000
 """Of all features together; those used longest ago go first."""
@@ -42,7 +42,7 @@ class Stored:
 
 def feature_folder(key: str) -> Path:
     """Return where features of one net under one picture rule lie: in the cache, under the digest of both."""
-    return cache_folder().parent / "features" / key
+    return cache_folder() / "features" / key
 
 
 def data_key(contents: Iterable[str]) -> str:
@@ -90,7 +90,7 @@ class FeatureWriter:
     """Writes rows in the order of the sorted contents; the file gets its name in `finish` and is whole or absent."""
 
     def __init__(self, path: Path, contents: tuple[str, ...]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self.path, self.contents = path, contents
         self._draft = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._stream = self._draft.open("wb")

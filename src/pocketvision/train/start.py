@@ -9,7 +9,7 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsError
-from pocketvision.files import lines_of, read_json, write_json, write_text
+from pocketvision.files import lines_of, read_json, user_path, write_json, write_text
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
 from pocketvision.weights.fetch import fetch
@@ -66,7 +66,7 @@ def given_weights(weights: str | Path | None, progress: Progress = Silent()) -> 
     was asked for."""
     if weights is None or weights == NO_WEIGHTS:
         return None
-    found = read(Path(weights).expanduser())
+    found = read(user_path(weights))
     found.tell(progress)
     return found
 

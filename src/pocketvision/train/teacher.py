@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pocketvision.data.arrays import Prepared
 from pocketvision.data.augment import Augment, augment, seeds_of
 from pocketvision.errors import DataError, UsageError
-from pocketvision.files import write_bytes
+from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
 from pocketvision.train.job import BEST, trained_net
@@ -76,7 +76,7 @@ class Answers:
 def teachers_of(runs: str | Path | Sequence[str | Path]) -> tuple[Teacher, ...]:
     """Load the trained nets of one or several run folders; several may be given as one text with commas."""
     given = str(runs).split(",") if isinstance(runs, str | Path) else list(runs)
-    folders = [Path(str(run).strip()).expanduser() for run in given if str(run).strip()]
+    folders = [user_path(str(run).strip()) for run in given if str(run).strip()]
     if not folders:
         raise UsageError("no teacher was given; name the run folder of a trained net, or several with commas between")
     found = []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from pocketvision import files
 from pocketvision.errors import WeightsError
 from pocketvision.progress import Bar, Progress, Silent
 from pocketvision.weights.sources import Source
@@ -30,13 +31,13 @@ class Digest(NamedTuple):
 
 def cache_folder() -> Path:
     """Return where fetched weights are kept: `weights` in POCKETVISION_CACHE, by default ~/.cache/pocketvision."""
-    return Path(os.environ.get("POCKETVISION_CACHE") or Path.home() / ".cache" / "pocketvision") / "weights"
+    return files.cache_folder() / "weights"
 
 
 def local_folder() -> Path | None:
     """Return the folder named by POCKETVISION_WEIGHTS, which is looked in first and never written to."""
     folder = os.environ.get("POCKETVISION_WEIGHTS")
-    return Path(folder).expanduser() if folder else None
+    return files.user_path(folder) if folder else None
 
 
 def present(source: Source) -> Path | None:
@@ -57,7 +58,7 @@ def fetch(source: Source, *, progress: Progress = Silent()) -> Path:
         return path
     url, digest = (source.url, _digest(source)) if source.url else _hub_file(source)
     path = cache_folder() / source.file
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     # Named after the digest, so that a draft is only ever gone on with for the very same content.
     draft = path.with_name(f".{path.name}.{digest.digits[:16] or os.getpid()}.part")
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvision.errors import UsageError, WeightsError
+from pocketvision.files import make_folder, user_path
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import ImageSpec
@@ -107,14 +108,14 @@ def add(file: str | Path, *, name: str | None = None) -> Kept:
     A file under the name of a published one is then found as that. Raises WeightsError where it holds no net of the
     catalogue, UsageError where another file has the name.
     """
-    path = Path(file).expanduser()
+    path = user_path(file)
     weights = read(path)
     target = cache_folder() / (name or path.name)
     if target.parent != cache_folder() or target.suffix != path.suffix:
         raise UsageError(f"'{name}' is no plain file name that ends in {path.suffix}, as '{path.name}' does")
     if target.exists() and not _same(path, target):
         raise UsageError(f"there is another file at {target}; choose another name with --name, or delete it")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     draft = target.with_name(f".{target.name}.adding")
     shutil.copyfile(path, draft)
     draft.replace(target)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pocketvision.data.layouts.labels import must_be_known, ordered
 from pocketvision.data.layouts.listing import Found, Listing, few, in_order, natural_key, normal, split_named
-from pocketvision.data.layouts.tree import files, folders, is_picture, is_unicode, printable, walk
+from pocketvision.data.layouts.tree import files, folders, is_picture, walk
 from pocketvision.errors import DataError
+from pocketvision.files import is_unicode, printable
 from pocketvision.values import Problem, Split
 
 _UNLABELED = re.compile(r"un-?label+ed.*|no[ _-]?labels?|annotations?", re.IGNORECASE)

@@ -4,7 +4,6 @@ From then on nothing is fetched: remove the folder to fetch it anew.
 """
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ from typing import Any
 from pocketvision.data.layouts.listing import quoted, split_named
 from pocketvision.data.layouts.manifest import LABEL_COLUMNS
 from pocketvision.errors import DataError, MissingExtra, UsageError
-from pocketvision.files import csv_text, write_text
+from pocketvision.files import cache_folder, csv_text, make_folder, write_text
 
 PREFIX = "hf://"
 MANIFEST = "metadata.csv"
@@ -53,7 +52,7 @@ def fetch(name: str) -> Path:
     folder = _place(match[1], name)
     if (folder / MANIFEST).is_file():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     draft = Path(tempfile.mkdtemp(prefix=".hub-", dir=folder.parent))
     try:
         _write(draft / "new", _pictures(name, *match.groups()))
@@ -64,8 +63,7 @@ def fetch(name: str) -> Path:
 
 
 def _place(name: str, address: str) -> Path:
-    cache = Path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision").expanduser()
-    return cache / "hub" / f"{name.replace('/', '--')}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+    return cache_folder() / "hub" / f"{name.replace('/', '--')}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
 def _take(draft: Path, folder: Path) -> None:

@@ -8,9 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pocketvision.data.layouts.listing import Listing, natural_key, normal, quoted
-from pocketvision.data.layouts.tree import is_unicode
 from pocketvision.errors import DataError
-from pocketvision.files import lines_of
+from pocketvision.files import is_unicode, lines_of
 
 LISTS = ("labels.txt", "classes.txt")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")

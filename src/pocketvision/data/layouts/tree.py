@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pocketvision.data.layouts.listing import natural_key
 from pocketvision.errors import DataError
-from pocketvision.files import has_record, own_files
+from pocketvision.files import has_record, own_files, printable
 from pocketvision.images.decode import looks_like_picture
 
 PICTURE_SUFFIXES = frozenset(
@@ -55,16 +55,6 @@ def is_picture(path: Path) -> bool:
             return looks_like_picture(stream.read(12))
     except OSError:
         return False
-
-
-def is_unicode(name: str) -> bool:
-    """Tell whether a file's name is valid Unicode, which Linux does not ask of it."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def printable(name: str) -> str:
-    """Return a name that can be printed, whatever it holds."""
-    return name.encode("utf-8", "replace").decode()
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
