@@ -18,7 +18,7 @@ help:
 	@echo "make demo    train, compress and prove a net on built-in pictures; ends with a report to open"
 	@echo "make page    try what make demo made in the browser; needs Node"
 	@echo "make test    run all tests, those of the page where Node and Chromium are"
-	@echo "make test-all run the tests of Core ML, ExecuTorch, OpenVINO and MediaPipe, whose packages it installs"
+	@echo "make test-all run the tests of the wheel and of Core ML, ExecuTorch, OpenVINO and MediaPipe, which it installs"
 	@echo "make fast    run the tests that take no more than a few seconds each"
 	@echo "make lint    check format, style and types"
 	@echo "make check   lint, test and test-all: what continuous integration runs"
@@ -48,12 +48,12 @@ test: $(READY)
 	fi
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical
 
-# The formats whose packages are large, and MediaPipe, which reads our files. With the variable set, an absent package
+# The formats whose packages are large, MediaPipe, which reads our files, and the wheel as people install it. With the variable set, an absent package
 # is a failure, not a skip.
 test-all: $(EXTRAS)
 	@OMP_NUM_THREADS=1 POCKETVISION_ALL_EXTRAS=1 $(RUN) pytest -n logical \
 	  tests/export/test_coreml.py tests/export/test_executorch.py tests/export/test_mediapipe.py \
-	  tests/export/test_openvino.py tests/images/test_heic.py
+	  tests/export/test_openvino.py tests/images/test_heic.py tests/test_wheel.py
 
 fast: $(READY)
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n logical -m "not slow"
