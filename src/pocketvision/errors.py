@@ -6,6 +6,7 @@ PocketvisionError            1  something went wrong; the message says what to d
 |   `-- RunExists            2  a run of that name is there already
 |-- DataError                1  the images or labels cannot be used as they are
 |   `-- ImageError           1  one file cannot be decoded
+|-- Diverged                 1  weights became no numbers while they were trained
 |-- WeightsError             1  a weights file does not fit the net, or is not what it claims
 |-- GraphError               1  a net holds something the inference graph has no kernel for
 |-- MissingExtra             1  an optional package is not installed
@@ -51,6 +52,18 @@ class DataError(PocketvisionError, ValueError):
 
 class ImageError(DataError):
     """One file cannot be decoded to a picture."""
+
+
+class Diverged(PocketvisionError):
+    """A training's weights or losses are no numbers any more."""
+
+    def __init__(self, epoch: int, rate: float) -> None:
+        super().__init__(
+            f"training diverged in epoch {epoch}: its numbers grew beyond all bounds at a learning rate of {rate:g}. "
+            f"Start a new run with a lower one, such as --lr {min(rate / 10, 0.01):.2g}"
+        )
+        self.kept = False
+        """Whether the net holds the best weights from before."""
 
 
 class WeightsError(PocketvisionError, ValueError):

@@ -141,10 +141,10 @@ def test_a_narrow_net_of_each_family_runs_and_learns(name: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"width": 0}, "width must be positive"),
-        ({"width": -1}, "width must be positive"),
+        ({"width": 0}, "--width takes a number from"),
+        ({"width": -1}, "--width takes a number from"),
         ({"resolution": 16}, "at least 32 pixels"),
-        ({"num_classes": 0}, "num_classes must be at least 1"),
+        ({"num_classes": 0}, "--num-classes takes a whole number from 1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, float], error: str) -> None:

@@ -51,7 +51,7 @@ def test_wrong_requests(toy: Any, tmp_path: Path) -> None:
         predict(toy.file, [toy.data / "red" / "1.png", tmp_path / "absent.png"])
     with pytest.raises(DataError, match="holds no image"):
         predict(toy.file, [tmp_path])
-    with pytest.raises(UsageError, match="at least 1"):
+    with pytest.raises(UsageError, match="--top takes a whole number of labels from 1"):
         predict(toy.file, [toy.data], top=0)
 
 

@@ -2,8 +2,8 @@
 
 import re
 
-from pocketvision.errors import UsageError
 from pocketvision.values import Budget
+from pocketvision.values.ranges import in_range, read, share
 
 _BYTES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _COUNT = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
@@ -26,44 +26,27 @@ def parse_budget(
     KB and MB are 1000-based, KiB and MiB 1024-based. Raises UsageError that shows how to write the amount.
     """
     return Budget(
-        max_size_bytes=_whole("max-size", max_size, _BYTES, "500KB, 2MB, 1.5MiB or a number of bytes"),
-        max_latency_ms=_amount("max-latency", max_latency, _TIME_MS, "10ms, 0.5s or a number of milliseconds"),
-        max_macs=_whole("max-macs", max_macs, _COUNT, "50M, 0.3G or a plain number"),
-        max_memory_bytes=_whole("max-memory", max_memory, _BYTES, "4MB, 512KiB or a number of bytes"),
-        max_params=_whole("max-params", max_params, _COUNT, "1M, 250k or a plain number"),
-        min_accuracy=_share(min_accuracy),
+        max_size_bytes=_whole("max_size", max_size, _BYTES),
+        max_latency_ms=_amount("max_latency", max_latency, _TIME_MS),
+        max_macs=_whole("max_macs", max_macs, _COUNT),
+        max_memory_bytes=_whole("max_memory", max_memory, _BYTES),
+        max_params=_whole("max_params", max_params, _COUNT),
+        min_accuracy=None if min_accuracy is None else share("min_accuracy", min_accuracy),
     )
 
 
-def _amount(option: str, text: Amount, units: dict[str, float], examples: str) -> float | None:
-    if text is None:
+def _amount(name: str, given: Amount, units: dict[str, float]) -> float | None:
+    if given is None:
         return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", str(text))
-    unit = match[2].lower() if match else ""
-    if not match or (unit and unit not in units):
-        raise UsageError(f"--{option} '{text}' is not an amount; write {examples}")
-    value = float(match[1]) * units.get(unit, 1)
-    if value <= 0:
-        raise UsageError(f"--{option} must be more than zero, not '{text}'; write {examples}")
-    return value
+    match = re.fullmatch(r"(.*?)\s*([A-Za-z]*)\s*", given, re.DOTALL) if isinstance(given, str) else None
+    found, unit = (read(match[1]), match[2].lower()) if match else (read(given), "")
+    known = found is not None and (not unit or unit in units)
+    return in_range(name, found * units.get(unit, 1) if found is not None and known else None, given)
 
 
-def _whole(option: str, text: Amount, units: dict[str, float], examples: str) -> int | None:
-    value = _amount(option, text, units, examples)
+def _whole(name: str, given: Amount, units: dict[str, float]) -> int | None:
+    value = _amount(name, given, units)
     return None if value is None else int(value)
-
-
-def _share(text: Amount) -> float | None:
-    if text is None:
-        return None
-    plain = str(text).strip()
-    try:
-        value = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 1:
-        raise UsageError(f"--min-accuracy '{text}' is not a share; write 0.9 or 90%")
-    return value
 
 
 def bytes_text(count: float) -> str:

@@ -7,6 +7,7 @@ from pocketvision.cost.memory import peak
 from pocketvision.graph.graph import Graph
 from pocketvision.models.catalogue import family_of, parse_name
 from pocketvision.values import ModelSpec
+from pocketvision.values.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def cost(
     """
     from pocketvision.graph.trace import trace_spec
 
+    check_ranges(locals())
     said = parse_name(name)
     spec = replace(
         said,

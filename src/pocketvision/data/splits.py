@@ -26,6 +26,7 @@ from pocketvision.files import csv_text, write_text
 from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Dataset, Example, Split
+from pocketvision.values.ranges import check_ranges
 
 COLUMNS = ("file", "label", "split", "sha256")
 
@@ -42,6 +43,7 @@ class Rule:
     test: float = 0.15
 
     def __post_init__(self) -> None:
+        check_ranges(vars(self))
         check_shares(self.val, self.test)
 
 
@@ -90,7 +92,8 @@ def _assign(contents: Iterable[str], *, seed: int, val: float, test: float) -> d
 
 def check_shares(val: float, test: float) -> None:
     """Raise a `UsageError` unless both shares are at least 0 and leave something to train on."""
-    if val < 0 or test < 0 or val + test >= 1:
+    check_ranges({"val": val, "test": test})
+    if val + test >= 1:
         raise UsageError(
             f"val={val:g} and test={test:g} are shares of the pictures: each from 0 to 1, together below 1."
         )

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.compress.temperature import with_temperature
-from pocketvision.errors import UsageError
 from pocketvision.graph.graph import Graph
 from pocketvision.metrics.calibration import TEMPERATURES, as_logits, measured, softened, temperature
 from pocketvision.metrics.refusal import Threshold, choose_threshold, given_threshold, top
 from pocketvision.values import Confidence
+from pocketvision.values.ranges import share
 
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -58,13 +58,7 @@ def abstain_of(text: str | float) -> Abstain:
         return "auto"
     if word == "off":
         return "off"
-    try:
-        value = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
-    except ValueError:
-        value = np.nan
-    if not 0 <= value <= 1:
-        raise UsageError(f"--abstain is {text}; give off, auto, or a probability between 0 and 1 such as 0.6")
-    return value
+    return share("abstain", text)
 
 
 def threshold_for(abstain: Abstain, probabilities: Probabilities, labels: Labels) -> Threshold | None:

@@ -27,6 +27,7 @@ from pocketvision.train.device import device_for
 from pocketvision.train.features import Backbone, Features, Pictures, Views, take
 from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
 from pocketvision.values import Accuracy, Budget, CropMode, Dataset, Latency, ModelSpec, Precision
+from pocketvision.values.ranges import check_ranges
 
 HeadKind = Literal["logistic", "mean"]
 WORTH_A_WORD = 1.5
@@ -119,8 +120,9 @@ def choose(  # noqa: PLR0913  each is an option of the command line
     augmented views. Features are kept on disk: asking again takes seconds. Raises BudgetMissed where no start keeps
     the limits.
     """
+    check_ranges(locals())
     settings = {key: value for key, value in locals().items() if key != "progress"}
-    _check(head, balance, views)
+    _check(head, balance)
     budget = parse_budget(**{name: settings[name] for name in _LIMITS})
     seconds: dict[str, float] = {}
     started = time.perf_counter()
@@ -140,13 +142,11 @@ def choose(  # noqa: PLR0913  each is an option of the command line
     return result if budget.min_accuracy is None else _with_outlook(result, budget.min_accuracy)
 
 
-def _check(head: str, balance: str, views: int) -> None:
+def _check(head: str, balance: str) -> None:
     if head not in ("logistic", "mean"):
         raise UsageError(f"--head is logistic or mean, not '{head}'")
     if balance not in ("none", "weights"):
         raise UsageError(f"--balance is none or weights, not '{balance}'")
-    if not 1 <= views <= 100:
-        raise UsageError(f"--views is the number of views of each training picture, from 1 to 100, not {views}")
 
 
 def _must_be_judged(dataset: Dataset) -> None:

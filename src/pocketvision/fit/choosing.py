@@ -19,6 +19,7 @@ from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import family_of, largest_useful_resolution, parse_name
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import runtime_name
+from pocketvision.train.memory import require_memory
 from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
 from pocketvision.values import (
     Budget,
@@ -53,9 +54,12 @@ def choose_net(run: Path, loaded: Loaded, options: Options, start: Weights | Non
             "which two cores train in minutes. Allow more with --max-macs.",
         )
     found = candidates(settings, trace_spec, scratch=start is None)
+    # Before candidates are written and timed, which takes memory too.
+    require_memory(loaded, min(found, key=lambda item: item.cost.macs).spec, options.training.device)
     scale = Scale(loaded.dataset.labels, image_spec(224, options.training.crop_mode, start))
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
     choice = replace(choice, budget=options.budget)
+    require_memory(loaded, choice.taken.spec, options.training.device)
     write_json(run / CHOICE, choice)
     for note in notes:
         progress.say(note)
@@ -103,8 +107,6 @@ def _restricted(
     kept = [item for item in settings if name in (None, item.name)]
     if width is None:
         return kept
-    if width <= 0:
-        raise UsageError(f"--width must be more than zero, not {width:g}")
     return list(dict.fromkeys(replace(item, width=width) for item in kept))
 
 

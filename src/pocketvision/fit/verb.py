@@ -24,6 +24,7 @@ from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, CropMode, Health, Precision, Proof, Summary, Trained
+from pocketvision.values.ranges import check_ranges
 from pocketvision.verify.outcome import raise_for
 from pocketvision.verify.verify import PROOF_FILE
 
@@ -77,6 +78,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers
     otherwise than the trained net; the run's folder with its report is complete then too.
     """
+    check_ranges(locals())
     settings = {key: value for key, value in locals().items() if key != "progress"}
     wanted, formats = abstain_of(abstain), formats_asked(format)
     budget = parse_budget(

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketvision.errors import UsageError
-
 Padding = Literal["symmetric", "same"]
 
 
@@ -19,8 +17,6 @@ def scale(channels: int, width: float, divisor: int | None = None) -> int:
     Without `divisor` the product is cut to a whole number (MobileNets: int(c * alpha)). With it, the product is
     rounded to the nearest multiple, but never by more than a tenth downwards (MobileNetV2's released code).
     """
-    if width <= 0:
-        raise UsageError(f"width must be positive, not {width:g}; the papers use 0.25 to 1.4")
     exact = channels * width
     if divisor is None:
         return max(1, int(exact + 1e-9))

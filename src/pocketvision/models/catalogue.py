@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.models.spelling import spelled
 from pocketvision.values import ModelSpec
+from pocketvision.values.ranges import check_ranges
 
 if TYPE_CHECKING:
     from pocketvision.models.blocks import Net
@@ -19,6 +20,8 @@ RESOLUTIONS = (224, 192, 160, 128, 96, 64, 48, 32)
 SMALLEST_USEFUL = 48
 """These nets halve their maps five times: below this the last ones are a single pixel, and even tiny pictures are
 told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/training.md)."""
+
+_DIALS = ("width", "resolution", "num_classes", "groups", "in_channels", "dropout")
 
 
 @dataclass(frozen=True)
@@ -110,19 +113,14 @@ def build(  # noqa: PLR0913  the dials that every net has
     return build_spec(ModelSpec(name, width, resolution, num_classes, padding, groups, in_channels, dropout))
 
 
-def build_spec(spec: ModelSpec) -> "Net":
-    """Build the net of a spec with fresh weights; see `build`."""
+def check_spec(spec: ModelSpec) -> None:
+    """Raise UsageError for a setting that no net, or not this one, can take."""
     family = family_of(spec.name)
+    check_ranges({name: getattr(spec, name) for name in _DIALS})
     if spec.resolution < family.smallest:
         raise UsageError(
             f"{spec.name} needs pictures of at least {family.smallest} pixels a side, not {spec.resolution}"
         )
-    if spec.num_classes < 1 or spec.in_channels < 1:
-        raise UsageError(
-            f"num_classes must be at least 1, and in_channels too, not {spec.num_classes} and {spec.in_channels}"
-        )
-    if spec.dropout is not None and not 0 <= spec.dropout < 1:
-        raise UsageError(f"dropout is a share from 0 up to, without, 1, not {spec.dropout:g}")
     if spec.padding not in family.paddings:
         raise UsageError(
             f"{spec.name} has the padding rule {' or '.join(family.paddings)}, not '{spec.padding}'; 'same' is for "
@@ -134,7 +132,12 @@ def build_spec(spec: ModelSpec) -> "Net":
             if family.groups
             else f"{spec.name} has no choice of groups"
         )
-    net: Net = importlib.import_module(f"pocketvision.models.{family.home}").build(spec)
+
+
+def build_spec(spec: ModelSpec) -> "Net":
+    """Build the net of a spec with fresh weights; see `build`."""
+    check_spec(spec)
+    net: Net = importlib.import_module(f"pocketvision.models.{family_of(spec.name).home}").build(spec)
     return net
 
 

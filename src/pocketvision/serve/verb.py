@@ -12,6 +12,7 @@ from pocketvision.serve.certificate import SELF_SIGNED, context_of
 from pocketvision.serve.code import qr_code
 from pocketvision.serve.folder import RUNTIMES, write_demo
 from pocketvision.serve.server import make_server
+from pocketvision.values.ranges import check_ranges
 
 HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 SLOW_WEIGHTS = (
@@ -51,6 +52,7 @@ def demo(
     `cert` is a PEM file with certificate and key, or `self-signed`: live cameras need https on other devices.
     Raises UsageError where there is no file or the port is taken, RunExists where the folder holds something else.
     """
+    check_ranges(locals())
     models = models_of(Path(source))
     target = Path(output) if output is not None else _beside(Path(source))
     host = _own_address() if serve and lan else HERE

@@ -123,6 +123,12 @@ class Checkpoint:
         self._earlier = standing.epochs
         return standing
 
+    def has_finite_best(self, phase: str) -> bool:
+        """Tell whether there are best weights of a phase, and all of them numbers."""
+        path = self._best(phase)
+        held = _read(path).values() if path.exists() else ()
+        return path.exists() and all(bool(one.isfinite().all()) for one in held if one.is_floating_point())
+
     def load_best(self, phase: str, module: nn.Module) -> None:
         """Put the best weights of a phase into its module."""
         module.load_state_dict(_read(self._best(phase)))
@@ -140,13 +146,27 @@ class Checkpoint:
         write_json(self._plan, plan)
         return plan
 
+    def threads(self, phase: str) -> dict[int, int]:
+        """Return by how many threads each epoch of a phase was or is to be computed, as far as it was begun."""
+        stored = json.loads(self._threads.read_text(encoding="utf-8")) if self._threads.exists() else {}
+        return {int(epoch): int(count) for epoch, count in stored.get(phase, {}).items()}
+
+    def keep_threads(self, phase: str, counts: dict[int, int]) -> None:
+        """Store the threads of a phase's epochs before the newest begins: repeated, it is computed by as many."""
+        stored = json.loads(self._threads.read_text(encoding="utf-8")) if self._threads.exists() else {}
+        write_json(self._threads, {**stored, phase: counts})
+
+    @property
+    def _threads(self) -> Path:
+        return self.path.with_name("threads.json")
+
     @property
     def _plan(self) -> Path:
         return self.path.with_name("plan.json")
 
     def discard(self) -> None:
         """Remove the files of a finished training."""
-        for path in (self.path, self._plan, *self.path.parent.glob("best_of_*.safetensors")):
+        for path in (self.path, self._plan, self._threads, *self.path.parent.glob("best_of_*.safetensors")):
             path.unlink(missing_ok=True)
 
     def _best(self, phase: str) -> Path:

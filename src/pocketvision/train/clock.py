@@ -5,7 +5,7 @@ import re
 import time
 from contextvars import ContextVar
 
-from pocketvision.errors import UsageError
+from pocketvision.values.ranges import in_range, read
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _COMMAND: ContextVar[float | None] = ContextVar("command", default=None)
@@ -60,8 +60,6 @@ def seconds(text: str | float | None) -> float:
     """
     if text is None:
         return math.inf
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(s|m|min|h)?\s*", str(text))
-    value = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
-    if value <= 0:
-        raise UsageError(f"--time-limit '{text}' is not a time; write one such as 90s, 10m or 1.5h")
-    return value
+    match = re.fullmatch(r"(.*?)\s*(s|m|min|h)?\s*", text, re.DOTALL) if isinstance(text, str) else None
+    found, unit = (read(match[1]), match[2] or "s") if match else (read(text), "s")
+    return in_range("time_limit", None if found is None else found * _UNITS[unit], text)

@@ -13,9 +13,11 @@ from pocketvision.train.device import engine_for
 from pocketvision.train.job import BEST, Job, TrainOptions, make_job
 from pocketvision.train.lesson import EPOCHS, Lesson, run_lesson
 from pocketvision.train.logs import require_logs
+from pocketvision.train.memory import require_memory
 from pocketvision.train.start import Loaded, given_weights, image_spec, load_data
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.values import Accuracy, CropMode, ModelSpec, Trained
+from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.load import Weights
 
 
@@ -79,6 +81,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     `features` the weight of the teacher's features, `views` how many random views of each picture it answers to.
     `time_limit`, such as '10m', fits views and epochs to this machine's speed; the other options are those of `train`.
     """
+    check_ranges(locals())
     clock = Clock(seconds(time_limit))
     settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
     require_logs(log)
@@ -106,6 +109,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
             resolution=resolution or teachers[0].trained.spec.resolution,
             num_classes=len(loaded.dataset.labels),
         )
+        require_memory(loaded, spec, device)
         options = TrainOptions.of(settings)
         own = wider(spec, teachers) if weights is None else None
         job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)

@@ -1,7 +1,8 @@
 """One training from a data set to saved weights: what the verbs `train` and `fit` share."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.data.arrays import labels_of, prepared_each
-from pocketvision.errors import PocketvisionError, UsageError
+from pocketvision.errors import Diverged, PocketvisionError, UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
@@ -178,7 +179,8 @@ def _learn(
         job.clock.reserve(later_s(job, net, pictures, engine.device))
         task = Training(net, pictures, job.image, job.folder, engine.device, clock=job.clock, engine=engine, logs=logs)
         plan = plan_of(task, job.recipe, Checkpoint(job.folder / "weights"), progress)
-        return plan, train_net(task, job.recipe, progress=progress)
+        with finite_kept(job, net):
+            return plan, train_net(task, job.recipe, progress=progress)
     except torch.OutOfMemoryError as error:
         raise PocketvisionError(
             f"the device's memory cannot hold {job.spec} beside what else it holds; end other programs on it, or take "
@@ -262,6 +264,18 @@ def _save_last(job: Job, net: Net, checkpoint: Checkpoint) -> None:
     net.load_state_dict(checkpoint.last())
     _save(job, net, LAST)
     net.load_state_dict(best)
+
+
+@contextmanager
+def finite_kept(job: Job, net: Net) -> Iterator[None]:
+    """Where the body diverges and the net holds the weights from before, save them as the last ones, and say so."""
+    try:
+        yield
+    except Diverged as error:
+        if error.kept:
+            _save(job, net, LAST)
+            error.args = (f"{error}. The best weights from before are in {(job.folder / LAST).as_posix()}",)
+        raise
 
 
 def _save(job: Job, net: Net, name: str) -> None:

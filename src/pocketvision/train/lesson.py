@@ -17,15 +17,17 @@ from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import engine_for
-from pocketvision.train.job import BEST, LAST, RECORD, Job, later_s, load_pictures, started_net
+from pocketvision.train.job import BEST, LAST, RECORD, Job, finite_kept, later_s, load_pictures, started_net
 from pocketvision.train.logs import open_logs
 from pocketvision.train.loop import Phase, run_phase
 from pocketvision.train.losses import Batch, CrossEntropy, class_weights
 from pocketvision.train.pace import Lecture, plan_of_lesson
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, KEPT, Answers, Teacher, Views, answers, check_labels, pooled
+from pocketvision.train.threads import threads_for
 from pocketvision.train.transfer import Pictures, Training, aims, logits, normalise, to_input, validation_of
 from pocketvision.values import Plan, Trained
+from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.safetensors import save
 
 EPOCHS = 40
@@ -47,11 +49,7 @@ class Lesson:
     """Random views of each picture; the teacher answers once for each."""
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or not 0 <= self.trust <= 1 or self.features < 0 or self.views < 1:
-            raise UsageError(
-                f"temperature must be above 0 (not {self.temperature:g}), trust from 0 to 1 (not {self.trust:g}), "
-                f"features at least 0 (not {self.features:g}) and views at least 1 (not {self.views})"
-            )
+        check_ranges(asdict(self))
 
 
 class Pupil(nn.Module):
@@ -189,7 +187,8 @@ def _learned(
     logs = open_logs(job.log, job.folder, asdict(job.recipe))
     try:
         phase = _phase(replace(task, logs=logs), job.recipe, pupil, taught, course)
-        standing = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
+        with finite_kept(job, pupil.net):
+            standing = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
     finally:
         logs.close()
     best = {name: tensor.clone() for name, tensor in pupil.state_dict().items()}
@@ -279,6 +278,7 @@ def _phase(task: Training, recipe: Recipe, pupil: Pupil, taught: Taught, course:
         seconds=plan.seconds,
         engine=task.engine,
         logs=task.logs,
+        threads=threads_for(task.device, alone=task.engine.alone),
     )
 
 

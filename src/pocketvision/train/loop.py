@@ -1,8 +1,10 @@
 """The only training loop: epochs over batches, warm-up and cosine, early stop, best weights, checkpoints, the clock."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from pocketvision.errors import Diverged
 from pocketvision.progress import Progress
 from pocketvision.train.ahead import ahead
 from pocketvision.train.checkpoint import Checkpoint, Standing, State
@@ -22,6 +25,7 @@ from pocketvision.train.judge import Judged, evaluate
 from pocketvision.train.logs import Logs
 from pocketvision.train.losses import Batch, CrossEntropy, Objective
 from pocketvision.train.recipe import Recipe
+from pocketvision.train.threads import Threads, all_threads_after
 from pocketvision.values import Epoch
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -70,6 +74,7 @@ class Phase:
     engine: Engine = field(default_factory=Engine)
     logs: Logs | None = None
     """Where finished epochs are told; without it, results.csv alone."""
+    threads: Threads = field(default_factory=Threads)
 
 
 def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: Path, progress: Progress) -> Standing:
@@ -80,18 +85,25 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
     state = State(phase.module, moving_average(phase), _optimizer(phase, recipe), phase.engine.scaler)
     logs = phase.logs or Logs(folder)
     standing = checkpoint.restore(phase.name, state)
+    with _last_finite(phase, checkpoint):
+        _require_finite(state, max(0, standing.epoch - 1), phase.learning_rate)
     phase.clock.count(standing.spent_s)
     phase.engine.most = standing.most or phase.engine.most
     if standing.lowest_loss is None and phase.counts_start:
         start = phase.engine.first(lambda: evaluate(phase.module, phase.validation(), phase.weights))
         standing = checkpoint.start(standing, phase.module, start)
     title = "head" if phase.name == "head" else "training"
-    with progress.bar(title, phase.epochs * phase.steps) as bar:
+    with (
+        progress.bar(title, phase.epochs * phase.steps) as bar,
+        _last_finite(phase, checkpoint),
+        all_threads_after(phase.threads),
+    ):
         bar.advance(standing.epoch * phase.steps)
         while standing.epoch < phase.epochs and standing.since_best < recipe.patience and not standing.cut:
             skipped = _too_many(phase, standing)
             standing = replace(standing, epoch=standing.epoch + skipped)
             bar.advance(skipped * phase.steps)
+            _choose_threads(phase, checkpoint, standing.epoch)
             torch.manual_seed(_epoch_seed(recipe.seed, phase.name, standing.epoch))
             epoch, judged, cut = _epoch(phase, recipe, state, standing.epoch, bar.advance)
             standing = replace(standing, cut=cut, spent_s=phase.clock.spent(), most=phase.engine.most)
@@ -101,6 +113,50 @@ def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: P
     phase.engine.wait()
     checkpoint.load_best(phase.name, phase.module)
     return replace(standing, since_best=0)
+
+
+@contextmanager
+def _last_finite(phase: Phase, checkpoint: Checkpoint) -> Iterator[None]:
+    """Leave the best weights there are in the module where the body diverges, if there are any."""
+    try:
+        yield
+    except Diverged as error:
+        error.kept = checkpoint.has_finite_best(phase.name)
+        if error.kept:
+            checkpoint.load_best(phase.name, phase.module)
+        raise
+
+
+def _choose_threads(phase: Phase, checkpoint: Checkpoint, epoch: int) -> None:
+    """Take the threads that an epoch is computed by: as when it was interrupted, else as measured, else as before."""
+    threads = phase.threads
+    if threads.most == 1:
+        return
+    known = checkpoint.threads(phase.name)
+    if epoch not in known:
+        left = (phase.epochs - epoch) * phase.steps
+        count = threads.measure(_trial(phase, epoch)) if threads.due(left) else threads.taken
+        checkpoint.keep_threads(phase.name, {**known, epoch: count})
+        known = {epoch: count}
+    if known[epoch] != threads.taken:
+        phase.engine.say(
+            f"epoch {epoch + 1}: computed by {known[epoch]} of {threads.most} threads, which is faster now; other "
+            "programs may want the cores"
+        )
+    threads.take(known[epoch])
+
+
+def _trial(phase: Phase, epoch: int) -> Callable[[], object]:
+    """Return a step that leaves no trace, on a copy of the module."""
+    module = copy.deepcopy(phase.module).train()
+    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "share": 1.0}], lr=0.0)
+    batch, engine = next(phase.batches(epoch)), phase.engine.trial()
+
+    def one() -> None:
+        with torch.random.fork_rng(devices=[]):
+            step(module, optimizer, batch, objective=CrossEntropy(), rate=0.0, engine=engine)
+
+    return one
 
 
 def _stopped(standing: Standing, phase: Phase) -> str:
@@ -175,6 +231,8 @@ class _Tally:
     right: list[Tensor] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     told: float = 0.0
+    lost: bool = False
+    """Whether the loss was seen to be no number any more."""
 
     def add(self, loss: Tensor, right: Tensor, size: int) -> None:
         """Count a batch."""
@@ -200,8 +258,9 @@ class _Tally:
         if now - self.told < _NOTE_S:
             return ""
         self.told = now
-        speed = self.seen() / (now - started)
-        return f"epoch {epoch}  loss {self.loss():.3f}  accuracy {self.accuracy():.1%}  {speed:.0f} images/s"
+        speed, loss = self.seen() / (now - started), self.loss()
+        self.lost = not math.isfinite(loss)
+        return f"epoch {epoch}  loss {loss:.3f}  accuracy {self.accuracy():.1%}  {speed:.0f} images/s"
 
 
 def _epoch(
@@ -218,10 +277,16 @@ def _epoch(
         tally.add(*taken)
         state.average.update_parameters(phase.module)
         advance(1, note=tally.note(started, f"{number + 1}/{phase.epochs}"))
+        # At fp16 a step that overflows is left out and the next one scaled; of several processes all end together.
+        if tally.lost and phase.engine.precision != "fp16" and phase.engine.alone:
+            raise Diverged(number + 1, phase.learning_rate)
         if cut := phase.cuts and phase.clock.left() <= 0:
             break
     training_s = time.perf_counter() - started
+    _require_finite(state, number, phase.learning_rate)
     judged = phase.engine.first(lambda: evaluate(state.average.module, phase.validation(), phase.weights))
+    if not math.isfinite(judged.loss):
+        raise Diverged(number + 1, phase.learning_rate)
     record = Epoch(
         epoch=number + 1,
         phase=phase.name,
@@ -236,6 +301,13 @@ def _epoch(
         resolution=side,
     )
     return record, judged, cut
+
+
+def _require_finite(state: State, number: int, rate: float) -> None:
+    """Raise Diverged where weights, or what batch norms have counted, are no numbers any more."""
+    held = (*state.module.state_dict().values(), *state.average.state_dict().values())
+    if not all(bool(tensor.isfinite().all()) for tensor in held if tensor.is_floating_point()):
+        raise Diverged(number + 1, rate)
 
 
 def step(

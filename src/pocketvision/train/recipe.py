@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from pocketvision.errors import UsageError
+from pocketvision.values.ranges import check_ranges, number
 
 Optimizer = Literal["adamw", "sgd"]
 OPTIMIZERS = ("auto", "adamw", "sgd")
@@ -75,11 +76,11 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
     """
     if optimizer not in OPTIMIZERS:
         raise UsageError(f"--optimizer '{optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
-    for name, value in (("epochs", epochs), ("lr", learning_rate), ("patience", patience)):
-        if value is not None and value <= 0:
-            raise UsageError(f"--{name} must be more than zero, not {value}")
+    check_ranges({"epochs": epochs, "lr": learning_rate, "patience": patience, "seed": seed})
     total = epochs or (6 if transfer else 40)
-    batch = _batch(batch_size) or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
+    batch = int(number("batch_size", batch_size) or 0) or usual_batch(
+        examples, steps=TRANSFER_STEPS if transfer else STEPS
+    )
     sgd = optimizer == "sgd" or (optimizer == "auto" and norms and not transfer)
     return Recipe(
         epochs=total,
@@ -93,7 +94,7 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
         label_smoothing=0.1,
         patience=patience or max(8, total // 2),
         flip=flip,
-        seed=seed,
+        seed=int(seed),
         balance=balance,
         smallest=_SMALLEST if transfer else 1.0,
         rising=_RISING if transfer else 0.0,
@@ -111,16 +112,6 @@ def balance_for(asked: str, counts: Sequence[int]) -> Balance:
         return cast(Balance, asked)
     present = [count for count in counts if count]
     return "weights" if present and max(present) >= UNEQUAL * min(present) else "none"
-
-
-def _batch(asked: int | str) -> int:
-    """Read `--batch-size`: a number of pictures, or 0 for `auto`. Raises UsageError."""
-    text = str(asked).strip()
-    if text == "auto":
-        return 0
-    if not (text.isascii() and text.isdigit()) or int(text) < 2:
-        raise UsageError(f"--batch-size '{asked}' is no number of pictures; give auto, or 2 or more")
-    return int(text)
 
 
 def usual_batch(examples: int, *, steps: int = STEPS) -> int:

@@ -23,6 +23,7 @@ from pocketvision.train.modes import layers_of, set_modes
 from pocketvision.train.passes import passes
 from pocketvision.train.plan import FEWEST, fitted, head_pictures, planned
 from pocketvision.train.recipe import Recipe
+from pocketvision.train.threads import threads_for
 from pocketvision.values import Epoch, ImageSpec, Plan
 
 Pixels = NDArray[np.uint8]
@@ -186,6 +187,7 @@ def _whole(task: Training, recipe: Recipe, plan: Plan) -> Phase:
         seconds=plan.seconds,
         engine=task.engine,
         logs=task.logs,
+        threads=threads_for(task.device, alone=task.engine.alone),
     )
 
 

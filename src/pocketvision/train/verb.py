@@ -11,8 +11,10 @@ from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
 from pocketvision.train.job import TrainOptions, make_job, run_job
 from pocketvision.train.logs import require_logs
+from pocketvision.train.memory import require_memory
 from pocketvision.train.start import fits, given_weights, load_data
 from pocketvision.values import CropMode, ModelSpec, Trained
+from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.load import Weights
 
 
@@ -60,6 +62,7 @@ def train(  # noqa: PLR0913  each is an option of the command line
     Test pictures are split off and not touched. `time_limit`, such as '10m', fits the epochs and their resolutions to
     this machine's speed. `batch_size` is a number, or 'auto' for what suits the number of pictures.
     """
+    check_ranges(locals())
     clock = Clock(seconds(time_limit))
     settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
     require_logs(log)
@@ -84,6 +87,7 @@ def train(  # noqa: PLR0913  each is an option of the command line
             resolution=resolution or largest_useful_resolution(loaded.health.median_short_side),
             num_classes=len(loaded.dataset.labels),
         )
+        require_memory(loaded, spec, device)
         job = make_job(folder, loaded, spec, start, options=TrainOptions.of(settings), progress=progress)
     trained = run_job(replace(job, clock=clock), progress=progress)
     if engine.place == 0 and not finished(folder):

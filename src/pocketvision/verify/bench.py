@@ -9,6 +9,7 @@ from pocketvision.latency.measurements import read_measurement
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import digest, size_bytes
 from pocketvision.values import Latency
+from pocketvision.values.ranges import check_ranges
 from pocketvision.verify.timing import time_files
 
 
@@ -35,8 +36,9 @@ def bench(
     Raises DataError for a missing file or a measurement of another one, UsageError for none or for fewer than one
     thread.
     """
-    if not files or threads < 1:
-        raise UsageError("give at least one file and one thread")
+    check_ranges(locals())
+    if not files:
+        raise UsageError("give at least one file")
     paths = [Path(file) for file in files]
     for path in paths:
         if not path.exists():

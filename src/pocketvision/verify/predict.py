@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.data.layout import pictures_below, printable
-from pocketvision.errors import DataError, UsageError
+from pocketvision.errors import DataError
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Manifest
+from pocketvision.values.ranges import check_ranges
 from pocketvision.verify.answers import Floats, Picture, Reading, read_pictures, run_in_batches
 
 GUESSES = 2
@@ -49,8 +50,7 @@ def predict(
     labels, or hard to tell.
     Raises DataError for a path that is not there, UsageError for `top` below 1.
     """
-    if top < 1:
-        raise UsageError(f"top is {top}; ask for at least 1 label")
+    check_ranges(locals())
     paths = expand([images] if isinstance(images, str | Path) else images)
     runner = open_model(Path(file), threads=os.cpu_count() or 1)
     readings = track(read_pictures(paths, runner.manifest.image), progress, "predicting", len(paths))

@@ -9,6 +9,7 @@ from pocketvision.files import make_folder, user_path
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import ImageSpec
+from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.fetch import cache_folder, fetch, local_folder, present
 from pocketvision.weights.load import Weights, read
 from pocketvision.weights.sources import Source, published_file, sources
@@ -90,6 +91,7 @@ def get(
     `source` is a provider's or a file's name, where the preferred one is not wanted. A download that was cut off goes
     on where it ended. Raises UsageError where nothing of the kind is published, WeightsError where it cannot be had.
     """
+    check_ranges(locals())
     chosen = _choose(name, width=width, resolution=resolution, source=source)
     path = fetch(chosen, progress=progress)
     try:
@@ -129,6 +131,7 @@ def where(
     name: str | None = None, *, width: _Width = None, resolution: int | None = None, source: str | None = None
 ) -> Places:
     """Say where weights are looked for, and which file a net's name stands for."""
+    check_ranges(locals())
     folder, file, found = local_folder(), None, None
     if name is not None:
         chosen = _choose(name, width=width, resolution=resolution, source=source)
