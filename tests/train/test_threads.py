@@ -1,9 +1,20 @@
 """How many threads compute a step: judged by a clock, here one that is told what steps take."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
+from pocketvision.models.catalogue import build
+from pocketvision.train import loop, transfer
+from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.recipe import recipe_for
 from pocketvision.train.threads import AGAIN_S, COST, TURNS, Threads, all_threads_after, threads_for
+from pocketvision.train.transfer import Pictures, Training, train_net
+from pocketvision.values import ImageSpec
 
 
 class Machine:
@@ -94,3 +105,55 @@ def test_the_users_own_number_is_not_touched(monkeypatch: pytest.MonkeyPatch) ->
     assert threads_for(torch.device("cpu"), alone=True).most == 7
     assert threads_for(torch.device("cpu"), alone=False).most == 1
     assert threads_for(torch.device("cuda"), alone=True).most == 1
+
+
+class Scripted(Threads):
+    """Measures before every epoch, and finds what it is told."""
+
+    def __init__(self, found: list[int]) -> None:
+        super().__init__(2)
+        self.found = found
+
+    def due(self, steps: int) -> bool:
+        return steps > 0
+
+    def measure(self, step: Callable[[], object]) -> int:
+        step()
+        return self.found.pop(0)
+
+
+def ended(folder: Path, found: list[int], patch: pytest.MonkeyPatch, *, killed_in: int | None = None) -> bytes:
+    """Train for three epochs by the threads found, killed in one of them if asked; return all weights."""
+    torch.manual_seed(3)
+    net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
+    shown, labels = np.random.default_rng(0).integers(0, 255, (48, 32, 32, 3), np.uint8), np.arange(48) % 2
+    task = Training(net, Pictures(shown, shown, labels, shown, labels), ImageSpec(32), folder, torch.device("cpu"))
+    patch.setattr(transfer, "threads_for", lambda _, **__: Scripted(found))
+    epoch = loop._epoch
+
+    def one(phase: Any, recipe: Any, state: Any, number: int, advance: Any) -> Any:
+        if number == killed_in:
+            raise KeyboardInterrupt
+        return epoch(phase, recipe, state, number, advance)
+
+    with patch.context() as inner:
+        inner.setattr(loop, "_epoch", one)
+        train_net(task, recipe_for(examples=48, transfer=False, epochs=3, batch_size=16, patience=9, flip=False))
+    return b"".join(tensor.numpy().tobytes() for tensor in net.state_dict().values())
+
+
+def test_a_repeated_epoch_is_computed_by_as_many_threads_as_the_first_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        whole = ended(tmp_path / "whole", [2, 1, 2], monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            ended(tmp_path / "killed", [2, 1], monkeypatch, killed_in=1)
+        assert Checkpoint(tmp_path / "killed/weights").threads("all") == {0: 2, 1: 1}
+        assert ended(tmp_path / "killed", [2], monkeypatch) == whole
+        assert ended(tmp_path / "other", [1, 1, 1], monkeypatch) != whole, "the number of threads matters"
+        Checkpoint(tmp_path / "killed/weights").discard()
+        assert not (tmp_path / "killed/weights/threads.json").exists()
+    finally:
+        torch.set_num_threads(before)
