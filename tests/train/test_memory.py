@@ -147,7 +147,7 @@ def test_a_probe_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path
 
 @pytest.mark.parametrize("size", ["many", "0", "1", "-4", "2.5", ""])
 def test_a_batch_size_that_is_none_is_said(size: str) -> None:
-    with pytest.raises(UsageError, match="give auto, or 2 or more"):
+    with pytest.raises(UsageError, match="takes auto or a whole number of pictures from 2"):
         recipe_for(transfer=True, examples=100, batch_size=size)
     assert recipe_for(transfer=True, examples=100, batch_size="24").batch_size == 24
     assert recipe_for(transfer=True, examples=10_000, batch_size="auto").batch_size == 32
