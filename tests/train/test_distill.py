@@ -174,7 +174,7 @@ def test_wrong_wishes_are_refused_before_any_folder(data: Path, teacher: str, tm
         pocketvision.distill(",", data, **wish)
     with pytest.raises(UsageError, match="--seed 42"):
         pocketvision.distill(teacher, data, seed=7, **wish)
-    with pytest.raises(UsageError, match="trust from 0 to 1"):
+    with pytest.raises(UsageError, match="--trust takes a number from 0 to 1"):
         pocketvision.distill(teacher, data, trust=2.0, **wish)
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="temperature"):

@@ -207,7 +207,7 @@ def test_times_are_read(text: str | None, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-3m", "ten", "10 days"])
 def test_what_is_no_time_is_said(text: str) -> None:
-    with pytest.raises(UsageError, match="write 90s, 10m or 1.5h"):
+    with pytest.raises(UsageError, match="write 90s, 10m or"):
         seconds(text)
 
 
