@@ -166,12 +166,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def make_own(folder: Path) -> bool:
     """Make a folder with a record in it; False where something of that name exists, also where another is faster."""
-    made = [line for line, parent in zip(_ABOVE, folder.parents, strict=False) if not parent.exists()]
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        return False
-    _append(folder, made)
+    with _writing(folder):
+        made = [line for line, parent in zip(_ABOVE, folder.parents, strict=False) if not parent.exists()]
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+            return False
+        _append(folder, made)
     return True
 
 
@@ -186,13 +189,12 @@ def claim(folder: Path, *names: str) -> None:
     Raises RunExists where one of them is there and not of this program: neither in a record, nor in a folder whose
     file of the first name says that the program wrote it.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunExists(f"{folder} is a file; give a folder as --output")
-    if _owner(_whole(folder)) is None:
-        if make_own(folder):
-            return
-        if not any(folder.iterdir()):
-            mark_own(folder)
+    with _writing(folder):
+        if _owner(_whole(folder)) is None:
+            if make_own(folder):
+                return
+            if not any(folder.iterdir()):
+                mark_own(folder)
     signs = [folder / name for name in names[:1] if (folder / name).is_file()]
     if any(b"pocketvision" in sign.read_bytes() for sign in signs):
         return

@@ -80,13 +80,16 @@ def test_only_options_of_the_verb_are_offered(verb: str) -> None:
 
 
 def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = open_run(tmp_path / "runs", "fit", "x", settings={})
+
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"summary\.json") as caught:
         files.write_text(tmp_path / "summary.json", "{}")
-    assert (caught.value.errno, list(tmp_path.iterdir())) == (errno.ENOSPC, [])
+    assert (caught.value.errno, list(tmp_path.glob("*.json*"))) == (errno.ENOSPC, [])
+    assert run.is_dir()
     assert "with --resume" in sentence(caught.value, ["fit", "x"], {"--output", "--resume"})
     assert "--resume" not in sentence(caught.value, ["check", "x"], {"--output"})
 

@@ -80,10 +80,10 @@ def test_export_takes_what_is_asked(finished: Any, tmp_path: Path, precision: An
 
 
 def test_wrong_wishes_leave_no_run(tmp_path: Path, finished: Any) -> None:
-    with pytest.raises(UsageError, match="--abstain is maybe"):
+    with pytest.raises(UsageError, match="--abstain takes a number from 0 to 1, not 'maybe'"):
         pocketvision.fit("digits", **TINY, abstain="maybe", output=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
-    with pytest.raises(UsageError, match="between 0 and 1"):
+    with pytest.raises(UsageError, match="from 0 to 1"):
         pocketvision.export(finished.run, abstain="1.5", output=tmp_path)
 
 

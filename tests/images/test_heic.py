@@ -101,7 +101,7 @@ def test_avif_is_read(brand):
 @needs_avif
 def test_avif_is_turned_upright():
     exif = Image.Exif()
-    exif[room.ORIENTATION_TAG] = 6
+    exif[0x0112] = 6
     picture = read(avif(exif=exif))
     assert picture.size == (32, 48)
     assert close(picture.pixels, (BLUE, RED, WHITE, GREEN))

@@ -31,7 +31,7 @@ def sentence(error: OSError, arguments: Sequence[str], options: Collection[str])
     path = os.fsdecode(error.filename) if error.filename else ""
     if error.errno in _FULL:
         where = f" ({_short(path)})" if path else ""
-        again = " with --resume" if begun() else ""
+        again = " with --resume" if "--resume" in options and begun() else ""
         return f"the disk is full{where}; free some room and run the same command again{again}"
     if not path:
         return _nameless(error)
