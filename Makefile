@@ -15,7 +15,7 @@ SOURCES = $(wildcard web/*.html web/*.json web/*.ts web/public/* web/src/* web/t
 NODE = command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
 
 help:
-	@echo "make demo    train, compress and prove a net on built-in pictures; ends with a report to open"
+	@echo "make demo    train, compress and prove a net on built-in images; ends with a report to open"
 	@echo "make page    try what make demo made in the browser; needs Node"
 	@echo "make test    run all tests, those of the page where Node and Chromium are"
 	@echo "make test-all run the tests of the wheel and of Core ML, ExecuTorch, OpenVINO and MediaPipe, which it installs"
@@ -30,7 +30,7 @@ demo: $(READY)
 	@$(RUN) pocketvision fit digits --max-size 200KB --name demo --exist-ok
 	@echo
 	@echo "Open in a browser: $$PWD/runs/fit/demo/report.html"
-	@echo "Answer pictures in the browser: make page"
+	@echo "Answer images in the browser: make page"
 
 page: $(READY) web
 	@test -f runs/fit/demo/SHA256SUMS || $(MAKE) -s --no-print-directory demo

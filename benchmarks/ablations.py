@@ -4,7 +4,7 @@
     python benchmarks/ablations.py ... --ways train --only rate-half rate-double
 
 Sets, nets, resolutions and starting weights are those of benchmarks/training.py. A seed is a split and a training; all
-runs of a seed have the same pictures, decoded once. A line for each run, then a table for each set and way: test
+runs of a seed have the same images, decoded once. A line for each run, then a table for each set and way: test
 accuracy, validation loss at the best temperature, CPU seconds of all threads without start-up and decoding, and for
 each change its mean difference from the defaults with the 95% interval over seeds (Student's t).
 
@@ -34,11 +34,11 @@ from pocketvision.progress import Silent
 from pocketvision.train import lesson, loop, transfer
 from pocketvision.train.calibrate import fitted
 from pocketvision.train.distill import for_lesson
-from pocketvision.train.job import Job, TrainOptions, load_pictures, make_job, run_job, trained_net
+from pocketvision.train.job import Job, TrainOptions, load_images, make_job, run_job, trained_net
 from pocketvision.train.lesson import Lesson, run_lesson
 from pocketvision.train.start import Loaded
 from pocketvision.train.teacher import Teacher, teachers_of
-from pocketvision.train.transfer import Pictures, logits
+from pocketvision.train.transfer import TrainImages, logits
 from pocketvision.weights.load import read
 
 BASE = "defaults"
@@ -127,7 +127,7 @@ class Bench:
     loaded: Loaded
     job: Job
     options: TrainOptions
-    pictures: Pictures
+    images: TrainImages
     test: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
     teachers: tuple[Teacher, ...] = ()
@@ -142,7 +142,7 @@ def bench_for(data: Path, weights: Path, resolution: int, *, seed: int, folder: 
     job = make_job(folder, loaded, spec, start, options=options, progress=Silent())
     examples = loaded.dataset.of("test")
     test = prepared(loaded.dataset, examples, job.image, decoded=loaded.decoded)
-    return Bench(loaded, job, options, load_pictures(job, Silent()), test, labels_of(examples))
+    return Bench(loaded, job, options, load_images(job, Silent()), test, labels_of(examples))
 
 
 def changed(bench: Bench, change: Change, folder: Path) -> Job:
@@ -169,7 +169,7 @@ def patched(change: Change) -> Iterator[None]:
 
 
 def run(bench: Bench, change: Change) -> Outcome:
-    """Train with one default changed, and judge on the test pictures."""
+    """Train with one default changed, and judge on the test images."""
     with tempfile.TemporaryDirectory() as folder, patched(change):
         job = changed(bench, change, Path(folder))
         watch = Watch()
@@ -179,7 +179,7 @@ def run(bench: Bench, change: Change) -> Outcome:
             run_job(job, progress=Silent())
         cpu_s = watch.passed()[1]
         net, _ = trained_net(job.folder)
-        _, val_loss = fitted(logits(net, bench.pictures.val, job.image, CPU), bench.pictures.val_labels)
+        _, val_loss = fitted(logits(net, bench.images.val, job.image, CPU), bench.images.val_labels)
         answers = logits(net, bench.test, job.image, CPU).argmax(1)
     return Outcome(float((answers == bench.test_labels).mean()), val_loss, cpu_s)
 

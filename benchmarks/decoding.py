@@ -105,9 +105,9 @@ def compare(folder: Path, spec: ImageSpec, *, most: int, rounds: int) -> None:
     print(f"{'prepare alone':20s} {len(plain) / resizing(plain, spec):7.0f} images/s")
 
 
-def resizing(pictures: list[Pixels], spec: ImageSpec) -> float:
+def resizing(images: list[Pixels], spec: ImageSpec) -> float:
     started = time.process_time()
-    for pixels in pictures:
+    for pixels in images:
         prepare(pixels, spec)
     return time.process_time() - started
 

@@ -1,15 +1,15 @@
-"""Every format at every precision, on published nets and real pictures: the tables of docs/formats.md.
+"""Every format at every precision, on published nets and real images: the tables of docs/formats.md.
 
     python benchmarks/formats.py                       prints them
     python benchmarks/formats.py --write               and puts them into docs/formats.md
-    python benchmarks/formats.py --nets tf2 --pictures 50
+    python benchmarks/formats.py --nets tf2 --images 50
 
 Needs the `tflite` and `dev` extras; a format whose package is absent is named with what installs it. Every fifth
-picture calibrates int8, of the others `--pictures` judge. A picture's file name begins with its ImageNet class. Each is
+image calibrates int8, of the others `--images` judge. An image's file name begins with its ImageNet class. Each is
 decoded once and kept as the net takes it, without loss. Files are written as `export` writes them, with labels 0 to 999
 and three probes, and judged as `verify` judges them: the answers are held against the float net in PyTorch, the clock
 runs on one thread in turns with the reference net, and a process of its own opens the file. Core ML programs are read
-by numpy here, so they have answers on a few pictures and no times; a C array holds the integers of the LiteRT file and
+by numpy here, so they have answers on a few images and no times; a C array holds the integers of the LiteRT file and
 is weighed only.
 """
 
@@ -30,7 +30,7 @@ from scipy.special import logsumexp
 
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
-from pocketvision.compress.palette import palettised
+from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import MissingExtra, PocketvisionError
 from pocketvision.export import FORMATS, SUFFIXES
@@ -68,12 +68,12 @@ PAGE = Path(__file__).parents[1] / "docs" / "formats.md"
 BEGIN, END = "<!-- what follows is written by benchmarks/formats.py -->", "<!-- and ends here -->"
 READ_BY_NUMPY = ".mlpackage"
 FEW = 20
-"""Pictures that numpy answers, some ten a second at best."""
+"""Images that numpy answers, some ten a second at best."""
 HEAD = (
     "| format | precision | bytes | same answer | largest gap | top-1, 95% interval | median | p90 | ratio | open "
     "| memory |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Found:
 
 
 class Case:
-    """A published net, its pictures in a folder as the net takes them, and what it answers in PyTorch."""
+    """A published net, its images in a folder as the net takes them, and what it answers in PyTorch."""
 
     def __init__(self, name: str, path: Path, calibrating: list[Path], judging: list[Path], folder: Path) -> None:
         weights = read(path)
@@ -101,8 +101,8 @@ class Case:
             np.stack([load(image, weights.image) for image in images]) for images in (calibrating, judging)
         )
         labels = [int(image.name[:3]) + spec.num_classes - 1000 for image in judging]
-        self.data = stored(self.calibration[:PROBES], judged, labels, folder / "pictures", spec.num_classes)
-        # The pictures are prepared already: what is left of the rule is the normalisation.
+        self.data = stored(self.calibration[:PROBES], judged, labels, folder / "images", spec.num_classes)
+        # The images are prepared already: what is left of the rule is the normalization.
         self.image = replace(weights.image, crop_mode="squash", crop_pct=1.0)
         self.graph = trace(net.eval(), self.image)
         found = logits(net, judged, self.image, device_for("cpu")).astype(np.float64)
@@ -112,7 +112,7 @@ class Case:
 
     @cached_property
     def outputs(self) -> Path:
-        """Store what the float net says of the judging pictures, for `verify`."""
+        """Store what the float net says of the judging images, for `verify`."""
         path = self.folder / TRAINED_OUTPUTS
         files = [example.file for example in self.data.of("test")]
         np.savez(path, files=np.array(files), probabilities=self.answers)
@@ -123,19 +123,19 @@ class Case:
         if precision == "int8":
             return compress(self.graph, self.calibration).graph
         if precision.startswith(PALETTE):
-            return palettised(self.graph, int(precision.removeprefix(PALETTE)))
+            return palettized(self.graph, int(precision.removeprefix(PALETTE)))
         return halved(self.graph) if precision == "float16" else self.graph
 
 
-def stored(probes: Pictures, judged: Pictures, labels: list[int], folder: Path, classes: int) -> Dataset:
-    """Write prepared pictures without loss and without effort; the split `val` is for probes."""
+def stored(probes: Images, judged: Images, labels: list[int], folder: Path, classes: int) -> Dataset:
+    """Write prepared images without loss and without effort; the split `val` is for probes."""
     folder.mkdir(parents=True)
-    rows: list[tuple[Split, int, Pictures]] = [("val", 0, picture) for picture in probes]
-    rows += [("test", label, picture) for label, picture in zip(labels, judged, strict=True)]
+    rows: list[tuple[Split, int, Images]] = [("val", 0, image) for image in probes]
+    rows += [("test", label, image) for label, image in zip(labels, judged, strict=True)]
     examples = []
-    for number, (split, label, picture) in enumerate(rows):
+    for number, (split, label, image) in enumerate(rows):
         path = folder / f"{number:04d}.bmp"
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
         examples.append(Example(path.name, label, split, hashlib.sha256(path.read_bytes()).hexdigest()))
     return Dataset(str(folder), tuple(str(number) for number in range(classes)), tuple(examples))
 
@@ -146,13 +146,13 @@ def judge(case: Case, path: Path, size: int, precision: Precision) -> Found:
         return Found(size)
     if path.suffix == READ_BY_NUMPY:
         return judge_by_numpy(case, path, size, precision)
-    # Time is up at once for the resizers, which say nothing of pictures that are prepared already.
+    # Time is up at once for the resizers, which say nothing of images that are prepared already.
     proof = prove(path, case.data, split="test", trained=case.outputs, clock=Clock(0))
     return Found(size, proof.agreement, proof.accuracy, proof.latency, loading(path), proof.failures)
 
 
 def judge_by_numpy(case: Case, path: Path, size: int, precision: Precision) -> Found:
-    """Ask a file about few pictures; its runtime is not here, so nothing is timed."""
+    """Ask a file about few images; its runtime is not here, so nothing is timed."""
     examples = case.data.of("test")
     chosen = examples[:: max(1, len(examples) // FEW)][:FEW]
     answers = ask(open_model(path), Path(case.data.root), chosen)
@@ -176,7 +176,7 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
 
 
 def line(name: str, precision: Precision, found: Found, judging: int) -> str:
-    """Return a table's line; what was not measured stays empty, and fewer pictures than `judging` are told."""
+    """Return a table's line; what was not measured stays empty, and fewer images than `judging` are told."""
     agreed, share, latency, opened = found.agreement, found.accuracy, found.latency, found.loading
     fewer = f" of {share.count}" if share and share.count < judging else ""
     cells = [
@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights"))
     parser.add_argument("--images", type=Path, default=Path("../shared/data/imagenet-sample"))
-    parser.add_argument("--pictures", type=int, default=400, help="how many judge at most")
+    parser.add_argument("--images", type=int, default=400, help="how many judge at most")
     parser.add_argument("--nets", default="", help="take those with this in their name or their file's")
     parser.add_argument("--formats", nargs="+", choices=sorted(FORMATS), default=sorted(FORMATS))
     parser.add_argument("--precisions", nargs="+", choices=get_args(Precision), default=get_args(Precision))
@@ -222,9 +222,9 @@ def main() -> None:
         parser.error("--write is for whole tables: leave out --nets, --formats and --precisions")
     images = sorted(options.images.glob("*.jpg"))
     if not images:
-        raise SystemExit(f"{options.images} holds no .jpg; give the pictures with --images")
-    judging = spread([image for place, image in enumerate(images) if place % 5], options.pictures)
-    parts = [f"{machine()}; {len(images[::5])} pictures calibrate, {len(judging)} others judge."]
+        raise SystemExit(f"{options.images} holds no .jpg; give the images with --images")
+    judging = spread([image for place, image in enumerate(images) if place % 5], options.images)
+    parts = [f"{machine()}; {len(images[::5])} images calibrate, {len(judging)} others judge."]
     print(parts[0], flush=True)
     for name, file in chosen.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -241,7 +241,7 @@ def main() -> None:
 
 
 def spread(images: list[Path], count: int) -> list[Path]:
-    """Return so many of the pictures at most, evenly spread."""
+    """Return so many of the images at most, evenly spread."""
     places = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
     return [images[place] for place in places]
 

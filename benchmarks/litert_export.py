@@ -1,17 +1,17 @@
-"""Our int8 files beside the peers' at their best: LiteRT beside litert-torch, ONNX beside onnxruntime's quantiser.
+"""Our int8 files beside the peers' at their best: LiteRT beside litert-torch, ONNX beside onnxruntime's quantizer.
 
     python3.11 -m venv peer
     peer/bin/pip install torch==2.13.0 litert-torch==0.10.0
     python benchmarks/litert_export.py --peer-python peer/bin/python
 
 Needs the `tflite` and `dev` extras. litert-torch is heavy and runs in a venv of its own (`litert_peer.py`); what it
-made is kept in `--cache`. Its file takes pictures that are normalised and rounded outside, and gives logits in 8 bits.
+made is kept in `--cache`. Its file takes images that are normalized and rounded outside, and gives logits in 8 bits.
 onnxruntime's is made as in `onnx_export.py`: `quantize_static`, unsigned 8-bit tensors, a scale a channel; it takes
-normalised pictures in float and gives logits. Ours take uint8 as it is and give probabilities, all inside the clock.
+normalized images in float and gives logits. Ours take uint8 as it is and give probabilities, all inside the clock.
 
 Nets that TensorFlow trained are padded as PyTorch pads, which costs them accuracy: litert-torch turns TensorFlow's
-padding into slow operators, and the comparison is about the rest. Every fifth picture calibrates all files, the others
-judge; a picture's file name begins with its ImageNet class. Times are of one picture, ours in turns with the peer's. A
+padding into slow operators, and the comparison is about the rest. Every fifth image calibrates all files, the others
+judge; an image's file name begins with its ImageNet class. Times are of one image, ours in turns with the peer's. A
 ratio below 1 means that ours is faster; it is the median of five rounds, with the smallest and the largest.
 """
 
@@ -63,31 +63,31 @@ SOURCES = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
 """So that the peer's Python finds our nets."""
 ROUNDS = 5
 THREADS = (1, 2)
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Run = Callable[[NDArray[Any]], Answers]
 
 
 @dataclass(frozen=True)
 class Side:
-    """One file: its content, how to open it on so many threads, and what it takes for pictures."""
+    """One file: its content, how to open it on so many threads, and what it takes for images."""
 
     content: bytes
     open: Callable[[bytes, int], Run]
-    feed: Callable[[Pictures], NDArray[Any]]
+    feed: Callable[[Images], NDArray[Any]]
 
-    def classes(self, pictures: Pictures) -> NDArray[np.int64]:
-        """Name a class for each picture: [N]."""
+    def classes(self, images: Images) -> NDArray[np.int64]:
+        """Name a class for each image: [N]."""
         run = self.open(self.content, 1)
-        return np.concatenate([run(self.feed(pictures[i : i + 25])).argmax(1) for i in range(0, len(pictures), 25)])
+        return np.concatenate([run(self.feed(images[i : i + 25])).argmax(1) for i in range(0, len(images), 25)])
 
 
-def normalised(pictures: Pictures, image: ImageSpec) -> NDArray[np.float32]:
-    """Return float pictures [N, R, R, 3] as the net takes them."""
-    return ((pictures / np.float32(255) - np.float32(image.mean)) / np.float32(image.std)).astype(np.float32)
+def normalized(images: Images, image: ImageSpec) -> NDArray[np.float32]:
+    """Return float images [N, R, R, 3] as the net takes them."""
+    return ((images / np.float32(255) - np.float32(image.mean)) / np.float32(image.std)).astype(np.float32)
 
 
-def planes(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+def planes(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 def converted(net: Net, spec: ModelSpec, calibration: NDArray[np.float32], *, peer: Path, cache: Path) -> bytes:
@@ -101,7 +101,7 @@ def converted(net: Net, spec: ModelSpec, calibration: NDArray[np.float32], *, pe
             folder = Path(name)
             (folder / "net.json").write_text(json.dumps(to_json(spec)), encoding="utf-8")
             torch.save(net.state_dict(), folder / "weights.pt")
-            np.save(folder / "pictures.npy", calibration)
+            np.save(folder / "images.npy", calibration)
             done = subprocess.run([peer, PEER, folder], env=SOURCES, capture_output=True, text=True, check=False)
             if not (folder / "made.tflite").is_file():
                 raise SystemExit(f"{peer} {PEER.name} failed:\n{done.stderr[-2000:]}")
@@ -110,11 +110,11 @@ def converted(net: Net, spec: ModelSpec, calibration: NDArray[np.float32], *, pe
 
 
 def litert_peer(content: bytes, image: ImageSpec) -> Side:
-    """Return litert-torch's file, with what it takes for pictures."""
+    """Return litert-torch's file, with what it takes for images."""
     scale, zero = opened(content, 1).get_input_details()[0]["quantization"]
 
-    def feed(pictures: Pictures) -> NDArray[np.int8]:
-        levels = np.rint(normalised(pictures, image) / np.float32(scale)) + zero
+    def feed(images: Images) -> NDArray[np.int8]:
+        levels = np.rint(normalized(images, image) / np.float32(scale)) + zero
         return np.clip(levels, -128, 127).astype(np.int8)
 
     return Side(content, interpreted, feed)
@@ -127,14 +127,14 @@ def opened(content: bytes, threads: int) -> Any:
 
 
 def interpreted(content: bytes, threads: int) -> Run:
-    """Open a LiteRT file of others, to be asked one picture after the other."""
+    """Open a LiteRT file of others, to be asked one image after the other."""
     interpreter = opened(content, threads)
     entry, out = (found[0]["index"] for found in (interpreter.get_input_details(), interpreter.get_output_details()))
 
-    def run(pictures: NDArray[Any]) -> Answers:
+    def run(images: NDArray[Any]) -> Answers:
         found = []
-        for picture in pictures:
-            interpreter.set_tensor(entry, picture[None])
+        for image in images:
+            interpreter.set_tensor(entry, image[None])
             interpreter.invoke()
             found.append(interpreter.get_tensor(out)[0])
         return np.stack(found)
@@ -142,10 +142,10 @@ def interpreted(content: bytes, threads: int) -> Run:
     return run
 
 
-def ratio(own: Side, peer: Side, picture: Pictures, threads: int) -> str:
+def ratio(own: Side, peer: Side, image: Images, threads: int) -> str:
     """Return our median and the peer's in ms, and the ratio of the round in the middle, with the extremes."""
     mine, theirs = own.open(own.content, threads), peer.open(peer.content, threads)
-    entries = own.feed(picture), peer.feed(picture)
+    entries = own.feed(image), peer.feed(image)
     rounds = [
         measure(lambda: mine(entries[0]), lambda: theirs(entries[1]), threads=threads, runtime="")
         for _ in range(ROUNDS)
@@ -158,9 +158,9 @@ def ratio(own: Side, peer: Side, picture: Pictures, threads: int) -> str:
     )
 
 
-def shares(sides: tuple[Side, Side], pictures: Pictures, truth: NDArray[Any], exact: NDArray[Any]) -> str:
+def shares(sides: tuple[Side, Side], images: Images, truth: NDArray[Any], exact: NDArray[Any]) -> str:
     """Return top-1 and agreement with the float net, ours and the peer's."""
-    found = [side.classes(pictures) for side in sides]
+    found = [side.classes(images) for side in sides]
     right = ", ".join(f"{(each == truth).mean():.1%}" for each in found)
     return f"{right} | {', '.join(f'{(each == exact).mean():.1%}' for each in found)}"
 
@@ -172,12 +172,12 @@ def compare(path: Path, images: list[Path], *, peer: Path, cache: Path) -> None:
     weights, net = replace(weights, spec=spec), build_spec(spec)
     load_into(net, weights, keep_head=True)
     net.eval()
-    pictures = np.stack([load(picture, image) for picture in images])
-    truth = np.array([int(picture.name[:3]) for picture in images]) + spec.num_classes - 1000
+    images = np.stack([load(image, image) for image in images])
+    truth = np.array([int(image.name[:3]) for image in images]) + spec.num_classes - 1000
     chosen = np.arange(len(images)) % 5 == 0
-    calibration, judged, truth = pictures[chosen], pictures[~chosen], truth[~chosen]
+    calibration, judged, truth = images[chosen], images[~chosen], truth[~chosen]
     small = compress(trace(net, image), calibration).graph
-    made = converted(net, spec, planes(normalised(calibration, image)), peer=peer, cache=cache)
+    made = converted(net, spec, planes(normalized(calibration, image)), peer=peer, cache=cache)
     pairs = {
         runtime_name(): (
             Side(litert.to_bytes(small), lambda content, threads: litert_answer_of(content, threads=threads), as_is),
@@ -185,7 +185,7 @@ def compare(path: Path, images: list[Path], *, peer: Path, cache: Path) -> None:
         ),
         onnx_name(): (
             Side(onnx.to_bytes(small), lambda content, threads: onnx_answer_of(content, threads=threads), as_is),
-            Side(theirs(net, image, calibration)[1].content, session, lambda some: planes(normalised(some, image))),
+            Side(theirs(net, image, calibration)[1].content, session, lambda some: planes(normalized(some, image))),
         ),
     }
     exact = torch_answers(net, image, judged).argmax(1)
@@ -199,8 +199,8 @@ def compare(path: Path, images: list[Path], *, peer: Path, cache: Path) -> None:
         print(f"  LiteRT, {whose}: {operators(side.content)}")
 
 
-def as_is(pictures: Pictures) -> Pictures:
-    return pictures
+def as_is(images: Images) -> Images:
+    return images
 
 
 def operators(content: bytes) -> str:
@@ -223,8 +223,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     images = sorted(options.images.glob("*.jpg"))
     if not images:
-        raise SystemExit(f"{options.images} holds no .jpg; give the pictures with --images")
-    print(f"{machine()}; {len(images)} pictures")
+        raise SystemExit(f"{options.images} holds no .jpg; give the images with --images")
+    print(f"{machine()}; {len(images)} images")
     print("| net | runtime | threads | ratio | ours / peer | bytes | top-1: ours, peer | as float: ours, peer |")
     print("|---|---|---|---|---|---|---|---|")
     for file in options.files:

@@ -2,7 +2,7 @@
 
     python benchmarks/litert_peer.py FOLDER
 
-FOLDER holds net.json (a `ModelSpec`), weights.pt (its state) and pictures.npy (float [N, 3, R, R], to calibrate with),
+FOLDER holds net.json (a `ModelSpec`), weights.pt (its state) and images.npy (float [N, 3, R, R], to calibrate with),
 and gets made.tflite. The file takes [1, R, R, 3], as the converter's own documents advise: with channels first it would
 turn every tensor around. Weights have a scale a channel. Needs torch, numpy and litert-torch only.
 """
@@ -28,14 +28,14 @@ def main() -> None:
     folder = Path(sys.argv[1])
     net = build_spec(from_json(ModelSpec, json.loads((folder / "net.json").read_text(encoding="utf-8"))))
     net.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    calibration = torch.from_numpy(np.load(folder / "pictures.npy").transpose(0, 2, 3, 1).copy())
+    calibration = torch.from_numpy(np.load(folder / "images.npy").transpose(0, 2, 3, 1).copy())
     sample = (calibration[:1],)
     quantizer = PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
     with torch.no_grad():
         whole = litert_torch.to_channel_last_io(net.eval(), args=[0]).eval()
         watched = prepare_pt2e(torch.export.export(whole, sample).module(), quantizer)
-        for picture in calibration:
-            watched(picture[None])
+        for image in calibration:
+            watched(image[None])
         small = convert_pt2e(watched, fold_quantize=False)
         made = litert_torch.convert(small, sample, quant_config=QuantConfig(pt2e_quantizer=quantizer))
     made.export(str(folder / "made.tflite"))

@@ -2,8 +2,8 @@
 
     python benchmarks/near_copies.py ../shared/data/face-mask ../shared/data/smiles
 
-Of each folder it takes up to 80 pictures (seed 0), edits each in every way below, and says how many of the copies are
-joined with their original and with no other picture of the folder.
+Of each folder it takes up to 80 images (seed 0), edits each in every way below, and says how many of the copies are
+joined with their original and with no other image of the folder.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from pocketvision.data.layouts.tree import PICTURE_SUFFIXES
+from pocketvision.data.layouts.tree import IMAGE_SUFFIXES
 from pocketvision.data.near import near_groups
 from pocketvision.data.sketch import ENOUGH, SIDE, sketched, stacked
 from pocketvision.images.decode import read
@@ -22,10 +22,10 @@ from pocketvision.images.decode import read
 COUNT = 80
 
 
-def saved(picture: Image.Image, quality: int = 85) -> bytes:
+def saved(image: Image.Image, quality: int = 85) -> bytes:
     """Return JPEG bytes."""
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=quality)
+    image.save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
@@ -35,21 +35,21 @@ def resized(factor: float, quality: int) -> Callable[[Image.Image], bytes]:
 
 
 EDITS: dict[str, Callable[[Image.Image], bytes]] = {
-    "quality 90": lambda picture: saved(picture, 90),
-    "quality 30": lambda picture: saved(picture, 30),
+    "quality 90": lambda image: saved(image, 90),
+    "quality 30": lambda image: saved(image, 30),
     "half size": resized(0.5, 85),
     "third size": resized(1 / 3, 80),
     "1.5 x size": resized(1.5, 85),
-    "squashed": lambda picture: saved(picture.resize((96, 96))),
-    "brightness +15%": lambda picture: saved(ImageEnhance.Brightness(picture).enhance(1.15)),
-    "contrast +20%": lambda picture: saved(ImageEnhance.Contrast(picture).enhance(1.2)),
+    "squashed": lambda image: saved(image.resize((96, 96))),
+    "brightness +15%": lambda image: saved(ImageEnhance.Brightness(image).enhance(1.15)),
+    "contrast +20%": lambda image: saved(ImageEnhance.Contrast(image).enhance(1.2)),
     "cropped by 3%": lambda p: saved(p.crop((p.width // 66, p.height // 66, p.width * 65 // 66, p.height * 65 // 66))),
-    "mirrored": lambda picture: saved(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    "mirrored": lambda image: saved(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
 }
 
 
 def sketch_of(source: bytes | Path) -> bytes:
-    """Return a picture's sketch, as `check` makes it."""
+    """Return an image's sketch, as `check` makes it."""
     found, _ = sketched([read(source, least=ENOUGH, small=SIDE).small])
     return found[0].tobytes()
 
@@ -59,10 +59,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     for folder in parser.parse_args().folders:
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
         originals = [sketch_of(path) for path in files]
         own = near_groups(stacked(originals))
-        print(f"{folder.name}: {len(files)} pictures, {sum(own != range(len(own)))} repeat another")
+        print(f"{folder.name}: {len(files)} images, {sum(own != range(len(own)))} repeat another")
         places = random.Random(0).sample(range(len(files)), min(COUNT, len(files)))
         for name, edit in EDITS.items():
             copies = [sketch_of(edit(Image.open(files[place]).convert("RGB"))) for place in places]

@@ -1,15 +1,15 @@
-"""Our ONNX writer and int8 quantiser beside PyTorch's exporter and onnxruntime's quantiser, same nets, same pictures.
+"""Our ONNX writer and int8 quantizer beside PyTorch's exporter and onnxruntime's quantizer, same nets, same images.
 
     python benchmarks/onnx_export.py --weights ../shared/weights --images ../shared/data/imagenet-sample
 
-Needs the `tflite` and `dev` extras. Every fifth picture calibrates both quantisers, the others judge. A picture's file
+Needs the `tflite` and `dev` extras. Every fifth image calibrates both quantizers, the others judge. An image's file
 name begins with its ImageNet class. The peer is set up at its best: PyTorch's default exporter, `quant_pre_process`,
 per channel, 8-bit unsigned activations. Our files take uint8 and give probabilities. The peer's float file is exported
-with the same work inside; its int8 file takes float pictures normalised outside and gives logits, as its users make
+with the same work inside; its int8 file takes float images normalized outside and gives logits, as its users make
 it, and what it leaves outside is not timed. Latency ratios come from turns within one
 process; below 1 means that ours is faster. The count of integer convolutions shows whether a file is what it claims.
 The older exporter (`dynamo=False`) is no fair peer: it merges equal tensors of neutral norms, and onnxruntime then
-leaves most convolutions of the quantised file in float.
+leaves most convolutions of the quantized file in float.
 """
 
 import argparse
@@ -54,7 +54,7 @@ Run = Callable[[NDArray[Any]], Answers]
 
 @dataclass(frozen=True)
 class Made:
-    """One file, how long it took to write, and how to run it on uint8 pictures."""
+    """One file, how long it took to write, and how to run it on uint8 images."""
 
     content: bytes
     seconds: float
@@ -105,8 +105,8 @@ def theirs(net: Net, image: ImageSpec, calibration: NDArray[np.uint8]) -> tuple[
             self.left: Iterator[NDArray[np.uint8]] = iter(calibration)
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            picture = next(self.left, None)
-            return None if picture is None else {"image": feed(picture[None])}
+            image = next(self.left, None)
+            return None if image is None else {"image": feed(image[None])}
 
     with TemporaryDirectory() as folder:
         whole, first, ready, second = (Path(folder, f"{name}.onnx") for name in ("whole", "float", "ready", "int8"))
@@ -154,16 +154,16 @@ def kernels(content: bytes) -> str:
     with TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
+        options.optimized_model_filepath = str(Path(folder, "optimized.onnx"))
         onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         kinds = Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
     whole = sum(kinds[kind] for kind in ("QLinearConv", "Conv", "FusedConv"))
     return f"{kinds['QLinearConv']} of {whole} convolutions in integers"
 
 
-def ratio(made: Made, peer: Made, picture: NDArray[np.uint8]) -> tuple[float, float, float]:
+def ratio(made: Made, peer: Made, image: NDArray[np.uint8]) -> tuple[float, float, float]:
     """Return our median, the peer's in ms, and the median ratio of five rounds."""
-    own, other = made.feed(picture), peer.feed(picture)
+    own, other = made.feed(image), peer.feed(image)
     found = [
         measure(lambda: made.run(own), lambda: peer.run(other), threads=1, runtime=runtime_name()) for _ in range(5)
     ]
@@ -227,7 +227,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     paths = sorted(arguments.images.glob("*.jpg"))
     classes = np.array([int(path.name.split("_")[0]) for path in paths])
-    print(f"{machine()}, {runtime_name()}, torch {torch.__version__}, 1 thread, {len(paths)} pictures")
+    print(f"{machine()}, {runtime_name()}, torch {torch.__version__}, 1 thread, {len(paths)} images")
     for file in FILES:
         weights = read(arguments.weights / file)
         spec = weights.spec

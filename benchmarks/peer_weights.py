@@ -1,12 +1,12 @@
-"""Our nets beside other projects' own, with the same weights and the same picture: do they answer alike?
+"""Our nets beside other projects' own, with the same weights and the same image: do they answer alike?
 
     pip install --no-deps torchvision timm keras h5py ml_dtypes optree absl-py namex pytorchcv
     KERAS_BACKEND=torch python benchmarks/peer_weights.py [--only timm] [--keys tests/weights/keys]
 
 Nothing is downloaded: every peer gets random weights, batch norms with random scales, shifts and statistics. Its state
-dict (Keras: the .h5 file it writes) is renamed and put into our net, and both answer the same two pictures. The error
-is the largest difference between the two nets' logits, over the largest difference between the two pictures' logits,
-so that a net whose answers hardly depend on the picture cannot pass by chance. `--keys` writes each peer's names and
+dict (Keras: the .h5 file it writes) is renamed and put into our net, and both answer the same two images. The error
+is the largest difference between the two nets' logits, over the largest difference between the two images' logits,
+so that a net whose answers hardly depend on the image cannot pass by chance. `--keys` writes each peer's names and
 shapes, from which the tests build their state dicts.
 """
 
@@ -54,7 +54,7 @@ class Peer:
 
     tensors: dict[str, Array]
     answer: Answer
-    """Pictures [N, 3, R, R] -> logits."""
+    """Images [N, 3, R, R] -> logits."""
 
 
 # ---------------------------------------------------------------- what is compared
@@ -245,7 +245,7 @@ def keras_peer(case: Case) -> Peer:
         layer.set_weights([random_variable(weight.path, weight.shape) for weight in layer.weights])
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    # EfficientNet takes pixels up to 255, and normalises inside.
+    # EfficientNet takes pixels up to 255, and normalizes inside.
     largest = 255 if name.startswith("EfficientNet") else 1
     # One training step's worth of statistics, as for the others.
     net(largest * np.random.default_rng(3).standard_normal((4, *shape), np.float32), training=True)
@@ -308,9 +308,9 @@ def compare(case: Case, keys: Path | None) -> float:
     if keys is not None and not case.same_keys_as:
         (keys / f"{case.project}_{case.peer.replace(' ', '_')}.txt").write_text("\n".join(listed(peer.tensors)) + "\n")
     found = rename(peer.tensors, f"{case.peer}.safetensors")
-    pictures = np.random.default_rng(2).random((2, 3, case.resolution, case.resolution), np.float32)
-    wanted = peer.answer(pictures).reshape(2, -1)
-    answer = our_answer(case, found)(pictures)
+    images = np.random.default_rng(2).random((2, 3, case.resolution, case.resolution), np.float32)
+    wanted = peer.answer(images).reshape(2, -1)
+    answer = our_answer(case, found)(images)
     return float(np.abs(answer - wanted).max() / np.abs(wanted[0] - wanted[1]).max())
 
 

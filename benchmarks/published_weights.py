@@ -1,12 +1,12 @@
-"""Published weights files on real pictures: TFLite files in their own runtime against our nets with their weights,
-picture by picture, and other files against their published accuracy.
+"""Published weights files on real images: TFLite files in their own runtime against our nets with their weights,
+image by image, and other files against their published accuracy.
 
     python benchmarks/published_weights.py --weights ../shared/weights --images ../shared/data/imagenet-sample
 
-Needs the `tflite` and `dev` extras. A picture's file name begins with its ImageNet class, 0 to 999. Both sides get the
-same prepared uint8 pixels: short side to resolution / 0.875, centre crop. Our net answers twice: as the float net that
+Needs the `tflite` and `dev` extras. An image's file name begins with its ImageNet class, 0 to 999. Both sides get the
+same prepared uint8 pixels: short side to resolution / 0.875, center crop. Our net answers twice: as the float net that
 training starts from, and in the file's own whole numbers (`compress/published.py`). `--kernels N` also asks on N
-pictures how often the runtime's fast kernels agree with its own reference kernels (slow).
+images how often the runtime's fast kernels agree with its own reference kernels (slow).
 """
 
 import argparse
@@ -36,7 +36,7 @@ FILES = (
 OTHERS = ("compressed_SqueezeNet.net", "0.5x-FDMobileNet-224.pth.tar", "0.25x-FDMobileNet-224.pth.tar")
 BATCH = 25
 RESTORED_FROM = 100
-"""Pictures for the batch norms' statistics."""
+"""Images for the batch norms' statistics."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class Line:
 
 
 def compare(path: Path, images: list[Path]) -> Line:
-    """Measure one file on pictures named by class; the net keeps all of the file's classes."""
+    """Measure one file on images named by class; the net keeps all of the file's classes."""
     started = time.perf_counter()
     weights = read(path)
-    pictures = np.stack([load(image, weights.image) for image in images])
+    images = np.stack([load(image, weights.image) for image in images])
     truth = np.array([int(image.name[:3]) for image in images]) + weights.spec.num_classes - 1000
-    theirs = runtime_answers(path, pictures)
+    theirs = runtime_answers(path, images)
     net = our_net(weights)
     assert weights.levels is not None
-    whole = run(as_published(trace(net, weights.image), weights.levels), pictures).argmax(1)
-    before = logits(net, pictures, weights)
-    shuffled = np.random.default_rng(0).permutation(len(pictures))[:RESTORED_FROM]
-    restore_batch_norms(net, [normalised(pictures[chunk], weights) for chunk in np.array_split(shuffled, 4)])
-    after = logits(net, pictures, weights)
+    whole = run(as_published(trace(net, weights.image), weights.levels), images).argmax(1)
+    before = logits(net, images, weights)
+    shuffled = np.random.default_rng(0).permutation(len(images))[:RESTORED_FROM]
+    restore_batch_norms(net, [normalized(images[chunk], weights) for chunk in np.array_split(shuffled, 4)])
+    after = logits(net, images, weights)
     ours, restored = before.argmax(1), after.argmax(1)
     return Line(
         file=path.name,
@@ -101,11 +101,11 @@ class Score:
 
 
 def score(path: Path, images: list[Path]) -> Score:
-    """Measure one file's own accuracy on pictures named by class."""
+    """Measure one file's own accuracy on images named by class."""
     weights = read(path)
-    pictures = np.stack([load(image, weights.image) for image in images])
+    images = np.stack([load(image, weights.image) for image in images])
     truth = np.array([int(image.name[:3]) for image in images])
-    first = np.argsort(-logits(our_net(weights), pictures, weights), axis=1)[:, :5]
+    first = np.argsort(-logits(our_net(weights), images, weights), axis=1)[:, :5]
     matrices = [value for key, value in weights.tensors.items() if key.endswith(".weight") and value.ndim > 1]
     return Score(
         file=path.name,
@@ -125,22 +125,22 @@ def our_net(weights: Weights) -> Net:
     return net.eval()
 
 
-def normalised(pictures: NDArray[np.uint8], weights: Weights) -> torch.Tensor:
+def normalized(images: NDArray[np.uint8], weights: Weights) -> torch.Tensor:
     """Turn uint8 [N, R, R, 3] into what the net takes."""
     mean, std = (np.array(values, np.float32) for values in (weights.image.mean, weights.image.std))
-    values = (pictures.astype(np.float32) / 255 - mean) / std
+    values = (images.astype(np.float32) / 255 - mean) / std
     return torch.from_numpy(np.ascontiguousarray(values.transpose(0, 3, 1, 2)))
 
 
-def logits(net: Net, pictures: NDArray[np.uint8], weights: Weights) -> NDArray[np.float32]:
+def logits(net: Net, images: NDArray[np.uint8], weights: Weights) -> NDArray[np.float32]:
     """Return logits [N, classes]."""
-    starts = range(0, len(pictures), BATCH)
+    starts = range(0, len(images), BATCH)
     with torch.inference_mode():
-        return np.concatenate([net(normalised(pictures[i : i + BATCH], weights)).numpy() for i in starts])
+        return np.concatenate([net(normalized(images[i : i + BATCH], weights)).numpy() for i in starts])
 
 
-def runtime_answers(path: Path, pictures: NDArray[np.uint8], *, reference: bool = False) -> NDArray[np.int64]:
-    """Return the top class of every picture in LiteRT, with its fast or its reference kernels."""
+def runtime_answers(path: Path, images: NDArray[np.uint8], *, reference: bool = False) -> NDArray[np.int64]:
+    """Return the top class of every image in LiteRT, with its fast or its reference kernels."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
@@ -148,18 +148,18 @@ def runtime_answers(path: Path, pictures: NDArray[np.uint8], *, reference: bool 
     interpreter.allocate_tensors()
     entry, out = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     answers = []
-    for picture in pictures:
-        interpreter.set_tensor(entry, picture[None])
+    for image in images:
+        interpreter.set_tensor(entry, image[None])
         interpreter.invoke()
         answers.append(int(interpreter.get_tensor(out)[0].argmax()))
     return np.array(answers)
 
 
 def kernels_agree(path: Path, images: list[Path]) -> float:
-    """Return the share of pictures on which the runtime's two sets of kernels name the same class."""
+    """Return the share of images on which the runtime's two sets of kernels name the same class."""
     image = read(path).image
-    pictures = np.stack([load(file, image) for file in images])
-    return float((runtime_answers(path, pictures) == runtime_answers(path, pictures, reference=True)).mean())
+    images = np.stack([load(file, image) for file in images])
+    return float((runtime_answers(path, images) == runtime_answers(path, images, reference=True)).mean())
 
 
 def main() -> None:
@@ -167,10 +167,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights"))
     parser.add_argument("--images", type=Path, default=Path("../shared/data/imagenet-sample"))
-    parser.add_argument("--count", type=int, default=500, help="take this many pictures, evenly spread")
-    parser.add_argument(
-        "--kernels", type=int, default=0, metavar="N", help="compare the runtime's kernels on N pictures"
-    )
+    parser.add_argument("--count", type=int, default=500, help="take this many images, evenly spread")
+    parser.add_argument("--kernels", type=int, default=0, metavar="N", help="compare the runtime's kernels on N images")
     parser.add_argument("--files", nargs="+", default=FILES)
     parser.add_argument("--others", nargs="*", default=OTHERS)
     options = parser.parse_args()
@@ -204,7 +202,7 @@ def print_lines(options: argparse.Namespace, images: list[Path]) -> None:
         if options.kernels:
             chosen = images[:: max(1, len(images) // options.kernels)][: options.kernels]
             share = kernels_agree(options.weights / file, chosen)
-            print(f"{file}: the runtime's fast and reference kernels agree on {share:.1%} of {len(chosen)} pictures")
+            print(f"{file}: the runtime's fast and reference kernels agree on {share:.1%} of {len(chosen)} images")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ ERRATA = (
     Erratum(
         "SqueezeNet does not cost 1700M multiply-adds",
         "Table 9 of the MobileNets paper gives it 1700M mult-adds, and blogs repeat it. These are FLOPs. The "
-        "authors' own page says 1.72 GFLOPs a picture, which is twice the 861,339,936 multiply-adds of their "
+        "authors' own page says 1.72 GFLOPs an image, which is twice the 861,339,936 multiply-adds of their "
         "Caffe file at 227 pixels, whose last convolution is padded. Without that padding it is 832,667,936: "
         "ShuffleNet's Table 6 prints 833M. So MobileNet 0.5 at 160 pixels needs 11 times less computation than "
         "SqueezeNet, not 22 times.",

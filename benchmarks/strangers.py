@@ -1,9 +1,9 @@
-"""What share of pictures that are none of its labels does a file refuse?
+"""What share of images that are none of its labels does a file refuse?
 
     python benchmarks/strangers.py runs/fit/face-mask/export/model.onnx photos/face-mask photos/smiles photos/other
 
-The first folder is what the file was made of: its test pictures say what refusing costs. The others hold strangers; of
-each, up to 400 pictures are asked, drawn with seed 0. Prints a Markdown table.
+The first folder is what the file was made of: its test images say what refusing costs. The others hold strangers; of
+each, up to 400 images are asked, drawn with seed 0. Prints a Markdown table.
 """
 
 import argparse
@@ -24,13 +24,13 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("file", type=Path)
     words.add_argument("data", type=Path, help="what it was made of")
-    words.add_argument("strangers", type=Path, nargs="+", help="folders of other pictures")
+    words.add_argument("strangers", type=Path, nargs="+", help="folders of other images")
     asked = words.parse_args()
     proof = verify(asked.file, asked.data)
     if proof.refusal is None:
         raise SystemExit(f"{asked.file} never refuses; export it with --abstain auto")
     print(f"Below {proof.abstain_below:.1%} {asked.file} says 'not sure'.\n")
-    print("| pictures | asked | refused | 95% interval |\n|---|---|---|---|")
+    print("| images | asked | refused | 95% interval |\n|---|---|---|---|")
     answered = proof.refusal.coverage
     refused = wilson(round((1 - answered.value) * answered.count), answered.count)
     print(row(f"{asked.data.name}, test: known", refused))
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def strangers_refused(file: Path, folder: Path) -> Accuracy:
-    """Return the share of a folder's pictures that are refused; unreadable ones do not count."""
+    """Return the share of a folder's images that are refused; unreadable ones do not count."""
     paths = expand([folder])
     places = sorted(np.random.default_rng(0).permutation(len(paths))[:MOST])
     answers = [answer for answer in predict(file, [paths[place] for place in places]) if answer.error is None]

@@ -1,4 +1,4 @@
-"""Our training beside two plain ones on the same pictures, nets and starting weights, and what distillation gives.
+"""Our training beside two plain ones on the same images, nets and starting weights, and what distillation gives.
 
     python benchmarks/training.py --data ../shared/data --weights ../shared/weights --sets sign-digits face-mask smiles
 
@@ -13,7 +13,7 @@ Prints test accuracy with its interval, wall time, and CPU time of all cores, of
 - cut: the same teacher's own channels, cut to MobileNet V2 0.5 and taught,
 - same: whether `pocketvision fit` with one seed writes the same bytes twice.
 
-All split alike; test pictures are looked at once, at the end.
+All split alike; test images are looked at once, at the end.
 """
 
 import argparse
@@ -59,13 +59,13 @@ def pocketvision(*words: str | Path) -> None:
 
 @cache
 def split_of(data: Path, seed: int) -> Loaded:
-    """Read the list of the pictures and split it as every run with this seed does."""
+    """Read the list of the images and split it as every run with this seed does."""
     with tempfile.TemporaryDirectory() as folder:
         return load_data(data, Path(folder), val=0.15, test=0.15, seed=seed, progress=Silent())
 
 
 def tested(run: Path, way: str, data: Path, *, seed: int, spent: tuple[float, float]) -> Result:
-    """Judge a run's net on the test pictures of its split."""
+    """Judge a run's net on the test images of its split."""
     net, trained = trained_net(run)
     own = split_of(data, seed)
     examples = own.dataset.of("test")

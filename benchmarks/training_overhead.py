@@ -2,7 +2,7 @@
 
     python benchmarks/training_overhead.py WEIGHTS [RESOLUTION] [EPOCHS]
 
-trains the net of a weights file on random pictures and prints a share for each part. The aim: data and rest together
+trains the net of a weights file on random images and prints a share for each part. The aim: data and rest together
 below a tenth. Data made ahead in the second thread counts only where the loop waits for it.
 """
 
@@ -21,10 +21,10 @@ import torch
 from pocketvision.train import loop
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.start import image_spec
-from pocketvision.train.transfer import Pictures, Training, train_net
+from pocketvision.train.transfer import TrainImages, Training, train_net
 from pocketvision.weights.load import load_into, read
 
-PICTURES, VALIDATION, CLASSES = 512, 96, 10
+IMAGES, VALIDATION, CLASSES = 512, 96, 10
 INSIDE = ("forward", "backward", "step", "validation")
 
 
@@ -85,20 +85,20 @@ def main() -> None:
     from pocketvision.models.catalogue import build_spec
 
     dice = np.random.default_rng(0)
-    source = dice.integers(0, 256, (PICTURES, resolution, resolution, 3), np.uint8)
+    source = dice.integers(0, 256, (IMAGES, resolution, resolution, 3), np.uint8)
     val = dice.integers(0, 256, (VALIDATION, resolution, resolution, 3), np.uint8)
-    pictures = Pictures(source, source, np.arange(PICTURES) % CLASSES, val, np.arange(VALIDATION) % CLASSES)
+    images = TrainImages(source, source, np.arange(IMAGES) % CLASSES, val, np.arange(VALIDATION) % CLASSES)
     spec = replace(weights.spec, resolution=resolution, num_classes=CLASSES)
     net = build_spec(spec)
     load_into(net, weights, keep_head=False)
-    recipe = replace(recipe_for(transfer=True, examples=PICTURES, epochs=epochs + 1), head_epochs=0)
+    recipe = replace(recipe_for(transfer=True, examples=IMAGES, epochs=epochs + 1), head_epochs=0)
     recipe = replace(recipe, rising=0.0, resting=0.0, patience=99)
     watch = Watch()
     watch_loop(watch)
     net.forward = watch.timed("forward", net.forward)  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         image = image_spec(resolution, "squash", weights)
-        train_net(Training(net, pictures, image, Path(folder), torch.device("cpu")), recipe)
+        train_net(Training(net, images, image, Path(folder), torch.device("cpu")), recipe)
         total = time.perf_counter() - watch.started
     shares = dict(watch.seconds)
     shares["other"] = total - sum(shares.values())

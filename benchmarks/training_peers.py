@@ -66,7 +66,7 @@ def _cpu_seconds() -> float:
     return sum(item.ru_utime + item.ru_stime for item in used)
 
 
-class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
+class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """Files decoded when they are asked for, with the tutorial's augmentation in training."""
 
     def __init__(self, loaded: Loaded, split: Split, image: ImageSpec) -> None:
@@ -81,36 +81,36 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         example = self.examples[place]
         with Image.open(self.root / example.file) as opened:
-            picture = opened.convert("RGB")
+            image = opened.convert("RGB")
         size = self.image.resolution
-        picture = _random_crop(picture, size) if self.train else _centre(picture, size)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+        image = _random_crop(image, size) if self.train else _center(image, size)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.image.mean, self.image.std))
         return (pixels - mean) / std, example.label
 
 
-def _random_crop(picture: Image.Image, size: int) -> Image.Image:
+def _random_crop(image: Image.Image, size: int) -> Image.Image:
     """Cut 8% to 100% of the area at 3:4 to 4:3, resize, mirror every second one (RandomResizedCrop's defaults)."""
-    width, height = picture.size
+    width, height = image.size
     for _ in range(10):
         area = width * height * float(torch.empty(1).uniform_(0.08, 1.0))
         ratio = float(torch.exp(torch.empty(1).uniform_(float(np.log(3 / 4)), float(np.log(4 / 3)))))
         w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
         if 0 < w <= width and 0 < h <= height:
             left, top = (int(torch.randint(0, most + 1, (1,))) for most in (width - w, height - h))
-            picture = picture.crop((left, top, left + w, top + h))
+            image = image.crop((left, top, left + w, top + h))
             break
-    picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if torch.rand(1) < 0.5 else picture
+    image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if torch.rand(1) < 0.5 else image
 
 
-def _centre(picture: Image.Image, size: int) -> Image.Image:
-    """Resize the short side to size * 256 / 224 and take the centre."""
+def _center(image: Image.Image, size: int) -> Image.Image:
+    """Resize the short side to size * 256 / 224 and take the center."""
     short = round(size * 256 / 224)
-    scale = short / min(picture.size)
-    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BILINEAR)
-    left, top = (picture.width - size) // 2, (picture.height - size) // 2
-    return picture.crop((left, top, left + size, top + size))
+    scale = short / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
 
 
 def started(setting: Setting, weights: Path, loaded: Loaded) -> tuple[Net, ImageSpec]:
@@ -126,7 +126,7 @@ def started(setting: Setting, weights: Path, loaded: Loaded) -> tuple[Net, Image
 
 
 def prepared(loaded: Loaded, examples: Sequence[Example], image: ImageSpec) -> NDArray[np.uint8]:
-    """Decode and resize pictures as the delivered file would."""
+    """Decode and resize images as the delivered file would."""
     return np.stack([load((Path(loaded.dataset.root) / example.file).read_bytes(), image) for example in examples])
 
 
@@ -136,8 +136,8 @@ def tutorial(setting: Setting, weights: Path, loaded: Loaded, *, seed: int, epoc
     watch = Watch()
     net, image = started(setting, weights, loaded)
     workers = os.cpu_count() or 1
-    train = DataLoader(Pictures(loaded, "train", image), 4, shuffle=True, num_workers=workers)
-    val = DataLoader(Pictures(loaded, "val", image), 4, num_workers=workers)
+    train = DataLoader(Images(loaded, "train", image), 4, shuffle=True, num_workers=workers)
+    val = DataLoader(Images(loaded, "val", image), 4, num_workers=workers)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
     best, kept = -1.0, {key: value.clone() for key, value in net.state_dict().items()}
@@ -145,7 +145,7 @@ def tutorial(setting: Setting, weights: Path, loaded: Loaded, *, seed: int, epoc
         net.train()
         for inputs, targets in train:
             if len(targets) < 2:
-                continue  # a batch norm cannot be estimated from one picture
+                continue  # a batch norm cannot be estimated from one image
             optimizer.zero_grad()
             nn.functional.cross_entropy(net(inputs), targets).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -156,7 +156,7 @@ def tutorial(setting: Setting, weights: Path, loaded: Loaded, *, seed: int, epoc
             best, kept = right, {key: value.clone() for key, value in net.state_dict().items()}
     spent = watch.passed()
     net.load_state_dict(kept)
-    answers, labels = _answers(net, DataLoader(Pictures(loaded, "test", image), 64))
+    answers, labels = _answers(net, DataLoader(Images(loaded, "test", image), 64))
     return Result("(a) tutorial", seed, accuracy(answers, labels), *spent)
 
 

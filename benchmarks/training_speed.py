@@ -2,8 +2,8 @@
 
     python benchmarks/training_speed.py [MODEL] [WIDTH] [RESOLUTION] [BATCH] [STEPS]
 
-All three see the same number of random pictures of the same size, on the device that `--device auto` would take, at
-the precision that it would take there. The plain loop has its views in memory as normalised float tensors on the
+All three see the same number of random images of the same size, on the device that `--device auto` would take, at
+the precision that it would take there. The plain loop has its views in memory as normalized float tensors on the
 device, the same net, fused AdamW and cross-entropy, and nothing else; the pipeline makes views and batches that nobody
 learns from. Rounds take turns, and the best of each counts. Says the device, and the ratio of ours to the lower limit.
 """
@@ -28,7 +28,7 @@ from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, engine_for
 from pocketvision.train.loop import moving_average, step
 from pocketvision.train.recipe import Recipe, recipe_for
-from pocketvision.train.transfer import Pictures, Training, _whole, plan_of, view_batches
+from pocketvision.train.transfer import TrainImages, Training, _whole, plan_of, view_batches
 from pocketvision.values import ImageSpec
 
 CLASSES, ROUNDS = 10, 3
@@ -83,14 +83,14 @@ def main() -> None:
     engine, count = engine_for("auto"), batch * steps
     dice = np.random.default_rng(0)
     source = dice.integers(0, 256, (count, resolution, resolution, 3), np.uint8)
-    pictures = Pictures(source, source, np.arange(count) % CLASSES, source[:2], np.arange(2))
+    images = TrainImages(source, source, np.arange(count) % CLASSES, source[:2], np.arange(2))
     recipe = recipe_for(transfer=True, examples=count, batch_size=batch, epochs=1)
     recipe = replace(recipe, head_epochs=0, rising=0.0, label_smoothing=0.1)
     nets = [build(name, width=width, resolution=resolution, num_classes=CLASSES) for _ in range(2)]
     nets[0].to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory() as folder:
         image = ImageSpec(resolution)
-        task = Training(nets[0], pictures, image, Path(folder), engine.device, engine=engine)
+        task = Training(nets[0], images, image, Path(folder), engine.device, engine=engine)
 
         def pipeline() -> None:
             for _ in view_batches(task, recipe, 0, resolution):

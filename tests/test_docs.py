@@ -184,7 +184,7 @@ SHARED = {
     "Accuracy": "accuracy",
     "Latency": "latency",
     "ModelSpec": "net",
-    "ImageSpec": "picture rule",
+    "ImageSpec": "image rule",
 }
 
 

@@ -23,7 +23,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def quickest(*arguments: str) -> float:
-    """Return the least wall time in seconds of a few new processes: what neighbours add is not ours."""
+    """Return the least wall time in seconds of a few new processes: what neighbors add is not ours."""
     times = []
     for _ in range(TRIES):
         started = time.perf_counter()

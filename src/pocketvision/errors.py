@@ -51,7 +51,7 @@ class DataError(PocketvisionError, ValueError):
 
 
 class ImageError(DataError):
-    """One file cannot be decoded to a picture."""
+    """One file cannot be decoded to an image."""
 
 
 class Diverged(PocketvisionError):

@@ -85,7 +85,7 @@ def test_suggestions_fall_with_either_dial() -> None:
 
 
 @pytest.mark.parametrize(("side", "resolution"), [(8, 48), (48, 48), (49, 64), (100, 128), (224, 224), (4000, 224)])
-def test_pictures_are_not_enlarged_without_need(side: int, resolution: int) -> None:
+def test_images_are_not_enlarged_without_need(side: int, resolution: int) -> None:
     assert largest_useful_resolution(side) == resolution
 
 

@@ -1,4 +1,4 @@
-"""Pictures and a net whose channels differ as widely as those of nets trained in float."""
+"""Images and a net whose channels differ as widely as those of nets trained in float."""
 
 from dataclasses import replace
 
@@ -11,14 +11,14 @@ from pocketvision.graph.sketch import Sketch
 
 @pytest.fixture
 def draw():
-    """Return a function that draws smooth pictures with some noise, so that answers differ."""
+    """Return a function that draws smooth image_batch with some noise, so that answers differ."""
 
-    def pictures(count, size=32, seed=0):
+    def image_batch(count, size=32, seed=0):
         rng = np.random.default_rng(seed)
         coarse = rng.integers(0, 256, (count, 4, 4, 3)).repeat(size // 4, axis=1).repeat(size // 4, axis=2)
         return np.clip(coarse + rng.integers(-20, 21, coarse.shape), 0, 255).astype(np.uint8)
 
-    return pictures
+    return image_batch
 
 
 @pytest.fixture

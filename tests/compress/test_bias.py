@@ -15,7 +15,7 @@ from pocketvision.graph.sketch import Sketch
 
 
 def coarse(graph, images, step=16):
-    """Return the quantised graph with weights that have lost four of their bits, all rounded down."""
+    """Return the quantized graph with weights that have lost four of their bits, all rounded down."""
     small = quantize(graph, calibrate(graph, images))
     for node in small.nodes:
         if isinstance(node, Conv | Linear):
@@ -66,7 +66,7 @@ def test_only_biases_change(uneven, draw):
             assert other.bias.dtype == np.int32
 
 
-def test_other_pictures_gain_too(uneven, draw):
+def test_other_images_gain_too(uneven, draw):
     graph, images, others = uneven("relu"), draw(32), draw(64, seed=1)
     small = coarse(graph, images, step=8)
     done = correct_biases(small, measure(graph, images), images)
@@ -97,7 +97,7 @@ def test_means_are_those_before_the_activation(uneven, draw):
 
 def test_wrong_use_is_told(uneven, draw):
     graph, images = uneven(), draw(2)
-    with pytest.raises(GraphError, match="not quantised yet"):
+    with pytest.raises(GraphError, match="not quantized yet"):
         correct_biases(graph, measure(graph, images), images)
     with pytest.raises(GraphError, match="nothing was measured"):
         correct_biases(quantize(graph, calibrate(graph, images)), {}, images)

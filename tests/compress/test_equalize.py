@@ -1,4 +1,4 @@
-"""Equalisation leaves the net as it was, through every kernel, and gives int8 more to work with."""
+"""Equalization leaves the net as it was, through every kernel, and gives int8 more to work with."""
 
 import numpy as np
 import pytest
@@ -103,6 +103,6 @@ def test_wrong_use_is_told(uneven, draw):
     with pytest.raises(GraphError, match="measure this same graph"):
         equalize(graph, {})
     small = quantize(graph, calibrate(graph, images))
-    with pytest.raises(GraphError, match="quantised already"):
+    with pytest.raises(GraphError, match="quantized already"):
         equalize(small, {})
     assert dict(activations(graph, images)).keys() == measure(graph, images).keys()

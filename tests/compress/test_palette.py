@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pocketvision.compress.palette import centres, palette_of, palettised
+from pocketvision.compress.palette import centers, palette_of, palettized
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.cost import count
 from pocketvision.errors import GraphError
@@ -11,7 +11,7 @@ from pocketvision.graph.graph import Conv, Linear
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), np.uint8)
 
 
 def net():
@@ -27,7 +27,7 @@ def layers(graph):
 @pytest.mark.parametrize("bits", [2, 4, 6, 8])
 def test_few_different_weights_near_the_old_ones(bits):
     graph = net()
-    pairs = list(zip(layers(graph), layers(palettised(graph, bits)), strict=True))
+    pairs = list(zip(layers(graph), layers(palettized(graph, bits)), strict=True))
     shared = [(old, palette_of(new.weight), new) for old, new in pairs if new is not old]
     assert len(shared) >= 2
     for old, palette, new in shared:
@@ -44,8 +44,8 @@ def test_few_different_weights_near_the_old_ones(bits):
 
 def test_more_bits_are_nearer_to_the_net_and_larger():
     graph = net()
-    expected = run(graph, PICTURES)
-    gaps = [np.abs(run(palettised(graph, bits), PICTURES) - expected).max() for bits in (2, 4, 6, 8)]
+    expected = run(graph, IMAGES)
+    gaps = [np.abs(run(palettized(graph, bits), IMAGES) - expected).max() for bits in (2, 4, 6, 8)]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[-1] < 0.01 < gaps[0]
     sizes = [count(graph, precision=precision).weight_bytes for precision in ("palette2", "palette4", "float16")]
@@ -61,22 +61,22 @@ def test_channels_of_any_size_are_served_by_one_table():
     maps = sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 64)), 64))
     layer = next(node for node in maps.nodes if isinstance(node, Linear))
     layer.weight[:] = weight
-    found = next(node for node in palettised(maps, 6).nodes if isinstance(node, Linear)).weight
+    found = next(node for node in palettized(maps, 6).nodes if isinstance(node, Linear)).weight
     largest = np.abs(weight).max(axis=1)
     assert (np.abs(found - weight).max(axis=1) <= 0.12 * largest).all()
     assert (found[7] == 0).all()
     assert palette_of(found).bits == 6
 
 
-def test_centres_lie_where_the_values_are():
+def test_centers_lie_where_the_values_are():
     values = np.concatenate([np.full(50, -1.0), np.full(30, 0.25), np.full(20, 1.0)])
-    assert set(centres(values, 4)) >= {-1.0, 0.25, 1.0}
-    assert np.array_equal(centres(np.array([0.5, 0.5]), 4), [0.5])
+    assert set(centers(values, 4)) >= {-1.0, 0.25, 1.0}
+    assert np.array_equal(centers(np.array([0.5, 0.5]), 4), [0.5])
 
 
 def test_what_has_no_palette_says_why():
     graph = net()
     with pytest.raises(GraphError, match="2, 4, 6, 8 bits, not 5"):
-        palettised(graph, 5)
+        palettized(graph, 5)
     with pytest.raises(GraphError, match="start from the float graph"):
-        palettised(quantize(graph, calibrate(graph, PICTURES)), 4)
+        palettized(quantize(graph, calibrate(graph, IMAGES)), 4)

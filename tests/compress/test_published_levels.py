@@ -1,4 +1,4 @@
-"""A published quantised file as our integer graph."""
+"""A published quantized file as our integer graph."""
 
 from dataclasses import replace
 
@@ -40,8 +40,8 @@ def test_whole_numbers_answer_nearly_as_real_ones(small):
     weights, graph = small
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (4, 8, 8, 3), np.uint8)
-    pictures = coarse.repeat(16, axis=1).repeat(16, axis=2)
-    whole, real = run(as_published(graph, weights.levels), pictures), run(graph, pictures)
+    images = coarse.repeat(16, axis=1).repeat(16, axis=2)
+    whole, real = run(as_published(graph, weights.levels), images), run(graph, images)
     assert np.abs(whole - real).max() < 0.25
     assert np.abs(whole.sum(axis=1) - 1).max() < 1e-5
 
@@ -49,7 +49,7 @@ def test_whole_numbers_answer_nearly_as_real_ones(small):
 def test_another_net_is_refused(small):
     weights, graph = small
     levels = weights.levels
-    with pytest.raises(GraphError, match="quantised already"):
+    with pytest.raises(GraphError, match="quantized already"):
         as_published(as_published(graph, levels), levels)
     with pytest.raises(GraphError, match="no whole numbers for"):
         as_published(graph, replace(levels, layers={}))

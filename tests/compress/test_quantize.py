@@ -18,8 +18,8 @@ from pocketvision.runtime import litert as litert_runtime
 from pocketvision.runtime.onnx import answer_of as onnx_answer
 
 
-def pictures(count, size, seed=0):
-    """Draw smooth pictures with some noise, so that answers differ."""
+def image_batch(count, size, seed=0):
+    """Draw smooth image_batch with some noise, so that answers differ."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 4, 4, 3)).repeat(size // 4, axis=1).repeat(size // 4, axis=2)
     return np.clip(coarse + rng.integers(-20, 21, coarse.shape), 0, 255).astype(np.uint8)
@@ -27,7 +27,7 @@ def pictures(count, size, seed=0):
 
 def net(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)):
     sketch = Sketch(32, seed=3)
-    sketch.normalise(mean, std)
+    sketch.normalize(mean, std)
     first = sketch.conv("image", 16, kernel=3, stride=2, activation="relu6")
     second = sketch.conv(sketch.depthwise(first, activation="relu6"), 16, activation="none")
     third = sketch.add(first, second)
@@ -44,7 +44,7 @@ def all_of(graph, kind):
 
 
 def test_integers_answer_like_the_floats():
-    graph, images = net(), pictures(64, 32)
+    graph, images = net(), image_batch(64, 32)
     small = quantize(graph, calibrate(graph, images[:32]))
     exact, found = run(graph, images), run(small, images)
     assert (exact.argmax(1) == found.argmax(1)).mean() > 0.9
@@ -54,7 +54,7 @@ def test_integers_answer_like_the_floats():
 
 def test_types_are_those_of_the_contract():
     graph = net()
-    small = quantize(graph, calibrate(graph, pictures(4, 32)))
+    small = quantize(graph, calibrate(graph, image_batch(4, 32)))
     assert small.quant is not None
     assert set(small.quant) == {node.name for node in graph.nodes[:-1]}
     for node in all_of(small, Conv | Linear):
@@ -70,7 +70,7 @@ def test_types_are_those_of_the_contract():
 
 def test_clamps_are_done_by_the_levels():
     graph = net()
-    ranges = {name: (low, high * 50) for name, (low, high) in calibrate(graph, pictures(4, 32)).items()}
+    ranges = {name: (low, high * 50) for name, (low, high) in calibrate(graph, image_batch(4, 32)).items()}
     small = quantize(graph, ranges)
     for node in all_of(small, Conv):
         quant = small.quant[node.name]
@@ -89,7 +89,7 @@ def test_a_tensor_far_smaller_or_larger_than_its_neighbors_still_runs_in_integer
     third = sketch.add(first, second)
     wide = sketch.average_pool(sketch.concat(sketch.conv(third, 16), sketch.conv(third, 16, kernel=3)))
     graph = sketch.finish(sketch.linear(sketch.mean(wide), 10))
-    graph, images = Graph(graph.nodes[:-1]), pictures(4, 32)
+    graph, images = Graph(graph.nodes[:-1]), image_batch(4, 32)
     ranges = dict(calibrate(graph, images))
     low, high = ranges[graph.nodes[place].name]
     small = quantize(graph, ranges | {graph.nodes[place].name: (low * factor, high * factor)})
@@ -103,7 +103,7 @@ def test_a_tensor_far_smaller_or_larger_than_its_neighbors_still_runs_in_integer
 
 def test_every_range_holds_zero():
     graph = net()
-    ranges = dict(calibrate(graph, pictures(4, 32)))
+    ranges = dict(calibrate(graph, image_batch(4, 32)))
     free = next(node.name for node in graph.nodes if getattr(node, "activation", "") == "none")
     for given, zero_point in [((2.0, 5.1), 0), ((-5.1, -2.0), 255), ((-1.0, 1.0), 128)]:
         quant = quantize(graph, ranges | {free: given}).quant[free]
@@ -114,7 +114,7 @@ def test_every_range_holds_zero():
 
 def test_pool_and_join_share_levels_with_what_they_take():
     graph = net()
-    small = quantize(graph, calibrate(graph, pictures(4, 32)))
+    small = quantize(graph, calibrate(graph, image_batch(4, 32)))
     pool = next(node for node in graph.nodes if type(node).__name__ == "MaxPool")
     join = of(graph, pool.inputs[0])
     assert len({small.quant[name] for name in (pool.name, join.name, *join.inputs)}) == 1
@@ -125,11 +125,11 @@ def test_what_moves_levels_shares_them():
     maps = sketch.conv("image", 16, kernel=3)
     moved = sketch.flatten(sketch.shuffle(sketch.slice(sketch.max_pool(maps, stride=8), 0, 8), 4))
     graph = sketch.finish(sketch.linear(moved, 10))
-    small = quantize(graph, calibrate(graph, pictures(4, 32)))
+    small = quantize(graph, calibrate(graph, image_batch(4, 32)))
     assert len({small.quant[node.name] for node in graph.nodes[1:6]}) == 1
     averages = sketch.average_pool(maps), sketch.multiply(maps, maps), sketch.local_norm(maps)
     graph = Graph(tuple(sketch._nodes))
-    own = quantize(graph, calibrate(graph, pictures(4, 32))).quant
+    own = quantize(graph, calibrate(graph, image_batch(4, 32))).quant
     assert len({own[name] for name in (maps, *averages)}) == 4
 
 
@@ -137,7 +137,7 @@ def test_a_clamp_joined_with_negative_values_keeps_its_levels():
     sketch = Sketch(32, seed=3)
     low, high = sketch.conv("image", 8, activation="none"), sketch.conv("image", 8)
     graph = sketch.finish(sketch.mean(sketch.concat(low, high)))
-    images = pictures(16, 32)
+    images = image_batch(16, 32)
     small = quantize(graph, calibrate(graph, images))
     assert small.quant[high].zero_point == 0
     assert small.quant[low].zero_point > 0
@@ -148,7 +148,7 @@ def test_norms_and_gates_become_kernels_of_integers():
     sketch = Sketch(32, seed=3)
     maps = sketch.affine(sketch.activate(sketch.conv("image", 8, activation="none"), "silu"))
     maps = sketch.activate(maps, "hardswish")
-    graph, images = sketch.finish(sketch.mean(maps)), pictures(64, 32)
+    graph, images = sketch.finish(sketch.mean(maps)), image_batch(64, 32)
     small = quantize(graph, calibrate(graph, images))
     kinds = [type(node).__name__ for node in small.nodes[1:7]]
     assert kinds == ["Conv", "Activate", "Mul", "Conv", "Activate", "Mul"]
@@ -162,7 +162,7 @@ def test_norms_and_gates_become_kernels_of_integers():
 def test_activations_keep_what_is_below_zero():
     sketch = Sketch(32, seed=3)
     leaky = sketch.activate(sketch.conv("image", 8, activation="none"), "leaky_relu", slope=0.3)
-    graph, images = sketch.finish(sketch.mean(leaky)), pictures(16, 32)
+    graph, images = sketch.finish(sketch.mean(leaky)), image_batch(16, 32)
     small = quantize(graph, calibrate(graph, images))
     found = dequantize(dict(activations(small, images))[leaky], small.quant[leaky])
     assert found.min() < 0
@@ -173,14 +173,14 @@ def test_activations_keep_what_is_below_zero():
     ("mean", "std"),
     [((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3), ((0.0,) * 3, (1.0,) * 3)],
 )
-def test_normalisation_moves_into_the_first_convolution(mean, std):
-    graph, images = net(mean, std), pictures(4, 32)
+def test_normalization_moves_into_the_first_convolution(mean, std):
+    graph, images = net(mean, std), image_batch(4, 32)
     small = quantize(graph, calibrate(graph, images))
-    quant, picture = small.quant["image"], small.input
+    quant, image = small.quant["image"], small.input
     assert quant.scale == pytest.approx(1 / 255)
     assert quant.zero_point == pytest.approx(255 * np.mean(mean), abs=0.5)
-    normalised = (images / 255 - picture.mean) / picture.std
-    np.testing.assert_allclose(dequantize(images, quant), normalised, atol=1e-6)
+    normalized = (images / 255 - image.mean) / image.std
+    np.testing.assert_allclose(dequantize(images, quant), normalized, atol=1e-6)
     name = graph.nodes[1].name
     exact = dict(activations(graph, images))[name]
     found = dequantize(dict(activations(small, images))[name], small.quant[name])
@@ -191,11 +191,11 @@ def test_normalisation_moves_into_the_first_convolution(mean, std):
     assert np.abs(exact - found).mean() < step / 2
 
 
-def test_picture_that_meets_no_convolution_is_refused():
+def test_image_that_meets_no_convolution_is_refused():
     sketch = Sketch(32)
     graph = sketch.finish(sketch.mean(sketch.conv(sketch.max_pool("image"), 4)))
     with pytest.raises(GraphError, match="convolution"):
-        quantize(graph, calibrate(graph, pictures(1, 32)))
+        quantize(graph, calibrate(graph, image_batch(1, 32)))
 
 
 def changed(graph, name, **arrays):
@@ -210,7 +210,7 @@ def test_dead_channel_with_a_bias_keeps_its_value():
     weight[2] *= 1e-9
     bias[:3] = 2.5, -0.5, 1.5
     graph = changed(graph, name, weight=weight, bias=bias)
-    images = pictures(4, 32)
+    images = image_batch(4, 32)
     small = quantize(graph, calibrate(graph, images))
     node = of(small, name)
     assert (node.weight_scale > 0).all()
@@ -223,7 +223,7 @@ def test_ratio_of_scales_stays_in_reach_of_every_runtime():
     graph = net()
     dead = all_of(graph, Conv)[0]
     graph = changed(graph, dead.name, bias=np.full_like(dead.bias, -1e4))
-    small = quantize(graph, calibrate(graph, pictures(4, 32)))
+    small = quantize(graph, calibrate(graph, image_batch(4, 32)))
     for node in all_of(small, Conv | Linear):
         ratio = small.quant[node.inputs[0]].scale * node.weight_scale / small.quant[node.name].scale
         assert ratio.max() < 256
@@ -231,7 +231,7 @@ def test_ratio_of_scales_stays_in_reach_of_every_runtime():
 
 
 def test_calibration_does_not_depend_on_batches(monkeypatch):
-    graph, images = net(), pictures(9, 32)
+    graph, images = net(), image_batch(9, 32)
     together = calibrate(graph, images)
     monkeypatch.setattr(reference, "_VALUES_AT_ONCE", 1)
     apart = calibrate(graph, images)
@@ -243,11 +243,11 @@ def test_calibration_does_not_depend_on_batches(monkeypatch):
 def test_wrong_use_is_told():
     graph = net()
     with pytest.raises(GraphError, match="at least one image"):
-        calibrate(graph, pictures(0, 32))
-    small = quantize(graph, calibrate(graph, pictures(1, 32)))
-    with pytest.raises(GraphError, match="quantised already"):
-        calibrate(small, pictures(1, 32))
-    with pytest.raises(GraphError, match="quantised already"):
+        calibrate(graph, image_batch(0, 32))
+    small = quantize(graph, calibrate(graph, image_batch(1, 32)))
+    with pytest.raises(GraphError, match="quantized already"):
+        calibrate(small, image_batch(1, 32))
+    with pytest.raises(GraphError, match="quantized already"):
         quantize(small, {})
     with pytest.raises(GraphError, match="no range was measured"):
         quantize(graph, {})
@@ -255,7 +255,7 @@ def test_wrong_use_is_told():
 
 def test_ledger_counts_bytes():
     graph = net()
-    done = compress(graph, pictures(2, 32))
+    done = compress(graph, image_batch(2, 32))
     layers = all_of(graph, Conv | Linear)
     weights, outputs = sum(node.weight.size for node in layers), sum(len(node.bias) for node in layers)
     large, small = 4 * (weights + outputs), weights + 8 * outputs

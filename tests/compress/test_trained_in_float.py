@@ -1,4 +1,4 @@
-"""A published net whose weights were never rounded, on real pictures: plain int8 loses a quarter of its answers."""
+"""A published net whose weights were never rounded, on real images: plain int8 loses a quarter of its answers."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ def test_fd_mobilenet_keeps_its_answers(shared_data, shared_weights):
     load_into(net, weights, keep_head=True)
     graph = trace(net.eval(), weights.image)
     paths = sorted((shared_data / "imagenet-sample").glob("*.jpg"))
-    pictures = np.stack([load(path, weights.image) for path in paths[::2]])
-    calibration, judged = pictures[::5], np.delete(pictures, np.s_[::5], axis=0)
+    images = np.stack([load(path, weights.image) for path in paths[::2]])
+    calibration, judged = images[::5], np.delete(images, np.s_[::5], axis=0)
     exact = run(graph, judged).argmax(axis=1)
     same = {
         steps: (run(compress(graph, calibration, steps=steps).graph, judged).argmax(axis=1) == exact).mean()

@@ -95,7 +95,7 @@ def test_int8_weights_are_a_byte_each() -> None:
 
 
 def test_a_batch_norm_by_itself_is_a_depthwise_convolution_in_int8() -> None:
-    # EffNet normalises after its leaky ReLU, where no convolution can take the norm in.
+    # EffNet normalizes after its leaky ReLU, where no convolution can take the norm in.
     graph = trace_spec(ModelSpec("effnet", 1.0, 32, 10))
     channels = sum(len(node.weight) for node in graph.nodes if isinstance(node, Affine))
     found, weighed, biases = count(graph), 148_896, 10

@@ -42,10 +42,10 @@ def test_a_shortcut_stays_alive_until_it_is_added() -> None:
 
 
 def test_a_flattened_map_is_the_same_memory() -> None:
-    picture = Input("image", (), 8, (0.5,), (0.5,))
+    image = Input("image", (), 8, (0.5,), (0.5,))
     weight = np.zeros((10, 64), np.float32)
     last = Linear("linear", ("flat",), weight, np.zeros(10, np.float32), "none", 640)
-    assert peak(Graph((picture, Flatten("flat", ("image",)), last))).values == 64 + 10
+    assert peak(Graph((image, Flatten("flat", ("image",)), last))).values == 64 + 10
 
 
 def random_net(seed: int, count: int = 9) -> Graph:
@@ -123,8 +123,8 @@ def test_branches_run_one_after_the_other() -> None:
     graph = branches()
     assert peak_as_ordered(graph).values == (8 + 24 + 40) * 256
     assert peak(graph).values == (2 + 8 + 40) * 256
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    assert np.array_equal(run(graph, pictures), run(best_order(graph), pictures))
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    assert np.array_equal(run(graph, images), run(best_order(graph), images))
 
 
 def test_files_are_written_in_the_best_order() -> None:

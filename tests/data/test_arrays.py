@@ -1,4 +1,4 @@
-"""Digits, parallel work in order, and prepared arrays that equal preparing each picture by hand."""
+"""Digits, parallel work in order, and prepared arrays that equal preparing each image by hand."""
 
 import importlib
 import threading
@@ -130,9 +130,9 @@ def test_digits_must_not_be_mirrored(digits):
     assert len(dataset.examples) == COUNT
     spec = ImageSpec(16)
     examples = dataset.of("test")
-    pictures = prepared(dataset, examples, spec, decoded=decoded)
-    assert pictures.shape == (len(examples), 16, 16, 3)
-    assert np.array_equal(pictures[3], load(dataset.path(examples[3]), spec))
+    images = prepared(dataset, examples, spec, decoded=decoded)
+    assert images.shape == (len(examples), 16, 16, 3)
+    assert np.array_equal(images[3], load(dataset.path(examples[3]), spec))
     labels = labels_of(examples)
     assert labels.dtype == np.int64
     assert labels.tolist() == [int(example.file.split("/")[0]) for example in examples]
@@ -170,7 +170,7 @@ def test_a_file_that_went_bad_is_named(folder):
     dataset, _, decoded = load_dataset(folder)
     example = dataset.examples[4]
     dataset.path(example).write_bytes(b"gone bad")
-    with pytest.raises(ImageError, match=f"'{example.file}' could be read before, but no longer: not a picture"):
+    with pytest.raises(ImageError, match=f"'{example.file}' could be read before, but no longer: not an image"):
         prepared(dataset, dataset.examples, ImageSpec(24))
     assert len(prepared(dataset, dataset.examples, ImageSpec(24), decoded=decoded)) == 60
 

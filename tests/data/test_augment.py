@@ -16,7 +16,7 @@ def dice(seed: int, count: int = 6) -> np.ndarray:
     return seeds_of(seed, 0, np.arange(count))
 
 
-def pictures(count=6, side=40) -> torch.Tensor:
+def image_batch(count=6, side=40) -> torch.Tensor:
     return torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
 
 
@@ -25,7 +25,7 @@ def as_float(batch: torch.Tensor) -> torch.Tensor:
 
 
 def test_views_are_floats_of_the_size_asked_for():
-    views = augment(pictures(), 32, Augment(), seeds=dice(1))
+    views = augment(image_batch(), 32, Augment(), seeds=dice(1))
     assert views.shape == (6, 3, 32, 32)
     assert views.dtype == torch.float32
     assert views.is_contiguous()
@@ -33,19 +33,19 @@ def test_views_are_floats_of_the_size_asked_for():
 
 
 def test_nothing_changes_nothing():
-    batch = pictures()
+    batch = image_batch()
     assert torch.allclose(augment(batch, 40, NOTHING, seeds=dice(1)), as_float(batch), atol=1e-4)
 
 
 def test_without_changes_another_size_is_a_plain_resize():
-    batch = pictures()
+    batch = image_batch()
     expected = torch.nn.functional.interpolate(as_float(batch), size=(80, 80), mode="bilinear", align_corners=False)
     views = augment(batch, 80, NOTHING, seeds=dice(1))
     assert torch.allclose(views[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_views_in_any_thread():
-    batch, settings, found = pictures(), Augment(), []
+    batch, settings, found = image_batch(), Augment(), []
     expected = augment(batch, 32, settings, seeds=dice(7))
     threads = [
         threading.Thread(target=lambda: found.append(augment(batch, 32, settings, seeds=dice(7)))) for _ in range(3)
@@ -62,18 +62,18 @@ def test_the_same_seed_gives_the_same_views_in_any_thread():
 def test_torchs_own_dice_are_not_thrown():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    augment(pictures(), 32, Augment(), seeds=dice(1))
+    augment(image_batch(), 32, Augment(), seeds=dice(1))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_pictures_of_a_batch_differ():
-    batch = pictures(1).repeat(8, 1, 1, 1)
+def test_images_of_a_batch_differ():
+    batch = image_batch(1).repeat(8, 1, 1, 1)
     views = augment(batch, 32, Augment(), seeds=dice(1, 8))
     assert all(not torch.allclose(views[0], view) for view in views[1:])
 
 
 def test_flip_mirrors_about_half_and_only_if_asked():
-    batch = pictures(200, 8)
+    batch = image_batch(200, 8)
     plain = as_float(batch)
     mirrored = augment(batch, 8, replace(NOTHING, flip=True), seeds=dice(4, 200))
     flipped = [torch.allclose(view, own.flip(-1), atol=1e-4) for view, own in zip(mirrored, plain, strict=True)]
@@ -104,16 +104,16 @@ def test_turns_are_small_and_go_both_ways():
     settings = replace(NOTHING, degrees=10.0)
     views = augment(batch, 65, settings, seeds=dice(3, 60))[:, 0]
     rows = torch.arange(65.0)[:, None]
-    centre = (views[:, :, 52] * rows.T).sum(1) / views[:, :, 52].sum(1)
-    shift = centre - 32
+    center = (views[:, :, 52] * rows.T).sum(1) / views[:, :, 52].sum(1)
+    shift = center - 32
     assert shift.max() > 2
     assert shift.min() < -2
     assert shift.abs().max() < 20 * torch.tensor(10.5).deg2rad().tan()
 
 
 @pytest.mark.parametrize("field", ["brightness", "contrast", "saturation"])
-def test_each_colour_setting_changes_colours(field):
-    batch = pictures(4, 16)
+def test_each_color_setting_changes_colors(field):
+    batch = image_batch(4, 16)
     views = augment(batch, 16, replace(NOTHING, **{field: 0.3}), seeds=dice(9, 4))
     assert (views - as_float(batch)).abs().max() > 0.02
 
@@ -125,19 +125,19 @@ def test_seeds_of_batches_differ():
     assert 0 <= min(seeds) <= max(seeds) < 2**63
 
 
-def test_seeds_of_pictures_differ_by_seed_epoch_place_and_turn():
+def test_seeds_of_images_differ_by_seed_epoch_place_and_turn():
     places = np.arange(50)
     kinds = [(seed, epoch, turn) for seed in (0, 1, 42) for epoch in range(5) for turn in range(3)]
     found = np.concatenate([seeds_of(seed, epoch, places, np.full(50, turn)) for seed, epoch, turn in kinds])
     assert len(np.unique(found)) == 50 * len(kinds)
 
 
-def test_turns_count_earlier_draws_of_the_same_picture():
+def test_turns_count_earlier_draws_of_the_same_image():
     assert turns_of(np.array([3, 1, 3, 3, 0, 1])).tolist() == [0, 0, 1, 2, 0, 1]
 
 
 def test_a_view_does_not_depend_on_the_rest_of_the_batch():
-    batch, settings, seeds = pictures(24), Augment(), dice(7, 24)
+    batch, settings, seeds = image_batch(24), Augment(), dice(7, 24)
     together = augment(batch, 32, settings, seeds=seeds)
     order = np.random.default_rng(0).permutation(24)
     shuffled = augment(batch[order], 32, settings, seeds=seeds[order])
@@ -148,7 +148,7 @@ def test_a_view_does_not_depend_on_the_rest_of_the_batch():
 
 @pytest.mark.parametrize("field", ["nearest", "bicubic"])
 def test_a_way_of_resampling_is_what_it_says(field):
-    batch = pictures(4, 20)
+    batch = image_batch(4, 20)
     views = augment(batch, 40, replace(NOTHING, filters=replace(BILINEAR, **{field: 1.0})), seeds=dice(1, 4))
     expected = torch.nn.functional.interpolate(as_float(batch), size=(40, 40), mode=field).clamp(0, 1)
     assert torch.allclose(views[..., 4:-4, 4:-4], expected[..., 4:-4, 4:-4], atol=1e-3)
@@ -168,7 +168,7 @@ def test_area_is_the_mean_of_four_source_pixels():
 
 def test_ways_of_resampling_come_as_often_as_asked():
     seeds = dice(3, 4000)
-    batch = pictures(1, 8).expand(4000, -1, -1, -1)
+    batch = image_batch(1, 8).expand(4000, -1, -1, -1)
     settings = replace(NOTHING, filters=Filters(0.1, 0.2, 0.3))
     views = augment(batch, 6, settings, seeds=seeds)
     shares = torch.unique((views * 1e4).round().long().flatten(1), dim=0, return_counts=True)[1] / 4000

@@ -14,7 +14,7 @@ from pocketvision.report.check import check
 from pocketvision.values import Box, Dataset, Example, from_json, to_json
 
 
-def pictures(folder: Path, *names: str) -> Path:
+def image_batch(folder: Path, *names: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
         Image.fromarray(np.full((40, 50, 3), number * 9, np.uint8)).save(folder / name)
@@ -34,7 +34,7 @@ def page(*boxes: tuple[object, ...], head: str = "") -> str:
 
 
 def voc(root: Path, **pages: str) -> Path:
-    pictures(root / "JPEGImages", *(f"{name}.jpg" for name in pages))
+    image_batch(root / "JPEGImages", *(f"{name}.jpg" for name in pages))
     (root / "Annotations").mkdir(exist_ok=True)
     (root / "ImageSets/Main").mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
@@ -67,8 +67,8 @@ def test_voc_boxes_outside(tmp_path):
     listing = scan(voc(tmp_path, a=page(*boxes)))
     assert listing.found[0].boxes == (Box(0, 39, 29, 50, 39),)
     assert [problem.detail.partition(") ")[2] for problem in listing.problems] == [
-        "sticks out of the picture and is clipped",
-        "lies outside the picture and is not used",
+        "sticks out of the image and is clipped",
+        "lies outside the image and is not used",
         "has no area and is not used",
         "has no area and is not used",
     ]
@@ -140,8 +140,8 @@ def put(path: Path, content: object) -> Path:
     return path
 
 
-def test_coco_ids_become_dense_and_pictures_without_boxes_stay(tmp_path):
-    pictures(tmp_path, "1.png", "2.png")
+def test_coco_ids_become_dense_and_images_without_boxes_stay(tmp_path):
+    image_batch(tmp_path, "1.png", "2.png")
     path = put(tmp_path / "boxes.json", coco())
     listing = scan(path)
     assert listing.labels == ("car", "unused", "brush")
@@ -153,7 +153,7 @@ def test_coco_ids_become_dense_and_pictures_without_boxes_stay(tmp_path):
 
 def test_coco_folders_of_equal_names(tmp_path):
     for split in ("train", "val"):
-        pictures(tmp_path / f"{split}2017", "1.png", "2.png")
+        image_batch(tmp_path / f"{split}2017", "1.png", "2.png")
         put(tmp_path / f"annotations/instances_{split}2017.json", coco())
     listing = scan(tmp_path)
     assert [(found.file, found.split) for found in listing.found] == [
@@ -166,9 +166,9 @@ def test_coco_folders_of_equal_names(tmp_path):
     assert {(found.file, found.split) for found in alone.found} == {("val2017/1.png", None), ("val2017/2.png", None)}
 
 
-def test_coco_beside_the_pictures_of_each_split(tmp_path):
+def test_coco_beside_the_images_of_each_split(tmp_path):
     for split in ("train", "valid"):
-        pictures(tmp_path / split, "1.png", "2.png")
+        image_batch(tmp_path / split, "1.png", "2.png")
         put(tmp_path / split / "_annotations.coco.json", coco())
     assert {found.file.split("/")[0]: found.split for found in scan(tmp_path).found} == {
         "train": "train",
@@ -177,7 +177,7 @@ def test_coco_beside_the_pictures_of_each_split(tmp_path):
 
 
 def test_coco_splits_must_have_the_same_categories(tmp_path):
-    pictures(tmp_path, "1.png", "2.png")
+    image_batch(tmp_path, "1.png", "2.png")
     put(tmp_path / "instances_train.json", coco())
     other = [{"id": 3, "name": "cars"}, {"id": 4, "name": "unused"}, {"id": 90, "name": "brush"}]
     put(tmp_path / "instances_val.json", coco(categories=other, annotations=[]))
@@ -207,13 +207,13 @@ def test_coco_splits_must_have_the_same_categories(tmp_path):
     ],
 )
 def test_hostile_coco(tmp_path, content, message):
-    pictures(tmp_path, "1.png", "2.png")
+    image_batch(tmp_path, "1.png", "2.png")
     with pytest.raises(DataError, match=message):
         scan(put(tmp_path / "boxes.json", content))
 
 
 def test_coco_boxes_that_are_none(tmp_path):
-    pictures(tmp_path, "1.png", "2.png")
+    image_batch(tmp_path, "1.png", "2.png")
     text = '{"image_id": 7, "category_id": 3, "bbox": [%s, 0, 5, 5]}'
     stray = '{"image_id": 99, "category_id": 3, "bbox": [0, 0, 5, 5]}'
     boxes = ", ".join([text % "NaN", text % "1e999", text % ("9" * 400), stray])
@@ -221,7 +221,7 @@ def test_coco_boxes_that_are_none(tmp_path):
     listing = scan(put(tmp_path / "boxes.json", content))
     assert [problem.kind for problem in listing.problems] == ["box"] * 3
     assert listing.found[0].boxes == ()
-    assert listing.notes == ("1 boxes of 'boxes.json' are of pictures it does not list; they are not used.",)
+    assert listing.notes == ("1 boxes of 'boxes.json' are of image_batch it does not list; they are not used.",)
 
 
 # ---------------------------------------------------------------- the way through

@@ -22,14 +22,14 @@ from pocketvision.report.check import check
 from pocketvision.values import Dataset, Health
 
 
-def picture(seed: int, size=(12, 10)) -> Image.Image:
+def image(seed: int, size=(12, 10)) -> Image.Image:
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(noise)
 
 
 def content(seed: int, kind="PNG", **options) -> bytes:
     stream = io.BytesIO()
-    picture(seed).save(stream, kind, **options)
+    image(seed).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -40,7 +40,7 @@ def put(path: Path, data: bytes) -> None:
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    """Two classes of 24 different pictures."""
+    """Two classes of 24 different images."""
     for label in ("cat", "dog"):
         for number in range(24):
             put(tmp_path / f"data/{label}/{number}.png", content(number + 100 * (label == "dog")))
@@ -62,7 +62,7 @@ def test_a_good_folder(good, tmp_path):
     health = check(good, output=tmp_path / "out")
     assert health.labels == ("cat", "dog")
     assert health.problems == ()
-    assert health.notes == ("48 of 48 pictures are smaller than 32 pixels; they are enlarged.",)
+    assert health.notes == ("48 of 48 images are smaller than 32 pixels; they are enlarged.",)
     assert sum(sum(counts.values()) for counts in health.counts.values()) == 48
     assert all(count for counts in health.counts.values() for count in counts.values())
     assert (health.median_short_side, health.smallest_short_side, health.largest_long_side) == (10, 10, 12)
@@ -81,7 +81,7 @@ def spoil(data: Path) -> dict[str, int]:
     jpeg = content(7, "JPEG")
     for number in range(6):
         put(data / f"cat/empty {number}.jpg", b"")
-        put(data / f"cat/text {number}.jpg", b"I am no picture, only named like one")
+        put(data / f"cat/text {number}.jpg", b"I am no image, only named like one")
         put(data / f"dog/cut {number}.jpg", content(500 + number, "JPEG")[: 200 + 30 * number])
         put(data / f"dog/notes {number}.txt", b"a note")
         put(data / f"dog/copy {number}.png", content(100 + number))
@@ -91,7 +91,7 @@ def spoil(data: Path) -> dict[str, int]:
     put(data / "cat/really a png.jpg", content(800))
     put(data / "cat/no suffix", content(801))
     put(data / "cat/CAPITALS.JPG", jpeg)
-    put(data / "dog/moving.gif", content(802, "GIF", save_all=True, append_images=[picture(803)]))
+    put(data / "dog/moving.gif", content(802, "GIF", save_all=True, append_images=[image(803)]))
     put(data / "dog/phone.heic", b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40)
     put(data / "dog/one.png", b"")
     Image.new("RGB", (1, 1), (9, 9, 9)).save(data / "dog/one.png")
@@ -123,8 +123,8 @@ def test_broken_files_are_named_and_left_out(good):
     assert all(problem.detail and "0x" not in problem.detail for problem in health.problems)
     reasons = {problem.file: problem.detail for problem in health.problems}
     assert "HEIC" in reasons["dog/phone.heic"]
-    assert reasons["dog/copy 3.png"] == "the same picture as dog/3.png"
-    assert reasons["cat/both 0.png"] == "the same picture is labelled 'dog' as dog/both 0.png"
+    assert reasons["dog/copy 3.png"] == "the same image as dog/3.png"
+    assert reasons["cat/both 0.png"] == "the same image is labeled 'dog' as dog/both 0.png"
     assert (health.smallest_short_side, health.largest_long_side) == (1, 5000)
     # What was there before has stayed where it was.
     assert {file: split for file, split in splits(dataset).items() if file in splits(clean)} == splits(clean)
@@ -176,7 +176,7 @@ def test_given_splits_stand_and_copies_never_straddle(tmp_path):
     assert all(example.file.startswith(example.split) for example in dataset.examples)
     assert by_kind(health) == {"leak": {"train/a/3.png", "train/b/4.png", "val/b/v0.png"}}
     assert all(problem.left_out and problem.other for problem in health.problems)
-    assert "Pictures that lie in two of your splits: 3. They are left out of the larger one." in health.notes
+    assert "Images that lie in two of your splits: 3. They are left out of the larger one." in health.notes
     assert health.counts["a"] == {"train": 11, "val": 4, "test": 5}
     assert health.counts["b"] == {"train": 11, "val": 4, "test": 5}
     assert len({example.sha256 for example in dataset.examples}) == len(dataset.examples)
@@ -202,14 +202,14 @@ def test_given_splits_that_lack_a_class_are_told_of(tmp_path):
         for number in range(5):
             put(tmp_path / f"train/{label}/{number}.png", content(start + number))
     put(tmp_path / "val/a/x.png", content(50))
-    assert "No val picture in 'b'." in check(tmp_path).notes
+    assert "No val image in 'b'." in check(tmp_path).notes
 
 
 def test_too_little_is_an_error_that_says_how_much(good):
     for number in range(1, 24):
         (good / f"dog/{number}.png").unlink()
     put(good / "dog/copy.png", content(100))
-    put(good / "dog/broken.png", b"no picture")
+    put(good / "dog/broken.png", b"no image")
     with pytest.raises(
         DataError, match=r"'dog' has 1, add 2 \(1 unreadable, such as dog/broken\.png: not a .*; 1 repeated, such as"
     ) as raised:
@@ -245,7 +245,7 @@ NOTHING_USABLE = [
     (cut, r"'bird' has 0, add 3 \(5 unreadable, such as (\w+/)?bird/0\.jpg: damaged"),
     (
         of_a_cat,
-        r"'bird' has 0, add 3 \(5 under two labels, .* is labelled 'cat' as .*take away a folder that is no class",
+        r"'bird' has 0, add 3 \(5 under two labels, .* is labeled 'cat' as .*take away a folder that is no class",
     ),
 ]
 
@@ -257,12 +257,12 @@ def a_class_of(root: Path, layout: str, make: Callable[[int], bytes]) -> Path:
     files |= {f"{below}bird/{number}.jpg": make(number) for number in range(5)}
     for file, data in files.items():
         put(root / file, data)
-    labelled = [(file, file.split("/")[1]) for file in files]
+    labeled = [(file, file.split("/")[1]) for file in files]
     if layout == "csv":
-        (root / "all.csv").write_text("filename,label\n" + "".join(f"{file},{label}\n" for file, label in labelled))
+        (root / "all.csv").write_text("filename,label\n" + "".join(f"{file},{label}\n" for file, label in labeled))
         return root / "all.csv"
     if layout == "jsonl":
-        lines = (json.dumps({"file": file, "label": label}) + "\n" for file, label in labelled)
+        lines = (json.dumps({"file": file, "label": label}) + "\n" for file, label in labeled)
         (root / "all.jsonl").write_text("".join(lines))
         return root / "all.jsonl"
     return root
@@ -291,7 +291,7 @@ def test_a_class_of_missing_files_and_one_of_strangers_are_named_with_the_cause(
     folder = a_class_of(tmp_path / "folders", "folders", lambda number: content(200) if number == 0 else b"")
     for number in range(1, 5):
         (folder / f"bird/{number}.jpg").rename(folder / f"bird/{number}.cr2")
-    with pytest.raises(DataError, match=r"'bird' has 1, add 2 \(4 no image, such as bird/1\.cr2: no picture by its"):
+    with pytest.raises(DataError, match=r"'bird' has 1, add 2 \(4 no image, such as bird/1\.cr2: no image by its"):
         load_dataset(folder)
 
 
@@ -311,7 +311,7 @@ def test_one_stray_folder_of_copies_is_the_cause(good):
         load_dataset(good)
 
 
-def test_a_class_whose_training_pictures_are_all_in_test(tmp_path):
+def test_a_class_whose_training_images_are_all_in_test(tmp_path):
     for number in range(4):
         for folder in ("train", "test"):
             put(tmp_path / f"{folder}/a/{number}.png", content(number))
@@ -326,19 +326,19 @@ def test_notes(tmp_path):
         put(tmp_path / f"a/{number}.png", content(number))
     for number in range(6):
         stream = io.BytesIO()
-        picture(100 + number, (100, 40)).save(stream, "PNG")
+        image(100 + number, (100, 40)).save(stream, "PNG")
         put(tmp_path / f"b/{number}.png", stream.getvalue())
     uneven, few, tiny = check(tmp_path).notes
-    assert "'a' has 40 pictures, 6.7 times as many as 'b' with 6" in uneven
-    assert few.startswith("Fewer than 20 pictures in 'b'")
+    assert "'a' has 40 images, 6.7 times as many as 'b' with 6" in uneven
+    assert few.startswith("Fewer than 20 images in 'b'")
     assert tiny.startswith("40 of 46")
     for number in range(30):
         (tmp_path / f"a/{number}.png").unlink()
     for number in range(10):
         stream = io.BytesIO()
-        picture(200 + number, (100, 40)).save(stream, "PNG")
+        image(200 + number, (100, 40)).save(stream, "PNG")
         put(tmp_path / f"b/more {number}.png", stream.getvalue())
-    assert any("16 of 26 pictures are far from square" in note for note in check(tmp_path).notes)
+    assert any("16 of 26 images are far from square" in note for note in check(tmp_path).notes)
 
 
 def test_the_cache_stops_at_its_limit():
@@ -352,7 +352,7 @@ def test_the_cache_stops_at_its_limit():
     assert cache.bytes_held == 96
 
 
-def test_progress_counts_every_picture(good):
+def test_progress_counts_every_image(good):
     seen = []
 
     class Loud:
@@ -373,7 +373,7 @@ def test_progress_counts_every_picture(good):
             seen.append(steps)
 
     check(good, progress=Loud())
-    assert seen == [("Checking pictures", 48)] + [1] * 48
+    assert seen == [("Checking images", 48)] + [1] * 48
 
 
 def test_checking_needs_no_torch():
@@ -384,7 +384,7 @@ def test_checking_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ).returncode == 0
 
 
-# ---------------------------------------------------------------- real pictures
+# ---------------------------------------------------------------- real images
 
 
 @pytest.mark.slow

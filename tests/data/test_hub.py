@@ -68,7 +68,7 @@ def hub(monkeypatch, tmp_path):
     return stand_in
 
 
-def test_pictures_become_files_and_a_manifest_once(hub):
+def test_images_become_files_and_a_manifest_once(hub):
     folder = resolve("hf://someone/pets@v1.0:small")
     assert resolve("hf://someone/pets@v1.0:small") == folder
     assert hub.calls == [("someone/pets", "small", "v1.0")]

@@ -172,7 +172,7 @@ def test_split_folders(tmp_path, val):
         ("a/2.jpg", "a", "val"),
         ("b/3.jpg", "b", "test"),
     }
-    assert listing.notes == ("No picture in the folder 'notes': left alone.",)
+    assert listing.notes == ("No image in the folder 'notes': left alone.",)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path, files, labels):
         (["train/a/1.jpg", "train/b/1.jpg", "photos/a/1.jpg", "photos/b/1.jpg"], "move what is beside it elsewhere"),
         (["val/a/1.jpg", "val/b/1.jpg", "photos/a/1.jpg", "photos/b/1.jpg"], "'val' of .* has the name of a split"),
         (["train/1.jpg", "test/1.jpg", "sample/1.jpg"], "names of splits, but hold no class folders, and .*'sample'"),
-        (["train/1.jpg", "unlabeled/2.jpg"], "has pictures but no class folders"),
+        (["train/1.jpg", "unlabeled/2.jpg"], "has images but no class folders"),
         (["test/a/1.jpg", "test/b/1.jpg", "unlabeled/2.jpg"], "but no train"),
     ],
 )
@@ -266,12 +266,12 @@ def test_splits_one_folder_further_down_are_no_class(tmp_path):
 
 
 def test_annotations_beside_classes_are_left_alone_and_what_is_unlabeled_is_told_of(tmp_path):
-    put(tmp_path, "a/1.jpg", "b/1.jpg", "annotations/a.json", "Unlabelled/1.jpg")
+    put(tmp_path, "a/1.jpg", "b/1.jpg", "annotations/a.json", "Unlabeled/1.jpg")
     listing = scan(tmp_path)
-    assert listing.labels == ("a", "b", "Unlabelled")
+    assert listing.labels == ("a", "b", "Unlabeled")
     assert listing.notes == (
-        "No picture in the folder 'annotations': left alone.",
-        "'Unlabelled' is taken for a class as any other folder.",
+        "No image in the folder 'annotations': left alone.",
+        "'Unlabeled' is taken for a class as any other folder.",
     )
 
 
@@ -280,33 +280,33 @@ def test_train_may_be_a_class(tmp_path):
     assert scan(tmp_path).labels == ("car", "train")
 
 
-def test_an_unlabelled_test_folder_is_left_alone(tmp_path):
+def test_an_unlabeled_test_folder_is_left_alone(tmp_path):
     put(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg")
     listing = scan(tmp_path)
     assert {found.split for found in listing.found} == {"train"}
-    assert "2 pictures lie directly in a split folder" in listing.notes[0]
+    assert "2 images lie directly in a split folder" in listing.notes[0]
 
 
-def test_notes_on_loose_pictures_and_on_nested_classes(tmp_path):
+def test_notes_on_loose_images_and_on_nested_classes(tmp_path):
     put(tmp_path, "set_1/a/1.jpg", "set_1/b/1.jpg", "set_2/a/1.jpg", "set_2/b/1.jpg", "loose.png")
     nested, loose = scan(tmp_path).notes
     assert "holds the folders 'a', 'b'" in nested
-    assert "1 pictures lie directly in the folder itself" in loose
+    assert "1 images lie directly in the folder itself" in loose
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], "there is no picture"),
-        (["a/readme.txt"], "there is no picture"),
-        (["1.jpg", "2.jpg"], r"2 pictures lie directly in .* no class folder.*/cat/1\.jpg"),
+        ([], "there is no image"),
+        (["a/readme.txt"], "there is no image"),
+        (["1.jpg", "2.jpg"], r"2 images lie directly in .* no class folder.*/cat/1\.jpg"),
         (["a/1.jpg"], "only one class folder, 'a'; a second"),
         (["flowers/rose/1.jpg", "flowers/tulip/1.jpg"], r"did you mean .*flowers\?"),
-        (["a/1.jpg", "b/readme.txt"], "no picture in the folder 'b'.*add some, or remove"),
+        (["a/1.jpg", "b/readme.txt"], "no image in the folder 'b'.*add some, or remove"),
         (["val/a/1.jpg", "test/a/1.jpg"], "but no train"),
         (["train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg"], "'c' of .*val' has no counterpart"),
         (["train/cat/1.jpg", "train/dog/1.jpg", "val/cats/1.jpg"], r"mean 'cat'\?: only in .*'cat', 'dog'; .*'cats'"),
-        (["train/a/1.jpg", "train/b/1.jpg", "train/c/x.txt"], "no picture in the folder 'c'"),
+        (["train/a/1.jpg", "train/b/1.jpg", "train/c/x.txt"], "no image in the folder 'c'"),
         (["train/a/1.jpg", "val/a/1.jpg"], "only one class folder"),
         (["train/1.jpg", "val/a/1.jpg"], "no class folders"),
         (["train/a/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"], "two folders for one split"),

@@ -109,7 +109,7 @@ def test_paths_stay_in_the_folder(tmp_path, name):
     ("text", "message"),
     [
         ("", "names no column for the file"),
-        ("filename,label\n", "names no picture"),
+        ("filename,label\n", "names no image"),
         (ROWS, "names no column for the file.*img/0.png"),
         ("filename,image,label\n1,2,3", "2 columns for the file: 'filename', 'image'"),
         ("filename,label,Label\n1,2,3", "'label' twice"),
@@ -153,7 +153,7 @@ def test_problems_have_line_numbers(tmp_path):
     listing = scan(table(tmp_path, text))
     where = f"of '{tmp_path / 'labels.csv'}'"
     assert {(p.file, p.kind, p.detail, p.left_out) for p in listing.problems} == {
-        ("img/3.png", "unlabelled", f"line 7 {where} has no label", True),
+        ("img/3.png", "unlabeled", f"line 7 {where} has no label", True),
         ("img/0.png", "listed twice", f"in line 2 {where} and line 4 {where}; it stays in test", False),
         ("img/2.png", "conflict", f"'a' and 'b' in line 5 {where} and line 6 {where}", True),
         ("img/gone.png", "missing", f"there is no such file; named in line 8 {where}", True),
@@ -221,7 +221,7 @@ def test_celeba(tmp_path):
         ("img_align_celeba/1.png", "test", (1, 0)),
     ]
     path.write_text("3\nBald Young\n0.png -1 1\n")
-    with pytest.raises(DataError, match="promises 3 pictures and names 1"):
+    with pytest.raises(DataError, match="promises 3 images and names 1"):
         scan(tmp_path)
 
 

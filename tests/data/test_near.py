@@ -10,14 +10,14 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from pocketvision.data.check import load_dataset
 from pocketvision.data.near import near_groups
-from pocketvision.data.sketch import BYTES, SIDE, colour_gap, contrast, hashes, likeness, sketched, stacked
+from pocketvision.data.sketch import BYTES, SIDE, color_gap, contrast, hashes, likeness, sketched, stacked
 from pocketvision.data.splits import assign, position
 from pocketvision.images.decode import read
 from pocketvision.report.check import check
 
 
 def scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
-    """Return a picture with structure at several scales, as photographs have it."""
+    """Return an image with structure at several scales, as photographs have it."""
     generator = np.random.default_rng(seed)
     layers = [
         Image.fromarray(generator.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize(
@@ -28,9 +28,9 @@ def scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
     return Image.blend(Image.blend(layers[0], layers[1], 0.5), layers[2], 0.3)
 
 
-def saved(picture: Image.Image, quality: int = 85) -> bytes:
+def saved(image: Image.Image, quality: int = 85) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=quality)
+    image.save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
@@ -45,12 +45,12 @@ def sketch_of(content: bytes, least: int | None = None) -> bytes:
 
 
 EDITS = {
-    "saved again": lambda picture: saved(picture, 40),
-    "half": lambda picture: saved(picture.resize((80, 60), Image.Resampling.BILINEAR)),
-    "larger": lambda picture: saved(picture.resize((333, 250), Image.Resampling.BICUBIC)),
-    "squashed": lambda picture: saved(picture.resize((96, 96))),
-    "brighter": lambda picture: saved(ImageEnhance.Brightness(picture).enhance(1.1)),
-    "sharper": lambda picture: saved(picture.filter(ImageFilter.SHARPEN)),
+    "saved again": lambda image: saved(image, 40),
+    "half": lambda image: saved(image.resize((80, 60), Image.Resampling.BILINEAR)),
+    "larger": lambda image: saved(image.resize((333, 250), Image.Resampling.BICUBIC)),
+    "squashed": lambda image: saved(image.resize((96, 96))),
+    "brighter": lambda image: saved(ImageEnhance.Brightness(image).enhance(1.1)),
+    "sharper": lambda image: saved(image.filter(ImageFilter.SHARPEN)),
 }
 
 
@@ -71,18 +71,18 @@ def test_a_reduced_decoding_gives_the_same_group():
 @pytest.mark.parametrize(
     "other",
     [
-        lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-        lambda picture: picture.rotate(90),
-        lambda picture: Image.merge("RGB", picture.split()[::-1]),
+        lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        lambda image: image.rotate(90),
+        lambda image: Image.merge("RGB", image.split()[::-1]),
     ],
-    ids=["mirrored", "turned", "in other colours"],
+    ids=["mirrored", "turned", "in other colors"],
 )
 def test_a_lookalike_is_no_copy(other):
     contents = [saved(scene(seed)) for seed in range(10)] + [saved(other(scene(seed))) for seed in range(10)]
     assert near_groups(stacked([sketch_of(content) for content in contents])).tolist() == list(range(20))
 
 
-def test_pictures_of_one_tone_are_alone():
+def test_images_of_one_tone_are_alone():
     blank = [saved(Image.new("RGB", (64, 64), (tone, tone, tone))) for tone in (0, 1, 254, 255)]
     sketches = stacked([sketch_of(content) for content in blank])
     assert near_groups(sketches).tolist() == [0, 1, 2, 3]
@@ -91,16 +91,14 @@ def test_pictures_of_one_tone_are_alone():
 
 def test_sketches():
     red, grey = Image.new("RGB", (40, 40), (200, 0, 0)), scene(1).convert("L").convert("RGB")
-    sketches, greys = sketched(
-        [picture.resize((16, 16)).tobytes() for picture in (red, grey, scene(1).resize((16, 16)))]
-    )
+    sketches, greys = sketched([image.resize((16, 16)).tobytes() for image in (red, grey, scene(1).resize((16, 16)))])
     assert sketches.shape == (3, BYTES)
     assert greys.tolist() == [False, True, False]
     luma, cb, cr = (int(value) for value in np.asarray(red.convert("YCbCr"))[0, 0])
     assert np.abs(sketches[0].astype(int) - np.repeat([luma, cb, cr], [256, 16, 16])).max() <= 1
     assert contrast(sketches)[0] == 0
     assert likeness(sketches[1:2], sketches[2:3])[0] > 0.95
-    assert colour_gap(sketches[1:2], sketches[2:3])[0] > 16
+    assert color_gap(sketches[1:2], sketches[2:3])[0] > 16
     assert len(set(hashes(sketches).tolist())) > 1
 
 
@@ -148,8 +146,8 @@ def test_near_copies_share_a_split_and_adding_moves_no_other(tmp_path):
     before = {example.file: example.split for example in load_dataset(tmp_path)[0].examples}
     chance = random.Random(1)
     for seed in range(20):
-        picture = scene(seed).resize((chance.randint(60, 150), chance.randint(60, 150)))
-        put(tmp_path / "a" / f"{seed} again.jpg", saved(picture, 60))
+        image = scene(seed).resize((chance.randint(60, 150), chance.randint(60, 150)))
+        put(tmp_path / "a" / f"{seed} again.jpg", saved(image, 60))
     dataset, health, _ = load_dataset(tmp_path)
     after = {example.file: example.split for example in dataset.examples}
     near = [problem for problem in health.problems if problem.kind == "near duplicate"]
@@ -195,12 +193,10 @@ def test_leaks_and_contradictions_are_told(tmp_path):
     told = {problem.file: problem for problem in health.problems}
     assert set(told) == {"train/a/leak.jpg", "train/b/both.jpg", "train/a/3.jpg"}
     assert told["train/a/leak.jpg"].kind == "leak"
-    assert told["train/a/leak.jpg"].detail == "nearly the same picture as test/a/101.jpg, in test"
-    assert told["train/b/both.jpg"].detail == "nearly the same picture is labelled 'a' as train/a/3.jpg"
+    assert told["train/a/leak.jpg"].detail == "nearly the same image as test/a/101.jpg, in test"
+    assert told["train/b/both.jpg"].detail == "nearly the same image is labeled 'a' as train/a/3.jpg"
     assert {problem.kind for problem in told.values()} == {"leak", "near conflict"}
-    assert any(
-        note.startswith("Pictures that nearly repeat one in another of your splits: 1.") for note in health.notes
-    )
+    assert any(note.startswith("Images that nearly repeat one in another of your splits: 1.") for note in health.notes)
 
 
 def test_a_row_without_a_split_follows_its_copy(tmp_path):

@@ -1,4 +1,4 @@
-"""The cache of prepared pictures: the same pixels, nothing decoded twice, and no harm from kills, damage or others."""
+"""The cache of prepared images: the same pixels, nothing decoded twice, and no harm from kills, damage or others."""
 
 import importlib
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 from pocketvision.data import shards
 from pocketvision.data.arrays import prepared, prepared_each
 from pocketvision.data.check import load_dataset
-from pocketvision.data.shards import Mapped, Shelf, gathered, key_of, make_room, pictures_folder, write_shard
+from pocketvision.data.shards import Mapped, Shelf, gathered, images_folder, key_of, make_room, write_shard
 from pocketvision.images.prepare import load
 from pocketvision.values import ImageSpec
 
@@ -55,7 +55,7 @@ def expected(dataset, spec=SPEC) -> np.ndarray:
 
 
 def shard_files() -> list[Path]:
-    return sorted(pictures_folder().glob("*/*.npy"))
+    return sorted(images_folder().glob("*/*.npy"))
 
 
 def test_a_second_run_decodes_nothing_and_has_the_same_pixels(data, counted):
@@ -80,7 +80,7 @@ def test_of_data_that_grew_only_the_new_is_decoded(data, counted):
     assert len(counted) == 10
 
 
-def test_normalisation_shares_pixels_and_all_else_does_not():
+def test_normalization_shares_pixels_and_all_else_does_not():
     assert key_of(SPEC) == key_of(ImageSpec(24, mean=(0.1, 0.2, 0.3), std=(1, 1, 1)))
     others = [ImageSpec(25), ImageSpec(24, "crop"), ImageSpec(24, "squash", 0.9)]
     assert len({key_of(spec) for spec in [SPEC, *others]}) == 4
@@ -96,18 +96,18 @@ def test_large_sets_stay_on_disk(data, monkeypatch):
     monkeypatch.setattr("pocketvision.data.arrays.IN_MEMORY_BYTES", 1000)
     monkeypatch.setattr(shards, "SHARD_BYTES", 10 * 24 * 24 * 3)
     dataset, _, _ = load_dataset(data)
-    (pictures,) = prepared_each(dataset, dataset.examples, [SPEC])
-    assert isinstance(pictures, Mapped)
+    (images,) = prepared_each(dataset, dataset.examples, [SPEC])
+    assert isinstance(images, Mapped)
     assert len(shard_files()) == 4
-    assert pictures.shape == (40, 24, 24, 3)
+    assert images.shape == (40, 24, 24, 3)
     whole = expected(dataset)
     order = np.random.default_rng(0).permutation(40)[:17]
-    assert np.array_equal(pictures[order], whole[order])
-    assert np.array_equal(pictures[5:33:2], whole[5:33:2])
-    assert pictures[40:].shape == (0, 24, 24, 3)
+    assert np.array_equal(images[order], whole[order])
+    assert np.array_equal(images[5:33:2], whole[5:33:2])
+    assert images[40:].shape == (0, 24, 24, 3)
     for path in shard_files():
         path.unlink()  # another process makes room
-    assert np.array_equal(pictures[order], whole[order])
+    assert np.array_equal(images[order], whole[order])
 
 
 def test_a_changed_file_is_not_kept_under_its_old_name(data):
@@ -133,9 +133,9 @@ def test_a_damaged_shard_counts_as_absent(data, harm):
 def test_a_kill_leaves_no_shard_and_old_drafts_go(data, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        write_shard(pictures_folder() / "key", [("ab" * 32, np.zeros((4, 4, 3), np.uint8))])
-    assert list(pictures_folder().rglob("*.*")) == []
-    draft = pictures_folder() / "key" / ".x.npy.1.part"
+        write_shard(images_folder() / "key", [("ab" * 32, np.zeros((4, 4, 3), np.uint8))])
+    assert list(images_folder().rglob("*.*")) == []
+    draft = images_folder() / "key" / ".x.npy.1.part"
     draft.write_bytes(b"half")
     make_room()
     assert draft.exists()
@@ -144,7 +144,7 @@ def test_a_kill_leaves_no_shard_and_old_drafts_go(data, monkeypatch):
     assert not draft.exists()
 
 
-def test_where_nothing_can_be_written_the_pictures_come_all_the_same(data, cache, monkeypatch):
+def test_where_nothing_can_be_written_the_images_come_all_the_same(data, cache, monkeypatch):
     dataset, _, _ = load_dataset(data)
     monkeypatch.setattr(shards, "SPARE_BYTES", 10**18)
     said = []
@@ -165,7 +165,7 @@ def test_where_nothing_can_be_written_the_pictures_come_all_the_same(data, cache
 
 def test_room_is_made_for_what_was_used_last():
     rows = [("ab" * 32, np.zeros((10, 10, 3), np.uint8))]
-    paths = [write_shard(pictures_folder() / f"key{number}", rows) for number in range(4)]
+    paths = [write_shard(images_folder() / f"key{number}", rows) for number in range(4)]
     for age, path in zip((3, 1, 4, 2), paths, strict=True):
         os.utime(path, (1e9 - age, 1e9 - age))
     mine = paths[0].with_name("mine.npy")

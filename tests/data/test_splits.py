@@ -33,7 +33,7 @@ def test_positions_are_uniform_and_differ_by_seed():
 
 
 def test_a_split_is_what_it_was():
-    """A change of the rule would silently move test pictures into training."""
+    """A change of the rule would silently move test images into training."""
     splits = " ".join(split_of(sha256, seed=42, val=0.2, test=0.2) for sha256 in contents(8))
     assert splits == "train train val test test val val train"
 
@@ -45,7 +45,7 @@ def test_shares_are_kept():
     assert set(assign(contents(50), seed=1, val=0, test=0).values()) == {"train"}
 
 
-def test_adding_pictures_moves_no_other():
+def test_adding_images_moves_no_other():
     before = assign(contents(60), seed=42, val=0.15, test=0.15)
     after = assign(contents(300), seed=42, val=0.15, test=0.15)
     assert {sha256: after[sha256] for sha256 in before} == before
@@ -61,7 +61,7 @@ def test_small_classes_have_every_split(seed, count):
     assert "test" not in assign(contents(count), seed=seed, val=0.15, test=0).values()
 
 
-def test_the_nearest_picture_is_moved():
+def test_the_nearest_image_is_moved():
     tried = 0
     for seed in range(60):
         plain = {sha256: split_of(sha256, seed=seed, val=0.2, test=0.2) for sha256 in contents(4)}
@@ -109,7 +109,7 @@ def test_there_and_back(tmp_path, dataset):
 def test_a_changed_or_absent_file_is_named(tmp_path, dataset):
     write_splits(tmp_path / "splits.csv", dataset)
     (Path(dataset.root) / 'a"q/2.png').write_bytes(b"other")
-    with pytest.raises(DataError, match=r'1 pictures have changed.*a"q/2\.png'):
+    with pytest.raises(DataError, match=r'1 images have changed.*a"q/2\.png'):
         read_dataset(Path(dataset.root), dataset.labels, tmp_path / "splits.csv")
     (Path(dataset.root) / 'a"q/2.png').unlink()
     with pytest.raises(DataError, match=r'a"q/2\.png.* is gone'):

@@ -115,7 +115,7 @@ def test_the_header_registers_the_operators_of_the_net_and_no_others(tmp_path):
 
 def test_the_arena_holds_what_is_alive_at_once():
     file = litert.written(int8_net(), lean=True).file
-    largest = 24 * 24 * 3 + 12 * 12 * 8  # picture and first maps, in bytes
+    largest = 24 * 24 * 3 + 12 * 12 * 8  # image and first maps, in bytes
     assert largest < c.arena_bytes(file) < 4 * largest
     in_float = litert.written(int8_net()).file
     assert c.arena_bytes(in_float) > 1.5 * c.arena_bytes(file)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvision.compress.palette import palettised
+from pocketvision.compress.palette import palettized
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
 from pocketvision.export.use import use_text
@@ -53,7 +53,7 @@ def delivered(graph, path, labels=LABELS, image=None, precision=None):
 def finished(kind):
     """Return a net of one kernel whose outcome decides seven probabilities."""
     sketch = Sketch(17, seed=5)
-    sketch.normalise((0.48, 0.45, 0.4), (0.23, 0.22, 0.25))
+    sketch.normalize((0.48, 0.45, 0.4), (0.23, 0.22, 0.25))
     kernels.KERNELS[kind](sketch, sketch.conv("image", 16, kernel=3, activation="none"))
     last = sketch._nodes[-1].name
     flat = last if len(sketch._shapes[last]) == 1 else sketch.flatten(last)
@@ -68,17 +68,17 @@ def apart(found, expected):
 
 @pytest.mark.parametrize("kind", kernels.KERNELS)
 def test_every_kernel_means_in_the_package_what_it_means_in_the_graph(kind, tmp_path):
-    graph, images = finished(kind), kernels.pictures(17, 4)
+    graph, images = finished(kind), kernels.images(17, 4)
     expected = run(graph, images)
     found = delivered(graph, tmp_path / "model.mlpackage").run(images)
     assert found.dtype == np.float32
     assert apart(found, expected) < 0.05
-    assert np.ptp(np.log(expected), axis=0).max() > 0.2, "the pictures do not move the answer"
+    assert np.ptp(np.log(expected), axis=0).max() > 0.2, "the images do not move the answer"
 
 
 @pytest.mark.parametrize("kind", ["affine", "product", "hard squeeze and excite", "mixed join"])
 def test_int8_weights_are_the_graphs_own(kind, tmp_path):
-    images = kernels.pictures(17, 4)
+    images = kernels.images(17, 4)
     graph = finished(kind)
     small = quantize(graph, calibrate(graph, images))
     runner = delivered(small, tmp_path / "model.mlpackage")
@@ -94,7 +94,7 @@ def test_int8_weights_are_the_graphs_own(kind, tmp_path):
 
 
 def test_published_weights_of_nine_bits_are_written_as_their_values(tmp_path):
-    images = kernels.pictures(17, 4)
+    images = kernels.images(17, 4)
     graph = finished("product")
     small = quantize(graph, calibrate(graph, images))
     wide = Graph(
@@ -119,8 +119,8 @@ def test_published_weights_of_nine_bits_are_written_as_their_values(tmp_path):
 def test_palettes_are_stored_as_tables_and_read_back(bits, tmp_path):
     sketch = Sketch(17, seed=5)
     maps = sketch.conv(sketch.conv("image", 16, kernel=3), 128, kernel=3)
-    graph = palettised(sketch.finish(sketch.linear(sketch.mean(maps), 7)), bits)
-    images = kernels.pictures(17, 4)
+    graph = palettized(sketch.finish(sketch.linear(sketch.mean(maps), 7)), bits)
+    images = kernels.images(17, 4)
     runner = delivered(graph, tmp_path / "model.mlpackage", precision=f"palette{bits}")
     assert apart(runner.run(images), run(graph, images)) < 0.05
     tables = [step.arguments["lut"] for step in runner._file.operations if step.kind == "constexpr_lut_to_dense"]
@@ -215,14 +215,14 @@ def test_the_package_names_its_input_labels_and_oldest_system(tmp_path):
     graph = finished("product")
     runner = delivered(graph, tmp_path / "model.mlpackage")
     spec = ct.utils.load_spec(str(tmp_path / "model.mlpackage"))
-    picture = spec.description.input[0]
-    assert (picture.name, picture.type.imageType.width, picture.type.imageType.height) == ("image", 17, 17)
-    assert picture.type.imageType.colorSpace == ct.proto.FeatureTypes_pb2.ImageFeatureType.RGB
+    image = spec.description.input[0]
+    assert (image.name, image.type.imageType.width, image.type.imageType.height) == ("image", 17, 17)
+    assert image.type.imageType.colorSpace == ct.proto.FeatureTypes_pb2.ImageFeatureType.RGB
     assert [output.name for output in spec.description.output] == ["classLabel", "classLabel_probs"]
     assert spec.description.predictedFeatureName == "classLabel"
     assert runner.labels == mil.classes(runner._file) == LABELS
     assert runner._file.version == 6  # iOS 15
-    images = kernels.pictures(17, 2)
+    images = kernels.images(17, 2)
     small = quantize(graph, calibrate(graph, images))
     assert delivered(small, tmp_path / "model.mlpackage")._file.version == 7  # iOS 16
 
@@ -244,7 +244,7 @@ def test_a_damaged_package_is_refused(tmp_path):
         flipped[rng.integers(len(text))] ^= 1 << int(rng.integers(8))
         model.write_bytes(flipped)
         with suppress(WeightsError):
-            open_model(path).run(kernels.pictures(17, 1))
+            open_model(path).run(kernels.images(17, 1))
     model.write_bytes(text[:100])
     with pytest.raises(WeightsError, match="not a Core ML program"):
         open_model(path)

@@ -56,7 +56,7 @@ def sketched(kind, size=33):
     return Graph(tuple(sketch._nodes))
 
 
-def pictures(size, count=16):
+def image_batch(size, count=16):
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (count, 8, 8, 3)).repeat(5, axis=1).repeat(5, axis=2)[:, :size, :size]
     return np.clip(coarse + rng.integers(-30, 31, coarse.shape), 0, 255).astype(np.uint8)
@@ -70,14 +70,14 @@ def answer(graph, images):
 def fused(content, tmp_path):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
 
 
 @pytest.mark.parametrize("kind", KERNELS)
 def test_float_file(kind):
-    graph, images = sketched(kind), pictures(33, 4)
+    graph, images = sketched(kind), image_batch(33, 4)
     content = to_bytes(graph)
     onnx.checker.check_model(content, full_check=True)
     np.testing.assert_allclose(answer_of(content)(images), answer(graph, images), atol=1e-5)
@@ -85,7 +85,7 @@ def test_float_file(kind):
 
 @pytest.mark.parametrize("kind", KERNELS)
 def test_int8_file(kind):
-    graph, images = sketched(kind), pictures(33)
+    graph, images = sketched(kind), image_batch(33)
     small = quantize(graph, calibrate(graph, images))
     content = to_bytes(small)
     onnx.checker.check_model(content, full_check=True)
@@ -99,7 +99,7 @@ def test_int8_file(kind):
 @pytest.mark.parametrize("kind", KERNELS)
 def test_int8_kernels_stay_in_integers(kind, tmp_path):
     graph = sketched(kind)
-    small = quantize(graph, calibrate(graph, pictures(33, 4)))
+    small = quantize(graph, calibrate(graph, image_batch(33, 4)))
     kernels = fused(to_bytes(small), tmp_path)
     allowed = {"Transpose", "Reshape", "Slice", "Flatten", "MaxPool", "NhwcMaxPool", "QGemm", "DequantizeLinear"}
     islands = {"LRN", "QuantizeLinear"} if kind in FLOAT else set()
@@ -120,7 +120,7 @@ def test_rounding_over_many_scales(kind):
     """A kernel that rounds otherwise may differ in one of 100,000 values only; so there are some millions."""
     sketch = Sketch(32, seed=1)
     SCALED[kind](sketch, sketch.conv("image", 16, activation="none"))
-    graph, images, rng = Graph(tuple(sketch._nodes)), pictures(32), np.random.default_rng(0)
+    graph, images, rng = Graph(tuple(sketch._nodes)), image_batch(32), np.random.default_rng(0)
     small = quantize(graph, calibrate(graph, images))
     for _ in range(8):
         quant = {
@@ -142,26 +142,26 @@ def test_the_runtime_keeps_partial_windows_as_torch_does(size):
                 sketch = Sketch(size)
                 maps = sketch.conv("image", 4, activation="none")
                 sketch.max_pool(maps, kernel=kernel, stride=stride, padding=(pad,) * 4)
-                graph, images = Graph(tuple(sketch._nodes)), pictures(size, 2)
+                graph, images = Graph(tuple(sketch._nodes)), image_batch(size, 2)
                 for each in (graph, quantize(graph, calibrate(graph, images))):
                     np.testing.assert_allclose(answer_of(to_bytes(each))(images), answer(each, images), atol=1e-5)
 
 
-def test_pictures_of_one_channel():
+def test_images_of_one_channel():
     sketch = Sketch(16, channels=1)
     graph = sketch.finish(sketch.mean(sketch.conv("image", 6, kernel=3)))
-    images = pictures(16)[..., :1]
+    images = image_batch(16)[..., :1]
     for each in (graph, quantize(graph, calibrate(graph, images))):
         np.testing.assert_allclose(answer_of(to_bytes(each))(images), answer(each, images), atol=1e-5)
 
 
-def test_what_has_no_kernel_is_neither_quantised_nor_written():
+def test_what_has_no_kernel_is_neither_quantized_nor_written():
     graph = sketched("slice")
     graph = Graph((*graph.nodes, Opaque("o", (graph.output,), "GELU", (9, 33, 33))))
     with pytest.raises(GraphError, match="GELU"):
         to_bytes(graph)
     with pytest.raises(GraphError, match="GELU"):
-        calibrate(graph, pictures(33))
+        calibrate(graph, image_batch(33))
     with pytest.raises(GraphError, match="GELU"):
         quantize(graph, {})
 
@@ -173,7 +173,7 @@ def lite(graph, images):
 
 @pytest.mark.parametrize("kind", KERNELS)
 def test_float_litert_file(kind):
-    graph, images = sketched(kind), pictures(33, 4)
+    graph, images = sketched(kind), image_batch(33, 4)
     np.testing.assert_allclose(lite(graph, images), answer(graph, images), atol=1e-5)
     assert runtime.parts(litert.to_bytes(graph)) == runtime.Parts(1, ())
 
@@ -184,7 +184,7 @@ CORNERS = ("average pool, inside", "average pool, same")
 
 @pytest.mark.parametrize("kind", KERNELS)
 def test_int8_litert_file(kind):
-    graph, images = sketched(kind), pictures(33)
+    graph, images = sketched(kind), image_batch(33)
     small = quantize(graph, calibrate(graph, images))
     steps = np.rint(np.abs(lite(small, images) - answer(small, images)) / small.quant[small.output].scale)
     assert steps.size >= 5 * 16
@@ -201,6 +201,6 @@ def test_litert_keeps_partial_windows_as_torch_does(size):
                 sketch = Sketch(size)
                 maps = sketch.conv("image", 4, activation="none")
                 sketch.max_pool(maps, kernel=kernel, stride=stride, padding=(pad,) * 4)
-                graph, images = Graph(tuple(sketch._nodes)), pictures(size, 2)
+                graph, images = Graph(tuple(sketch._nodes)), image_batch(size, 2)
                 for each in (graph, quantize(graph, calibrate(graph, images))):
                     np.testing.assert_allclose(lite(each, images), answer(each, images), atol=1e-5)

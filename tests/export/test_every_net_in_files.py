@@ -39,10 +39,10 @@ def case(request):
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (COUNT, 8, 8, 3)).repeat(size // 8 + 1, axis=1).repeat(size // 8 + 1, axis=2)
     noisy = coarse[:, :size, :size] + rng.integers(-30, 31, (COUNT, size, size, 3))
-    pictures = np.clip(noisy, 0, 255).astype(np.uint8)
-    settle(net, to_input(pictures, image, torch.device("cpu")))
+    images = np.clip(noisy, 0, 255).astype(np.uint8)
+    settle(net, to_input(images, image, torch.device("cpu")))
     graph = trace(net, image)
-    return name, Graph(graph.nodes[:-1]), pictures
+    return name, Graph(graph.nodes[:-1]), images
 
 
 def settle(net, batch):
@@ -64,18 +64,18 @@ def settle(net, batch):
     "case", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(SLOW)) for name in names()], indirect=True
 )
 def test_all_formats_answer_alike(case):
-    name, graph, pictures = case
+    name, graph, images = case
     content = litert.to_bytes(graph)
-    real, other = lite.answer_of(content)(pictures), answer_of(onnx.to_bytes(graph))(pictures)
+    real, other = lite.answer_of(content)(images), answer_of(onnx.to_bytes(graph))(images)
     # Deep nets with random weights amplify rounding; a wrong kernel is off by a good part of the spread.
     assert np.abs(real - other).max() < 5e-3 * other.std()
     assert (real.argmax(axis=1) == other.argmax(axis=1)).all()
     assert lite.parts(content).delegated == UNLIKE.get(name, 1)
-    small = quantize(graph, calibrate(graph, pictures))
+    small = quantize(graph, calibrate(graph, images))
     content, step = litert.to_bytes(small), small.quant[small.output].scale
-    found = lite.answer_of(content)(pictures)
+    found = lite.answer_of(content)(images)
     assert lite.parts(content).delegated == UNLIKE.get(name, 1)
-    near = run(small, pictures, rounding=XNNPACK)
+    near = run(small, images, rounding=XNNPACK)
     if name.startswith(INEXACT):
         assert np.abs(found - near).mean() < 0.5 * np.abs(other - other.mean(axis=0)).mean()
         return

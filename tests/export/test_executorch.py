@@ -51,7 +51,7 @@ def both(graph, images):
 def test_every_kernel_is_one_part_and_answers_as_in_litert(kind):
     from pocketvision.export.executorch import Parts, parts, to_bytes
 
-    graph, images = kernels.sketched(kind), kernels.pictures(33, 4)
+    graph, images = kernels.sketched(kind), kernels.images(33, 4)
     for precision, each in both(graph, images).items():
         found = answers(each, images)
         if precision == "float":

@@ -1,4 +1,4 @@
-"""The verbs `export` and `compress` on files: published ones and our own, with labels, pictures and refusals."""
+"""The verbs `export` and `compress` on files: published ones and our own, with labels, images and refusals."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import DataError, RunExists, UsageError, WeightsError
 from pocketvision.export import litert, onnx
 from pocketvision.export.manifest import manifest_of_file
-from pocketvision.export.unlabelled import load_pictures
+from pocketvision.export.unlabeled import load_images
 from pocketvision.export.verb import calibration
 from pocketvision.graph.graph import Conv, Graph
 from pocketvision.graph.run import run
@@ -43,7 +43,7 @@ def net(settled):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Return a folder of pictures without labels."""
+    """Return a folder of images without labels."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for number in range(40):
@@ -97,7 +97,7 @@ def test_the_files_of_a_file_lie_beside_it(weights_file, tmp_path):
     assert pocketvision.export(path).file == f"{tmp_path}/toy-export/model.onnx"
 
 
-def test_int8_wants_pictures_and_says_so(weights_file, photos, tmp_path):
+def test_int8_wants_images_and_says_so(weights_file, photos, tmp_path):
     with pytest.raises(UsageError, match="name their folder behind the file"):
         pocketvision.export(weights_file, precision="int8", output=tmp_path)
     written = pocketvision.export(
@@ -242,11 +242,11 @@ def test_what_cannot_be_exported_is_told_with_what_to_do(weights_file, photos, n
         pocketvision.export(tmp_path / "notes.txt")
 
 
-def test_compress_calibrates_a_file_on_the_pictures_given(weights_file, photos, tmp_path, capsys):
+def test_compress_calibrates_a_file_on_the_images_given(weights_file, photos, tmp_path, capsys):
     found = pocketvision.compress(weights_file, photos)
     assert [stage.steps for stage in found.stages] == ["float", "int8", "equalize, ranges, int8, bias"]
     assert all(stage.validation is None for stage in found.stages)
-    assert 0 < found.pictures < 20
+    assert 0 < found.images < 20
     assert found.stages[0].same_answer == 1
     assert command(["compress", str(weights_file), str(photos), "--steps", "int8"]) == 0
     assert "no labels" in capsys.readouterr().out
@@ -257,24 +257,24 @@ def test_compress_calibrates_a_file_on_the_pictures_given(weights_file, photos, 
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(path.read_bytes())
     judged = pocketvision.compress(weights_file, tmp_path, steps="int8")
-    assert judged.stages[0].validation.count == judged.pictures
+    assert judged.stages[0].validation.count == judged.images
 
 
-def test_loose_pictures_may_have_a_table_or_broken_ones_among_them(photos, tmp_path, capsys):
+def test_loose_images_may_have_a_table_or_broken_ones_among_them(photos, tmp_path, capsys):
     names = [path.name for path in sorted(photos.iterdir())]
     for name in names:
         (tmp_path / name).write_bytes((photos / name).read_bytes())
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    found = load_pictures(tmp_path, {}, Terminal())
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    found = load_images(tmp_path, {}, Terminal())
     assert (found.labels, sorted(example.file for example in found.examples)) == ((), sorted(names))
     assert "left out: broken.png" in capsys.readouterr().err
     lines = [f"{name},{LABELS[number % 4]}\n" for number, name in enumerate(names)]
     (tmp_path / "metadata.csv").write_text("".join(["file_name,label\n", *lines]), encoding="utf-8")
-    assert load_pictures(tmp_path, {}, Silent()).labels == LABELS
+    assert load_images(tmp_path, {}, Silent()).labels == LABELS
 
 
-def test_without_a_picture_to_calibrate_on_more_are_asked_for():
-    with pytest.raises(DataError, match="photos has no picture left to calibrate on; give more"):
+def test_without_a_image_to_calibrate_on_more_are_asked_for():
+    with pytest.raises(DataError, match="photos has no image left to calibrate on; give more"):
         calibration(Dataset("photos", (), ()), IMAGE)
 
 
@@ -303,22 +303,22 @@ def test_weights_of_nine_bits_are_rounded_channel_by_channel(net, photos):
 @pytest.mark.parametrize(
     ("name", "agreed"), [("tf2_mobilenet_v2_1.0_224_ptq.tflite", 1.0), ("mobilenet_v1_0.25_128_quant.tflite", 0.9)]
 )
-def test_a_published_quantised_file_keeps_its_own_numbers(name, agreed, shared_weights, shared_data, tmp_path):
+def test_a_published_quantized_file_keeps_its_own_numbers(name, agreed, shared_weights, shared_data, tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
     written = pocketvision.export(shared_weights / name, format="litert,onnx", output=tmp_path)
     assert (written.precision, written.manifest.labels[1]) == ("int8", "tench, Tinca tinca")
     files = sorted((shared_data / "imagenet-sample").iterdir())[::25]
-    pictures = np.stack([load(path.read_bytes(), written.manifest.image) for path in files])
+    images = np.stack([load(path.read_bytes(), written.manifest.image) for path in files])
     original = Interpreter(str(shared_weights / name))
     original.allocate_tensors()
     answers = []
-    for picture in pictures:
-        original.set_tensor(original.get_input_details()[0]["index"], picture[None])
+    for image in images:
+        original.set_tensor(original.get_input_details()[0]["index"], image[None])
         original.invoke()
         answers.append(int(original.get_tensor(original.get_output_details()[0]["index"])[0].argmax()))
     for suffix in (".tflite", ".onnx"):
-        found = open_model(tmp_path / f"model{suffix}").run(pictures).argmax(axis=1)
+        found = open_model(tmp_path / f"model{suffix}").run(images).argmax(axis=1)
         assert (found == answers).mean() >= (agreed if suffix == ".tflite" else 0.85)
 
 

@@ -38,7 +38,7 @@ WORDS = Manifest(
 )
 
 
-def pictures(count=8):
+def image_batch(count=8):
     return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
 
 
@@ -48,7 +48,7 @@ def graphs():
     maps = sketch.conv("image", 16, kernel=3, stride=2)
     maps = sketch.add(maps, sketch.conv(sketch.depthwise(maps), 16, activation="none"))
     plain = sketch.finish(sketch.linear(sketch.mean(sketch.affine(maps)), 4))
-    return {"float": plain, "float16": halved(plain), "int8": quantize(plain, calibrate(plain, pictures()))}
+    return {"float": plain, "float16": halved(plain), "int8": quantize(plain, calibrate(plain, image_batch()))}
 
 
 @pytest.mark.parametrize("precision", ["float", "float16", "int8"])
@@ -92,7 +92,7 @@ def test_layers_that_run_slowly_are_told(tmp_path):
 
 def test_half_the_bytes_and_nearly_the_same_answers(graphs):
     plain, half = graphs["float"], graphs["float16"]
-    expected, images = run(half, pictures()), pictures()
+    expected, images = run(half, image_batch()), image_batch()
     assert 0 < np.abs(run(plain, images) - expected).max() < 1e-2
     np.testing.assert_allclose(answer_of(onnx.to_bytes(half))(images), expected, atol=1e-5)
     np.testing.assert_allclose(lite.answer_of(litert.to_bytes(half))(images), expected, atol=1e-5)

@@ -29,7 +29,7 @@ def classifier(size=24, classes=5):
     return sketch.finish(sketch.linear(sketch.mean(maps), classes))
 
 
-def pictures(size, count=24):
+def image_batch(size, count=24):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
@@ -52,7 +52,7 @@ def manifest(size=24, classes=5):
 
 
 @pytest.mark.parametrize(("mean", "shape"), [((0.5, 0.5, 0.5), (1,)), ((0.48, 0.45, 0.4), (1, 1, 24, 3))])
-def test_a_mean_of_its_own_for_each_colour_is_written_for_a_whole_row(mean, shape):
+def test_a_mean_of_its_own_for_each_color_is_written_for_a_whole_row(mean, shape):
     """XNNPACK subtracts three values pixel by pixel, which took longer than all of a small net."""
     graph = classifier()
     first, *rest = graph.nodes
@@ -64,7 +64,7 @@ def test_a_mean_of_its_own_for_each_colour_is_written_for_a_whole_row(mean, shap
 @pytest.fixture(scope="module")
 def graphs():
     plain = classifier()
-    return {"float": plain, "int8": quantize(plain, calibrate(plain, pictures(24)))}
+    return {"float": plain, "int8": quantize(plain, calibrate(plain, image_batch(24)))}
 
 
 @pytest.mark.parametrize("precision", ["float", "int8"])
@@ -77,13 +77,13 @@ def test_a_written_file_answers_as_its_graph_and_knows_its_labels(precision, gra
     assert runner.manifest == manifest()
     assert runner.input_shape == (24, 24, 3)
     assert runner.name.startswith("LiteRT ")
-    expected = run(graphs[precision], pictures(24))
-    np.testing.assert_allclose(runner.run(pictures(24)), expected, atol=1e-6)
+    expected = run(graphs[precision], image_batch(24))
+    np.testing.assert_allclose(runner.run(image_batch(24)), expected, atol=1e-6)
     assert runtime.parts(path.read_bytes()).delegated == 1
 
 
 def coarse(count=200):
-    """Return pictures that differ in their colours, so that answers differ."""
+    """Return image_batch that differ in their colors, so that answers differ."""
     rng = np.random.default_rng(5)
     return rng.integers(0, 256, (count, 2, 2, 3), np.uint8).repeat(12, axis=1).repeat(12, axis=2)
 
@@ -134,7 +134,7 @@ def test_a_float_net_has_no_whole_ends(graphs):
 
 
 @pytest.mark.parametrize("io", ["mixed", "uint8", "int8"])
-def test_the_normalisation_named_gives_back_the_pixels(io, graphs):
+def test_the_normalization_named_gives_back_the_pixels(io, graphs):
     """What a library computes from a pixel by the metadata and the tensor's scale is that pixel."""
     schema = pytest.importorskip("tflite", reason="reading a file by the schema needs the extra 'tflite'")
     content = litert.to_bytes(graphs["int8"], replace(manifest(), io=io))
@@ -156,10 +156,10 @@ def test_a_batch_of_other_size_is_answered_too(graphs):
     place = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(place, (4, 24, 24, 3))
     interpreter.allocate_tensors()
-    interpreter.set_tensor(place, pictures(24, 4))
+    interpreter.set_tensor(place, image_batch(24, 4))
     interpreter.invoke()
     answers = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(answers, run(graphs["int8"], pictures(24, 4)), atol=1e-6)
+    np.testing.assert_allclose(answers, run(graphs["int8"], image_batch(24, 4)), atol=1e-6)
 
 
 def test_the_numbers_are_those_of_the_schema():
@@ -172,7 +172,7 @@ def test_the_numbers_are_those_of_the_schema():
         assert kind.options in (0, getattr(schema.BuiltinOptions, unions.get(name, usual), None)), name
 
 
-def test_labels_and_picture_rule_are_where_phone_libraries_look(graphs, tmp_path):
+def test_labels_and_image_rule_are_where_phone_libraries_look(graphs, tmp_path):
     schema = pytest.importorskip("tflite", reason="reading a file by the schema needs the extra 'tflite'")
     path = tmp_path / "model.tflite"
     litert.write(graphs["int8"], manifest(), path)
@@ -187,8 +187,8 @@ def test_labels_and_picture_rule_are_where_phone_libraries_look(graphs, tmp_path
     entry = model.Buffers(model.Metadata(0).Buffer()).DataAsNumpy().tobytes()
     assert entry[4:8] == b"M001"
     assert b"labels.txt" in entry
-    picture = model.Subgraphs(0).Tensors(model.Subgraphs(0).Inputs(0))
-    assert (picture.Type(), list(picture.ShapeAsNumpy())) == (schema.TensorType.UINT8, [1, 24, 24, 3])
+    image = model.Subgraphs(0).Tensors(model.Subgraphs(0).Inputs(0))
+    assert (image.Type(), list(image.ShapeAsNumpy())) == (schema.TensorType.UINT8, [1, 24, 24, 3])
 
 
 def test_every_bias_has_scales_and_buffers_are_aligned(graphs):

@@ -31,26 +31,26 @@ from mediapipe.tasks.python import vision
 options = vision.ImageClassifierOptions(base_options=tasks.BaseOptions(model_asset_path=sys.argv[1]))
 with vision.ImageClassifier.create_from_options(options) as classifier:
     told = []
-    for picture in numpy.load(sys.argv[2]):
-        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.ascontiguousarray(picture))
+    for image in numpy.load(sys.argv[2]):
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.ascontiguousarray(image))
         found = classifier.classify(image).classifications[0].categories
         told.append({entry.category_name: entry.score for entry in found})
 print(json.dumps(told))
 """
 
 
-def pictures():
+def image_batch():
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (12, 4, 4, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
 
 
-def written(folder, precision, io, normalisation=MEANS[0]):
+def written(folder, precision, io, normalization=MEANS[0]):
     sketch = Sketch(SIZE, seed=2)
-    sketch.normalise(*normalisation)
+    sketch.normalize(*normalization)
     maps = sketch.conv(sketch.conv("image", 16, kernel=3, stride=2), 16, kernel=3, groups=16)
     graph = sketch.finish(sketch.linear(sketch.mean(maps), len(LABELS)))
     if precision != "float":
-        graph = halved(graph) if precision == "float16" else quantize(graph, calibrate(graph, pictures()))
+        graph = halved(graph) if precision == "float16" else quantize(graph, calibrate(graph, image_batch()))
     spec, image = ModelSpec("mobilenet_v1", 0.25, SIZE, len(LABELS)), ImageSpec(SIZE, "squash", 1.0)
     words = replace(manifest_of_file(spec, image, LABELS), name="animals", precision=precision, io=io)
     litert.write(graph, words, folder / "model.tflite")
@@ -58,27 +58,27 @@ def written(folder, precision, io, normalisation=MEANS[0]):
 
 
 def classified(path):
-    np.save(path.with_name("pictures.npy"), pictures())
-    order = [sys.executable, "-c", CLASSIFIES, str(path), str(path.with_name("pictures.npy"))]
+    np.save(path.with_name("image_batch.npy"), image_batch())
+    order = [sys.executable, "-c", CLASSIFIES, str(path), str(path.with_name("image_batch.npy"))]
     return subprocess.run(order, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("normalisation", MEANS)
+@pytest.mark.parametrize("normalization", MEANS)
 @pytest.mark.parametrize(
     ("precision", "io"), [("float", "mixed"), ("float16", "mixed"), ("int8", "mixed"), ("int8", "uint8")]
 )
-def test_labels_and_scores_are_those_of_the_file(precision, io, normalisation, tmp_path):
-    path = written(tmp_path, precision, io, normalisation)
+def test_labels_and_scores_are_those_of_the_file(precision, io, normalization, tmp_path):
+    path = written(tmp_path, precision, io, normalization)
     done = classified(path)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
-    expected = open_model(path).run(pictures())
+    expected = open_model(path).run(image_batch())
     assert expected.std(axis=0).max() > 0.002
     scores = np.array([[entry[label] for label in LABELS] for entry in told])
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
-def test_int8_pictures_are_refused_by_mediapipe_itself(tmp_path):
+def test_int8_images_are_refused_by_mediapipe_itself(tmp_path):
     """Which is why `uint8` is the one to choose for it; when this fails, the documentation can say better."""
     done = classified(written(tmp_path, "int8", "int8"))
     assert done.returncode != 0

@@ -31,7 +31,7 @@ def v1_like(size=64):
 
 def v2_like(size=64):
     sketch = Sketch(size, seed=2)
-    sketch.normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    sketch.normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     tensor = sketch.conv("image", 16, kernel=3, stride=2, activation="relu6")
     before = 16
     for outputs, stride in [(24, 2), (24, 1), (24, 1), (40, 2), (40, 1)]:
@@ -46,7 +46,7 @@ def v2_like(size=64):
 
 def squeeze_like(size=63):
     sketch = Sketch(size, seed=3)
-    sketch.normalise((0.48, 0.45, 0.41), (1.0, 1.0, 1.0))
+    sketch.normalize((0.48, 0.45, 0.41), (1.0, 1.0, 1.0))
     tensor = sketch.max_pool(sketch.conv("image", 32, kernel=3, stride=2))
     for squeeze, expand in [(8, 32), (8, 32), (16, 48)]:
         narrow = sketch.conv(tensor, squeeze)
@@ -59,7 +59,7 @@ def squeeze_like(size=63):
 NETS = {"v1": v1_like, "v2": v2_like, "squeeze": squeeze_like, "squeeze even": lambda: squeeze_like(64)}
 
 
-def pictures(count, size, seed=0):
+def image_batch(count, size, seed=0):
     rng = np.random.default_rng(seed)
     cells = -(-size // 8)
     coarse = rng.integers(0, 256, (count, 8, 8, 3)).repeat(cells, axis=1).repeat(cells, axis=2)[:, :size, :size]
@@ -89,10 +89,10 @@ def manifest(labels=20, size=64, probes=()):
 
 
 def fused(content, tmp_path):
-    """Count the kernels of onnxruntime's optimised model."""
+    """Count the kernels of onnxruntime's optimized model."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
 
@@ -100,7 +100,7 @@ def fused(content, tmp_path):
 @pytest.mark.parametrize("net", NETS)
 def test_float_file_answers_as_the_reference(net):
     graph = NETS[net]()
-    images = pictures(8, graph.input.resolution)
+    images = image_batch(8, graph.input.resolution)
     content = to_bytes(graph)
     onnx.checker.check_model(content, full_check=True)
     assert np.abs(answer_of(content)(images) - run(graph, images)).max() < 1e-5
@@ -109,7 +109,7 @@ def test_float_file_answers_as_the_reference(net):
 @pytest.mark.parametrize("net", NETS)
 def test_int8_file_answers_bit_for_bit_as_the_reference(net):
     graph = NETS[net]()
-    images = pictures(64, graph.input.resolution)
+    images = image_batch(64, graph.input.resolution)
     small = int8(graph, images[:16])
     content = to_bytes(small)
     onnx.checker.check_model(content, full_check=True)
@@ -120,7 +120,7 @@ def test_int8_file_answers_bit_for_bit_as_the_reference(net):
 @pytest.mark.parametrize("net", NETS)
 def test_every_kernel_runs_in_integers(net, tmp_path):
     graph = NETS[net]()
-    small = int8(graph, pictures(4, graph.input.resolution))
+    small = int8(graph, image_batch(4, graph.input.resolution))
     kernels = fused(to_bytes(small), tmp_path)
     assert kernels.pop("QLinearConv") == sum(isinstance(node, Conv) for node in graph.nodes)
     assert kernels.pop("QGemm", 0) == sum(isinstance(node, Linear) for node in graph.nodes)
@@ -132,7 +132,7 @@ def test_every_kernel_runs_in_integers(net, tmp_path):
 
 def test_wide_relu6_ranges_do_not_leave_the_integers(tmp_path):
     graph = v2_like()
-    ranges = {name: (low, 40 * high) for name, (low, high) in calibrate(graph, pictures(2, 64)).items()}
+    ranges = {name: (low, 40 * high) for name, (low, high) in calibrate(graph, image_batch(2, 64)).items()}
     kernels = fused(to_bytes(quantize(graph, ranges)), tmp_path)
     assert kernels["QLinearConv"] == sum(isinstance(node, Conv) for node in graph.nodes)
     assert not {"Clip", "FusedConv", "Conv"} & set(kernels)
@@ -140,7 +140,7 @@ def test_wide_relu6_ranges_do_not_leave_the_integers(tmp_path):
 
 @pytest.mark.parametrize("quant", [Quant(0.1, 0), Quant(0.05, 20)])
 def test_clamps_that_levels_do_not_do_are_written(quant):
-    graph, images = v2_like(), pictures(16, 64)
+    graph, images = v2_like(), image_batch(16, 64)
     small = int8(graph, images)
     name = next(node.name for node in small.nodes if isinstance(node, Conv))
     wide = Graph(small.nodes, {**small.quant, name: quant})
@@ -159,7 +159,7 @@ def test_activation_of_a_tensor_that_is_also_read_without():
     graph = sketch.finish(sketch.mean(sketch.add(first, second)))
     alone = Activate("alone", (first,), "relu")
     nodes = [replace(node, inputs=("alone",)) if node.name == second else node for node in graph.nodes]
-    graph, images = Graph((*nodes[:2], alone, *nodes[2:])), pictures(16, 64)
+    graph, images = Graph((*nodes[:2], alone, *nodes[2:])), image_batch(16, 64)
     small = int8(graph, images)
     for each in (graph, small):
         assert np.abs(answer_of(to_bytes(each))(images) - run(each, images)).max() < 1e-6
@@ -167,7 +167,7 @@ def test_activation_of_a_tensor_that_is_also_read_without():
 
 def test_batches_of_any_size():
     graph = v1_like()
-    images = pictures(7, 64)
+    images = image_batch(7, 64)
     for each in (graph, int8(graph, images)):
         answer = answer_of(to_bytes(each))
         apart = np.concatenate([answer(image[None]) for image in images])
@@ -185,7 +185,7 @@ def test_input_and_output_are_those_of_the_contract():
 
 
 def test_the_net_may_end_without_a_softmax():
-    graph, images = v1_like(), pictures(4, 64)
+    graph, images = v1_like(), image_batch(4, 64)
     for each in (graph, int8(graph, images)):
         quant = {name: quant for name, quant in each.quant.items()} if each.quant else None
         cut = Graph(each.nodes[:-1], quant)
@@ -218,7 +218,7 @@ def test_small_nets_give_small_files():
     layers = [node for node in graph.nodes if isinstance(node, Conv | Linear)]
     values = sum(node.weight.size + node.bias.size for node in layers)
     assert 45_000 < values < 60_000
-    content = to_bytes(int8(graph, pictures(1, 96)), manifest(size=96))
+    content = to_bytes(int8(graph, image_batch(1, 96)), manifest(size=96))
     outputs = sum(node.bias.size for node in layers)
     assert len(content) < 110_000
     # Besides weights: 13 bytes an output channel (bias, two scales, a zero point) and what names and structure take.

@@ -15,9 +15,9 @@ from pocketvision.metrics.calibration import TEMPERATURES, softened
 def graphs():
     sketch = Sketch(32)
     plain = sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 8, kernel=3, stride=2)), 4))
-    pictures = np.random.default_rng(0).integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
-    pictures = (pictures * np.linspace(0.1, 1, 200)[:, None, None, None]).astype(np.uint8)
-    return plain, quantize(plain, calibrate(plain, pictures[::10])), pictures
+    images = np.random.default_rng(0).integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
+    images = (images * np.linspace(0.1, 1, 200)[:, None, None, None]).astype(np.uint8)
+    return plain, quantize(plain, calibrate(plain, images[::10])), images
 
 
 def truth_of(probabilities, sharpness):
@@ -29,18 +29,18 @@ def truth_of(probabilities, sharpness):
 
 
 def test_int8_gets_a_temperature_of_its_own(graphs):
-    _, small, pictures = graphs
-    found = run(small, pictures)
+    _, small, images = graphs
+    found = run(small, images)
     settled = settle(small, found, truth_of(found, 3.0), folded=1.0)
     assert settled.temperature == pytest.approx(1 / 3, rel=0.3)
     assert settled.before is not None
     assert settled.confidence.nll < settled.before.nll
-    assert np.abs(run(settled.graph, pictures) - settled.probabilities).max() < 1e-5
+    assert np.abs(run(settled.graph, images) - settled.probabilities).max() < 1e-5
 
 
 def test_rounding_that_moved_nothing_is_left_alone(graphs):
-    _, small, pictures = graphs
-    found = run(small, pictures)
+    _, small, images = graphs
+    found = run(small, images)
     labels = np.repeat(found.argmax(axis=1), 1)
     # Labels that are always right ask for endless sharpness; what training folded in is at its limit already.
     settled = settle(small, found, labels, folded=TEMPERATURES[0])
@@ -50,15 +50,15 @@ def test_rounding_that_moved_nothing_is_left_alone(graphs):
 
 
 def test_both_temperatures_together_stay_within_the_limits(graphs):
-    _, small, pictures = graphs
-    found = run(small, pictures)
+    _, small, images = graphs
+    found = run(small, images)
     settled = settle(small, found, found.argmax(axis=1), folded=0.5)
     assert settled.temperature == pytest.approx(0.5)
 
 
 def test_a_float_graph_is_only_measured(graphs):
-    plain, _, pictures = graphs
-    found = run(plain, pictures)
+    plain, _, images = graphs
+    found = run(plain, images)
     settled = settle(plain, found, truth_of(found, 3.0), folded=1.0)
     assert settled.graph is plain
     assert settled.probabilities is found

@@ -54,7 +54,7 @@ def manifest_of(image: ImageSpec, **changes) -> Manifest:
 
 def small_net(image: ImageSpec):
     sketch = Sketch(image.resolution)
-    sketch.normalise(image.mean, image.std)
+    sketch.normalize(image.mean, image.std)
     return sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 8, kernel=3)), len(LABELS)))
 
 
@@ -81,7 +81,7 @@ def test_the_python_of_the_page_answers_as_the_file(image, size, tmp_path, monke
 
 @pytest.mark.parametrize("image", [SPECS[0], SPECS[3]], ids=str)
 @pytest.mark.parametrize("name", ["model.onnx", "model.tflite"])
-def test_the_python_of_the_page_answers_odd_pictures_as_predict_does(name, image, tmp_path, monkeypatch):
+def test_the_python_of_the_page_answers_odd_images_as_predict_does(name, image, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     deliver = {"model.onnx": write, "model.tflite": litert.write}[name]
     manifest = manifest_of(image)
@@ -99,7 +99,7 @@ def test_the_python_of_the_page_answers_odd_pictures_as_predict_does(name, image
         assert label == wanted.label, wanted.file
         assert float(probability) == pytest.approx(wanted.probability, abs=1e-5), wanted.file
         answers.add(probability)
-    assert len(answers) > len(STRANGE) / 2, "pictures that differ get other answers"
+    assert len(answers) > len(STRANGE) / 2, "images that differ get other answers"
 
 
 def test_the_javascript_of_the_page_answers_as_predict_does(tmp_path):
@@ -131,17 +131,17 @@ def test_the_python_of_a_litert_file_answers_as_the_file_whatever_its_ends(io, t
     monkeypatch.chdir(tmp_path)
     plain, manifest = small_net(ImageSpec(24)), manifest_of(ImageSpec(24), precision="int8", io=io)
     photo().save("photo.jpg", quality=95)
-    picture = load((tmp_path / "photo.jpg").read_bytes(), ImageSpec(24))[None]
-    litert.write(quantize(plain, calibrate(plain, picture)), manifest, tmp_path / "model.tflite")
+    image = load((tmp_path / "photo.jpg").read_bytes(), ImageSpec(24))[None]
+    litert.write(quantize(plain, calibrate(plain, image)), manifest, tmp_path / "model.tflite")
     # Another manifest beside it: the page goes by each file.
     page = write_use(tmp_path, manifest_of(ImageSpec(24))).read_text(encoding="utf-8")
     with redirect_stdout(io_.StringIO()) as said:
         exec(compile(python_code(page), "USE.md", "exec"), {})
     label, probability = said.getvalue().split()
-    expected = run(quantize(plain, calibrate(plain, picture)), picture)[0]
+    expected = run(quantize(plain, calibrate(plain, image)), image)[0]
     assert label == LABELS[expected.argmax()]
     assert float(probability) == pytest.approx(expected.max(), abs=1e-6 if io == "mixed" else 1 / 256)
-    assert ("LiteRT.js takes no int8 pictures" in page) == (io == "int8")
+    assert ("LiteRT.js takes no int8 images" in page) == (io == "int8")
     assert ("each less 128" in page) == (io == "int8")
 
 
@@ -166,7 +166,7 @@ def test_a_page_has_a_section_for_each_file_and_nothing_left_open(tmp_path):
         "## d.pte: ExecuTorch",
         "## e.tflite: LiteRT",
         "## f-1.c: C, for TensorFlow Lite Micro",
-        "## Preparing a picture in Python",
+        "## Preparing an image in Python",
     ]
     assert page.count("```") % 2 == 0
     assert "bird, cat, dog" in page

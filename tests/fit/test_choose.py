@@ -70,7 +70,7 @@ def test_all_files_on_this_machine_are_compared_and_the_second_time_no_net_is_ru
     assert [one.computed for one in second.starts] == [0, 0]
     assert facts(first) == facts(second)
     assert first.starts[0].feature_ms == second.starts[0].feature_ms
-    # Another split is of the same pictures.
+    # Another split is of the same images.
     assert facts(choose(photos, seed=1)) != facts(first)
 
 
@@ -115,7 +115,7 @@ def test_a_much_cheaper_net_that_is_as_good_is_named() -> None:
     assert hint_for([taken]) is None
 
 
-def test_limits_leave_out_without_a_look_at_pictures(photos: Path, files: list[Path]) -> None:
+def test_limits_leave_out_without_a_look_at_images(photos: Path, files: list[Path]) -> None:
     costs = {Path(one.file).name: one for one in choose(photos).starts}
     between = (costs["0.safetensors"].macs + costs["1.safetensors"].macs) // 2
     kept, out = choose(photos, max_macs=between).starts
@@ -219,13 +219,13 @@ def test_what_cannot_be_used_is_told(photos: Path, files: list[Path], tmp_path: 
         choose(photos)
 
 
-def test_without_test_pictures_nothing_is_said_of_them(photos: Path, files: list[Path]) -> None:
+def test_without_test_images_nothing_is_said_of_them(photos: Path, files: list[Path]) -> None:
     result = choose(photos, test=0)
     assert [one.test for one in result.starts] == [None, None]
     assert "test" not in result.sentence
 
 
-def test_one_class_and_too_few_pictures_are_data_errors(photos: Path, files: list[Path]) -> None:
+def test_one_class_and_too_few_images_are_data_errors(photos: Path, files: list[Path]) -> None:
     for path in list((photos / "light").iterdir())[2:]:
         path.unlink()
     with pytest.raises(DataError, match="'light' has 2, add 1"):
@@ -253,7 +253,7 @@ def test_the_command_line_shows_a_table_or_json(
 
 
 @pytest.mark.slow
-def test_published_nets_are_told_apart_on_real_pictures(shared_data: Path, shared_weights: Path) -> None:
+def test_published_nets_are_told_apart_on_real_images(shared_data: Path, shared_weights: Path) -> None:
     names = ["mobilenet_v1_0.25_128_quant.tflite", "compressed_SqueezeNet.net", "0.25x-FDMobileNet-224.pth.tar"]
     result = choose(shared_data / "smiles", weights=[shared_weights / name for name in names], resolution=[64])
     assert len(result.starts) == 3

@@ -1,4 +1,4 @@
-"""The whole chain on small real pictures: every stage, its files, its exit codes, kills and resumes, odd folders."""
+"""The whole chain on small real images: every stage, its files, its exit codes, kills and resumes, odd folders."""
 
 import hashlib
 import importlib
@@ -26,9 +26,9 @@ FAST_OPTIONS = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of pictures that even three epochs can tell apart."""
-    root = tmp_path_factory.mktemp("data") / "colours"
+def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of images that even three epochs can tell apart."""
+    root = tmp_path_factory.mktemp("data") / "colors"
     dice = np.random.default_rng(0)
     for label, place in (("1 red", 0), ("2 grün", 1), ("10 blue", 2)):
         (root / label).mkdir(parents=True)
@@ -40,8 +40,8 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return pocketvision.fit(colours, **QUICK, output=tmp_path_factory.mktemp("runs"), name="one")
+def finished(colors: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return pocketvision.fit(colors, **QUICK, output=tmp_path_factory.mktemp("runs"), name="one")
 
 
 def cli(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -100,8 +100,8 @@ def test_both_precisions_were_judged(finished: Any) -> None:
     assert record.reason
 
 
-def test_the_same_command_gives_the_same_weights_in_every_format(colours: Path, finished: Any, tmp_path: Path) -> None:
-    again = pocketvision.fit(colours, **QUICK, output=tmp_path, name="two", format="onnx,litert,c")
+def test_the_same_command_gives_the_same_weights_in_every_format(colors: Path, finished: Any, tmp_path: Path) -> None:
+    again = pocketvision.fit(colors, **QUICK, output=tmp_path, name="two", format="onnx,litert,c")
     first, second = (Path(run.run, "weights/best.safetensors").read_bytes() for run in (finished, again))
     assert first == second
     proof = json.loads(Path(again.run, "proofs", "litert", "verify.json").read_text(encoding="utf-8"))
@@ -115,19 +115,19 @@ def test_the_same_command_gives_the_same_weights_in_every_format(colours: Path, 
     assert "The same net in each format" not in Path(finished.report).read_text(encoding="utf-8")
 
 
-def test_a_run_without_its_onnx_file_is_refused(colours: Path, tmp_path: Path) -> None:
+def test_a_run_without_its_onnx_file_is_refused(colors: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give onnx,litert"):
-        pocketvision.fit(colours, **QUICK, output=tmp_path, format="litert")
+        pocketvision.fit(colors, **QUICK, output=tmp_path, format="litert")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("needed", "name"), [(PACKAGES, "coreml"), (PROVERS, "litert")])
 def test_a_format_whose_package_is_absent_is_refused_before_training(
-    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: dict[str, str], name: str
+    colors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: dict[str, str], name: str
 ) -> None:
     monkeypatch.setitem(needed, name, "no_such_package")
     with pytest.raises(MissingExtra, match=rf"pocketvision\[{name}\]"):
-        pocketvision.fit(colours, **QUICK, output=tmp_path, format=f"onnx,{name}")
+        pocketvision.fit(colors, **QUICK, output=tmp_path, format=f"onnx,{name}")
     assert not list(tmp_path.iterdir())
 
 
@@ -149,20 +149,20 @@ def test_a_format_that_cannot_hold_the_precision_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_file_names_labels_through_predict(finished: Any, colours: Path) -> None:
-    answers = pocketvision.predict(finished.artefact, [colours / "2 grün" / "3.png"])
+def test_the_file_names_labels_through_predict(finished: Any, colors: Path) -> None:
+    answers = pocketvision.predict(finished.artefact, [colors / "2 grün" / "3.png"])
     assert answers[0].label in {"1 red", "2 grün", "10 blue"}
     assert {name for name, _ in answers[0].top} == {"1 red", "2 grün", "10 blue"}
 
 
-def test_a_table_is_proven_by_its_own_labels(colours: Path, tmp_path: Path) -> None:
-    """The folders that the pictures lie in say something else, and some pictures cannot be used."""
+def test_a_table_is_proven_by_its_own_labels(colors: Path, tmp_path: Path) -> None:
+    """The folders that the images lie in say something else, and some images cannot be used."""
     rows, other = ["filename,label"], ["filename,label"]
     for index, folder in enumerate(("b", "a", "a")):
         for number in range(12):
             file = tmp_path / "photos" / folder / f"{index}-{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes((colours / ("1 red", "2 grün", "10 blue")[index] / f"{number}.png").read_bytes())
+            file.write_bytes((colors / ("1 red", "2 grün", "10 blue")[index] / f"{number}.png").read_bytes())
             label, wrong = ("cat", "dog", "dog")[index], ("dog", "cat", "cat")[index]
             rows.append(f"{folder}/{file.name},{label}")
             other.append(f"{folder}/{file.name},{wrong}")
@@ -185,11 +185,11 @@ def test_a_table_is_proven_by_its_own_labels(colours: Path, tmp_path: Path) -> N
     assert exchanged.judged.relabeled == exchanged.accuracy.count == 36
 
 
-def test_verify_judges_the_file_again(finished: Any, colours: Path) -> None:
-    done = cli("verify", finished.artefact, colours, "--max-size", "1MB", "--json")
+def test_verify_judges_the_file_again(finished: Any, colors: Path) -> None:
+    done = cli("verify", finished.artefact, colors, "--max-size", "1MB", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdicts"][0]["passed"]
-    done = cli("verify", finished.artefact, colours, "--max-size", "1KB")
+    done = cli("verify", finished.artefact, colors, "--max-size", "1KB")
     assert done.returncode == 3
     assert "FAIL max_size" in done.stdout
 
@@ -205,16 +205,16 @@ def test_export_writes_the_other_precision(finished: Any, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("precision", ["float", "float16", "int8"])
 def test_export_writes_the_same_net_in_both_formats(
-    finished: Any, colours: Path, tmp_path: Path, precision: Any
+    finished: Any, colors: Path, tmp_path: Path, precision: Any
 ) -> None:
     written = pocketvision.export(finished.run, format="onnx,litert", precision=precision, output=tmp_path)
     files = [each.file for each in (written, *written.others)]
     assert [Path(file).name for file in files] == ["model.onnx", "model.tflite"]
-    first, second = ([answer.top for answer in pocketvision.predict(file, [colours])] for file in files)
+    first, second = ([answer.top for answer in pocketvision.predict(file, [colors])] for file in files)
     labels = [[top[0][0] for top in answers] for answers in (first, second)]
     assert labels[0] == labels[1]
     outputs = Path(finished.run, "export", "trained_outputs.npz")
-    proof = pocketvision.verify(files[1], colours, trained=outputs)
+    proof = pocketvision.verify(files[1], colors, trained=outputs)
     assert proof.failures == ()
     assert proof.latency.runtime.startswith("LiteRT")
     assert [each.file for each in pocketvision.bench(files)] == files
@@ -235,54 +235,54 @@ def test_the_report_can_be_written_again(finished: Any, tmp_path: Path) -> None:
     assert "2 grün" in page.read_text(encoding="utf-8")
 
 
-def test_a_run_is_never_overwritten_by_accident(finished: Any, colours: Path) -> None:
+def test_a_run_is_never_overwritten_by_accident(finished: Any, colors: Path) -> None:
     output = Path(finished.run).parents[1]
     with pytest.raises(RunExists, match="--resume"):
-        pocketvision.fit(colours, **QUICK, output=output, name="one")
+        pocketvision.fit(colors, **QUICK, output=output, name="one")
     with pytest.raises(UsageError, match="epochs: 20 then, 4 now"):
-        pocketvision.fit(colours, **{**QUICK, "epochs": 4}, output=output, name="one", resume=True)
+        pocketvision.fit(colors, **{**QUICK, "epochs": 4}, output=output, name="one", resume=True)
     half = Path(finished.run) / "weights" / ".checkpoint.safetensors.1.part"
     half.write_bytes(b"cut")
-    assert pocketvision.fit(colours, **QUICK, output=output, name="one", resume=True) == finished
+    assert pocketvision.fit(colors, **QUICK, output=output, name="one", resume=True) == finished
     assert not half.exists()
 
 
-def test_a_budget_that_cannot_be_kept_leaves_no_run(colours: Path, tmp_path: Path) -> None:
-    done = cli("fit", colours, *FAST_OPTIONS, "--max-size", "9KB", "--output", tmp_path / "runs")
+def test_a_budget_that_cannot_be_kept_leaves_no_run(colors: Path, tmp_path: Path) -> None:
+    done = cli("fit", colors, *FAST_OPTIONS, "--max-size", "9KB", "--output", tmp_path / "runs")
     assert done.returncode == 3
     assert "Nearest:" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_missed_accuracy_exits_3_with_the_finished_run(colours: Path, tmp_path: Path) -> None:
+def test_a_missed_accuracy_exits_3_with_the_finished_run(colors: Path, tmp_path: Path) -> None:
     words = ["--lr", "0.0000001", "--min-accuracy", "99%", "--output", tmp_path, "--json"]
-    done = cli("fit", colours, *FAST_OPTIONS, *words)
+    done = cli("fit", colors, *FAST_OPTIONS, *words)
     assert done.returncode == 3, done.stderr
     summary = json.loads(done.stdout)
     assert [verdict["passed"] for verdict in summary["verdicts"]] == [False]
     assert Path(summary["report"]).exists()
     assert "Nearest feasible" in done.stderr
-    done = cli("fit", colours, *FAST_OPTIONS, *words, "--resume")
+    done = cli("fit", colors, *FAST_OPTIONS, *words, "--resume")
     assert done.returncode == 3
     assert json.loads(done.stdout) == summary
 
 
-def test_json_is_one_object_and_nothing_else(colours: Path, tmp_path: Path) -> None:
-    done = cli("fit", colours, *FAST_OPTIONS, "--max-size", "200KB", "--output", tmp_path, "--json")
+def test_json_is_one_object_and_nothing_else(colors: Path, tmp_path: Path) -> None:
+    done = cli("fit", colors, *FAST_OPTIONS, "--max-size", "200KB", "--output", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     wanted = {"artefact", "test_accuracy", "interval", "size_bytes", "latency_ms", "verdicts", "run"}
     assert wanted <= set(summary)
     assert summary["verdicts"][0]["passed"]
-    done = cli("predict", summary["artefact"], colours / "1 red", "--json")
+    done = cli("predict", summary["artefact"], colors / "1 red", "--json")
     answers = json.loads(done.stdout)
     assert len(answers) == 40
     assert {"file", "label", "probability", "top"} <= set(answers[0])
 
 
 @pytest.mark.parametrize("wait", [0.5, 3.0, 4.5, 6.0, 8.0])
-def test_killed_at_any_moment_it_resumes_to_a_finished_run(colours: Path, tmp_path: Path, wait: float) -> None:
-    words = ["fit", colours, *FAST_OPTIONS, "--epochs", "30", "--output", tmp_path, "--name", "k"]
+def test_killed_at_any_moment_it_resumes_to_a_finished_run(colors: Path, tmp_path: Path, wait: float) -> None:
+    words = ["fit", colors, *FAST_OPTIONS, "--epochs", "30", "--output", tmp_path, "--name", "k"]
     running = subprocess.Popen(
         [sys.executable, "-m", "pocketvision", *map(str, words)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -298,8 +298,8 @@ def test_killed_at_any_moment_it_resumes_to_a_finished_run(colours: Path, tmp_pa
     assert not list(run.rglob("*checkpoint*"))
 
 
-def test_ctrl_c_says_how_to_go_on(colours: Path, tmp_path: Path) -> None:
-    words = ["fit", str(colours), *FAST_OPTIONS, "--epochs", "200", "--output", str(tmp_path)]
+def test_ctrl_c_says_how_to_go_on(colors: Path, tmp_path: Path) -> None:
+    words = ["fit", str(colors), *FAST_OPTIONS, "--epochs", "200", "--output", str(tmp_path)]
     running = subprocess.Popen(
         [sys.executable, "-m", "pocketvision", *words],
         stderr=subprocess.PIPE,
@@ -323,35 +323,35 @@ def odd_files(root: Path) -> dict[str, str]:
     red = root / "1 red"
     good = (red / "0.png").read_bytes()
     dice = np.random.default_rng(1)
-    picture = Image.fromarray(dice.integers(0, 256, (40, 40, 3), np.uint8))
+    image = Image.fromarray(dice.integers(0, 256, (40, 40, 3), np.uint8))
     told: dict[str, str] = {}
     for index in range(5):
         (red / f"cut{index}.png").write_bytes(good[: 60 + index])
-        (red / f"text{index}.jpg").write_text(f"no picture {index}")
+        (red / f"text{index}.jpg").write_text(f"no image {index}")
         (red / f"empty{index}.png").write_bytes(b"")
         told |= {f"1 red/cut{index}.png": "unreadable", f"1 red/text{index}.jpg": "unreadable"}
         told[f"1 red/empty{index}.png"] = "empty file"
-        picture.putpixel((0, 0), (index, 0, 0))
-        picture.save(red / f"lie{index}.jpg", "PNG")
+        image.putpixel((0, 0), (index, 0, 0))
+        image.save(red / f"lie{index}.jpg", "PNG")
         told[f"1 red/lie{index}.jpg"] = "suffix"
     for index, mode in enumerate(("L", "LA", "RGBA", "P", "1", "CMYK")):
         suffix = "tif" if mode == "CMYK" else "png"
-        picture.convert(mode).save(root / "2 grün" / f"odd mode ünï {index}.{suffix}")
-    picture.resize((1, 1)).save(root / "2 grün" / "dot.bmp")
-    picture.resize((900, 3)).save(root / "2 grün" / "thread.webp")
-    frames = [picture, picture.rotate(90)]
-    picture.save(root / "10 blue" / "moving.gif", save_all=True, append_images=frames)
+        image.convert(mode).save(root / "2 grün" / f"odd mode ünï {index}.{suffix}")
+    image.resize((1, 1)).save(root / "2 grün" / "dot.bmp")
+    image.resize((900, 3)).save(root / "2 grün" / "thread.webp")
+    frames = [image, image.rotate(90)]
+    image.save(root / "10 blue" / "moving.gif", save_all=True, append_images=frames)
     told["10 blue/moving.gif"] = "animated"
     (root / "10 blue" / "notes.txt").write_text("remember the milk")
     told["10 blue/notes.txt"] = "not an image"
     return told
 
 
-def test_thirty_odd_files_are_listed_and_stop_nothing(colours: Path, tmp_path: Path) -> None:
+def test_thirty_odd_files_are_listed_and_stop_nothing(colors: Path, tmp_path: Path) -> None:
     import shutil
 
     root = tmp_path / "odd"
-    shutil.copytree(colours, root)
+    shutil.copytree(colors, root)
     told = odd_files(root)
     assert len(list(root.rglob("*.*"))) - 120 == 30
     summary = pocketvision.fit(root, **{**QUICK, "epochs": 2}, output=tmp_path / "runs")
@@ -367,7 +367,7 @@ def test_thirty_odd_files_are_listed_and_stop_nothing(colours: Path, tmp_path: P
     [
         (lambda root: None, "does not exist"),
         (lambda root: root.mkdir(), "(?i)no|empty"),
-        (lambda root: (root / "only").mkdir(parents=True), "no picture"),
+        (lambda root: (root / "only").mkdir(parents=True), "no image"),
     ],
 )
 def test_unusable_folders_leave_no_run(make: Any, message: str, tmp_path: Path) -> None:
@@ -377,15 +377,15 @@ def test_unusable_folders_leave_no_run(make: Any, message: str, tmp_path: Path) 
     assert not (tmp_path / "runs").exists()
 
 
-def test_wishes_that_contradict_the_weights_are_refused(finished: Any, colours: Path, tmp_path: Path) -> None:
+def test_wishes_that_contradict_the_weights_are_refused(finished: Any, colors: Path, tmp_path: Path) -> None:
     start = Path(finished.run) / "weights" / "best.safetensors"
     with pytest.raises(UsageError, match="leave --model and --width away"):
-        pocketvision.fit(colours, model="mobilenet_v2", weights=start, output=tmp_path)
+        pocketvision.fit(colors, model="mobilenet_v2", weights=start, output=tmp_path)
 
 
-def test_our_own_weights_start_another_run(finished: Any, colours: Path, tmp_path: Path) -> None:
+def test_our_own_weights_start_another_run(finished: Any, colors: Path, tmp_path: Path) -> None:
     start = Path(finished.run) / "weights" / "best.safetensors"
-    result = pocketvision.train(colours, weights=start, resolution=32, epochs=2, output=tmp_path)
+    result = pocketvision.train(colors, weights=start, resolution=32, epochs=2, output=tmp_path)
     assert result.trained.start == "best.safetensors"
     assert result.trained.validation.value >= 0.8
 

@@ -28,7 +28,7 @@ class Fixed(Clock):
         return self.slow
 
 
-def pictures(folder: Path) -> Path:
+def image_batch(folder: Path) -> Path:
     dice = np.random.default_rng(0)
     for name in ("one", "two"):
         (folder / name).mkdir(parents=True)
@@ -37,12 +37,12 @@ def pictures(folder: Path) -> Path:
     return folder
 
 
-def test_time_for_delivery_grows_with_the_test_pictures_and_the_load(
+def test_time_for_delivery_grows_with_the_test_images_and_the_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    loaded = load_data(pictures(tmp_path / "data"), run, val=0.2, test=0.25, seed=1, progress=Silent())
+    loaded = load_data(image_batch(tmp_path / "data"), run, val=0.2, test=0.25, seed=1, progress=Silent())
     monkeypatch.setattr(pacing, "reading_s", lambda *_: 0.1)
     tested = len(loaded.dataset.of("test"))
     assert tested > 5
@@ -61,7 +61,7 @@ def test_the_proof_gets_what_is_left() -> None:
     assert proof_s(Fixed(60, 90)) == 1.0
 
 
-def test_a_picture_that_cannot_be_read_takes_no_stage_down(tmp_path: Path) -> None:
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+def test_a_image_that_cannot_be_read_takes_no_stage_down(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
     assert reading_s([tmp_path / "broken.png"], ImageSpec(32)) > 0
     assert reading_s([], ImageSpec(32)) == 0

@@ -67,7 +67,7 @@ class Squeezed(nn.Module):
 
 
 class Branches(nn.Module):
-    """An inception module with a clamp behind the join, pools of every kind and AlexNet's normalisation."""
+    """An inception module with a clamp behind the join, pools of every kind and AlexNet's normalization."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,15 +163,15 @@ def test_every_step_from_torch_to_the_int8_file_answers_alike(kind: str, settled
     image = ImageSpec(size, mean=(0.48, 0.45, 0.4), std=(0.23, 0.22, 0.25))
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (24, 6, 6, 3)).repeat(6, axis=1).repeat(6, axis=2)[:, :size, :size]
-    pictures = np.clip(coarse + rng.integers(-20, 21, coarse.shape), 0, 255).astype(np.uint8)
-    batch = to_input(pictures, image, torch.device("cpu"))
+    images = np.clip(coarse + rng.integers(-20, 21, coarse.shape), 0, 255).astype(np.uint8)
+    batch = to_input(images, image, torch.device("cpu"))
     net = settled(build(), batch)
     with torch.no_grad():
         expected = net(batch).numpy()
     graph = Graph(trace(net, image).nodes[:-1])
-    np.testing.assert_allclose(run(graph, pictures), expected, atol=1e-4)
-    np.testing.assert_allclose(answer_of(to_bytes(graph))(pictures), expected, atol=1e-4)
-    small = quantize(graph, calibrate(graph, pictures))
-    exact = run(small, pictures)
+    np.testing.assert_allclose(run(graph, images), expected, atol=1e-4)
+    np.testing.assert_allclose(answer_of(to_bytes(graph))(images), expected, atol=1e-4)
+    small = quantize(graph, calibrate(graph, images))
+    exact = run(small, images)
     assert np.abs(exact - expected).mean() < 0.1 * expected.std()
-    np.testing.assert_allclose(answer_of(to_bytes(small))(pictures), exact, atol=1e-6)
+    np.testing.assert_allclose(answer_of(to_bytes(small))(images), exact, atol=1e-6)

@@ -33,8 +33,8 @@ def test_the_graph_answers_as_the_net(name: str, padding: str, settled) -> None:
     size = sized(name)
     net = build(name, width=0.25, resolution=size, num_classes=7, padding=padding)
     image = ImageSpec(size, mean=(0.48, 0.45, 0.4), std=(0.23, 0.22, 0.25))
-    pictures = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
-    batch = to_input(pictures, image, torch.device("cpu"))
+    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
+    batch = to_input(images, image, torch.device("cpu"))
     settled(net, batch)
     graph = trace(net, image)
     assert sum(node.learned for node in graph.nodes if isinstance(node, Conv | Linear | Affine)) == sum(
@@ -42,7 +42,7 @@ def test_the_graph_answers_as_the_net(name: str, padding: str, settled) -> None:
     )
     with torch.no_grad():
         expected = net(batch[:2]).numpy()
-    found = run(Graph(graph.nodes[:-1]), pictures[:2])
+    found = run(Graph(graph.nodes[:-1]), images[:2])
     # Deep nets with random weights amplify rounding; a wrong kernel is off by a good part of the spread.
     assert np.abs(found - expected).max() < 5e-3 * expected.std()
 

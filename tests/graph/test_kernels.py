@@ -25,12 +25,12 @@ ACTIVATIONS = {
 }
 
 
-def pictures(size: int, count: int = 2) -> np.ndarray:
+def image_batch(size: int, count: int = 2) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def as_input(images: np.ndarray) -> Tensor:
-    """Normalise as the plain input does, to -0.5..0.5."""
+    """Normalize as the plain input does, to -0.5..0.5."""
     return torch.from_numpy(images.transpose(0, 3, 1, 2) / np.float32(255)) - 0.5
 
 
@@ -47,7 +47,7 @@ def after_input(*nodes, size: int) -> Graph:
 def test_activations(name: str) -> None:
     values = np.array([-1e30, -100, -3.1, -3, -1, -0.0, 0, 0.5, 2.9, 3, 6.5, 100, 1e30], np.float32)
     graph = after_input(Activate("a", ("x",), name, 0.3), size=8)
-    images = pictures(8)
+    images = image_batch(8)
     found = last(graph, images)
     np.testing.assert_allclose(found, ACTIVATIONS[name](as_input(images)).numpy(), atol=1e-6)
     from pocketvision.graph.real import activated
@@ -65,7 +65,7 @@ WINDOWS = [
 
 @pytest.mark.parametrize("size", [7, 8, 9, 10])
 def test_pools_of_every_window(size: int) -> None:
-    images = pictures(size)
+    images = image_batch(size)
     values = as_input(images)
     for kernel, stride, padding in WINDOWS:
         pools = [nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil) for ceil in (False, True)]
@@ -80,7 +80,7 @@ def test_pools_of_every_window(size: int) -> None:
 @pytest.mark.parametrize("settings", [(1, 0.5, 0.75, 1.0), (3, 1e-4, 0.75, 2.0), (5, 2.0, 0.5, 1.0)])
 def test_local_norm(settings: tuple[int, float, float, float]) -> None:
     size, alpha, beta, k = settings
-    images = pictures(6)
+    images = image_batch(6)
     found = last(after_input(LocalNorm("l", ("x",), size, alpha, beta, k), size=6), images)
     np.testing.assert_allclose(found, nn.LocalResponseNorm(*settings)(as_input(images)).numpy(), atol=1e-6)
 
@@ -91,7 +91,7 @@ def test_moves_of_channels() -> None:
     for name in (sketch.shuffle(maps, 3), sketch.slice(maps, 1, 4), sketch.flatten(maps)):
         assert name
     graph = Graph(tuple(sketch._nodes))
-    found = dict(activations(graph, pictures(4)))
+    found = dict(activations(graph, image_batch(4)))
     values = torch.from_numpy(found[maps])
     assert (found["n2"] == nn.ChannelShuffle(3)(values).numpy()).all()
     assert (found["n3"] == values[:, 1:4].numpy()).all()
@@ -104,12 +104,12 @@ def test_products_of_maps_and_of_one_value_a_channel() -> None:
     gate = sketch.mean(maps, keep=True)
     sketch.multiply(maps, gate)
     sketch.multiply(maps, maps)
-    found = dict(activations(Graph(tuple(sketch._nodes)), pictures(4)))
+    found = dict(activations(Graph(tuple(sketch._nodes)), image_batch(4)))
     np.testing.assert_allclose(found["n3"], found[maps] * found[maps].mean((2, 3), keepdims=True), atol=1e-6)
     np.testing.assert_allclose(found["n4"], found[maps] ** 2, atol=1e-6)
 
 
-def test_pictures_of_five_channels() -> None:
+def test_images_of_five_channels() -> None:
     sketch = Sketch(8, channels=5)
     graph = sketch.finish(sketch.mean(sketch.conv("image", 3, kernel=3)))
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 5), dtype=np.uint8)
@@ -121,4 +121,4 @@ def test_pictures_of_five_channels() -> None:
 def test_what_has_no_kernel_is_not_run() -> None:
     graph = after_input(Opaque("o", ("x",), "GELU", (3, 4, 4)), size=4)
     with pytest.raises(GraphError, match="GELU"):
-        run(graph, pictures(4))
+        run(graph, image_batch(4))

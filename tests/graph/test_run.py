@@ -126,7 +126,7 @@ def test_max_pool_with_a_partial_window(size, ceil, pooled):
     assert found[1, 0, pooled - 1, 0] == pytest.approx(expected)
 
 
-def test_picture_is_normalised_per_channel():
+def test_image_is_normalized_per_channel():
     graph = Graph((Input("x", (), 2, (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)),))
     images = np.full((1, 2, 2, 3), 51, np.uint8)
     found = dict(activations(graph, images))["x"]
@@ -151,7 +151,7 @@ def test_batches_do_not_change_answers():
     assert run(graph, images[:0]).shape == (0, 5)
 
 
-def test_large_pictures_are_cut_into_small_batches():
+def test_large_images_are_cut_into_small_batches():
     graph = small().at(1024)
     images = np.broadcast_to(np.zeros((), np.uint8), (9, 1024, 1024, 3))
     assert [len(batch) for batch in batches(graph, images)] == [1] * 9
@@ -178,7 +178,7 @@ def test_dead_tensors_are_freed():
     assert most <= 4
 
 
-def test_wrong_pictures_are_refused():
+def test_wrong_images_are_refused():
     with pytest.raises(GraphError, match=r"uint8 images \[N, 16, 16, 3\]"):
         run(small(), np.zeros((1, 17, 16, 3), np.uint8))
     with pytest.raises(GraphError, match="float64"):

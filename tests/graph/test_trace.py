@@ -41,7 +41,7 @@ def test_layers_without_a_kernel_are_named() -> None:
         trace(net, ImageSpec(32))
 
 
-def test_too_small_a_picture_is_an_error_with_the_layer() -> None:
+def test_too_small_a_image_is_an_error_with_the_layer() -> None:
     graph = trace_spec(ModelSpec("squeezenet1_1", 1.0, 64))
     with pytest.raises(GraphError, match="larger resolution"):
         _ = graph.at(8).shapes

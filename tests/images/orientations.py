@@ -1,4 +1,4 @@
-"""Files that hold a picture's orientation in every place and form, with the number that counts. Python and the page are
+"""Files that hold an image's orientation in every place and form, with the number that counts. Python and the page are
 held to the same ones; browsers heed only some of them."""
 
 import base64
@@ -157,8 +157,8 @@ def _blocks() -> Iterator[Case]:
     yield Case("padding between markers", jpeg(marked(short(6)), before=b"\xff\xff"), 6)
     yield Case("a comment before", jpeg(marked(short(6)), before=b"\xff\xfe\0\x08Exif\0\0"), 6)
     second = jpeg(marked(short(6)))
-    yield Case("a second picture behind the first", jpeg() + second, 1)
-    yield Case("camera's two pictures", second + jpeg(marked(short(3))), 6)
+    yield Case("a second image behind the first", jpeg() + second, 1)
+    yield Case("camera's two images", second + jpeg(marked(short(3))), 6)
 
 
 def _pngs() -> Iterator[Case]:

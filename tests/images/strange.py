@@ -1,4 +1,4 @@
-"""Picture files of every odd kind, small; what reads them rightly reads most of what people have."""
+"""Image files of every odd kind, small; what reads them rightly reads most of what people have."""
 
 import io
 import struct
@@ -21,22 +21,22 @@ def chunk(name: bytes, body: bytes) -> bytes:
 
 
 def png(rows: list[bytes], bits: int, kind: int, width: int, *chunks: bytes) -> bytes:
-    """Return a PNG of rows that are packed already; `kind` is the colour type of its header."""
+    """Return a PNG of rows that are packed already; `kind` is the color type of its header."""
     header = struct.pack(">IIBBBBB", width, len(rows), bits, kind, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))
     return b"\x89PNG\r\n\x1a\n" + b"".join([chunk(b"IHDR", header), *chunks, chunk(b"IDAT", body), chunk(b"IEND", b"")])
 
 
 def clear(*values: int) -> bytes:
-    """Return the chunk that names a grey or a colour which is transparent."""
+    """Return the chunk that names a grey or a color which is transparent."""
     return chunk(b"tRNS", struct.pack(f">{len(values)}H", *values))
 
 
-def deep(channels: int, colour: int, *chunks: bytes) -> bytes:
+def deep(channels: int, color: int, *chunks: bytes) -> bytes:
     """Return a PNG of 16 bits with every value of its upper byte, and many lower ones."""
     values = np.random.default_rng(channels).integers(0, 65536, (HEIGHT, WIDTH, channels))
     values[::3, ::2] = 257 * 9
-    return png([row.astype(">u2").tobytes() for row in values], 16, colour, WIDTH, *chunks)
+    return png([row.astype(">u2").tobytes() for row in values], 16, color, WIDTH, *chunks)
 
 
 def photo() -> Image.Image:

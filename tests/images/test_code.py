@@ -1,4 +1,4 @@
-"""The lines of Python that people get prepare every odd picture as this package does, to the last bit."""
+"""The lines of Python that people get prepare every odd image as this package does, to the last bit."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SPECS = (ImageSpec(24), ImageSpec(24, "squash", 0.9), ImageSpec(24, "crop"), Ima
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_every_odd_picture_is_prepared_as_here(spec: ImageSpec, tmp_path: Path) -> None:
+def test_every_odd_image_is_prepared_as_here(spec: ImageSpec, tmp_path: Path) -> None:
     names: dict[str, object] = {}
     exec(compile(prepare_code(spec), "USE.md", "exec"), names)
     wrong = []

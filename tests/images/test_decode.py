@@ -1,4 +1,4 @@
-"""Pictures of every odd kind, made with Pillow, come out as the colours that went in, or as an ImageError."""
+"""Images of every odd kind, made with Pillow, come out as the colors that went in, or as an ImageError."""
 
 import re
 import struct
@@ -46,7 +46,7 @@ def test_lossless_kinds_keep_every_pixel(kind):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
-def test_jpeg_keeps_its_colours(mode):
+def test_jpeg_keeps_its_colors(mode):
     assert near(decode(encoded(quarters().convert(mode), "JPEG", quality=95)), [RED, GREEN, BLUE, WHITE], 12)
 
 
@@ -72,13 +72,13 @@ def test_orientation_is_undone(orientation, kind):
 
 
 def test_orientations_turn_as_the_standard_says():
-    # 6: the stored 0th row is the picture's right side, the 0th column its top.
+    # 6: the stored 0th row is the image's right side, the 0th column its top.
     turned = np.asarray(quarters().transpose(UPRIGHT["6"]))
     assert np.array_equal(turned, np.rot90(np.asarray(quarters()), -1))
     assert np.array_equal(np.asarray(quarters().transpose(UPRIGHT["8"])), np.rot90(np.asarray(quarters())))
 
 
-def test_damaged_exif_leaves_the_picture(recwarn):
+def test_damaged_exif_leaves_the_image(recwarn):
     exif = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x05\x01\x12\x00\x03\xff\xff\xff\xff\x00\x06"
     assert decode(encoded(quarters(), "JPEG", exif=exif)).shape == (48, 64, 3)
     assert not recwarn.list
@@ -115,7 +115,7 @@ def test_one_bit_and_grey():
     assert decode(encoded(Image.new("L", (4, 4), 77), "PNG")).tolist() == np.full((4, 4, 3), 77).tolist()
 
 
-def test_16_bit_colour_png():
+def test_16_bit_color_png():
     row = struct.pack(">6H", 65535, 32896, 0, 0, 0, 65535)
     assert decode(png([row, row], 16, 2, 2))[0].tolist() == [[255, 128, 0], [0, 0, 255]]
 
@@ -163,17 +163,17 @@ def test_palette_with_transparency():
         (2, 0, b"\x18", (1,), [0, 255, 170]),
         (1, 0, b"\x40", (0,), [255, 255, 255]),
         (8, 2, bytes([1, 1, 1, 2, 2, 2, 3, 3, 3]), (2, 2, 2), [1, 255, 3]),
-        # The lower bytes tell the colours apart.
+        # The lower bytes tell the colors apart.
         (16, 2, struct.pack(">9H", *[0x1001] * 3, *[0x1002] * 3, *[0x10FF] * 3), (0x1002,) * 3, [16, 255, 16]),
     ],
 )
-def test_the_transparent_grey_or_colour_of_a_png_is_white(bits, kind, row, named, expected):
+def test_the_transparent_grey_or_color_of_a_png_is_white(bits, kind, row, named, expected):
     decoded = read(png([row], bits, kind, 3, clear(*named)))
     assert decoded.pixels[0, :, 0].tolist() == expected
     assert decoded.transparent
 
 
-def test_a_sixteen_bit_picture_with_a_transparent_colour_is_whole_and_turned():
+def test_a_sixteen_bit_image_with_a_transparent_color_is_whole_and_turned():
     pixels = np.random.default_rng(0).integers(0, 65536, (50, 70, 3))
     exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
     rows = [row.astype(">u2").tobytes() for row in pixels]
@@ -186,8 +186,8 @@ def test_a_sixteen_bit_picture_with_a_transparent_colour_is_whole_and_turned():
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_an_animation_the_first_picture_counts(kind):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
+def test_of_an_animation_the_first_image_counts(kind):
+    frames = [Image.new("RGB", (8, 8), color) for color in (RED, GREEN, BLUE)]
     options = {"lossless": True} if kind == "WEBP" else {}
     decoded = read(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options))
     assert decoded.animated
@@ -212,7 +212,7 @@ def test_truncated(kind, keep):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
-def test_any_cut_and_any_damaged_byte_is_a_picture_or_an_image_error(kind, recwarn):
+def test_any_cut_and_any_damaged_byte_is_a_image_or_an_image_error(kind, recwarn):
     content = encoded(quarters(), kind)
     random = np.random.default_rng(1)
     for cut in random.integers(0, len(content), 20):
@@ -235,13 +235,13 @@ def _tolerated(content: bytes) -> None:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"hello, I am a text", "not a picture"),
+        (b"hello, I am a text", "not an image"),
         (b"<!doctype html><html>", "web page"),
         (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "HEIC"),
         (b"\x00\x00\x00\x18ftypavif" + b"\x00" * 40, "AVIF"),
     ],
 )
-def test_what_is_no_picture_is_called_so(content, reason):
+def test_what_is_no_image_is_called_so(content, reason):
     with pytest.raises(ImageError, match=reason):
         decode(content)
 
@@ -263,7 +263,7 @@ def test_smallest_and_widest():
     assert decode(encoded(Image.new("RGB", (5000, 10), RED), "JPEG")).shape == (10, 5000, 3)
 
 
-def test_bombs_are_refused_and_large_pictures_are_not(monkeypatch, recwarn):
+def test_bombs_are_refused_and_large_images_are_not(monkeypatch, recwarn):
     bomb = encoded(Image.new("1", (20_000, 9_000)), "PNG")
     with pytest.raises(ImageError, match="million pixels"):
         decode(bomb)

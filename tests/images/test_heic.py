@@ -11,7 +11,7 @@ from PIL import Image, features
 
 from pocketvision.errors import ImageError, MissingExtra
 from pocketvision.images import decode as room
-from pocketvision.images.decode import decode, looks_like_picture, read
+from pocketvision.images.decode import decode, looks_like_image, read
 
 RED, GREEN, BLUE, WHITE = (200, 30, 20), (20, 180, 40), (30, 40, 190), (250, 250, 250)
 
@@ -57,9 +57,9 @@ def test_heic_without_its_package_says_what_to_install(monkeypatch, plain):
 
 
 def test_names_do_not_matter():
-    assert looks_like_picture(PHOTO[:12])
-    assert looks_like_picture(b"\x00\x00\x00\x20ftypavif")
-    assert not looks_like_picture(b"\x00\x00\x00\x20ftypisom")
+    assert looks_like_image(PHOTO[:12])
+    assert looks_like_image(b"\x00\x00\x00\x20ftypavif")
+    assert not looks_like_image(b"\x00\x00\x00\x20ftypisom")
 
 
 @pytest.mark.extra("pi_heif")
@@ -93,18 +93,18 @@ def avif(**options) -> bytes:
 @pytest.mark.parametrize("brand", [b"avif", b"mif1"])
 def test_avif_is_read(brand):
     content = avif()
-    picture = read(content[:8] + brand + content[12:])
-    assert (picture.format, picture.size, picture.animated) == ("AVIF", (48, 32), False)
-    assert close(picture.pixels)
+    image = read(content[:8] + brand + content[12:])
+    assert (image.format, image.size, image.animated) == ("AVIF", (48, 32), False)
+    assert close(image.pixels)
 
 
 @needs_avif
 def test_avif_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture = read(avif(exif=exif))
-    assert picture.size == (32, 48)
-    assert close(picture.pixels, (BLUE, RED, WHITE, GREEN))
+    image = read(avif(exif=exif))
+    assert image.size == (32, 48)
+    assert close(image.pixels, (BLUE, RED, WHITE, GREEN))
 
 
 @needs_avif

@@ -18,7 +18,7 @@ PAGES_CASES = Path(__file__).parents[2] / "web" / "test" / "orientation-cases.js
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_picture_is_turned_by_the_orientation_that_counts(case: Case) -> None:
+def test_a_image_is_turned_by_the_orientation_that_counts(case: Case) -> None:
     lossless = np.frombuffer(b"".join(ROWS), np.uint8).reshape(HEIGHT, WIDTH, 3)
     stored = read(JPEG).pixels if case.content.startswith(b"\xff\xd8") else lossless
     turn = UPRIGHT.get(str(case.orientation))

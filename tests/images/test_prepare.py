@@ -30,7 +30,7 @@ def test_squash_is_pillows_bilinear():
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (256, 256), (37, 300)])
-def test_squash_can_take_the_centre_too(shape):
+def test_squash_can_take_the_center_too(shape):
     """Caffe's way: resize to 256 x 256, whatever the sides, and cut 227 x 227 out of the middle."""
     pixels = noise(*shape)
     resized = np.asarray(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BILINEAR))
@@ -46,7 +46,7 @@ def test_shrinking_averages_over_all_source_pixels():
 
 @pytest.mark.parametrize("shape", [(300, 400), (401, 299), (256, 256), (50, 61), (37, 300)])
 @pytest.mark.parametrize("crop_pct", [1.0, 0.875, 0.9])
-def test_crop_equals_resize_then_centre_crop(shape, crop_pct):
+def test_crop_equals_resize_then_center_crop(shape, crop_pct):
     """As torchvision's Resize and CenterCrop round: int() for the long side, round() for the offsets."""
     pixels, resolution = noise(*shape), 96
     height, width = shape
@@ -59,7 +59,7 @@ def test_crop_equals_resize_then_centre_crop(shape, crop_pct):
     assert np.abs(result.astype(int) - expected.astype(int)).max() <= 1
 
 
-def test_a_picture_of_the_right_size_stays():
+def test_a_image_of_the_right_size_stays():
     pixels = noise(48, 48)
     for mode in ("squash", "crop"):
         assert np.array_equal(prepare(pixels, ImageSpec(48, mode)), pixels)

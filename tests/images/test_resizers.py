@@ -25,7 +25,7 @@ def test_any_shape_becomes_the_square(name, shape, spec):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_picture_of_one_colour_keeps_it_and_one_of_the_right_size_stays(name):
+def test_a_image_of_one_color_keeps_it_and_one_of_the_right_size_stays(name):
     plain = np.full((70, 90, 3), (3, 128, 254), np.uint8)
     assert np.array_equal(prepare_as(name, plain, ImageSpec(32)), plain[:32, :32])
     pixels = noise(32, 32)
@@ -43,7 +43,7 @@ def test_nearest_takes_single_pixels():
     assert np.array_equal(prepare_as("nearest", pixels, ImageSpec(32)), pixels[::3, ::5])
 
 
-def test_linear_mixes_four_pixels_however_large_the_picture():
+def test_linear_mixes_four_pixels_however_large_the_image():
     pixels = noise(128, 128)
     four = pixels[1::4, 1::4].astype(int) + pixels[2::4, 1::4] + pixels[1::4, 2::4] + pixels[2::4, 2::4]
     assert np.abs(prepare_as("opencv-linear", pixels, ImageSpec(32)) - four / 4).max() <= 1
@@ -68,7 +68,7 @@ def test_a_browser_halves_first():
     )
 
 
-def test_the_crop_is_the_centre():
+def test_the_crop_is_the_center():
     pixels = np.zeros((64, 128, 3), np.uint8)
     pixels[:, 32:96] = 200
     for name in NAMES:

@@ -51,7 +51,7 @@ def test_it_is_read_as_any_other_latency(tmp_path: Path) -> None:
     [
         ({"format": "something else"}, "is no measurement"),
         ({"format_version": 2}, "version 2"),
-        ({"colour": 1}, "is no measurement"),
+        ({"color": 1}, "is no measurement"),
         ({"reference_ms": None}, "measure again with a network"),
         ({"median_ms": "2.5"}, "median_ms is '2.5', no float"),
         ({"runs": True}, "runs is True, no int"),

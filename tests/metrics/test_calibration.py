@@ -132,7 +132,7 @@ def test_nothing_to_measure_is_an_error():
             call(np.zeros((0, 3)), np.zeros(0, int))
 
 
-def test_one_picture_can_be_measured():
+def test_one_image_can_be_measured():
     found = measured(np.array([[0.7, 0.3]]), np.array([0]))
     assert found.ece == pytest.approx(0.3)
     assert found.count == 1

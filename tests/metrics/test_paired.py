@@ -1,4 +1,4 @@
-"""Two nets on the same pictures: against scipy's binomial test, by symmetry, and by simulated coverage."""
+"""Two nets on the same images: against scipy's binomial test, by symmetry, and by simulated coverage."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_it_is_said_in_words() -> None:
     assert str(Paired(0.021, 0.008, 0.034, 0.001, 9, 1, 380)) == "better by 2.1 points (0.8 to 3.4)"
 
 
-def test_the_same_answers_are_noise_and_no_picture_is_an_error() -> None:
+def test_the_same_answers_are_noise_and_no_image_is_an_error() -> None:
     right = np.array([True, False, True])
     same = paired(right, right)
     assert (same.difference, same.p_value, same.noise) == (0.0, 1.0, True)

@@ -26,7 +26,7 @@ def test_the_curve_of_four_answers():
     assert area_under_risk(confidence, right) == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
 
 
-def test_the_order_of_pictures_does_not_matter_and_ties_make_one_point():
+def test_the_order_of_images_does_not_matter_and_ties_make_one_point():
     rng = np.random.default_rng(0)
     confidence, right = np.round(rng.random(200), 1), rng.random(200) < 0.7
     order = rng.permutation(200)
@@ -65,8 +65,8 @@ def test_the_error_is_halved():
     assert "at most 2.0%" in chosen.reason
 
 
-def test_small_errors_cost_few_known_pictures():
-    # One sure mistake in 300 must not have a third of the pictures refused for its sake.
+def test_small_errors_cost_few_known_images():
+    # One sure mistake in 300 must not have a third of the images refused for its sake.
     confidence, right = ranked(300, [200])
     chosen = choose_threshold(confidence, right)
     assert LEAST_ERROR > 1 / 300
@@ -98,7 +98,7 @@ def test_a_hopeless_net_is_not_made_to_refuse_half():
         (np.linspace(0.4, 0.9, 100), np.zeros(100, bool)),
         (np.full(100, 0.7), np.arange(100) < 80),
     ],
-    ids=["one right picture", "one wrong picture", "none", "all wrong", "all equally sure"],
+    ids=["one right image", "one wrong image", "none", "all wrong", "all equally sure"],
 )
 def test_where_nothing_can_be_chosen_nothing_is_refused(confidence, right):
     assert choose_threshold(confidence, right) is None

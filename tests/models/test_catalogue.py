@@ -97,7 +97,7 @@ def test_every_net_has_every_dial(name: str) -> None:
     changed = [key for key in ours if ours[key] != theirs[key]]
     head = [key for key in changed if key.startswith("classifier.")]
     assert head
-    assert len(changed) - len(head) in (1, 2)  # Xception-like shortcuts may read the picture too
+    assert len(changed) - len(head) in (1, 2)  # Xception-like shortcuts may read the image too
     assert {module.p for module in other.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
     assert not any(isinstance(value, torch.nn.Dropout) for value in net.features.modules())
 
@@ -174,12 +174,12 @@ def test_cutting_to_whole_channels() -> None:
 def test_same_padding_pads_the_far_side(size: int, stride: int) -> None:
     conv = Conv2dSame(1, 1, 3, stride, bias=False)
     torch.nn.init.ones_(conv.weight)
-    picture = torch.arange(float(size * size)).view(1, 1, size, size)
+    image = torch.arange(float(size * size)).view(1, 1, size, size)
     out = -(-size // stride)
     total = max((out - 1) * stride + 3 - size, 0)
     before = total // 2
     padded = torch.zeros(1, 1, size + total, size + total)
-    padded[..., before : before + size, before : before + size] = picture
+    padded[..., before : before + size, before : before + size] = image
     expected = torch.nn.functional.conv2d(padded, conv.weight, stride=stride)
-    assert torch.equal(conv(picture), expected)
-    assert conv(picture).shape[-1] == out
+    assert torch.equal(conv(image), expected)
+    assert conv(image).shape[-1] == out

@@ -92,13 +92,13 @@ def weightless(name: str, **settings: object) -> Net:
         return build(name, **settings).eval()  # type: ignore[arg-type]
 
 
-def picture(resolution: int, channels: int = 3) -> torch.Tensor:
+def image(resolution: int, channels: int = 3) -> torch.Tensor:
     return torch.empty(1, channels, resolution, resolution, device="meta")
 
 
 def maps(net: Net, resolution: int) -> Iterator[tuple[int, int, int]]:
     """Yield [H, W, C] after every layer of the features, as the papers print it."""
-    batch = picture(resolution)
+    batch = image(resolution)
     for layer in net.features:
         batch = layer(batch)
         yield batch.shape[2], batch.shape[3], batch.shape[1]
@@ -174,7 +174,7 @@ def test_layers_are_defined_in_running_order(name: str) -> None:
     leaves = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
     for module in leaves:
         module.register_forward_hook(lambda layer, *_: ran.append(layer))
-    net(picture(own(name)))
+    net(image(own(name)))
     assert ran == leaves
 
 
@@ -188,18 +188,18 @@ def test_only_the_classifier_knows_the_classes(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SMALL, "resnext101_64x4d"])
 @pytest.mark.parametrize("width", [0.01, 0.3])
-def test_any_width_runs_with_one_channel_of_colour(name: str, width: float) -> None:
+def test_any_width_runs_with_one_channel_of_color(name: str, width: float) -> None:
     resolution = SMALL.get(name, 33)
     net = weightless(name, width=width, in_channels=1, num_classes=7, resolution=resolution)
-    assert net(picture(resolution, 1)).shape == (1, 7)
-    assert net.embed(picture(resolution, 1)).ndim == 2
+    assert net(image(resolution, 1)).shape == (1, 7)
+    assert net.embed(image(resolution, 1)).ndim == 2
 
 
 @pytest.mark.parametrize("name", ANY_MAP)
 @pytest.mark.parametrize("resolution", [97, 130])
 def test_any_resolution_runs_and_is_counted(name: str, resolution: int) -> None:
     net = weightless(name, width=0.25, resolution=resolution)
-    assert net(picture(resolution)).shape == (1, 1000)
+    assert net(image(resolution)).shape == (1, 1000)
     assert count(trace_spec(ModelSpec(name, 0.25, resolution))).macs > 0
 
 
@@ -220,14 +220,14 @@ def test_a_map_that_does_not_fit_is_refused_with_those_that_do(name: str, resolu
 def test_a_map_of_twice_the_size_is_pooled(name: str) -> None:
     resolution = {"alexnet": 391, "vgg11": 448}[name]
     net = weightless(name, width=0.25, resolution=resolution)
-    assert net(picture(resolution)).shape == (1, 1000)
+    assert net(image(resolution)).shape == (1, 1000)
     assert count(trace_spec(ModelSpec(name, 0.25, resolution))).params == sum(p.numel() for p in net.parameters())
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_smallest_resolution_runs_and_one_less_does_not(name: str) -> None:
     smallest = family_of(name).smallest
-    assert weightless(name, width=0.25, resolution=smallest)(picture(smallest)).shape == (1, 1000)
+    assert weightless(name, width=0.25, resolution=smallest)(image(smallest)).shape == (1, 1000)
     with pytest.raises(UsageError, match=f"at least {smallest} pixels"):
         weightless(name, resolution=smallest - 1)
 

@@ -73,13 +73,13 @@ def test_stages_are_the_papers(name: str, channels: list[int]) -> None:
 def test_one_step_of_training_lowers_the_loss(name: str) -> None:
     torch.manual_seed(0)
     net = build(name, resolution=64, num_classes=3, dropout=0.0).train()
-    pictures, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 0])
-    optimiser = torch.optim.SGD(net.parameters(), lr=1e-4)
-    loss = nn.functional.cross_entropy(net(pictures), labels)
+    images, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 0])
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)
+    loss = nn.functional.cross_entropy(net(images), labels)
     loss.backward()
     assert not [key for key, weight in net.named_parameters() if weight.grad is None or not weight.grad.any()]
-    optimiser.step()
-    assert nn.functional.cross_entropy(net(pictures), labels) < loss
+    optimizer.step()
+    assert nn.functional.cross_entropy(net(images), labels) < loss
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
@@ -104,12 +104,12 @@ def test_below_32_pixels_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_grey_pictures_change_the_first_layer_only(name: str) -> None:
-    grey, coloured = (build(name, width=0.25, in_channels=channels).eval() for channels in (1, 3))
+def test_grey_images_change_the_first_layer_only(name: str) -> None:
+    grey, colored = (build(name, width=0.25, in_channels=channels).eval() for channels in (1, 3))
     assert grey(torch.zeros(1, 1, 64, 64)).shape == (1, 1000)
-    pairs = zip(grey.state_dict().items(), coloured.state_dict().items(), strict=True)
+    pairs = zip(grey.state_dict().items(), colored.state_dict().items(), strict=True)
     differing = [key for (key, one), (_, three) in pairs if one.shape != three.shape]
-    assert differing == [next(iter(coloured.state_dict()))]
+    assert differing == [next(iter(colored.state_dict()))]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,10 +136,10 @@ def test_scripts_to_the_same_answer(name: str) -> None:
     net = build(name, width=0.35, num_classes=5, padding=family_of(name).paddings[-1]).eval()  # type: ignore[arg-type]
     with pytest.warns(DeprecationWarning, match="torch.jit.script"):
         scripted = torch.jit.script(net)
-    pictures = torch.randn(2, 3, 64, 64)
-    answers = net(pictures)
+    images = torch.randn(2, 3, 64, 64)
+    answers = net(images)
     assert bool((answers[0] != answers[1]).any())
-    torch.testing.assert_close(scripted(pictures), answers)
+    torch.testing.assert_close(scripted(images), answers)
 
 
 @pytest.mark.slow
@@ -147,8 +147,8 @@ def test_scripts_to_the_same_answer(name: str) -> None:
 def test_exports_to_the_same_answer(name: str) -> None:
     torch.manual_seed(0)
     net = build(name, width=0.35, num_classes=5).eval()
-    pictures = torch.randn(2, 3, 64, 64)
-    torch.testing.assert_close(torch.export.export(net, (pictures,)).module()(pictures), net(pictures))
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(torch.export.export(net, (images,)).module()(images), net(images))
 
 
 @pytest.mark.parametrize(

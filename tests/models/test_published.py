@@ -107,7 +107,7 @@ def test_no_line_stands_twice() -> None:
 
 
 def test_the_main_figures_are_of_float_nets_and_every_net_of_a_release_has_one() -> None:
-    assert all(line.top1 is not None and not line.quantised for line in main_figures())
+    assert all(line.top1 is not None and not line.quantized for line in main_figures())
     assert {line.data for line in main_figures()} == {"ImageNet", "CIFAR-10"}
     listed = {line.name for line in published() if line.top1 is not None}
     assert listed - {line.name for line in main_figures()} == set()

@@ -271,13 +271,13 @@ def test_classes_show_in_the_head_only(name: str) -> None:
 def test_one_step_of_training(name: str) -> None:
     torch.manual_seed(0)
     net = small(name, dropout=0.0).train()
-    pictures, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 7
-    optimiser = torch.optim.SGD(net.parameters(), lr=1e-4)
-    before = nn.functional.cross_entropy(net(pictures), labels)
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 7
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)
+    before = nn.functional.cross_entropy(net(images), labels)
     before.backward()
     assert all(weight.grad is not None and bool(weight.grad.isfinite().all()) for weight in net.parameters())
-    optimiser.step()
-    assert nn.functional.cross_entropy(net(pictures), labels) < before
+    optimizer.step()
+    assert nn.functional.cross_entropy(net(images), labels) < before
 
 
 def norms_of(net: nn.Module) -> Iterator[nn.BatchNorm2d]:
@@ -298,10 +298,10 @@ def lively(net: Net) -> Net:
 @pytest.mark.parametrize("name", SMALL)
 def test_the_graph_answers_as_the_net(name: str) -> None:
     net, image = lively(small(name)), ImageSpec(32)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     with torch.no_grad():
-        expected = net(to_input(pictures, image, torch.device("cpu"))).softmax(1).numpy()
-    assert np.abs(run(trace(net, image), pictures) - expected).max() < 1e-5
+        expected = net(to_input(images, image, torch.device("cpu"))).softmax(1).numpy()
+    assert np.abs(run(trace(net, image), images) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", ["effnet", "squeezenet1_0_complex_bypass"])

@@ -71,7 +71,7 @@ def build_run(
     wrong: float = 0.035,
     budget: bool = True,
 ) -> Path:
-    """Write a data set with the confused pictures and a finished run of it."""
+    """Write a data set with the confused images and a finished run of it."""
     labels = tuple(labels)
     chance = random.Random(7)
     data, run = folder / "fruit", folder / "runs" / "fit" / "fruit"
@@ -100,7 +100,7 @@ def build_run(
         resized=(Resized("pillow", accuracy, 1.0), Resized("opencv-linear", accuracy, 0.95)),
         **_trust(answers),
     )
-    _pictures(data, labels, answers)
+    _images(data, labels, answers)
     write_bytes(run / "export" / "model.onnx", model)
     write_text(run / "labels.txt", "".join(f"{label}\n" for label in labels))
     with (run / "splits.csv").open("w", encoding="utf-8", newline="") as stream:
@@ -160,8 +160,8 @@ def _verdicts(max_size: int, accuracy: Accuracy) -> tuple[Verdict, ...]:
     )
 
 
-def _pictures(data: Path, labels: Sequence[str], answers: Sequence[Answer]) -> None:
-    """Draw the wrongly answered pictures alone; nothing else is read from the data set."""
+def _images(data: Path, labels: Sequence[str], answers: Sequence[Answer]) -> None:
+    """Draw the wrongly answered images alone; nothing else is read from the data set."""
     wrong = sorted((a for a in answers if a.label != a.predicted), key=lambda a: -a.probability)[:13]
     for number, answer in enumerate(wrong[1:]):
         path = data / answer.file
@@ -193,13 +193,13 @@ def _health(data: Path, labels: Sequence[str], per_class: int, *, chance: random
         label: {"train": chance.randint(90, 340), "val": chance.randint(30, 45), "test": per_class} for label in labels
     }
     problems = (
-        Problem("cherry/IMG_0071.jpg", "unreadable", "the file ends before the picture does", True),
+        Problem("cherry/IMG_0071.jpg", "unreadable", "the file ends before the image does", True),
         Problem("fig/0012 (copy).jpg", "duplicate", "same bytes as fig/0012.jpg", True),
         Problem("lemon/0090.jpg", "conflict", "same bytes as banana/0171.jpg, under another label", True),
-        Problem("peach/Thumbs.db", "not an image", "no picture format is known by this beginning", True),
+        Problem("peach/Thumbs.db", "not an image", "no image format is known by this beginning", True),
         Problem("apple/0033.jpg", "suffix", "holds a PNG", False),
     )
-    notes = ("The largest class has 3.4 times as many pictures as the smallest; classes are weighted in training.",)
+    notes = ("The largest class has 3.4 times as many images as the smallest; classes are weighted in training.",)
     return Health(str(data), tuple(labels), counts, problems, 480, 96, 4032, "5f" * 32, notes)
 
 

@@ -1,4 +1,4 @@
-"""The verb `check`: its page shows the pictures in question, its table is what `fit` can read, originals stay."""
+"""The verb `check`: its page shows the images in question, its table is what `fit` can read, originals stay."""
 
 import csv
 import hashlib
@@ -29,9 +29,9 @@ def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
     return Image.blend(coarse, fine, 0.4)
 
 
-def jpeg(picture: Image.Image, quality: int = 85, **options) -> bytes:
+def jpeg(image: Image.Image, quality: int = 85, **options) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=quality, **options)
+    image.save(stream, "JPEG", quality=quality, **options)
     return stream.getvalue()
 
 
@@ -114,13 +114,13 @@ def test_what_is_told(messy):
         "CMYK": {"cat/print.jpg"},
         "16 bits": {"cat/deep.png"},
     }
-    assert health.faults[0].startswith("a class needs 3 different usable pictures at least: 'rare' has 2, add 1")
+    assert health.faults[0].startswith("a class needs 3 different usable images at least: 'rare' has 2, add 1")
     assert any(note.endswith("'Dog ' is now 'Dog'.") for note in health.notes)
     assert any(note.startswith("'dog', 'Dog' differ only by capitals, spaces") for note in health.notes)
-    assert health.pictures == sum(sum(row.values()) for row in health.counts.values())
+    assert health.images == sum(sum(row.values()) for row in health.counts.values())
 
 
-def test_a_huge_picture_is_told_of(messy, monkeypatch):
+def test_a_huge_image_is_told_of(messy, monkeypatch):
     monkeypatch.setattr("pocketvision.data.traits.HUGE_PIXELS", 7_900)
     (huge,) = [trait for trait in check(messy).traits if trait.kind == "huge"]
     assert huge.files[:2] == ("cat/black.jpg", "cat/wide.jpg")
@@ -151,9 +151,9 @@ def test_the_fix_is_read_back_and_the_originals_stay(messy, tmp_path):
         *("cat/copy.jpg", "cat/small.jpg", "dog/0.jpg", "cat/3.jpg", "dog/is 3 a cat.jpg", "cat/4.jpg"),
         *("dog/is 4 a cat.jpg", "cat/cut.jpg", "cat/empty.jpg", "cat/<b>.txt", "rare/0.jpg", "rare/1.jpg"),
     }
-    assert left_out["cat/small.jpg"] == "nearly the same picture as cat/2.jpg"
-    assert left_out["rare/0.jpg"] == "its class has only 2 usable pictures; it needs 3"
-    assert {file for file, row in reasons.items() if row["action"] == "relabelled"} <= {
+    assert left_out["cat/small.jpg"] == "nearly the same image as cat/2.jpg"
+    assert left_out["rare/0.jpg"] == "its class has only 2 usable images; it needs 3"
+    assert {file for file, row in reasons.items() if row["action"] == "relabeled"} <= {
         file for file in before if file.startswith("Dog /")
     }
     assert {row["filename"].removeprefix("pets & co/") for row in rows} | set(left_out) == set(before)
@@ -203,8 +203,8 @@ def test_the_gallery(messy, tmp_path):
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert "<script" not in page
     for title in (
-        "One picture, two labels",
-        "Nearly one picture",
+        "One image, two labels",
+        "Nearly one image",
         "Near copies",
         "Exact copies",
         "Far from",
@@ -214,14 +214,14 @@ def test_the_gallery(messy, tmp_path):
     assert "'rare' has 2, add 1" in page.replace("&#39;", "'")
 
 
-def test_a_gallery_of_nothing_wrong_and_of_lost_pictures(messy, tmp_path):
+def test_a_gallery_of_nothing_wrong_and_of_lost_images(messy, tmp_path):
     for seed in range(6):
         put(tmp_path / "fine" / "ab"[seed % 2] / f"{seed}.jpg", jpeg(scene(seed)))
     assert "Nothing wrong" in render(check(tmp_path / "fine"))
     health = check(messy)
     for path in messy.rglob("*.*"):
         path.unlink()
-    assert "no picture" in render(health)
+    assert "no image" in render(health)
 
 
 def test_the_command_tells_and_ends_with_an_error_where_no_net_can_be_trained(messy, capsys):
@@ -245,6 +245,6 @@ def test_boxes_and_attributes_have_a_gallery_but_no_fix(tmp_path):
     (tmp_path / "list.csv").write_text("\n".join([*lines, "again.jpg,1,1"]))
     health = check(tmp_path / "list.csv", output=tmp_path / "out")
     assert {problem.kind for problem in health.problems} == {"near conflict"}
-    assert "Pictures that have each attribute" in (tmp_path / "out/check.html").read_text()
-    with pytest.raises(UsageError, match=r"one class for each picture, but .* has attributes"):
+    assert "Images that have each attribute" in (tmp_path / "out/check.html").read_text()
+    with pytest.raises(UsageError, match=r"one class for each image, but .* has attributes"):
         check(tmp_path / "list.csv", fix=tmp_path / "clean.csv")

@@ -42,7 +42,7 @@ def test_the_hubs_own_reader_takes_it(fake_run):
     assert (result.metric_type, result.metric_value, result.dataset_split) == ("accuracy", 0.931, "test")
 
 
-def test_the_licence_comes_from_the_settings(fake_run):
+def test_the_license_comes_from_the_settings(fake_run):
     run = fake_run()
     with (run / "args.yaml").open("a", encoding="utf-8") as stream:
         stream.write("license: mit\n")
@@ -93,8 +93,8 @@ SPECS = {
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("size", [(97, 60), (33, 71), (20, 20)])
-def test_the_cards_program_prepares_a_picture_as_training_did(spec, size, tmp_path):
-    path = tmp_path / "picture.jpg"
+def test_the_cards_program_prepares_a_image_as_training_did(spec, size, tmp_path):
+    path = tmp_path / "image.jpg"
     _photo(size).save(path, exif=_turned())
     names: dict[str, object] = {}
     exec(snippet(spec).split('\nwith open("manifest')[0], names)
@@ -108,7 +108,7 @@ def test_the_cards_program_runs_beside_the_file(fake_run, tmp_path):
     graph = sketch.finish(sketch.linear(sketch.mean(net), len(run.manifest.labels)))
     write(graph, run.manifest, tmp_path / "model.onnx")
     write_json(tmp_path / "manifest.json", run.manifest)
-    _photo((50, 40)).save(tmp_path / "picture.jpg")
+    _photo((50, 40)).save(tmp_path / "image.jpg")
     done = subprocess.run(
         [sys.executable, "-c", snippet(ImageSpec(32))], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -166,8 +166,8 @@ def titles(run):
 
 def test_untested_follows_the_facts(fake_run):
     run = read(fake_run())
-    few, wide = "Classes with few test pictures", "A finer figure of accuracy"
-    barely, missing = "Whether the limit of accuracy is truly kept", "Unreadable test pictures"
+    few, wide = "Classes with few test images", "A finer figure of accuracy"
+    barely, missing = "Whether the limit of accuracy is truly kept", "Unreadable test images"
     assert titles(run).isdisjoint({few, wide, barely, missing, "Agreement with the trained net"})
     proof = dataclasses.replace(
         run.proof, accuracy=Accuracy(0.92, 0.7, 0.99, 18), agreement=None, unreadable=("fig/1.png",)
@@ -181,9 +181,9 @@ def test_untested_tells_of_a_part_agreement_and_names_the_machine(fake_run):
     run = read(fake_run())
     part = dataclasses.replace(run.proof, agreement=Agreement(1.0, 0.0, 100))
     gaps = {gap.title: gap.text for gap in untested(dataclasses.replace(run, proof=part))}
-    assert "100 of 420" in gaps["Agreement on every picture"]
+    assert "100 of 420" in gaps["Agreement on every image"]
     assert "Example CPU" in gaps["Other phones and runtimes"]
-    assert "10 labels" in spaced(gaps["Pictures of something else"])
+    assert "10 labels" in spaced(gaps["Images of something else"])
 
 
 def test_the_room_loads_no_torch_and_plotly_only_to_draw():

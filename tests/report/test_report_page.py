@@ -204,21 +204,21 @@ def test_a_file_changed_after_its_proof_is_told(fake_run):
     assert hashlib.sha256(b"another").hexdigest() in words
 
 
-def test_mistakes_are_shown_as_pictures_or_a_grey_tile(fake_run):
+def test_mistakes_are_shown_as_images_or_a_grey_tile(fake_run):
     page = page_of(fake_run())
-    pictures = [attributes["src"] for attributes in page.of("img")]
+    images = [attributes["src"] for attributes in page.of("img")]
     grey = [attributes for attributes in page.of("div") if attributes.get("class") == "grey"]
-    assert (len(pictures), len(grey)) == (11, 1)
-    for source in pictures:
-        with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as picture:
-            assert picture.format == "WEBP"
-            assert max(picture.size) == 176
+    assert (len(images), len(grey)) == (11, 1)
+    for source in images:
+        with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as image:
+            assert image.format == "WEBP"
+            assert max(image.size) == 176
 
 
-def test_an_unreadable_picture_and_one_outside_the_data_set_are_left_grey(fake_run):
+def test_an_unreadable_image_and_one_outside_the_data_set_are_left_grey(fake_run):
     run = fake_run()
     data = run.parents[2] / "fruit"
-    (data / "cherry" / "0005.png").write_bytes(b"not a picture")
+    (data / "cherry" / "0005.png").write_bytes(b"not an image")
     Image.new("RGB", (50, 50)).save(data.parent / "private.png")
     proof = read_json(Proof, run / "verify.json")
     outside = [dataclasses.replace(a, file="../private.png", probability=1.0) for a in proof.answers[:1]]
@@ -305,14 +305,14 @@ def test_a_budget_without_any_candidate_timed_has_no_latency_axis(fake_run):
     assert axes == ["0", "1"]
 
 
-def test_a_picture_that_took_anothers_name_is_not_shown(tmp_path):
-    """Its answer stands there still, and would be another picture's."""
-    picture = tmp_path / "apple" / "1.png"
-    picture.parent.mkdir()
-    Image.new("RGB", (20, 20), "red").save(picture)
-    sha256 = hashlib.sha256(picture.read_bytes()).hexdigest()
+def test_a_image_that_took_anothers_name_is_not_shown(tmp_path):
+    """Its answer stands there still, and would be another image's."""
+    image = tmp_path / "apple" / "1.png"
+    image.parent.mkdir()
+    Image.new("RGB", (20, 20), "red").save(image)
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     shown = thumbnail(tmp_path, "apple/1.png", sha256)
     assert shown == thumbnail(tmp_path, "apple/1.png")
     assert shown.startswith("data:image")
-    Image.new("RGB", (20, 20), "blue").save(picture)
+    Image.new("RGB", (20, 20), "blue").save(image)
     assert not thumbnail(tmp_path, "apple/1.png", sha256)

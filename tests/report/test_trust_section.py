@@ -48,7 +48,7 @@ def test_every_step_of_calibration_has_its_row(fake_run: Callable[..., Path]) ->
     settled(run)
     shown = trust(read(run))
     assert shown is not None
-    assert [(row.who, row.pictures) for row in shown.rows] == [
+    assert [(row.who, row.images) for row in shown.rows] == [
         ("Trained net, without its temperature", "validation"),
         ("Trained net, temperature 0.63", "validation"),
         ("Rounded to int8", "validation"),
@@ -91,7 +91,7 @@ def test_an_older_run_shows_what_its_answers_tell(fake_run: Callable[..., Path])
     assert shown.calibration == ""
     page = report(run).read_text(encoding="utf-8")
     assert "It never refuses" in page
-    assert "Calibration error on the test pictures" not in card(read(run))
+    assert "Calibration error on the test images" not in card(read(run))
     assert any("name one of them all the same" in gap.text for gap in untested(read(run)))
 
 
@@ -108,10 +108,10 @@ def test_the_sentences(fake_run: Callable[..., Path]) -> None:
     proof = read(fake_run()).proof
     assert refusal_words(proof).startswith("Below 62.0% it answers “not sure”. It then answers ")
     everything = replace(proof, refusal=Refusal(wilson(0, 10), None))
-    assert refusal_words(everything).endswith("answers 0.0% of the test pictures.")
+    assert refusal_words(everything).endswith("answers 0.0% of the test images.")
 
 
 def test_the_card_and_the_gaps_speak_of_refusing(fake_run: Callable[..., Path]) -> None:
     run = read(fake_run())
-    assert "Calibration error on the test pictures: 3.1%" in card(run)
+    assert "Calibration error on the test images: 3.1%" in card(run)
     assert any("says “not sure” where its probability is below 62.0%" in gap.text for gap in untested(run))

@@ -174,7 +174,7 @@ def mangled(seed: int) -> object:
             if change == 0 and isinstance(place, dict):
                 del place[key]
             elif change == 1 and isinstance(place, dict):
-                place["colour"] = 1
+                place["color"] = 1
             else:
                 place[key] = MANGLES[int(rng.integers(len(MANGLES)))]
             break

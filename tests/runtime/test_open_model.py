@@ -73,7 +73,7 @@ def test_upper_case_suffix_and_text_path(file, images):
     assert runtime.open(str(renamed)).run(images).shape == (3, 4)
 
 
-def test_wrong_pictures_are_refused(file):
+def test_wrong_images_are_refused(file):
     runner = runtime.open(file)
     for wrong in (np.zeros((1, 31, 32, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32), np.zeros((32, 32, 3))):
         with pytest.raises(UsageError, match=r"uint8 images \[N, 32, 32, 3\]"):
@@ -95,7 +95,7 @@ def test_a_foreign_file_is_told_from_ours(graph, file):
         runtime.open(file)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"name": "x"}', '{"colour": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"name": "x"}', '{"color": 1}'])
 def test_an_unreadable_manifest_is_told(file, text):
     model = onnx.load(file)
     next(item for item in model.metadata_props if item.key == "pocketvision").value = text

@@ -1,4 +1,4 @@
-"""A delivered file of published weights, which answers real pictures, and the demo's page where it was built."""
+"""A delivered file of published weights, which answers real images, and the demo's page where it was built."""
 
 import importlib
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ def page() -> Path:
 
 @pytest.fixture(scope="session")
 def sample(shared_data: Path) -> list[Path]:
-    """Return 500 real pictures, the first ones as different as the last."""
+    """Return 500 real images, the first ones as different as the last."""
     return sorted((shared_data / "imagenet-sample").glob("*.jpg"))
 
 
@@ -64,9 +64,9 @@ def net(shared_weights: Path, sample: list[Path]) -> Net:
     image = replace(weights.image, crop_mode="crop", crop_pct=0.875)
     module = build_spec(weights.spec)
     load_into(module, weights, keep_head=True)
-    pictures = np.stack([load(path, image) for path in sample[::10]])
+    images = np.stack([load(path, image) for path in sample[::10]])
     plain = trace(module.eval(), image)
-    graph = compress(plain, pictures).graph
+    graph = compress(plain, images).graph
     manifest = Manifest(
         format_version=1,
         name="imagenet",
@@ -78,7 +78,7 @@ def net(shared_weights: Path, sample: list[Path]) -> Net:
         data_digest="",
         splits={},
         figures={},
-        probes=make_probes(graph, image, thumbnails(pictures[:3])),
+        probes=make_probes(graph, image, thumbnails(images[:3])),
         versions={},
         created="2026-11-21T00:00:00+00:00",
         abstain_below=THRESHOLD,

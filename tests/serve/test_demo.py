@@ -137,7 +137,7 @@ def test_a_litert_file_needs_no_litert_here(built: Path, tmp_path: Path, monkeyp
         demo(file, serve=False)
 
 
-def test_a_file_that_takes_int8_pictures_is_refused_with_what_to_do(built: Path, tmp_path: Path) -> None:
+def test_a_file_that_takes_int8_images_is_refused_with_what_to_do(built: Path, tmp_path: Path) -> None:
     sketch = Sketch(32)
     graph = sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 4)), 2))
     noise = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)

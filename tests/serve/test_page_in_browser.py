@@ -1,4 +1,4 @@
-"""The page in a real browser answers as Python does: pictures, camera, without a network, without https."""
+"""The page in a real browser answers as Python does: images, camera, without a network, without https."""
 
 import hashlib
 import io
@@ -48,12 +48,12 @@ def use(folder: Path, *steps: dict[str, Any], **plan: Any) -> Seen:
 
 
 @pytest.mark.parametrize("suffix", sorted(RUNTIMES))
-def test_every_picture_is_answered_as_in_python(
+def test_every_image_is_answered_as_in_python(
     suffix: str, net: Any, page: Path, sample: list[Path], tmp_path: Path
 ) -> None:
     file = net.deliver(tmp_path, suffix)
     expected = predict(file, sample)
-    seen = use(Path(demo(tmp_path, serve=False).folder), {"do": "choose", "pictures": [str(path) for path in sample]})
+    seen = use(Path(demo(tmp_path, serve=False).folder), {"do": "choose", "images": [str(path) for path in sample]})
     shown = seen.results[1]
     assert seen.results[0]["runs-on"].startswith({".onnx": "onnxruntime-web", ".tflite": "LiteRT.js"}[suffix])
     assert seen.results[0]["check"].startswith("answers as it should")
@@ -71,7 +71,7 @@ def test_every_picture_is_answered_as_in_python(
 
 
 def test_nothing_leaves_the_device(folder: Path, sample: list[Path]) -> None:
-    seen = use(folder, {"do": "choose", "pictures": [str(sample[0])]}, {"do": "measure", "device": "A phone"})
+    seen = use(folder, {"do": "choose", "images": [str(sample[0])]}, {"do": "measure", "device": "A phone"})
     loaded = seen.results[0]
     assert loaded["title"] == "imagenet"
     assert loaded["check"].startswith("answers as it should")
@@ -83,10 +83,10 @@ def test_nothing_leaves_the_device(folder: Path, sample: list[Path]) -> None:
 def test_what_fit_made_of_digits_answers_digits(page: Path, tmp_path: Path) -> None:
     run = Path(fit("digits", model="mobilenet_v1", width=0.25, resolution=32, epochs=4, output=tmp_path).run)
     tested = [row for row in read_splits(run / "splits.csv") if row.split == "test"][::8]
-    pictures = [str(digits_folder() / row.file) for row in tested]
-    wanted = predict(run / "export" / "model.onnx", pictures)
-    seen = use(Path(demo(run, serve=False).folder), {"do": "choose", "pictures": pictures})
-    assert "kinds of pictures: 0, 1, 2, 3, 4, 5 and 4 more." in seen.results[0]["lead"]
+    images = [str(digits_folder() / row.file) for row in tested]
+    wanted = predict(run / "export" / "model.onnx", images)
+    seen = use(Path(demo(run, serve=False).folder), {"do": "choose", "images": images})
+    assert "kinds of images: 0, 1, 2, 3, 4, 5 and 4 more." in seen.results[0]["lead"]
     assert [shown["label"] for shown in seen.results[1]] == [one.label if one.sure else "Not sure" for one in wanted]
     right = [one.label == row.label for one, row in zip(wanted, tested, strict=True)]
     assert np.mean(right) > 0.5, "chance is 0.1"
@@ -98,7 +98,7 @@ def test_the_page_takes_the_quicker_file(
 ) -> None:
     for suffix in RUNTIMES:
         net.in_precision(precision).deliver(tmp_path, suffix)
-    seen = use(Path(demo(tmp_path, serve=False).folder), {"do": "choose", "pictures": [str(sample[0])]})
+    seen = use(Path(demo(tmp_path, serve=False).folder), {"do": "choose", "images": [str(sample[0])]})
     assert seen.results[0]["runs-on"].startswith(runtime)
     assert seen.results[0]["check"].startswith("answers as it should")
     assert "tench" in seen.results[1][0]["label"]
@@ -109,54 +109,52 @@ def save(path: Path, image: Image.Image, **options: Any) -> str:
     return str(path)
 
 
-def test_unusual_pictures_are_answered_as_in_python(
-    folder: Path, file: Path, sample: list[Path], tmp_path: Path
-) -> None:
+def test_unusual_images_are_answered_as_in_python(folder: Path, file: Path, sample: list[Path], tmp_path: Path) -> None:
     upright = Image.open(sample[11]).convert("RGB")
     sideways = Image.Exif()
     sideways[0x0112] = 6
     clear = upright.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(upright.size))
-    pictures = [
+    images = [
         save(tmp_path / "turned.jpg", upright.rotate(90, expand=True), exif=sideways, quality=95),
         save(tmp_path / "clear.png", clear),
         save(tmp_path / "grey.jpg", upright.convert("L"), quality=95),
         save(tmp_path / "palette.png", upright.convert("P")),
-        save(tmp_path / "picture.webp", upright, quality=95),
+        save(tmp_path / "image.webp", upright, quality=95),
         save(tmp_path / "wide.png", upright.crop((0, 100, upright.width, 140)).resize((2400, 60))),
         save(tmp_path / "tall.png", upright.crop((100, 0, 140, upright.height)).resize((60, 2400))),
         save(tmp_path / "tiny.png", upright.resize((5, 7))),
         save(tmp_path / "large.jpg", upright.resize((4000, 3000)), quality=90),
     ]
-    expected = predict(file, pictures)
-    shown = use(folder, {"do": "choose", "pictures": pictures}).results[1]
+    expected = predict(file, images)
+    shown = use(folder, {"do": "choose", "images": images}).results[1]
     for answer, wanted in zip(shown, expected, strict=True):
         assert answer["top"][0][0] == wanted.label, wanted.file
         assert abs(answer["top"][0][1] - wanted.probability) < 0.03, wanted.file
 
 
-def test_a_turned_picture_is_answered_as_in_python_wherever_its_orientation_stands(
+def test_a_turned_image_is_answered_as_in_python_wherever_its_orientation_stands(
     folder: Path, file: Path, sample: list[Path], tmp_path: Path
 ) -> None:
     stream = io.BytesIO()
     Image.open(sample[11]).convert("RGB").rotate(90, expand=True).save(stream, "JPEG", quality=95)
     shown = [case for case in cases() if not case.name.startswith("TIFF")]  # only Safari shows TIFF
-    pictures = [tmp_path / f"{number}.jpg" for number in range(len(shown))]
-    for path, case in zip(pictures, shown, strict=True):
+    images = [tmp_path / f"{number}.jpg" for number in range(len(shown))]
+    for path, case in zip(images, shown, strict=True):
         path.write_bytes(case.content.replace(JPEG[2:], stream.getvalue()[2:]))
-    expected = predict(file, pictures)
-    answers = use(folder, {"do": "choose", "pictures": [str(path) for path in pictures]}).results[1]
+    expected = predict(file, images)
+    answers = use(folder, {"do": "choose", "images": [str(path) for path in images]}).results[1]
     gaps = {
         case.name: abs(answer["top"][0][1] - wanted.probability) if answer["top"][0][0] == wanted.label else 1.0
         for case, answer, wanted in zip(shown, answers, expected, strict=True)
     }
     assert {name: gap for name, gap in gaps.items() if gap > 0.03} == {}
-    assert len({wanted.probability for wanted in expected}) > 8, "a picture that is turned has another answer"
+    assert len({wanted.probability for wanted in expected}) > 8, "an image that is turned has another answer"
 
 
-def test_a_turned_picture_is_shown_as_the_net_sees_it(folder: Path, tmp_path: Path) -> None:
+def test_a_turned_image_is_shown_as_the_net_sees_it(folder: Path, tmp_path: Path) -> None:
     wide = Image.new("RGB", (60, 40), "red")
-    pictures = {
+    images = {
         "plain.png": (save(tmp_path / "plain.png", wide), [60, 40]),
         "exif.jpg": (save(tmp_path / "exif.jpg", wide, exif=marked(short(6))), [40, 60]),
         "xmp.jpg": (save(tmp_path / "xmp.jpg", wide, xmp=xmp(8)), [40, 60]),
@@ -164,43 +162,43 @@ def test_a_turned_picture_is_shown_as_the_net_sees_it(folder: Path, tmp_path: Pa
         "both.jpg": (save(tmp_path / "both.jpg", wide, exif=marked(short(1)), xmp=xmp(8)), [60, 40]),
         "large.jpg": (save(tmp_path / "large.jpg", wide.resize((2560, 1280)), exif=marked(short(6))), [640, 1280]),
     }
-    wanted = {name: sides for name, (_, sides) in pictures.items()}
-    steps = [({"do": "choose", "pictures": [path]}, {"do": "sides"}) for path, _ in pictures.values()]
+    wanted = {name: sides for name, (_, sides) in images.items()}
+    steps = [({"do": "choose", "images": [path]}, {"do": "sides"}) for path, _ in images.values()]
     seen = use(folder, *(step for pair in steps for step in pair))
-    assert dict(zip(pictures, seen.results[2::2], strict=True)) == wanted
+    assert dict(zip(images, seen.results[2::2], strict=True)) == wanted
 
 
-def test_odd_pictures_are_answered_as_in_python(folder: Path, file: Path, tmp_path: Path) -> None:
+def test_odd_images_are_answered_as_in_python(folder: Path, file: Path, tmp_path: Path) -> None:
     odd = {name: content for name, content in STRANGE.items() if "tiff" not in name}
     for name, content in odd.items():
         (tmp_path / name).write_bytes(content)
-    pictures = [tmp_path / name for name in odd]
-    answers = use(folder, {"do": "choose", "pictures": [str(path) for path in pictures]}).results[1]
+    images = [tmp_path / name for name in odd]
+    answers = use(folder, {"do": "choose", "images": [str(path) for path in images]}).results[1]
     gaps = {}
-    for answer, wanted in zip(answers, predict(file, pictures), strict=True):
+    for answer, wanted in zip(answers, predict(file, images), strict=True):
         shares = dict(wanted.top)
         gaps[Path(wanted.file).name] = max(abs(share - shares.get(label, 0.0)) for label, share in answer["top"][:2])
     assert {name: gap for name, gap in gaps.items() if gap > 0.05} == {}
 
 
-def test_what_is_no_picture_is_told_and_the_page_goes_on(folder: Path, sample: list[Path], tmp_path: Path) -> None:
+def test_what_is_no_image_is_told_and_the_page_goes_on(folder: Path, sample: list[Path], tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
     names = [str(tmp_path / name) for name in ("empty.jpg", "text.jpg", "cut.png")]
-    shown = use(folder, {"do": "choose", "pictures": [*names, str(sample[0])]}).results[1]
+    shown = use(folder, {"do": "choose", "images": [*names, str(sample[0])]}).results[1]
     assert shown[0]["problem"] == "The file is empty."
     for refused in shown[1:3]:
-        assert "cannot read the file as a picture" in refused["problem"]
-        assert refused["label"] == "No picture yet"
+        assert "cannot read the file as an image" in refused["problem"]
+        assert refused["label"] == "No image yet"
     assert shown[3]["problem"] == ""
     assert "tench" in shown[3]["label"]
 
 
-def film(path: Path, picture: Path) -> np.ndarray:
-    """Write a picture as a film for the stand-in camera; return its pixels as Python decodes them."""
+def film(path: Path, image: Path) -> np.ndarray:
+    """Write an image as a film for the stand-in camera; return its pixels as Python decodes them."""
     stream = io.BytesIO()
-    Image.open(picture).convert("RGB").resize((640, 480)).save(stream, "JPEG", quality=95)
+    Image.open(image).convert("RGB").resize((640, 480)).save(stream, "JPEG", quality=95)
     path.write_bytes(stream.getvalue() * 5)
     return np.asarray(Image.open(stream).convert("RGB"))
 
@@ -212,14 +210,14 @@ def test_the_camera_is_answered_by_keyboard_alone(folder: Path, file: Path, samp
     seen = use(folder, {"do": "camera"}, {"do": "state"}, camera=str(tmp_path / "film.mjpeg"))
     held = seen.results[1]
     assert held["top"][0][0] == wanted.label
-    assert abs(held["top"][0][1] - wanted.probability) < 0.2, "video keeps less colour than the picture"
+    assert abs(held["top"][0][1] - wanted.probability) < 0.2, "video keeps less color than the image"
     assert wanted.label in held["spoken"]
     assert {"hold", "stop", "choose"} <= set(seen.results[2]["visible"])
     assert "start" not in seen.results[2]["visible"]
 
 
 def test_it_answers_without_a_network_once_loaded(folder: Path, sample: list[Path]) -> None:
-    steps = [{"do": "offline", "offline": True}, {"do": "load"}, {"do": "choose", "pictures": [str(sample[0])]}]
+    steps = [{"do": "offline", "offline": True}, {"do": "load"}, {"do": "choose", "images": [str(sample[0])]}]
     seen = use(folder, *steps)
     assert seen.results[0]["kept"].startswith("works")
     assert seen.results[2] == seen.results[0]
@@ -237,15 +235,15 @@ def test_any_static_host_will_do_and_gives_threads(folder: Path, sample: list[Pa
     server = ThreadingHTTPServer((HOST, 0), partial(Plain, directory=str(folder)))
     with running(server) as port:
         steps = [{"do": "load"}, {"do": "load", "query": "?threads=2"}, {"do": "state"}]
-        seen = browse(f"http://{HOST}:{port}/", [*steps, {"do": "choose", "pictures": [str(sample[0])]}])
+        seen = browse(f"http://{HOST}:{port}/", [*steps, {"do": "choose", "images": [str(sample[0])]}])
     assert seen.results[1]["runs-on"].endswith("2 threads")
     assert seen.results[2]["isolated"]
     assert "tench" in seen.results[3][0]["label"]
 
 
-def test_without_https_pictures_are_answered_and_the_camera_is_explained(folder: Path, sample: list[Path]) -> None:
+def test_without_https_images_are_answered_and_the_camera_is_explained(folder: Path, sample: list[Path]) -> None:
     with running(make_server(folder, HOST, 0)) as port:
-        steps = [{"do": "load"}, {"do": "state"}, {"do": "choose", "pictures": [str(sample[0])]}]
+        steps = [{"do": "load"}, {"do": "state"}, {"do": "choose", "images": [str(sample[0])]}]
         elsewhere = ["--host-resolver-rules=MAP demo.test 127.0.0.1"]
         seen = browse(f"http://demo.test:{port}/", steps, flags=elsewhere, **PHONE)
     assert not seen.results[1]["secure"]
@@ -258,7 +256,7 @@ def test_without_https_pictures_are_answered_and_the_camera_is_explained(folder:
 def test_it_fits_the_screen_and_can_be_reached_by_keyboard(
     folder: Path, sample: list[Path], plan: dict[str, Any]
 ) -> None:
-    steps = [{"do": "tab", "times": 3}, {"do": "choose", "pictures": [str(sample[1])]}, {"do": "state"}, {"do": "tree"}]
+    steps = [{"do": "tab", "times": 3}, {"do": "choose", "images": [str(sample[1])]}, {"do": "state"}, {"do": "tree"}]
     seen = use(folder, *steps, **plan)
     assert seen.results[1] == ["start", "choose", "measure"]
     assert not seen.results[3]["wide"]
@@ -297,15 +295,15 @@ def test_labels_are_text_and_never_markup(page: Path, tmp_path: Path) -> None:
     )
     sketch = Sketch(32)
     write(sketch.finish(sketch.linear(sketch.mean("image"), len(labels))), words, tmp_path / "model.onnx")
-    picture = save(tmp_path / "picture.png", Image.linear_gradient("L"))
-    wanted = predict(tmp_path / "model.onnx", picture)[0]
+    image = save(tmp_path / "image.png", Image.linear_gradient("L"))
+    wanted = predict(tmp_path / "model.onnx", image)[0]
     folder = Path(demo(tmp_path / "model.onnx", serve=False).folder)
-    seen = use(folder, {"do": "choose", "pictures": [picture]}, {"do": "tree"})
+    seen = use(folder, {"do": "choose", "images": [image]}, {"do": "tree"})
     assert seen.results[0]["title"] == "<u>name</u>"
     assert seen.results[0]["check"] == "the file holds no probes"
     [shown] = seen.results[1]
     assert [label for label, _ in shown["top"]] == [label for label, _ in wanted.top]
     np.testing.assert_allclose([share for _, share in shown["top"]], [share for _, share in wanted.top], atol=1e-4)
     assert shown["label"] == wanted.label
-    assert "90.0% of 100 pictures, between 80.0% and 95.0%" in seen.results[2]
+    assert "90.0% of 100 images, between 80.0% and 95.0%" in seen.results[2]
     assert seen.complaints == []

@@ -1,4 +1,4 @@
-"""The page prepares pictures as Python does: the cases that its own tests are held to, written from our `prepare`."""
+"""The page prepares images as Python does: the cases that its own tests are held to, written from our `prepare`."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketvision.images.prepare import centre_box, prepare
+from pocketvision.images.prepare import center_box, prepare
 from pocketvision.values import ImageSpec
 
 CASES = Path(__file__).parents[2] / "web" / "test" / "prepare-cases.json"
@@ -30,7 +30,7 @@ def draw(width: int, height: int) -> np.ndarray:
 def case(width: int, height: int, spec: ImageSpec) -> dict[str, object]:
     rule = {name: asdict(spec)[name] for name in ("resolution", "crop_mode", "crop_pct")}
     digest = hashlib.sha256(prepare(draw(width, height), spec).tobytes()).hexdigest()
-    box = centre_box(width, height, spec)
+    box = center_box(width, height, spec)
     return {"width": width, "height": height, "spec": rule, "box": box, "sha256": digest}
 
 

@@ -19,7 +19,7 @@ def test_packages_are_named_by_version_and_digest_and_by_no_address() -> None:
     wanted = json.loads((WEB / "package.json").read_text(encoding="utf-8"))
     versions = {**wanted["dependencies"], **wanted["devDependencies"]}
     assert [name for name, version in versions.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
-    assert set(wanted["dependencies"]) == {"@litertjs/core", "onnxruntime-web"}, "what is shipped has a licence to show"
+    assert set(wanted["dependencies"]) == {"@litertjs/core", "onnxruntime-web"}, "what is shipped has a license to show"
 
 
 def test_the_page_speaks_only_to_the_place_it_came_from() -> None:

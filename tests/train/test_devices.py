@@ -17,20 +17,20 @@ from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, Precision, engine_for, precision_for
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.share import Share
-from pocketvision.train.transfer import Pictures, Training, train_net
+from pocketvision.train.transfer import TrainImages, Training, train_net
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
 
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures with bright stripes, either lying (0) or standing (1)."""
+    """TrainImages with bright stripes, either lying (0) or standing (1)."""
     dice = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     lines = (np.arange(32) // 4 % 2 * 255).astype(np.uint8)
-    pictures = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
-    pictures = pictures[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
-    return pictures.astype(np.uint8), labels.astype(np.int64)
+    images = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
+    images = images[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
+    return images.astype(np.uint8), labels.astype(np.int64)
 
 
 def trained(folder: Path, engine: Engine, name: str, epochs: int = 2) -> tuple[Training, float]:
@@ -38,7 +38,7 @@ def trained(folder: Path, engine: Engine, name: str, epochs: int = 2) -> tuple[T
     val, val_labels = stripes(20, 1)
     torch.manual_seed(3)
     net = build(name, width=0.125, resolution=32, num_classes=2)
-    task = Training(net, Pictures(train, train, labels, val, val_labels), ImageSpec(32), folder, CPU, engine=engine)
+    task = Training(net, TrainImages(train, train, labels, val, val_labels), ImageSpec(32), folder, CPU, engine=engine)
     recipe = recipe_for(transfer=False, examples=41, epochs=epochs, batch_size=10, patience=99, flip=False, seed=5)
     learned = train_net(task, replace(recipe, optimizer="sgd", learning_rate=0.03))
     return task, max(epoch.val_accuracy for epoch in learned)

@@ -27,7 +27,7 @@ from pocketvision.train.plan import Speed
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.start import load_data
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
-from pocketvision.train.transfer import Pictures, Training, logits
+from pocketvision.train.transfer import TrainImages, Training, logits
 from pocketvision.values import ImageSpec, ModelSpec, Trained
 
 COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
@@ -45,7 +45,7 @@ class Told(Silent):
 
 
 def stripes(folder: Path, names: tuple[str, ...], count: int = 48, seed: int = 0) -> Path:
-    """Pictures of bright stripes under noise: lying, standing, or leaning."""
+    """TrainImages of bright stripes under noise: lying, standing, or leaning."""
     dice = np.random.default_rng(seed)
     rows, columns = np.mgrid[:32, :32]
     for kind, name in enumerate(names):
@@ -88,7 +88,7 @@ def test_a_net_cut_out_of_its_teacher_beats_plain_training(data: Path, teacher: 
 
 @pytest.mark.slow
 def test_answers_alone_teach_from_scratch(data: Path, teacher: str, tmp_path: Path) -> None:
-    """Without a word of the labels, the student comes to answer unseen pictures as its teacher does."""
+    """Without a word of the labels, the student comes to answer unseen images as its teacher does."""
     settings = {"weights": "none", "epochs": 16, "views": 4, "output": tmp_path, **TINY, **COMMON}
     taught = pocketvision.distill(teacher, data, trust=1.0, features=0.0, **settings)
     assert taught.trained.start == "from scratch"
@@ -96,7 +96,7 @@ def test_answers_alone_teach_from_scratch(data: Path, teacher: str, tmp_path: Pa
 
 
 def answers_of(run: str) -> torch.Tensor:
-    """Return the probabilities of a run's net for pictures that none was trained on."""
+    """Return the probabilities of a run's net for images that none was trained on."""
     net, trained = trained_net(Path(run))
     unseen = stripes(Path(run, "unseen"), ("across", "down", "lean"), 16, seed=1)
     pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(unseen.rglob("*.png"))])
@@ -206,7 +206,7 @@ def test_the_order_of_labels_counts(teacher: str) -> None:
 
     found = teachers_of(teacher)[0]
     check_labels(found, ("across", "down", "lean"))
-    with pytest.raises(DataError, match="its number 0 is 'across', that of these pictures is 'down'"):
+    with pytest.raises(DataError, match="its number 0 is 'across', that of these images is 'down'"):
         check_labels(found, ("down", "across", "lean"))
 
 
@@ -275,8 +275,8 @@ def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views(
     monkeypatch.setattr(pace, "_asking_s", lambda task, lecture: 2.0)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=3)
     shown = np.zeros((8, 32, 32, 3), np.uint8)
-    pictures = Pictures(shown, shown, np.zeros(8, np.int64), shown, np.zeros(8, np.int64))
-    task = Training(net, pictures, ImageSpec(32), tmp_path, torch.device("cpu"), clock=Clock(30))
+    images = TrainImages(shown, shown, np.zeros(8, np.int64), shown, np.zeros(8, np.int64))
+    task = Training(net, images, ImageSpec(32), tmp_path, torch.device("cpu"), clock=Clock(30))
     recipe = recipe_for(transfer=False, examples=8, epochs=40, batch_size=8, patience=9, flip=False)
     lecture = pace.Lecture((), Views(8, 0, Augment(flip=False)), 2.0)
     plan = pace.plan_of_lesson(task, recipe, lecture, Checkpoint(tmp_path), progress=Silent())

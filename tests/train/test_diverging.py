@@ -16,7 +16,7 @@ from pocketvision.models.catalogue import build
 from pocketvision.train import loop
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.transfer import Pictures, Training, train_net
+from pocketvision.train.transfer import TrainImages, Training, train_net
 from pocketvision.values import ImageSpec
 
 TINY = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--weights", "none"]
@@ -67,9 +67,9 @@ def trained(folder: Path, rate: float, transfer: bool) -> Training:
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
     dice, labels = np.random.default_rng(0), np.arange(24) % 2
     shown = (dice.integers(0, 100, (24, 32, 32, 3)) + 150 * labels[:, None, None, None]).astype(np.uint8)
-    pictures = Pictures(shown, shown, labels, shown, labels)
+    images = TrainImages(shown, shown, labels, shown, labels)
     recipe = recipe_for(examples=24, transfer=transfer, epochs=2, batch_size=8, learning_rate=rate, flip=False)
-    task = Training(net, pictures, ImageSpec(32), folder, torch.device("cpu"))
+    task = Training(net, images, ImageSpec(32), folder, torch.device("cpu"))
     train_net(task, recipe)
     return task
 

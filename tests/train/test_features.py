@@ -1,4 +1,4 @@
-"""Features once: kept on disk, found again, computed anew where pictures, weights or the file changed."""
+"""Features once: kept on disk, found again, computed anew where image_batch, weights or the file changed."""
 
 import hashlib
 from dataclasses import replace
@@ -14,7 +14,7 @@ from pocketvision.data.check import load_dataset
 from pocketvision.models.catalogue import build_spec
 from pocketvision.train import features as room
 from pocketvision.train.feature_files import FeatureWriter, data_key, make_room, read_features
-from pocketvision.train.features import Backbone, Pictures, Views, take
+from pocketvision.train.features import Backbone, ProbeImages, Views, take
 from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.load import read
 from pocketvision.weights.safetensors import save
@@ -53,9 +53,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def pictures(folder: Path, *, seed: int = 42) -> Pictures:
+def image_batch(folder: Path, *, seed: int = 42) -> ProbeImages:
     dataset, _, decoded = load_dataset(folder, seed=seed)
-    return Pictures(dataset, dataset.examples, decoded)
+    return ProbeImages(dataset, dataset.examples, decoded)
 
 
 def backbone(folder: Path, *, seed: int = 0, spec: ModelSpec = SPEC) -> Backbone:
@@ -68,14 +68,14 @@ def backbone(folder: Path, *, seed: int = 0, spec: ModelSpec = SPEC) -> Backbone
 
 def test_the_second_time_no_net_is_run(folder: Path, tmp_path: Path, counted: list[int]) -> None:
     net = backbone(tmp_path)
-    first = take([net], pictures(folder))[0]
+    first = take([net], image_batch(folder))[0]
     assert (sum(counted), first.computed) == (40, 40)
-    # Another split of the same pictures is still the same pictures.
-    again = pictures(folder, seed=7)
+    # Another split of the same image_batch is still the same image_batch.
+    again = image_batch(folder, seed=7)
     second = take([net], again)[0]
     assert (sum(counted), second.computed) == (40, 0)
     assert np.array_equal(first.stored.rows, second.stored.rows)
-    assert second.stored.picture_ms == first.stored.picture_ms > 0
+    assert second.stored.image_ms == first.stored.image_ms > 0
     assert isinstance(second.stored.rows, np.memmap)
 
 
@@ -83,7 +83,7 @@ def test_features_are_those_of_the_net_in_the_order_asked_for(folder: Path, tmp_
     from pocketvision.images.prepare import load
     from pocketvision.train.transfer import to_input
 
-    net, shown = backbone(tmp_path), pictures(folder)
+    net, shown = backbone(tmp_path), image_batch(folder)
     asked = shown.dataset.of("val")[::-1] + shown.dataset.of("test")
     rows = take([net], shown)[0].of(asked)
     pixels = np.stack([load(shown.dataset.path(example), net.image) for example in asked])
@@ -93,14 +93,14 @@ def test_features_are_those_of_the_net_in_the_order_asked_for(folder: Path, tmp_
     assert np.abs(rows - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-def test_only_new_pictures_are_computed(folder: Path, tmp_path: Path, counted: list[int]) -> None:
+def test_only_new_images_are_computed(folder: Path, tmp_path: Path, counted: list[int]) -> None:
     net = backbone(tmp_path)
-    before = take([net], pictures(folder))[0]
+    before = take([net], image_batch(folder))[0]
     dice = np.random.default_rng(5)
     for number in range(3):
         Image.fromarray(dice.integers(0, 256, (40, 48, 3), np.uint8)).save(folder / "a" / f"new{number}.png")
     (folder / "b" / "0.png").unlink()
-    after = take([net], pictures(folder))[0]
+    after = take([net], image_batch(folder))[0]
     assert after.computed == 3
     assert sum(counted) == 43
     kept = [content for content in after.stored.contents if content in before.stored.contents]
@@ -111,22 +111,22 @@ def test_only_new_pictures_are_computed(folder: Path, tmp_path: Path, counted: l
             assert np.array_equal(row, rows[content])
 
 
-def test_other_weights_rules_and_changed_pictures_are_computed_anew(
+def test_other_weights_rules_and_changed_images_are_computed_anew(
     folder: Path, tmp_path: Path, counted: list[int]
 ) -> None:
     net = backbone(tmp_path)
-    take([net], pictures(folder))
-    assert take([backbone(tmp_path, seed=1)], pictures(folder))[0].computed == 40
-    assert take([replace(net, image=replace(net.image, mean=(0.4, 0.4, 0.4)))], pictures(folder))[0].computed == 40
-    assert take([replace(net, image=replace(net.image, crop_mode="crop"))], pictures(folder))[0].computed == 40
+    take([net], image_batch(folder))
+    assert take([backbone(tmp_path, seed=1)], image_batch(folder))[0].computed == 40
+    assert take([replace(net, image=replace(net.image, mean=(0.4, 0.4, 0.4)))], image_batch(folder))[0].computed == 40
+    assert take([replace(net, image=replace(net.image, crop_mode="crop"))], image_batch(folder))[0].computed == 40
     Image.new("RGB", (40, 40), "red").save(folder / "a" / "0.png")
-    assert take([net], pictures(folder))[0].computed == 1
+    assert take([net], image_batch(folder))[0].computed == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
 def test_a_damaged_file_is_computed_again(folder: Path, tmp_path: Path, cache: Path, damage: str) -> None:
     net = backbone(tmp_path)
-    first = np.array(take([net], pictures(folder))[0].stored.rows)
+    first = np.array(take([net], image_batch(folder))[0].stored.rows)
     (file,) = cache.glob("*/*.npy")
     whole = file.read_bytes()
     flipped = bytearray(whole)
@@ -134,11 +134,11 @@ def test_a_damaged_file_is_computed_again(folder: Path, tmp_path: Path, cache: P
     content = {"cut": whole[:-100], "flipped": bytes(flipped), "empty": b"", "text": b"no features at all " * 9}[damage]
     file.write_bytes(content)
     assert read_features(file) is None
-    again = take([net], pictures(folder))[0]
+    again = take([net], image_batch(folder))[0]
     assert again.computed == 40
     assert np.array_equal(again.stored.rows, first)
     assert file.read_bytes()[: whole.index(b'{"contents"')] == whole[: whole.index(b'{"contents"')]
-    assert take([net], pictures(folder))[0].computed == 0
+    assert take([net], image_batch(folder))[0].computed == 0
 
 
 def test_an_interrupted_run_leaves_nothing(
@@ -149,7 +149,7 @@ def test_an_interrupted_run_leaves_nothing(
 
     monkeypatch.setattr(room, "embedded", stopped)
     with pytest.raises(KeyboardInterrupt):
-        take([backbone(tmp_path)], pictures(folder))
+        take([backbone(tmp_path)], image_batch(folder))
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 
 
@@ -165,15 +165,15 @@ def test_nets_of_one_size_share_their_pixels(folder: Path, tmp_path: Path, monke
     small, other = backbone(tmp_path), backbone(tmp_path, seed=1)
     other = replace(other, image=replace(other.image, mean=(0.4, 0.4, 0.4)))
     larger = backbone(tmp_path, seed=2, spec=replace(SPEC, resolution=48))
-    found = take([small, larger, other], pictures(folder))
+    found = take([small, larger, other], image_batch(folder))
     assert sum(prepared) == 80
     assert [one.computed for one in found] == [40, 40, 40]
-    alone = take([replace(other, digest="0")], pictures(folder))[0]
+    alone = take([replace(other, digest="0")], image_batch(folder))[0]
     assert np.array_equal(alone.stored.rows, found[2].stored.rows)
 
 
 def test_views_are_the_same_whatever_stands_beside_them(folder: Path, tmp_path: Path) -> None:
-    net, shown = backbone(tmp_path), pictures(folder)
+    net, shown = backbone(tmp_path), image_batch(folder)
     views = Views(3, seed=1, augment=Augment(flip=False))
     every = take([net], shown, views=views)[0]
     few = shown.dataset.of("val")
@@ -193,7 +193,7 @@ def test_maps_are_pooled_and_hidden_layers_belong_to_the_features(folder: Path, 
         backbone(tmp_path, spec=ModelSpec("squeezenet1_1", 0.25, 48, 5)),
         backbone(tmp_path, spec=ModelSpec("mobilenet_v3_small_minimalistic", 0.25, 48, 5)),
     ]
-    maps, hidden = take(nets, pictures(folder))
+    maps, hidden = take(nets, image_batch(folder))
     assert maps.stored.rows.shape == (40, 1, 128)
     assert hidden.stored.rows.shape[2] == nets[1].build().classifier[0].out_features
 
@@ -208,7 +208,7 @@ def test_a_folder_that_cannot_be_written_to_only_costs_the_cache(
             news.append(text)
 
     (tmp_path / "cache").write_text("a file, where a folder should be")
-    found = take([backbone(tmp_path)], pictures(folder), progress=Told())[0]
+    found = take([backbone(tmp_path)], image_batch(folder), progress=Told())[0]
     assert found.stored.rows.shape == (40, 1, 128)
     assert len(news) == 1
     assert "cannot be kept" in news[0]
@@ -231,7 +231,7 @@ def test_a_file_is_plain_numpy_with_a_record_behind_it(tmp_path: Path) -> None:
     assert np.load(path).shape == (4, 1, 8)
     stored = read_features(path)
     assert stored is not None
-    assert (stored.contents, stored.picture_ms) == (("x0", "x1", "x2", "x3"), 1.5)
+    assert (stored.contents, stored.image_ms) == (("x0", "x1", "x2", "x3"), 1.5)
 
 
 def test_files_used_longest_ago_make_room(tmp_path: Path) -> None:

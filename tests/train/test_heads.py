@@ -1,4 +1,4 @@
-"""Heads on features: what is minimised, the same each time, rare classes, dead channels."""
+"""Heads on features: what is minimized, the same each time, rare classes, dead channels."""
 
 import numpy as np
 import pytest
@@ -10,17 +10,17 @@ from pocketvision.train.heads import Task, best_logistic, class_means, logistic_
 
 def clouds(count: int, *, classes: int = 3, channels: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     dice = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(classes, channels))
+    centers = np.random.default_rng(99).normal(size=(classes, channels))
     labels = dice.integers(0, classes, count)
     labels[:classes] = range(classes)
-    features = centres[labels] * 5 + 20 + dice.normal(size=(count, channels)) * 6
+    features = centers[labels] * 5 + 20 + dice.normal(size=(count, channels)) * 6
     return features.astype(np.float32), labels
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("balance", ["none", "weights"])
 @pytest.mark.parametrize("strength", [0.3, 0.01])
-def test_a_head_minimises_the_mean_loss_and_its_weights(balance: str, strength: float, classes: int) -> None:
+def test_a_head_minimizes_the_mean_loss_and_its_weights(balance: str, strength: float, classes: int) -> None:
     features, labels = clouds(300, classes=classes)
     task = Task(features, labels, classes, balance)  # type: ignore[arg-type]
     head = logistic_path(task, [1.0, strength])[1]
@@ -65,8 +65,8 @@ def test_class_means_answer_with_the_nearest() -> None:
     features, labels = clouds(90)
     head = class_means(Task(features, labels, 3))
     standard = (features - features.mean(0)) / features.std(0)
-    centres = np.stack([standard[labels == label].mean(0) for label in range(3)])
-    nearest = ((standard[:, None] - centres) ** 2).sum(2).argmin(1)
+    centers = np.stack([standard[labels == label].mean(0) for label in range(3)])
+    nearest = ((standard[:, None] - centers) ** 2).sum(2).argmin(1)
     assert (head.logits(features).argmax(1) == nearest).mean() > 0.99
 
 
@@ -78,7 +78,7 @@ def test_a_channel_that_never_changes_does_no_harm() -> None:
     assert not head.weight[:, 2].any()
 
 
-def test_one_class_and_a_class_without_pictures_are_told() -> None:
+def test_one_class_and_a_class_without_images_are_told() -> None:
     features, labels = clouds(30)
     with pytest.raises(DataError, match="two classes"):
         Task(features, np.zeros(30, np.int64), 1)

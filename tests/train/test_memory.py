@@ -17,7 +17,7 @@ from pocketvision.train.losses import Batch, CrossEntropy
 from pocketvision.train.passes import pass_size, passes
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.speed import probe
-from pocketvision.train.transfer import Pictures, Training, train_net
+from pocketvision.train.transfer import TrainImages, Training, train_net
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ NO_MEMORY = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate
 
 
 class Narrow(nn.Module):
-    """Takes so many pictures at most, as if memory held no more."""
+    """Takes so many images at most, as if memory held no more."""
 
     def __init__(self, inner: nn.Module, most: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(most: int, weights: Tens
     assert max(net.seen[before:]) <= most, "what memory does not hold is asked of it once only"
 
 
-def test_parts_cover_a_batch_and_none_is_a_single_picture() -> None:
+def test_parts_cover_a_batch_and_none_is_a_single_image() -> None:
     for count in range(2, 40):
         batch = Batch(torch.zeros(count, 1), torch.zeros(count), torch.arange(count))
         for most in (2, 3, 8, 64):
@@ -84,7 +84,7 @@ def test_parts_cover_a_batch_and_none_is_a_single_picture() -> None:
             assert max(len(part.places) for part in parts) <= most + (most == 2)
 
 
-def test_where_two_pictures_are_too_many_it_says_what_to_do() -> None:
+def test_where_two_images_are_too_many_it_says_what_to_do() -> None:
     with pytest.raises(PocketvisionError, match="lower --resolution"):
         taken(Narrow(linear(), 1), Engine())
     with pytest.raises(PocketvisionError, match="--batch-size 11"):
@@ -115,8 +115,8 @@ def task(folder: Path, engine: Engine, most: int) -> tuple[Training, list[int]]:
             raise RuntimeError(NO_MEMORY)
 
     net.register_forward_pre_hook(gate)
-    pictures = Pictures(train, train, np.arange(48) % 2, val, np.arange(20) % 2)
-    return Training(net, pictures, ImageSpec(32), folder, CPU, engine=engine), seen
+    images = TrainImages(train, train, np.arange(48) % 2, val, np.arange(20) % 2)
+    return Training(net, images, ImageSpec(32), folder, CPU, engine=engine), seen
 
 
 def test_a_run_goes_on_with_the_parts_it_found(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_probe_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path
 
 @pytest.mark.parametrize("size", ["many", "0", "1", "-4", "2.5", ""])
 def test_a_batch_size_that_is_none_is_said(size: str) -> None:
-    with pytest.raises(UsageError, match="takes auto or a whole number of pictures from 2"):
+    with pytest.raises(UsageError, match="takes auto or a whole number of images from 2"):
         recipe_for(transfer=True, examples=100, batch_size=size)
     assert recipe_for(transfer=True, examples=100, batch_size="24").batch_size == 24
     assert recipe_for(transfer=True, examples=10_000, batch_size="auto").batch_size == 32

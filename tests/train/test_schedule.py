@@ -26,7 +26,7 @@ from pocketvision.train.losses import Batch, CrossEntropy, class_weights, mixed
 from pocketvision.train.modes import layers_of, set_modes
 from pocketvision.train.plan import Speed, fitted, planned
 from pocketvision.train.recipe import balance_for, recipe_for
-from pocketvision.train.transfer import Pictures, Training, shuffled, train_net
+from pocketvision.train.transfer import TrainImages, Training, shuffled, train_net
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
@@ -44,10 +44,10 @@ RECIPE = replace(
 def training(folder: Path, clock: Clock | None = None) -> Training:
     dice = np.random.default_rng(0)
     train, val = (dice.integers(0, 256, (count, 80, 80, 3), np.uint8) for count in (48, 20))
-    pictures = Pictures(train, train, np.arange(48) % 3 // 2, val, np.arange(20) % 2)
+    images = TrainImages(train, train, np.arange(48) % 3 // 2, val, np.arange(20) % 2)
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=80, num_classes=2)
-    return Training(net, pictures, ImageSpec(80), folder, CPU, clock=clock or Clock())
+    return Training(net, images, ImageSpec(80), folder, CPU, clock=clock or Clock())
 
 
 class Sand(Clock):
@@ -111,12 +111,12 @@ def test_without_time_for_a_low_epoch_a_trained_head_is_left_as_it_is() -> None:
     assert scratch.resolutions == (64,)
 
 
-def test_the_head_takes_no_more_pictures_than_the_time_allows() -> None:
+def test_the_head_takes_no_more_images_than_the_time_allows() -> None:
     speed = Speed(step=0.1, small_step=0.1, small=64, resolution=64, validation=0.5, feature=0.01)
-    assert planning.head_pictures(1000, speed, mirrored=True, left_s=50) == (None, 20.0)
-    assert planning.head_pictures(1000, speed, mirrored=True, left_s=10) == (500, 5.0)
-    assert planning.head_pictures(1000, speed, mirrored=True, left_s=0)[0] == 256
-    assert planning.head_pictures(100, speed, mirrored=False, left_s=0) == (100, 1.0)
+    assert planning.head_images(1000, speed, mirrored=True, left_s=50) == (None, 20.0)
+    assert planning.head_images(1000, speed, mirrored=True, left_s=10) == (500, 5.0)
+    assert planning.head_images(1000, speed, mirrored=True, left_s=0)[0] == 256
+    assert planning.head_images(100, speed, mirrored=False, left_s=0) == (100, 1.0)
 
 
 class Fake(Clock):
@@ -312,7 +312,7 @@ def test_balance_is_on_where_classes_are_unequal(asked: str, counts: list[int], 
         balance_for("yes", counts)
 
 
-def test_mixed_pictures_keep_their_shares() -> None:
+def test_mixed_images_keep_their_shares() -> None:
     batch = Batch(torch.eye(6).reshape(6, 1, 1, 6), torch.arange(6) % 3, torch.arange(6))
     found = mixed(batch, 3, alpha=0.4, seed=1)
     assert torch.allclose(found.targets.sum(1), torch.ones(6))

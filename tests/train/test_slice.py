@@ -18,7 +18,7 @@ from pocketvision.weights.load import Weights, load_into
 CUTTABLE = ("mobilenet_v1", "mobilenet_v2", "resnet18", "squeezenet1_1", "shufflenet_v2", "resnext50_32x4d")
 
 
-def pictures(count: int = 8, resolution: int = 32) -> list[Tensor]:
+def image_batch(count: int = 8, resolution: int = 32) -> list[Tensor]:
     dice = torch.Generator().manual_seed(0)
     return [torch.randn(count, 3, resolution, resolution, generator=dice) for _ in range(2)]
 
@@ -44,13 +44,13 @@ def weights_of(net: Net, spec: ModelSpec) -> Weights:
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "shufflenet_v2"])
 def test_the_same_width_is_the_identity(name: str) -> None:
     net, same = lively(name, 0.25), build(name, width=0.25, resolution=32, num_classes=5)
-    slice_net(same, net, pictures(), name=name)
+    slice_net(same, net, image_batch(), name=name)
     for key, value in net.state_dict().items():
         assert torch.equal(value, same.state_dict()[key]), key
 
 
 @pytest.mark.parametrize("name", CUTTABLE)
-def test_every_layer_gets_channels_that_its_neighbours_agree_on(name: str) -> None:
+def test_every_layer_gets_channels_that_its_neighbors_agree_on(name: str) -> None:
     with torch.device("meta"):
         wide, narrow = (build(name, width=width, num_classes=5).eval() for width in (1.0, 0.5))
     parts, fewer = Channels(wide, name), Channels(narrow, name)
@@ -87,7 +87,7 @@ def test_without_channels_that_are_zero_the_answers_are_the_same(name: str) -> N
     width = {"shufflenet_v2": 0.5, "mobilenet_v2": 0.35}.get(name, 0.25)
     silenced(net, name, width)
     narrow = build(name, width=width, resolution=size, num_classes=5).eval()
-    shown = pictures(8, size)
+    shown = image_batch(8, size)
     slice_net(narrow, net, shown, name=name)
     with torch.no_grad():
         before, after = net(shown[0]), narrow(shown[0])
@@ -99,7 +99,7 @@ def test_kept_channels_stand_in_for_cut_ones() -> None:
     """Two channels that always say the same: one of them is enough, with both weights."""
     net = lively("mobilenet_v1", 0.5)
     spec = ModelSpec("mobilenet_v1", 0.5, 32, 5)
-    shown = pictures(16)
+    shown = image_batch(16)
     with torch.no_grad():
         last, norm = net.features[-1][0], net.features[-1][1]
         half = len(last.weight) // 2
@@ -122,12 +122,13 @@ def test_kept_channels_stand_in_for_cut_ones() -> None:
 def test_weights_of_the_width_wanted_come_back_as_they_are() -> None:
     spec = ModelSpec("mobilenet_v1", 0.25, 32, 5)
     given = weights_of(lively("mobilenet_v1", 0.25), spec)
-    assert sliced(given, replace(spec, num_classes=3), pictures()) is given
+    assert sliced(given, replace(spec, num_classes=3), image_batch()) is given
 
 
 def test_another_head_can_be_put_on() -> None:
     spec = ModelSpec("mobilenet_v2", 0.5, 32, 5)
-    found = sliced(weights_of(lively("mobilenet_v2", 0.5), spec), replace(spec, width=0.35, num_classes=3), pictures())
+    source = weights_of(lively("mobilenet_v2", 0.5), spec)
+    found = sliced(source, replace(spec, width=0.35, num_classes=3), image_batch())
     report = load_into(build("mobilenet_v2", width=0.35, resolution=32, num_classes=3), found, keep_head=False)
     assert report.fresh == ("classifier.1.weight", "classifier.1.bias")
 
@@ -148,13 +149,13 @@ def test_what_cannot_be_cut_is_named() -> None:
             )
     spec = ModelSpec("mobilenet_v1", 0.25, 32, 5)
     with pytest.raises(WeightsError, match="cannot be cut out of a mobilenet_v1"):
-        sliced(weights_of(lively("mobilenet_v1", 0.25), spec), ModelSpec("mobilenet_v2", 0.25, 32, 5), pictures())
+        sliced(weights_of(lively("mobilenet_v1", 0.25), spec), ModelSpec("mobilenet_v2", 0.25, 32, 5), image_batch())
 
 
-def test_norms_take_the_statistics_of_the_pictures_and_nothing_else_changes() -> None:
+def test_norms_take_the_statistics_of_the_images_and_nothing_else_changes() -> None:
     net = lively("mobilenet_v1", 0.25)
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    shown = pictures(32)
+    shown = image_batch(32)
     recalibrate(net, shown)
     assert not net.training
     after = net.state_dict()

@@ -17,7 +17,7 @@ from pocketvision.values import ImageSpec
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Return a table of pictures that all have one size, in pixels and in bytes."""
+    """Return a table of images that all have one size, in pixels and in bytes."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rows = ["filename,label"]
@@ -49,26 +49,24 @@ def test_a_label_that_changed_in_the_table_is_told(photos: Path) -> None:
     begin(photos)
     table = photos / "labels.csv"
     table.write_text(table.read_text().replace("\n3.bmp,cat", "\n3.bmp,dog"))
-    with pytest.raises(
-        DataError, match=r"of 1 pictures have changed .*'3\.bmp' was labelled 'cat' and is labelled 'dog'"
-    ):
+    with pytest.raises(DataError, match=r"of 1 images have changed .*'3\.bmp' was labeled 'cat' and is labeled 'dog'"):
         begin(photos)
     table.write_text(table.read_text().replace("\n3.bmp,dog", ""))
-    with pytest.raises(DataError, match=r"'3\.bmp' was labelled 'cat' and is no longer named"):
+    with pytest.raises(DataError, match=r"'3\.bmp' was labeled 'cat' and is no longer named"):
         begin(photos)
 
 
-def test_another_picture_of_the_same_name_size_and_time_is_told(photos: Path) -> None:
+def test_another_image_of_the_same_name_size_and_time_is_told(photos: Path) -> None:
     begin(photos)
     before = (photos / "3.bmp").stat()
     draw(photos / "3.bmp", 99)
     after = (photos / "3.bmp").stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    with pytest.raises(DataError, match=r"1 pictures have changed since the run began, '3\.bmp' first"):
+    with pytest.raises(DataError, match=r"1 images have changed since the run began, '3\.bmp' first"):
         begin(photos)
 
 
-def test_no_cache_takes_another_picture_for_the_one_that_had_its_name(photos: Path) -> None:
+def test_no_cache_takes_another_image_for_the_one_that_had_its_name(photos: Path) -> None:
     spec = ImageSpec(16)
 
     def pixels() -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from pocketvision.train import loop, transfer
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.threads import AGAIN_S, COST, TURNS, Threads, all_threads_after, threads_for
-from pocketvision.train.transfer import Pictures, Training, train_net
+from pocketvision.train.transfer import TrainImages, Training, train_net
 from pocketvision.values import ImageSpec
 
 
@@ -127,7 +127,7 @@ def ended(folder: Path, found: list[int], patch: pytest.MonkeyPatch, *, killed_i
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
     shown, labels = np.random.default_rng(0).integers(0, 255, (48, 32, 32, 3), np.uint8), np.arange(48) % 2
-    task = Training(net, Pictures(shown, shown, labels, shown, labels), ImageSpec(32), folder, torch.device("cpu"))
+    task = Training(net, TrainImages(shown, shown, labels, shown, labels), ImageSpec(32), folder, torch.device("cpu"))
     patch.setattr(transfer, "threads_for", lambda _, **__: Scripted(found))
     epoch = loop._epoch
 

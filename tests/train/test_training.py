@@ -15,7 +15,7 @@ from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import device_for
 from pocketvision.train.loop import Phase, learning_rate, moving_average
 from pocketvision.train.recipe import Recipe, recipe_for
-from pocketvision.train.transfer import Pictures, Training, logits, shuffled, to_input, train_net
+from pocketvision.train.transfer import TrainImages, Training, logits, shuffled, to_input, train_net
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
@@ -23,25 +23,25 @@ IMAGE = ImageSpec(32)
 
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures with bright stripes, either lying (0) or standing (1)."""
+    """TrainImages with bright stripes, either lying (0) or standing (1)."""
     dice = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     lines = (np.arange(32) // 4 % 2 * 255).astype(np.uint8)
-    pictures = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
-    pictures = pictures[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
-    return pictures.astype(np.uint8), labels.astype(np.int64)
+    image_batch = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
+    image_batch = image_batch[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
+    return image_batch.astype(np.uint8), labels.astype(np.int64)
 
 
-def pictures() -> Pictures:
+def image_batch() -> TrainImages:
     train, labels = stripes(48, 0)
     val, val_labels = stripes(20, 1)
-    return Pictures(train, train, labels, val, val_labels)
+    return TrainImages(train, train, labels, val, val_labels)
 
 
 def task(folder: Path) -> Training:
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
-    return Training(net, pictures(), IMAGE, folder, CPU)
+    return Training(net, image_batch(), IMAGE, folder, CPU)
 
 
 RECIPE = recipe_for(examples=48, transfer=True, epochs=3, batch_size=16, patience=99, flip=False, seed=5)
@@ -52,8 +52,8 @@ def test_it_learns(tmp_path: Path) -> None:
     epochs = train_net(job, recipe_for(examples=48, transfer=False, epochs=30, batch_size=8, patience=99, flip=False))
     assert [epoch.phase for epoch in epochs] == ["all"] * 30
     assert max(epoch.val_accuracy for epoch in epochs) >= 0.95
-    found = logits(job.net, job.pictures.val, IMAGE, CPU)
-    assert (found.argmax(1) == job.pictures.val_labels).mean() >= 0.95
+    found = logits(job.net, job.image_batch.val, IMAGE, CPU)
+    assert (found.argmax(1) == job.image_batch.val_labels).mean() >= 0.95
     assert (tmp_path / "results.csv").read_text().count("\n") == 31
 
 
@@ -135,7 +135,7 @@ def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
     job = task(tmp_path)
     settings = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=1e-9, flip=False)
     epochs = train_net(job, settings)
-    _, loss = fitted(logits(job.net, job.pictures.val, IMAGE, CPU), job.pictures.val_labels)
+    _, loss = fitted(logits(job.net, job.image_batch.val, IMAGE, CPU), job.image_batch.val_labels)
     kept = [epoch for epoch in epochs if epoch.kept][-1]
     assert loss == pytest.approx(kept.val_loss, rel=1e-4)
     assert kept.epoch >= min(epochs, key=lambda epoch: epoch.val_loss).epoch
@@ -145,7 +145,7 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     job = task(tmp_path)
     ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
     epochs = train_net(job, ruinous)
-    _, loss = fitted(logits(job.net, job.pictures.val, IMAGE, CPU), job.pictures.val_labels)
+    _, loss = fitted(logits(job.net, job.image_batch.val, IMAGE, CPU), job.image_batch.val_labels)
     assert loss == pytest.approx([epoch for epoch in epochs if epoch.kept][-1].val_loss, rel=1e-4)
     assert not epochs[-1].kept
     assert loss < epochs[-1].val_loss
@@ -175,7 +175,7 @@ def test_batches_cover_every_example_once_and_none_is_single() -> None:
     assert not np.array_equal(np.concatenate(shuffled(64, 32, 7, 0)), np.concatenate(shuffled(64, 32, 7, 1)))
 
 
-def test_input_is_normalised_as_the_rule_says() -> None:
+def test_input_is_normalized_as_the_rule_says() -> None:
     image = ImageSpec(2, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
     batch = to_input(np.full((1, 2, 2, 3), 255, np.uint8), image, CPU)
     assert batch[0, :, 0, 0].tolist() == [1.0, 3.0, 1.0]

@@ -1,4 +1,4 @@
-"""A toy that needs no training: pictures in one of three colours, and a hand-made net that tells them apart."""
+"""A toy that needs no training: images in one of three colors, and a hand-made net that tells them apart."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from pocketvision.values import Dataset, ImageSpec, Manifest, ModelSpec, Probe
 
 SIDE = 16
 LABELS = ("blue", "green", "red")
-COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
+COLORS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
 RULE = {"seed": 0, "val": 0.2, "test": 0.3}
 
 
@@ -53,11 +53,11 @@ class Toy:
 
 
 def draw(label: str, number: int) -> np.ndarray:
-    """Draw one noisy picture of a colour; sizes differ."""
+    """Draw one noisy image of a color; sizes differ."""
     rng = np.random.default_rng([number, LABELS.index(label)])
     height, width = rng.integers(12, 40, 2)
     noise = rng.normal(0, 40, (height, width, 3))
-    return np.clip(np.array(COLOURS[label]) + noise, 0, 255).astype(np.uint8)
+    return np.clip(np.array(COLORS[label]) + noise, 0, 255).astype(np.uint8)
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -66,7 +66,7 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def colour_graph(side: int = SIDE) -> Graph:
+def color_graph(side: int = SIDE) -> Graph:
     """Build a net whose outputs are the mean blue, green and red, made sharper."""
     to_bgr = np.eye(3, dtype=np.float32)[::-1]
     conv = to_bgr.reshape(3, 3, 1, 1).copy()
@@ -86,11 +86,11 @@ def describe(graph: Graph, digest: str) -> Manifest:
     """Describe the net, with three probes and their expected answers."""
     entry = graph.input
     spec = ImageSpec(entry.resolution, mean=entry.mean, std=entry.std)
-    pictures = [png(draw(label, 1000)) for label in LABELS]
-    answers = run(graph, np.stack([load(picture, spec) for picture in pictures]))
+    images = [png(draw(label, 1000)) for label in LABELS]
+    answers = run(graph, np.stack([load(image, spec) for image in images]))
     probes = tuple(
-        Probe(base64.b64encode(picture).decode(), tuple(float(value) for value in row))
-        for picture, row in zip(pictures, answers, strict=True)
+        Probe(base64.b64encode(image).decode(), tuple(float(value) for value in row))
+        for image, row in zip(images, answers, strict=True)
     )
     return Manifest(
         format_version=1,
@@ -117,7 +117,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
         for number in range(24):
             (data / label / f"{number}.png").write_bytes(png(draw(label, number)))
     dataset, health, _ = load_dataset(data, val=RULE["val"], test=RULE["test"], seed=int(RULE["seed"]))
-    graph = colour_graph()
+    graph = color_graph()
     manifest = describe(graph, health.digest)
     file = tmp_path_factory.mktemp("run") / "export" / "model.onnx"
     probabilities = deliver_outputs(file, graph=graph, manifest=manifest, dataset=dataset)

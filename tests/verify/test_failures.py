@@ -46,7 +46,7 @@ def test_int8_probes_may_be_further_off(toy: Any, precision: str, gap: float, *,
     assert (judged(toy, precision=precision, gap=gap) == ()) is right
 
 
-def test_one_flip_among_few_pictures_is_no_alarm_but_many_are(toy: Any) -> None:
+def test_one_flip_among_few_images_is_no_alarm_but_many_are(toy: Any) -> None:
     assert judged(toy, precision="int8", same=18 / 20, count=20) == ()
     assert judged(toy, precision="int8", same=12 / 20, count=20) != ()
 
@@ -61,8 +61,8 @@ def test_accuracy_below_the_stated_one_is_a_fault_only_beyond_chance(toy: Any) -
 
 
 def test_probe_gap_is_the_largest_difference(toy: Any) -> None:
-    picture = toy.manifest.probes[0].png_base64
-    probes = (Probe(picture, (0.7, 0.2, 0.1)), Probe(picture, (0.5, 0.2, 0.3)))
+    image = toy.manifest.probes[0].png_base64
+    probes = (Probe(image, (0.7, 0.2, 0.1)), Probe(image, (0.5, 0.2, 0.3)))
     runner = FakeRunner(replace(toy.manifest, probes=probes), fixed((0.6, 0.2, 0.2)))
     assert probe_gap(runner) == pytest.approx(0.1)
     assert probe_gap(replace(runner, answer=fixed((0.6, float("nan"), 0.2)))) == 1.0
@@ -73,7 +73,7 @@ def test_probe_gap_is_the_largest_difference(toy: Any) -> None:
     "probe",
     [
         Probe("%%%", (1.0, 0.0, 0.0)),
-        Probe(base64.b64encode(b"no picture").decode(), (1.0, 0.0, 0.0)),
+        Probe(base64.b64encode(b"no image").decode(), (1.0, 0.0, 0.0)),
         Probe("", (1.0, 0.0)),
     ],
 )
@@ -116,7 +116,7 @@ def test_nothing_readable_is_an_empty_table(toy: Any, tmp_path: Path) -> None:
     assert answers.unreadable == tuple(example.file for example in examples)
 
 
-def test_pictures_are_run_in_batches_of_the_asked_size(toy: Any) -> None:
+def test_images_are_run_in_batches_of_the_asked_size(toy: Any) -> None:
     sizes: list[int] = []
 
     def answer(images: np.ndarray) -> np.ndarray:

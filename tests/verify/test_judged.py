@@ -46,13 +46,13 @@ def photos(toy: Any, tmp_path: Path) -> Path:
     return Path(shutil.copytree(toy.data, tmp_path / "photos"))
 
 
-def fresh(folder: Path, colours: dict[str, tuple[int, int, int]], count: int = 24) -> None:
+def fresh(folder: Path, colors: dict[str, tuple[int, int, int]], count: int = 24) -> None:
     """Draw images that no run had, under the names that those of the run have."""
     rng = np.random.default_rng(7)
-    for label, colour in colours.items():
+    for label, color in colors.items():
         (folder / label).mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            pixels = np.clip(np.array(colour) + rng.normal(0, 40, (20, 20, 3)), 0, 255).astype(np.uint8)
+            pixels = np.clip(np.array(color) + rng.normal(0, 40, (20, 20, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / label / f"{number}.png")
 
 

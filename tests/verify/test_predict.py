@@ -1,4 +1,4 @@
-"""`predict`: pictures and folders to labels; one broken picture stops nothing."""
+"""`predict`: images and folders to labels; one broken image stops nothing."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from pocketvision.cli.app import run
 from pocketvision.data.layout import scan
 from pocketvision.errors import DataError, UsageError
-from pocketvision.export.unlabelled import load_pictures
+from pocketvision.export.unlabeled import load_images
 from pocketvision.progress import Silent
 from pocketvision.runtime import open as open_model
 from pocketvision.verify.answers import ask
@@ -36,9 +36,9 @@ def test_a_folder_is_expanded_in_natural_order(toy: Any) -> None:
     assert files == [f"{number}.png" for number in range(24)]
 
 
-def test_a_broken_picture_gets_its_error(toy: Any, tmp_path: Path) -> None:
+def test_a_broken_image_gets_its_error(toy: Any, tmp_path: Path) -> None:
     good = (toy.data / "red" / "1.png").read_bytes()
-    for name, content in (("1.png", good), ("2.png", good[:60]), ("3.jpg", b"no picture"), ("4.png", good)):
+    for name, content in (("1.png", good), ("2.png", good[:60]), ("3.jpg", b"no image"), ("4.png", good)):
         (tmp_path / name).write_bytes(content)
     answered = predict(toy.file, [tmp_path])
     assert [answer.label for answer in answered] == ["red", "", "", "red"]
@@ -61,7 +61,7 @@ def test_other_files_in_a_folder_are_passed_over(tmp_path: Path) -> None:
     assert [path.name for path in expand([tmp_path])] == ["a2.jpg", "a10.PNG"]
 
 
-def test_every_verb_finds_the_same_pictures(toy: Any, tmp_path: Path) -> None:
+def test_every_verb_finds_the_same_images(toy: Any, tmp_path: Path) -> None:
     content = (toy.data / "red" / "1.png").read_bytes()
     for label in ("red", "blue"):
         for name in ("1.png", "2", "x/3.PNG", "__MACOSX/4.png", "x/.5.png", "@eaDir/6.png", "notes.txt", ".x/7.png"):
@@ -84,7 +84,7 @@ def test_every_verb_finds_the_same_pictures(toy: Any, tmp_path: Path) -> None:
     }
     predicted = {path.relative_to(tmp_path / "data").as_posix() for path in expand([tmp_path / "data"])}
     assert {file for file in predicted if "circle" not in file} == {file for file in checked if "circle" not in file}
-    loose = load_pictures(tmp_path / "data/blue", {}, Silent())
+    loose = load_images(tmp_path / "data/blue", {}, Silent())
     assert {example.file for example in loose.examples} <= {"1.png", "2"}
     answered = {Path(answer.file).name: answer for answer in predict(toy.file, tmp_path / "data/blue")}
     assert {name: answer.label for name, answer in answered.items()} == dict.fromkeys(("1.png", "2", "3.PNG"), "red")
@@ -98,7 +98,7 @@ def test_a_name_that_is_no_unicode_can_be_printed(toy: Any, tmp_path: Path) -> N
     assert [(Path(a.file).name, a.label) for a in predict(toy.file, tmp_path)] == [("?.jpg", ""), ("?.png", "red")]
 
 
-def test_a_picture_gets_the_same_answer_alone_as_in_a_batch(toy: Any) -> None:
+def test_a_image_gets_the_same_answer_alone_as_in_a_batch(toy: Any) -> None:
     runner = open_model(toy.file)
     examples = toy.dataset.of("test")
     alone = ask(runner, toy.data, examples, batch=1)
@@ -115,7 +115,7 @@ def test_no_answer_at_all_is_an_error_with_its_reason(toy: Any, tmp_path: Path, 
     for words in ([str(tmp_path)], [str(broken), str(empty)], [str(broken), str(empty), "--json"]):
         assert run(["predict", str(toy.file), *words]) == 1
         shown = capsys.readouterr()
-        assert "none of 2 pictures could be answered" in shown.err
+        assert "none of 2 images could be answered" in shown.err
         assert "broken.png" in shown.out
     answers = json.loads(shown.out)
     assert [(answer["sure"], answer["label"]) for answer in answers] == [(False, ""), (False, "")]

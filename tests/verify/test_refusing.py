@@ -16,7 +16,7 @@ from pocketvision.verify.verify import verify
 
 @pytest.fixture
 def careful(toy: Any, tmp_path: Path) -> Path:
-    """The toy's file, made to refuse what is not clearly one colour."""
+    """The toy's file, made to refuse what is not clearly one color."""
     return toy.deliver(tmp_path, manifest=replace(toy.manifest, abstain_below=0.6))
 
 
@@ -58,8 +58,8 @@ def test_the_command_says_not_sure(careful: Path, grey: Path, capsys: Any) -> No
     assert '"sure": false' in capsys.readouterr().out
 
 
-def test_a_broken_picture_says_its_error(careful: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+def test_a_broken_image_says_its_error(careful: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
     (answer,) = predict(careful, tmp_path / "bad.png")
     assert str(answer) == answer.error
 

@@ -1,4 +1,4 @@
-"""Several files at once: each proven, each against the others, with and without pictures."""
+"""Several files at once: each proven, each against the others, with and without images."""
 
 import importlib
 import json
@@ -14,7 +14,7 @@ import pocketvision.runtime
 from pocketvision.cli.app import run
 from pocketvision.errors import BudgetMissed, DataError, MissingExtra, UsageError, VerificationFailed
 from pocketvision.runtime import open as open_model
-from pocketvision.verify.odd import odd_answers, odd_pictures
+from pocketvision.verify.odd import odd_answers, odd_images
 from pocketvision.verify.outcome import raise_for_all
 from pocketvision.verify.verify import verify
 
@@ -26,7 +26,7 @@ def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "measure", partial(timing.measure, visits=1, visit_ms=1))
 
 
-def test_the_same_net_twice_agrees_on_every_picture(toy: Any, tmp_path: Path) -> None:
+def test_the_same_net_twice_agrees_on_every_image(toy: Any, tmp_path: Path) -> None:
     files = [toy.file, toy.deliver(tmp_path)]
     found = verify(files, toy.dataset)
     assert [one.proof.accuracy for one in found.files if one.proof] == [verify(toy.file, toy.dataset).accuracy] * 2
@@ -55,7 +55,7 @@ def test_a_limit_counts_for_every_file(toy: Any) -> None:
         raise_for_all(verify([toy.file], toy.dataset, max_size="10B"))
 
 
-def test_without_pictures_files_answer_to_their_probes_and_to_odd_pictures(toy: Any, tmp_path: Path) -> None:
+def test_without_images_files_answer_to_their_probes_and_to_odd_images(toy: Any, tmp_path: Path) -> None:
     found = verify([toy.file, toy.deliver(tmp_path)])
     assert [one.proof for one in found.files] == [None, None]
     assert all(one.latency is not None and one.probe_gap < 1e-3 and not one.failures for one in found.files)
@@ -65,11 +65,11 @@ def test_without_pictures_files_answer_to_their_probes_and_to_odd_pictures(toy: 
         raise_for_all(verify([wrong]))
     with pytest.raises(UsageError, match="give the data"):
         verify([toy.file], max_size="1MB")
-    with pytest.raises(UsageError, match="give the pictures"):
+    with pytest.raises(UsageError, match="give the images"):
         verify(toy.file, None)  # type: ignore[call-overload]
 
 
-def test_files_with_other_probes_are_compared_on_one_picture(toy: Any, tmp_path: Path) -> None:
+def test_files_with_other_probes_are_compared_on_one_image(toy: Any, tmp_path: Path) -> None:
     other = toy.deliver(tmp_path, manifest=replace(toy.manifest, probes=toy.manifest.probes[::-1]))
     labels = [odd_answers(open_model(file)).answers[0].label for file in (toy.file, other)]
     assert labels[0] != labels[1]
@@ -78,7 +78,7 @@ def test_files_with_other_probes_are_compared_on_one_picture(toy: Any, tmp_path:
     assert found.pairs[0].agreement.largest_gap == 0
 
 
-def test_one_picture_stored_in_many_ways_has_one_answer(toy: Any) -> None:
+def test_one_image_stored_in_many_ways_has_one_answer(toy: Any) -> None:
     found = odd_answers(open_model(toy.file))
     kinds = {one.kind: one for one in found.answers}
     assert len(kinds) == 10
@@ -88,7 +88,7 @@ def test_one_picture_stored_in_many_ways_has_one_answer(toy: Any) -> None:
     assert kinds["1 pixel wide"].error is None
     assert kinds["truncated"].label == ""
     assert "damaged" in (kinds["truncated"].error or "")
-    bare = dict(odd_pictures(replace(toy.manifest, probes=())))
+    bare = dict(odd_images(replace(toy.manifest, probes=())))
     assert bare.keys() == kinds.keys()
 
 
@@ -116,7 +116,7 @@ def test_no_file_and_a_missing_file_are_errors() -> None:
         verify(["nothing.onnx"], "digits")
 
 
-def test_the_command_takes_files_with_and_without_pictures(
+def test_the_command_takes_files_with_and_without_images(
     toy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = toy.deliver(tmp_path)

@@ -46,7 +46,7 @@ def test_the_right_file_passes(toy: Any, tmp_path: Path) -> None:
     assert read_json(Proof, tmp_path / "verify.json") == proof
 
 
-def test_other_resizers_are_asked_about_the_same_pictures(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_resizers_are_asked_about_the_same_images(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     proof = verify(toy.file, toy.data)
     assert [row.resizer for row in proof.resized] == ["pillow", "opencv-linear", "opencv-area", "browser", "nearest"]
     ours = proof.resized[0]
@@ -111,12 +111,12 @@ def shuffled(toy: Any) -> Graph:
     return toy.with_linear(np.roll(3 * np.eye(3, dtype=np.float32), 1, axis=0))
 
 
-def renormalised(toy: Any) -> Graph:
+def renormalized(toy: Any) -> Graph:
     entry = replace(toy.graph.input, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return Graph((entry, *toy.graph.nodes[1:]))
 
 
-@pytest.mark.parametrize("damage", [shuffled, renormalised])
+@pytest.mark.parametrize("damage", [shuffled, renormalized])
 def test_a_damaged_net_is_found(toy: Any, tmp_path: Path, damage: Any) -> None:
     proof = verify(toy.deliver(tmp_path, graph=damage(toy)), toy.data)
     with pytest.raises(VerificationFailed, match="probes differ") as caught:
@@ -239,11 +239,11 @@ def test_an_image_that_changed_since_is_not_compared(toy: Any) -> None:
 
 
 def test_other_data_of_the_same_labels_is_judged_without_the_runs_outputs(toy: Any, tmp_path: Path) -> None:
-    for number, picture in enumerate(sorted(toy.data.rglob("*.png"))):
+    for number, image in enumerate(sorted(toy.data.rglob("*.png"))):
         if number % 3:
-            copy = tmp_path / picture.relative_to(toy.data)
+            copy = tmp_path / image.relative_to(toy.data)
             copy.parent.mkdir(exist_ok=True)
-            copy.write_bytes(picture.read_bytes())
+            copy.write_bytes(image.read_bytes())
     proof = verify(toy.file, tmp_path)
     assert proof.agreement is None
     assert proof.failures == ()
@@ -253,8 +253,8 @@ def test_other_labels_are_refused_with_the_difference(toy: Any, tmp_path: Path) 
     for label in ("blue", "green", "yellow"):
         source = "red" if label == "yellow" else label
         (tmp_path / label).mkdir()
-        for picture in (toy.data / source).iterdir():
-            (tmp_path / label / picture.name).write_bytes(picture.read_bytes())
+        for image in (toy.data / source).iterdir():
+            (tmp_path / label / image.name).write_bytes(image.read_bytes())
     with pytest.raises(DataError, match="only in the file: red; only in the data: yellow"):
         verify(toy.file, tmp_path)
 

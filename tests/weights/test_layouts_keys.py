@@ -14,7 +14,7 @@ import torch
 from pocketvision.errors import WeightsError
 from pocketvision.models import build
 from pocketvision.weights.layouts import rename
-from pocketvision.weights.recognise import recognise_state
+from pocketvision.weights.recognize import recognize_state
 
 KEYS = Path(__file__).parent / "keys"
 
@@ -165,7 +165,7 @@ def test_another_shape_is_named():
     tensors["features.5.conv.1.0.weight"] = np.zeros((192, 1, 5, 5))
     found = rename(tensors, "a.pth")
     with pytest.raises(WeightsError, match=r"features\.5\.layers\.1\.0\.weight.*5, 5"):
-        recognise_state(found.name, {key: value.shape for key, value in found.tensors.items()}, "a.pth")
+        recognize_state(found.name, {key: value.shape for key, value in found.tensors.items()}, "a.pth")
 
 
 @pytest.mark.parametrize(

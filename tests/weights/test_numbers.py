@@ -108,16 +108,16 @@ def test_whole_numbers_without_scales_are_no_weights(tmp_path, whole, suffix):
         save_file(state, path)
     else:
         torch.save(state, path)
-    with pytest.raises(WeightsError, match="a quantised state dict is not read"):
+    with pytest.raises(WeightsError, match="a quantized state dict is not read"):
         read(path)
 
 
-def test_quantised_and_sparse_tensors_are_refused_in_words(tmp_path):
+def test_quantized_and_sparse_tensors_are_refused_in_words(tmp_path):
     state = state_of(small_net())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        quantised = torch.quantize_per_tensor(state[KEY], 0.1, 0, torch.qint8)
-        for odd in (quantised, state[KEY].flatten(1).to_sparse(), torch.empty(3, device="meta")):
+        quantized = torch.quantize_per_tensor(state[KEY], 0.1, 0, torch.qint8)
+        for odd in (quantized, state[KEY].flatten(1).to_sparse(), torch.empty(3, device="meta")):
             torch.save({**state, KEY: odd}, tmp_path / "a.pth")
-            with pytest.raises(WeightsError, match=f"no plain numbers at '{KEY}', but a quantised, sparse or empty"):
+            with pytest.raises(WeightsError, match=f"no plain numbers at '{KEY}', but a quantized, sparse or empty"):
                 read(tmp_path / "a.pth")

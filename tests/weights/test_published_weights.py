@@ -34,7 +34,7 @@ def images(shared_data):
     ("file", "count", "agreement"),
     [
         # With the file's own whole numbers all agree on 95% and more. The float net leaves out the rounding that this
-        # file was trained with; on 500 pictures even LiteRT's fast and reference kernels agree on 93% only.
+        # file was trained with; on 500 images even LiteRT's fast and reference kernels agree on 93% only.
         ("mobilenet_v1_0.25_128_quant.tflite", 250, 0.88),
         ("mobilenet_v1_0.5_160_quant.tflite", 100, 0.94),
         ("mobilenet_v1_0.75_192_quant.tflite", 50, 0.95),
@@ -55,7 +55,7 @@ def test_our_nets_answer_as_the_published_files(script, shared_weights, images, 
 
 @pytest.mark.slow
 def test_squeezenet_is_as_accurate_as_published(script, shared_weights, images):
-    """63.8 / 85.4 percent on all pictures of which these are the eighth; 63.2 / 84.2 on the half that is here."""
+    """63.8 / 85.4 percent on all images of which these are the eighth; 63.2 / 84.2 on the half that is here."""
     line = script.score(shared_weights / "compressed_SqueezeNet.net", images[::4])
     assert (line.values, line.kept) == (1_248_424, 415_921)
     assert line.top1 == pytest.approx(0.638, abs=0.05)
@@ -67,7 +67,7 @@ def test_the_fd_mobilenets_are_ordered_as_published(script, shared_weights, imag
     half, quarter = (
         script.score(shared_weights / f"{width}x-FDMobileNet-224.pth.tar", images[::2]) for width in (0.5, 0.25)
     )
-    # 56.3 and 45.1 percent on the validation pictures; these are training pictures, which nets know better.
+    # 56.3 and 45.1 percent on the validation images; these are training images, which nets know better.
     assert half.top1 > quarter.top1 + 0.04
     assert half.top1 > 0.563
     assert quarter.top1 > 0.451
@@ -117,8 +117,8 @@ def test_the_bird_net_names_birds_and_nothing_else(script, shared_weights, image
     assert weights.labels == tuple((shared_weights / "inat_bird_labels.txt").read_text("utf-8").splitlines())
     named = {image.stem.split("_", 2)[2]: image for image in images}
     others = [image for image in images if int(image.name[:3]) >= 400][::15]
-    pictures = np.stack([load(image, weights.image) for image in [*(named[bird] for bird in BIRDS), *others]])
-    answers = [weights.labels[place] for place in script.logits(script.our_net(weights), pictures, weights).argmax(1)]
+    images = np.stack([load(image, weights.image) for image in [*(named[bird] for bird in BIRDS), *others]])
+    answers = [weights.labels[place] for place in script.logits(script.our_net(weights), images, weights).argmax(1)]
     right = [bird for bird, answer in zip(BIRDS.values(), answers, strict=False) if bird in answer]
     assert len(right) >= 21
     # The last class stands for no bird.

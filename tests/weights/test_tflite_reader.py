@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pocketvision.errors import MissingExtra, WeightsError
-from pocketvision.weights.recognise import Slot, _additions, _ordered, recognise_layers, slots
+from pocketvision.weights.recognize import Slot, _additions, _ordered, recognize_layers, slots
 from pocketvision.weights.tflite import label_lines, parse_tflite, read_tflite
 
 SMALL = "mobilenet_v1_0.25_128_quant.tflite"
@@ -59,21 +59,21 @@ class Writer:
         buffer = self.buffer(data) if data else 0
         name = self.b.CreateString(f"tensor {len(self.tensors)}")
         dims = self.vector(shape, "Int32")
-        quantisation = None
+        quantization = None
         if scales is not None:
             values, zeros = self.vector(scales, "Float32"), self.vector(zero or [0] * len(scales), "Int64")
             self.t.QuantizationParametersStart(self.b)
             self.t.QuantizationParametersAddScale(self.b, values)
             self.t.QuantizationParametersAddZeroPoint(self.b, zeros)
             self.t.QuantizationParametersAddQuantizedDimension(self.b, axis)
-            quantisation = self.t.QuantizationParametersEnd(self.b)
+            quantization = self.t.QuantizationParametersEnd(self.b)
         self.t.TensorStart(self.b)
         self.t.TensorAddName(self.b, name)
         self.t.TensorAddShape(self.b, dims)
         self.t.TensorAddType(self.b, kind)
         self.t.TensorAddBuffer(self.b, buffer)
-        if quantisation is not None:
-            self.t.TensorAddQuantization(self.b, quantisation)
+        if quantization is not None:
+            self.t.TensorAddQuantization(self.b, quantization)
         self.tensors.append(self.t.TensorEnd(self.b))
         return len(self.tensors) - 1
 
@@ -211,7 +211,7 @@ def test_a_convolution_that_loses_the_border_is_told_from_one_that_pads(shared_w
     found = read_tflite(shared_weights / SMALL)
     first = replace(found.layers[0], padding="none")
     with pytest.raises(WeightsError, match=r"width 0.25, but layer 0 .* pads nothing, unlike the net's"):
-        recognise_layers(replace(found, layers=(first, *found.layers[1:])), "x")
+        recognize_layers(replace(found, layers=(first, *found.layers[1:])), "x")
 
 
 def test_a_relu_that_stands_alone_belongs_to_the_layer_before_it():
@@ -364,7 +364,7 @@ def test_random_damage_never_raises_anything_else(shared_weights):
         for place in row:
             damaged[place] = int(RNG.integers(256))
         try:
-            recognise_layers(parse_tflite(bytes(damaged), SMALL), SMALL)
+            recognize_layers(parse_tflite(bytes(damaged), SMALL), SMALL)
         except WeightsError:
             refused += 1
     assert refused > 0
@@ -384,14 +384,14 @@ def test_random_damage_never_raises_anything_else(shared_weights):
         ("mobilenet_v2_1.0_224_inat_bird_quant.tflite", ("mobilenet_v2", 1.0, 224, 965, "Aramus guarauna (Limpkin)")),
     ],
 )
-def test_published_files_are_recognised(shared_weights, file, expected):
-    *spec, labelled = expected
+def test_published_files_are_recognized(shared_weights, file, expected):
+    *spec, labeled = expected
     found = read_tflite(shared_weights / file)
-    known, tensors, levels = recognise_layers(found, file)
+    known, tensors, levels = recognize_layers(found, file)
     assert (known.name, known.width, known.resolution, known.num_classes) == tuple(spec)
     assert known.padding == "same"
     assert found.labels is not None
-    assert found.labels[1] == labelled
+    assert found.labels[1] == labeled
     assert tensors["classifier.1.weight"].shape[0] == spec[3]
     assert len(tensors) == 2 * len(found.layers) == 2 * len(levels)
 
@@ -400,10 +400,10 @@ def test_a_part_of_a_net_is_told_from_it(shared_weights):
     found = read_tflite(shared_weights / SMALL)
     short = type(found)((*found.layers[:-3], found.layers[-1]), 128, 1001, 0, None)
     with pytest.raises(WeightsError, match=r"nearest to mobilenet_v1 of width 0.25, but layer 25 .* has 1001x256x1x1"):
-        recognise_layers(short, "x")
+        recognize_layers(short, "x")
     lacking = type(found)(found.layers, 128, 1001, 3, None)
     with pytest.raises(WeightsError, match="3 additions, not 0"):
-        recognise_layers(lacking, "x")
+        recognize_layers(lacking, "x")
 
 
 def test_a_net_that_the_catalogue_has_not_is_refused_soon(shared_weights):
@@ -413,7 +413,7 @@ def test_a_net_that_the_catalogue_has_not_is_refused_soon(shared_weights):
     ]
     started = time.process_time()
     with pytest.raises(WeightsError, match=r"x holds no net of the catalogue, .* It is nearest to \w+ of width"):
-        recognise_layers(replace(found, layers=tuple(layers)), "x")
+        recognize_layers(replace(found, layers=tuple(layers)), "x")
     assert time.process_time() - started < 20
 
 
@@ -484,15 +484,15 @@ def chain(name, width, *, relu_apart=False):
         ("efficientnet_lite0", 1.0),
     ],
 )
-def test_nets_are_recognised_by_their_layers(name, width, relu_apart):
-    found = recognise_layers(parse_tflite(chain(name, width, relu_apart=relu_apart), "x"), "x")
+def test_nets_are_recognized_by_their_layers(name, width, relu_apart):
+    found = recognize_layers(parse_tflite(chain(name, width, relu_apart=relu_apart), "x"), "x")
     assert (found.spec.name, found.spec.width) == (name, width)
     assert found.levels == {}
 
 
 def test_a_padding_rule_that_the_net_has_not_is_refused():
     with pytest.raises(WeightsError, match="pads by the rule 'same', and fd_mobilenet is known with symmetric only"):
-        recognise_layers(parse_tflite(chain("fd_mobilenet", 0.25), "x"), "x")
+        recognize_layers(parse_tflite(chain("fd_mobilenet", 0.25), "x"), "x")
 
 
 def test_the_inputs_of_a_layer_on_flattened_maps_are_put_in_our_order():

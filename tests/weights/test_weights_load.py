@@ -78,7 +78,7 @@ def test_training_mode_agrees_with_evaluation_after_restoring_only(small, batche
     def gap():
         with torch.no_grad():
             wanted = net.eval().embed(everything)
-            # On the very pictures of the statistics, so batch and running statistics are the same.
+            # On the very images of the statistics, so batch and running statistics are the same.
             got = net.train().embed(everything)
         return float((got - wanted).abs().max())
 
@@ -106,7 +106,7 @@ def test_a_dead_channel_stays_finite_and_keeps_its_bias(small, batches):
     assert (logits(net, batches[0]) - before).abs().max() < 1e-4
 
 
-def test_restoring_needs_pictures(small):
+def test_restoring_needs_images(small):
     with pytest.raises(WeightsError, match="there were none"):
         restore_batch_norms(net_for(small), [])
 

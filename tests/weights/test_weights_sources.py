@@ -7,7 +7,7 @@ import pytest
 from pocketvision.errors import UnknownName
 from pocketvision.models.catalogue import family_of, names
 from pocketvision.weights import find, sources
-from pocketvision.weights.recognise import settings, widths
+from pocketvision.weights.recognize import settings, widths
 
 LAYOUTS = {"torchvision", "timm", "keras", "authors", "tflite"}
 
@@ -22,7 +22,7 @@ def test_the_list_is_sound():
         assert (entry.url is None) != (entry.repo is None)
         assert entry.page.startswith("https://")
         assert entry.page.endswith((".pth", ".safetensors", ".tflite", ".h5", ".net", ".tar"))
-        assert entry.licence
+        assert entry.license
         assert entry.published
         assert entry.recipe
         if entry.top1 is not None and entry.top5 is not None:
@@ -44,7 +44,7 @@ def test_digests_are_whole_or_written_into_the_file_name():
     assert unchecked == {"Keras MobileNetV2"}
 
 
-def test_every_width_of_the_catalogue_that_is_published_is_recognised_by_its_number_of_weights():
+def test_every_width_of_the_catalogue_that_is_published_is_recognized_by_its_number_of_weights():
     counted = {(setting.name, setting.width) for setting in settings()}
     assert {(entry.name, entry.width) for entry in sources() if entry.layout == "tflite"} <= counted
 

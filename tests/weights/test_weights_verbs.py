@@ -54,7 +54,7 @@ def test_get_fetches_once_and_says_what_it_got(monkeypatch, cache, shared_weight
     kept = weights.get("mobilenet_v1_0.25_128")
     assert kept.path == (cache / SMALL).as_posix()
     assert (kept.name, kept.width, kept.resolution, kept.num_classes) == ("mobilenet_v1", 0.25, 128, 1001)
-    assert (kept.provider, kept.licence, kept.size_bytes) == ("coral", "Apache-2.0", 525_598)
+    assert (kept.provider, kept.license, kept.size_bytes) == ("coral", "Apache-2.0", 525_598)
     assert weights.get("mobilenet_v1", width=0.25) == kept
     assert asked == [f"https://raw.githubusercontent.com/google-coral/test_data/master/{SMALL}"]
 
@@ -107,7 +107,7 @@ def test_add_copies_what_it_can_read(cache, shared_weights, tmp_path):
     assert kept.provider == "coral"
     assert weights.add(shared_weights / SMALL) == kept
     other = weights.add(shared_weights / SMALL, name="mine.tflite")
-    assert (other.name, other.provider, other.licence) == ("mobilenet_v1", None, None)
+    assert (other.name, other.provider, other.license) == ("mobilenet_v1", None, None)
     content = (cache / "mine.tflite").read_bytes()
     assert hashlib.sha256(content).hexdigest() == hashlib.sha256((shared_weights / SMALL).read_bytes()).hexdigest()
     assert sorted(file.name for file in cache.iterdir()) == sorted([SMALL, "mine.tflite"])
@@ -151,10 +151,10 @@ def test_commands_print_for_people(capsys, monkeypatch, shared_weights, cache):
     serve(monkeypatch, shared_weights)
     assert run(["weights", "list"]) == 0
     first, *rest = capsys.readouterr().out.splitlines()
-    assert first.split() == ["name", "width", "pixels", "top-1", "bytes", "here", "licence", "from", "file"]
+    assert first.split() == ["name", "width", "pixels", "top-1", "bytes", "here", "license", "from", "file"]
     assert len(rest) == len(sources())
     assert run(["weights", "get", "mobilenet_v1", "--width", "0.25"]) == 0
-    assert "525,598 bytes, licence: Apache-2.0" in capsys.readouterr().out
+    assert "525,598 bytes, license: Apache-2.0" in capsys.readouterr().out
     assert run(["weights", "add", str(shared_weights / SMALL), "--name", "mine.tflite"]) == 0
     assert str(cache / "mine.tflite") in capsys.readouterr().out
     assert run(["weights", "where", "mobilenet_v1", "--width", "0.25"]) == 0

@@ -18,19 +18,19 @@ const STEPS = {
     return words(page, ["title", "lead", "runs-on", "check", "kept", "problem"]);
   },
 
-  /** Choose pictures one after the other. */
-  async choose({ page }, { pictures }) {
+  /** Choose images one after the other. */
+  async choose({ page }, { images }) {
     const found = [];
-    for (const picture of pictures) {
+    for (const image of images) {
       const before = await count(page);
-      await page.setInputFiles("#file", picture);
+      await page.setInputFiles("#file", image);
       await page.waitForFunction((number) => Number(document.body.dataset.answered ?? 0) + Number(document.body.dataset.refused ?? 0) > number, before, { timeout: PATIENCE_MS });
       found.push(await shown(page));
     }
     return found;
   },
 
-  /** Width and height of the picture that is shown. */
+  /** Width and height of the image that is shown. */
   async sides({ page }) {
     return page.evaluate(async () => {
       const image = document.getElementById("image");

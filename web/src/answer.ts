@@ -7,7 +7,7 @@ export interface Guess {
 
 export interface Answer {
   readonly top: readonly Guess[];
-  /** False where the likeliest is below the file's threshold: the picture may be none of the labels. */
+  /** False where the likeliest is below the file's threshold: the image may be none of the labels. */
   readonly sure: boolean;
 }
 

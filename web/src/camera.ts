@@ -7,9 +7,9 @@ const LEAST_GAP_MS = 100;
 export class CameraError extends Error {}
 
 const REASONS: Readonly<Record<string, string>> = {
-  NotAllowedError: "The camera was not allowed. Allow it for this page in the browser's settings, or choose a picture.",
-  NotFoundError: "No camera was found on this device. Choose a picture instead.",
-  NotReadableError: "Another program uses the camera. Close it and try again, or choose a picture.",
+  NotAllowedError: "The camera was not allowed. Allow it for this page in the browser's settings, or choose an image.",
+  NotFoundError: "No camera was found on this device. Choose an image instead.",
+  NotReadableError: "Another program uses the camera. Close it and try again, or choose an image.",
 };
 
 /** Browsers give the camera only to addresses with https, and to localhost. */
@@ -42,7 +42,7 @@ export class Camera {
       this.stream = await navigator.mediaDevices.getUserMedia({ audio: false, video });
     } catch (error) {
       const name = error instanceof Error ? error.name : "";
-      throw new CameraError(REASONS[name] ?? `The camera cannot be used (${name}). Choose a picture instead.`);
+      throw new CameraError(REASONS[name] ?? `The camera cannot be used (${name}). Choose an image instead.`);
     }
     this.video.srcObject = this.stream;
     await this.resume();

@@ -4,7 +4,7 @@ import { loadAndCompile, loadLiteRt, Tensor, unloadLiteRt } from "@litertjs/core
 import type { Net, Pixels, Runtime } from "./net";
 
 const FOLDER = "runtime/litert/";
-/** A softmax in 8 bit is in steps of 1/256: TensorFlow Lite's 8-bit quantisation specification, SOFTMAX. */
+/** A softmax in 8 bit is in steps of 1/256: TensorFlow Lite's 8-bit quantization specification, SOFTMAX. */
 const STEP = 1 / 256;
 
 export async function load(threads: number): Promise<Runtime> {

@@ -1,4 +1,4 @@
-// The page: opens the model, answers pictures and frames, measures the time.
+// The page: opens the model, answers images and frames, measures the time.
 
 import { answer, type Answer } from "./answer";
 import { Camera, cameraAllowed, CameraError, severalCameras } from "./camera";
@@ -7,7 +7,7 @@ import { record, time, type Timing } from "./measure";
 import type { Pixels } from "./net";
 import { keep } from "./offline";
 import { fetched, open, wishOf, type Opened } from "./open";
-import { decode, PictureError, prepare, shown, type Picture } from "./prepare";
+import { decode, ImageError, prepare, shown, type Image } from "./prepare";
 import { probeGap } from "./probes";
 import * as view from "./view";
 
@@ -36,7 +36,7 @@ class Page {
     write("runs-on", `${net.runtime}, ${net.threads === 1 ? "1 thread" : `${net.threads} threads`}`);
     this.gap = await probeGap(net, this.demo.manifest);
     view.showCheck(this.gap);
-    view.waiting("No picture yet", invitation());
+    view.waiting("No image yet", invitation());
     this.listen();
     this.offerCamera();
     for (const id of ["start", "shoot", "choose", "measure"]) element<HTMLButtonElement>(id).disabled = false;
@@ -61,7 +61,7 @@ class Page {
       input.addEventListener("change", () => {
         const file = input.files?.[0];
         if (file) void this.answerFile(file);
-        input.value = ""; // so that the same picture can be chosen again
+        input.value = ""; // so that the same image can be chosen again
       });
     }
     document.addEventListener("paste", (event) => this.take(event.clipboardData));
@@ -93,7 +93,7 @@ class Page {
     show("shoot", !allowed && touch);
     element("choose").classList.toggle("main", !allowed && !touch);
     if (!allowed) {
-      write("no-camera", "The live camera needs an address that begins with https; pictures can be taken and chosen all the same.");
+      write("no-camera", "The live camera needs an address that begins with https; images can be taken and chosen all the same.");
       show("no-camera", true);
     }
     write("hint", invitation());
@@ -101,7 +101,7 @@ class Page {
 
   // ---------------------------------------------------------------- answering
 
-  /** Answer one picture after the other, however fast they come. */
+  /** Answer one image after the other, however fast they come. */
   private answerFile(file: Blob): Promise<void> {
     this.turns = this.turns.then(() => this.answerChosen(file)).catch((error: unknown) => this.tell(error));
     return this.turns;
@@ -110,26 +110,26 @@ class Page {
   private async answerChosen(file: Blob): Promise<void> {
     this.stopCamera();
     problem("");
-    const picture = await decode(file);
-    this.showPicture(await shown(picture));
-    view.speak(await this.answerPicture(picture));
+    const image = await decode(file);
+    this.showImage(await shown(image));
+    view.speak(await this.answerImage(image));
     document.body.dataset["answered"] = String(Number(document.body.dataset["answered"] ?? 0) + 1);
   }
 
   private async answerFrame(frame: HTMLVideoElement): Promise<void> {
     try {
-      this.speakWhenSteady(await this.answerPicture({ bitmap: await createImageBitmap(frame), orientation: 1 }));
+      this.speakWhenSteady(await this.answerImage({ bitmap: await createImageBitmap(frame), orientation: 1 }));
     } catch (error) {
       this.stopCamera();
       this.tell(error);
     }
   }
 
-  private async answerPicture(picture: Picture): Promise<Answer> {
+  private async answerImage(image: Image): Promise<Answer> {
     const { labels, image, abstain_below: least } = this.demo.manifest;
     const started = performance.now();
-    const prepared = prepare(picture, image);
-    picture.bitmap.close();
+    const prepared = prepare(image, image);
+    image.bitmap.close();
     const ready = performance.now();
     const shares = await this.opened.net.run(prepared.pixels);
     const took = { prepare_ms: ready - started, net_ms: performance.now() - ready };
@@ -147,7 +147,7 @@ class Page {
     view.speak(found);
   }
 
-  private showPicture(file: Blob): void {
+  private showImage(file: Blob): void {
     URL.revokeObjectURL(this.image.src);
     this.image.src = URL.createObjectURL(file);
     this.showMedia(this.image);
@@ -163,14 +163,14 @@ class Page {
   private showNothing(): void {
     this.showMedia(null);
     write("spoken", "");
-    view.waiting("No picture yet", invitation());
+    view.waiting("No image yet", invitation());
   }
 
   private tell(error: unknown): void {
-    const known = error instanceof PictureError || error instanceof CameraError;
+    const known = error instanceof ImageError || error instanceof CameraError;
     if (!known) console.error(error);
-    problem(known ? error.message : `The picture could not be answered: ${error instanceof Error ? error.message : String(error)}`);
-    if (error instanceof PictureError) this.showNothing();
+    problem(known ? error.message : `The image could not be answered: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof ImageError) this.showNothing();
     document.body.dataset["refused"] = String(Number(document.body.dataset["refused"] ?? 0) + 1);
   }
 
@@ -224,10 +224,10 @@ class Page {
     write("measure", "Measuring");
     try {
       const { net } = this.opened;
-      const picture = noise(this.demo.manifest.image.resolution);
+      const image = noise(this.demo.manifest.image.resolution);
       const reference = await this.reference();
       const rest = () => new Promise<void>((resolve) => setTimeout(resolve, 10));
-      this.timing = await time(() => net.run(picture), reference, rest, () => performance.now());
+      this.timing = await time(() => net.run(image), reference, rest, () => performance.now());
       view.showTiming(this.timing, net.threads);
     } catch (error) {
       this.tell(error);
@@ -242,8 +242,8 @@ class Page {
     const side = this.demo.reference_resolution;
     try {
       const net = await runtime.open(await fetched(file.reference), side);
-      const picture = noise(side);
-      return () => net.run(picture);
+      const image = noise(side);
+      return () => net.run(image);
     } catch (error) {
       console.info("measured without the reference net:", error);
       return null;
@@ -278,11 +278,11 @@ class Page {
 
 function invitation(): string {
   const touch = matchMedia("(pointer: coarse)").matches;
-  if (!cameraAllowed()) return touch ? "Take a picture, or choose one." : "Choose, drop or paste a picture.";
-  return touch ? "Point the camera at something, or choose a picture." : "Start the camera, or choose, drop or paste a picture.";
+  if (!cameraAllowed()) return touch ? "Take an image, or choose one." : "Choose, drop or paste an image.";
+  return touch ? "Point the camera at something, or choose an image." : "Start the camera, or choose, drop or paste an image.";
 }
 
-/** A picture for timing; always the same one. */
+/** An image for timing; always the same one. */
 function noise(side: number): Pixels {
   let state = 1;
   return Uint8Array.from({ length: side * side * 3 }, () => (state = (state * 48_271) % 2_147_483_647) & 255);

@@ -1,4 +1,4 @@
-// How long one picture takes on this device, in turns with the reference net; and the file that says so.
+// How long one image takes on this device, in turns with the reference net; and the file that says so.
 
 import type { Demo, ModelFile } from "./demo";
 import type { Net } from "./net";
@@ -78,7 +78,7 @@ async function stay(call: Call, now: Clock): Promise<Sample[]> {
   return samples;
 }
 
-/** The value below which a share of the values lies, between neighbours by proportion, as numpy does. */
+/** The value below which a share of the values lies, between neighbors by proportion, as numpy does. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((one, other) => one - other);
   const place = (sorted.length - 1) * share;

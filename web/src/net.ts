@@ -7,7 +7,7 @@ export interface Net {
   /** The runtime with its version, such as `LiteRT.js 2.5.3`. */
   readonly runtime: string;
   readonly threads: number;
-  /** Answer a prepared picture with a probability for each label. */
+  /** Answer a prepared image with a probability for each label. */
   run(pixels: Pixels): Promise<Float32Array>;
 }
 

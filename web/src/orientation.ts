@@ -1,11 +1,11 @@
-// How a stored picture must be turned to stand upright: the rule of `images/upright.py`, which is Pillow's. Browsers
-// differ in what they heed, so they are given the picture without any such mark, and the page turns it.
+// How a stored image must be turned to stand upright: the rule of `images/upright.py`, which is Pillow's. Browsers
+// differ in what they heed, so they are given the image without any such mark, and the page turns it.
 
 /** What a file says of itself. */
 export interface Stored {
   /** EXIF's number, 1 to 8; 1 is upright. */
   readonly orientation: number;
-  /** The same picture, with nothing in it that a browser could turn it by. */
+  /** The same image, with nothing in it that a browser could turn it by. */
   readonly unmarked: Blob;
 }
 
@@ -33,7 +33,7 @@ const XMP_KEYWORD = "XML:com.adobe.xmp";
 const RAW_KEYWORD = "Raw profile type exif";
 const [WEBP_XMP, WEBP_EXIF] = [4, 8];
 
-/** Read how a picture is stored; one that is of no known kind is left to the browser. */
+/** Read how an image is stored; one that is of no known kind is left to the browser. */
 export async function readStored(file: Blob): Promise<Stored> {
   const bytes = new Uint8Array(await file.arrayBuffer());
   const marks: Marks = { exif: null, xmp: null, cuts: [], patches: [] };
@@ -146,7 +146,7 @@ function orientationOf({ exif, xmp }: Marks): number {
     const found = (exif && exifOrientation(exif)) ?? Number(/tiff:Orientation(?:="|>)([0-9])/.exec(xmp ?? "")?.[1]);
     return found >= 1 && found <= 8 ? found : 1;
   } catch (error) {
-    if (error instanceof RangeError) return 1; // damaged EXIF: the picture itself is whole
+    if (error instanceof RangeError) return 1; // damaged EXIF: the image itself is whole
     throw error;
   }
 }

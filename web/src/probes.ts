@@ -1,4 +1,4 @@
-// The file's own probes: small pictures with the answers that the trained net gave; asked here, from their bytes on.
+// The file's own probes: small images with the answers that the trained net gave; asked here, from their bytes on.
 
 import type { Manifest } from "./demo";
 import type { Net } from "./net";
@@ -12,9 +12,9 @@ export async function probeGap(net: Net, manifest: Manifest): Promise<number | n
   let gap: number | null = null;
   for (const probe of manifest.probes) {
     const bytes = Uint8Array.from(atob(probe.png_base64), (letter) => letter.charCodeAt(0));
-    const picture = await decode(new Blob([bytes], { type: "image/png" }));
-    const shares = await net.run(prepare(picture, manifest.image).pixels);
-    picture.bitmap.close();
+    const image = await decode(new Blob([bytes], { type: "image/png" }));
+    const shares = await net.run(prepare(image, manifest.image).pixels);
+    image.bitmap.close();
     const gaps = probe.probabilities.map((expected, place) => Math.abs(expected - shares[place]));
     gap = Math.max(gap ?? 0, ...gaps);
   }

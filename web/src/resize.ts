@@ -34,10 +34,10 @@ export function weigh(length: number, from: number, to: number, size: number): W
   const stride = Math.ceil(reach) * 2 + 1;
   const weights = { first: new Int32Array(size), count: new Int32Array(size), factors: new Int32Array(size * stride) };
   for (let target = 0; target < size; target++) {
-    const centre = start + (target + 0.5) * scale;
-    const first = Math.max(Math.trunc(centre - reach + 0.5), 0);
-    const count = Math.min(Math.trunc(centre + reach + 0.5), length) - first;
-    const shares = Array.from({ length: count }, (_, place) => triangle((first + place - centre + 0.5) / reach));
+    const center = start + (target + 0.5) * scale;
+    const first = Math.max(Math.trunc(center - reach + 0.5), 0);
+    const count = Math.min(Math.trunc(center + reach + 0.5), length) - first;
+    const shares = Array.from({ length: count }, (_, place) => triangle((first + place - center + 0.5) / reach));
     const total = shares.reduce((sum, share) => sum + share, 0);
     weights.first[target] = first;
     weights.count[target] = count;
@@ -58,14 +58,14 @@ function range(weights: Weights): readonly [number, number] {
 }
 
 /**
- * Whether Pillow shrinks a picture's height before its width: found by trying Pillow 13. Older ones never do; the
+ * Whether Pillow shrinks an image's height before its width: found by trying Pillow 13. Older ones never do; the
  * order moves single values by 1.
  */
 function heightFirst(width: number, height: number, size: number): boolean {
   return height - size > 2 * Math.max(width - size, 0);
 }
 
-/** Resizes the box of a picture to `size` by `size` pixels; rows come in strips, from `firstRow` to `endRow`. */
+/** Resizes the box of an image to `size` by `size` pixels; rows come in strips, from `firstRow` to `endRow`. */
 export class Resizer {
   readonly firstRow: number;
   readonly endRow: number;

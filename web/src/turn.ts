@@ -1,4 +1,4 @@
-// A stored picture turned upright, part by part: EXIF 2.32, tag Orientation.
+// A stored image turned upright, part by part: EXIF 2.32, tag Orientation.
 
 /** A rectangle in pixels. */
 export interface Part {
@@ -17,12 +17,12 @@ function turnOf(orientation: number) {
   };
 }
 
-/** Width and height of a stored picture once it is upright, or the other way round. */
+/** Width and height of a stored image once it is upright, or the other way round. */
 export function sidesOf(width: number, height: number, orientation: number): readonly [number, number] {
   return turnOf(orientation).swap ? [height, width] : [width, height];
 }
 
-/** Where a part of the upright picture lies in the stored one, of `width` by `height`. */
+/** Where a part of the upright image lies in the stored one, of `width` by `height`. */
 export function storedPart(part: Part, width: number, height: number, orientation: number): Part {
   const { swap, flipX, flipY } = turnOf(orientation);
   const [x, y] = swap ? [part.y, part.x] : [part.x, part.y];

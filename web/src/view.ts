@@ -1,4 +1,4 @@
-// What the page shows: the answer with its bars, the picture with what the net sees of it, facts and figures.
+// What the page shows: the answer with its bars, the image with what the net sees of it, facts and figures.
 
 import { percent, sentence, SHOWN, type Answer } from "./answer";
 import type { Demo } from "./demo";
@@ -49,7 +49,7 @@ export function showAnswer(found: Answer, took: Took): void {
   const sure = share.startsWith("above") ? `with a probability ${share}` : `with a probability of ${share}`;
   write("sub", found.sure ? sure : `perhaps ${first.label}, or none of its labels`);
   showGuesses(found);
-  write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the picture`);
+  write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the image`);
 }
 
 function showGuesses(found: Answer): void {
@@ -89,7 +89,7 @@ export function waiting(label: string, sub: string): void {
   show("guesses", false);
 }
 
-/** Mark the part of the picture that the net sees, where that is not all of it. */
+/** Mark the part of the image that the net sees, where that is not all of it. */
 export function showSeen({ box, width, height }: Prepared): void {
   const seen = element("seen");
   const whole = box.left <= 0.5 && box.top <= 0.5 && box.right >= width - 0.5 && box.bottom >= height - 0.5;
@@ -106,7 +106,7 @@ export function showDemo({ manifest }: Demo): void {
   write("title", name);
   const named = labels.slice(0, NAMED_LABELS).join(", ");
   const more = labels.length > NAMED_LABELS ? `${named} and ${labels.length - NAMED_LABELS} more` : named;
-  write("lead", `Tells apart ${labels.length} kinds of pictures: ${more}.`);
+  write("lead", `Tells apart ${labels.length} kinds of images: ${more}.`);
   show("labels", labels.length > NAMED_LABELS);
   write("all-labels", labels.join(", "));
 }
@@ -123,7 +123,7 @@ export function showFile({ manifest }: Demo, { file }: Opened): void {
   if (figure) {
     const share = (value: number) => `${(100 * value).toFixed(1)}%`;
     const interval = `between ${share(figure.low)} and ${share(figure.high)}`;
-    facts.splice(2, 0, [figures["test"] ? "Right on test" : "Right on validation", `${share(figure.value)} of ${figure.count} pictures, ${interval}`]);
+    facts.splice(2, 0, [figures["test"] ? "Right on test" : "Right on validation", `${share(figure.value)} of ${figure.count} images, ${interval}`]);
   }
   element("facts").replaceChildren(...facts.map(([term, text]) => fact(term, text)));
 }
@@ -160,7 +160,7 @@ export function showTiming(timing: Timing, threads: number): void {
   write("ratio", reference === null ? "–" : `${(timing.median_ms / reference).toFixed(2)} ×`);
   const plural = threads === 1 ? "1 thread" : `${threads} threads`;
   const beside = reference === null ? "" : `; the reference net took ${ms(reference)} in turns with it`;
-  write("runs", `The net alone, one picture at a time, ${timing.runs} runs on ${plural}${beside}.`);
+  write("runs", `The net alone, one image at a time, ${timing.runs} runs on ${plural}${beside}.`);
   write("measured", `Median ${ms(timing.median_ms)}`);
   show("timing", true);
   show("save", true);

@@ -30,7 +30,7 @@ it("a slow net is called once in each visit, and a missing reference is told", a
   expect(timing).toEqual({ median_ms: 500, p90_ms: 500, runs: 12, reference_ms: null });
 });
 
-it("quantiles lie between neighbours", () => {
+it("quantiles lie between neighbors", () => {
   expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5);
   expect(quantile([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 0.9)).toBe(10);
   expect(quantile([7], 0.9)).toBe(7);

@@ -44,7 +44,7 @@ it("files that are cut anywhere are left to the browser to judge", async () => {
   }
 });
 
-/** Where EXIF's words put a stored pixel: its row 0 and its column 0 lie on these sides of the upright picture. */
+/** Where EXIF's words put a stored pixel: its row 0 and its column 0 lie on these sides of the upright image. */
 const SIDES: Readonly<Record<number, readonly [string, string]>> = {
   1: ["top", "left"],
   2: ["top", "right"],
@@ -76,7 +76,7 @@ describe.each([1, 2, 3, 4, 5, 6, 7, 8])("orientation %i", (orientation) => {
     }
   });
 
-  it("gives parts of the upright picture", () => {
+  it("gives parts of the upright image", () => {
     const part = { x: 1, y: 0, width: columns - 2, height: rows - 1 };
     const stored = storedPart(part, width, height, orientation);
     const cut = new Uint8ClampedArray(stored.width * stored.height * 4);

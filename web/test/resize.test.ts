@@ -16,7 +16,7 @@ interface Case {
 // Written by tests/serve/test_prepare_cases.py from what `images/prepare.py` does.
 const CASES = JSON.parse(readFileSync(new URL("prepare-cases.json", import.meta.url), "utf8")) as Case[];
 
-/** The picture of a case: the same formula draws it in Python. */
+/** The image of a case: the same formula draws it in Python. */
 function draw(width: number, height: number): Uint8ClampedArray {
   const rgba = new Uint8ClampedArray(width * height * 4);
   for (let y = 0, place = 0; y < height; y++) {
@@ -43,7 +43,7 @@ async function digest(pixels: Uint8Array<ArrayBuffer>): Promise<string> {
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-describe("a picture is prepared as in Python, to the last bit", () => {
+describe("an image is prepared as in Python, to the last bit", () => {
   it.each(CASES)("$width x $height to $spec.resolution, $spec.crop_mode $spec.crop_pct", async ({ width, height, spec, box, sha256 }) => {
     const found = centreBox(width, height, spec);
     expect([found.left, found.top, found.right, found.bottom]).toEqual(box);

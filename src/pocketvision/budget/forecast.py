@@ -10,7 +10,7 @@ from pocketvision.models.published import Published, main_figures
 from pocketvision.values import ModelSpec, Precision
 
 INT8_DROP = 1.0
-"""Points of top-1 that int8 costs in the mean over TensorFlow's sixteen float and quantised MobileNet V1 releases."""
+"""Points of top-1 that int8 costs in the mean over TensorFlow's sixteen float and quantized MobileNet V1 releases."""
 
 
 def suggested_top1(spec: ModelSpec, precision: Precision = "float") -> float:

@@ -16,7 +16,7 @@ def bench(
     threads: Annotated[int, typer.Option(help="Threads of the runtime.")] = 1,
     json: o.Json = False,
 ) -> None:
-    """Time files on this machine, one picture at a time, beside a reference net; show what phones measured."""
+    """Time files on this machine, one image at a time, beside a reference net; show what phones measured."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit, table
 

@@ -22,15 +22,15 @@ def check(  # noqa: PLR0917  a command's options
     test: o.Test = 0.15,
     seed: o.Seed = 42,
     output: Annotated[
-        Path | None, typer.Option(help="Folder that gets check.json and check.html, which shows the pictures.")
+        Path | None, typer.Option(help="Folder that gets check.json and check.html, which shows the images.")
     ] = None,
     fix: Annotated[
         Path | None,
-        typer.Option(help="CSV file in the data's folder or above that gets a cleaned table; no picture is touched."),
+        typer.Option(help="CSV file in the data's folder or above that gets a cleaned table; no image is touched."),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Look at the pictures before training: what is there, broken, repeated or contradictory, and how it is split."""
+    """Look at the images before training: what is there, broken, repeated or contradictory, and how it is split."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit
 
@@ -54,15 +54,15 @@ def _show(health: "Health", *, told: bool) -> None:
         _problems(health)
     if health.traits:
         print()
-        table(["trait", "pictures", "meaning"], [[t.kind, f"{t.count}", t.detail] for t in health.traits])
+        table(["trait", "images", "meaning"], [[t.kind, f"{t.count}", t.detail] for t in health.traits])
     print()
-    print(f"{health.pictures} usable pictures, short sides from {health.smallest_short_side} pixels, ", end="")
+    print(f"{health.images} usable images, short sides from {health.smallest_short_side} pixels, ", end="")
     print(f"median {health.median_short_side}")
     for note in health.notes:
         print(note)
     if health.problems and not told:
         fix = "; to train without what is wrong, --fix FILE.csv" if health.kind == "classes" else ""
-        print(f"To see the pictures, add --output FOLDER{fix}.")
+        print(f"To see the images, add --output FOLDER{fix}.")
 
 
 def _problems(health: "Health") -> None:

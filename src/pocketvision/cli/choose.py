@@ -35,7 +35,7 @@ def choose(  # noqa: PLR0913, PLR0917  a command's options
     balance: Annotated[
         Literal["none", "weights"], typer.Option(help="`weights` lets every class count the same, however rare.")
     ] = "none",
-    views: Annotated[int, typer.Option(help="Views of each training picture: 1, or more with augmented ones.")] = 1,
+    views: Annotated[int, typer.Option(help="Views of each training image: 1, or more with augmented ones.")] = 1,
     crop_mode: o.CropMode = "squash",
     val: o.Val = 0.15,
     test: o.Test = 0.15,
@@ -43,7 +43,7 @@ def choose(  # noqa: PLR0913, PLR0917  a command's options
     device: o.Device = "auto",
     json: o.Json = False,
 ) -> None:
-    """Compare published nets on your pictures, with frozen weights: which one to start from, and by how much."""
+    """Compare published nets on your images, with frozen weights: which one to start from, and by how much."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit
 
@@ -59,8 +59,8 @@ def _tell(result: "Comparison") -> None:
     columns = ["weights", "net", "params", "MACs", "file", *["file ms"] * timed, "ms", "val", "test"]
     table([*columns, "95% interval", "against the taken one"], [_row(start, timed) for start in result.starts])
     print(
-        "\nval: share right on validation, by which was chosen; test: on pictures by which nothing was chosen, where "
-        f"nets are also compared.\nms: a picture through the net in PyTorch on this machine; file: {_said(timed)}."
+        "\nval: share right on validation, by which was chosen; test: on images by which nothing was chosen, where "
+        f"nets are also compared.\nms: an image through the net in PyTorch on this machine; file: {_said(timed)}."
     )
     if result.hint:
         print(f"\n{result.hint}")

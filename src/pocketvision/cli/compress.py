@@ -12,7 +12,7 @@ def compress(
     source: o.Source,
     data: Annotated[
         Path | None,
-        typer.Argument(help="Pictures to calibrate and judge on, for a FILE; where a RUN's own are now."),
+        typer.Argument(help="Images to calibrate and judge on, for a FILE; where a RUN's own are now."),
     ] = None,
     steps: Annotated[
         str, typer.Option(help="Out of equalize, ranges, int8 and bias, with commas.")
@@ -38,7 +38,7 @@ def compress(
         for stage in found.stages
     ]
     table(["steps", "weight bytes", "validation", "same as float"], rows)
-    print(f"\n{found.pictures} validation pictures. Layer by layer, noise in decibels (more is better):")
+    print(f"\n{found.images} validation images. Layer by layer, noise in decibels (more is better):")
     layers = [
         [loss.layer, loss.kind, f"{loss.noise_db:.1f}", f"{loss.alone_db:.1f}", f"{loss.alone_same:.1%}"]
         for loss in found.layers

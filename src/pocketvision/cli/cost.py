@@ -16,7 +16,7 @@ def cost(  # noqa: PLR0913, PLR0917  a command's options
     resolution: o.Resolution = None,
     num_classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
     groups: Annotated[int | None, typer.Option(help="Of ShuffleNet's pointwise convolutions.")] = None,
-    in_channels: Annotated[int, typer.Option(help="Channels of the picture.")] = 3,
+    in_channels: Annotated[int, typer.Option(help="Channels of the image.")] = 3,
     layers: Annotated[bool, typer.Option("--layers", help="Print every layer too.")] = False,
     json: o.Json = False,
 ) -> None:
@@ -82,7 +82,7 @@ def _kinds(found: "CostOf") -> None:
     ]
     print()
     table(["kind", "layers", "MACs", "%", "weights", "%", "params"], rows)
-    print("\nMACs: multiply-adds of one picture; weights: without biases and batch norms; params: all learned values.")
+    print("\nMACs: multiply-adds of one image; weights: without biases and batch norms; params: all learned values.")
 
 
 def _layers(found: "CostOf") -> None:

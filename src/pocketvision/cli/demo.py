@@ -20,7 +20,7 @@ def demo(  # noqa: PLR0917  a command's options
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Write a page that answers pictures on a phone, and serve it until Ctrl-C."""
+    """Write a page that answers images on a phone, and serve it until Ctrl-C."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit
 

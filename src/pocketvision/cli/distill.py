@@ -29,7 +29,7 @@ def distill(  # noqa: PLR0913, PLR0917  a command's options
         float, typer.Option(help="Weight of the teacher's features in the loss.", rich_help_panel=_LESSON)
     ] = 1.0,
     views: Annotated[
-        int, typer.Option(help="Random views of each picture that the teacher answers to.", rich_help_panel=_LESSON)
+        int, typer.Option(help="Random views of each image that the teacher answers to.", rich_help_panel=_LESSON)
     ] = 8,
     epochs: o.Epochs = None,
     batch_size: o.BatchSize = "auto",

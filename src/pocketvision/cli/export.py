@@ -12,7 +12,7 @@ def export(  # noqa: PLR0913, PLR0917  a command's options
     source: o.Source,
     data: Annotated[
         Path | None,
-        typer.Argument(help="Pictures to calibrate int8 on, for a float FILE; where a RUN's own are now."),
+        typer.Argument(help="Images to calibrate int8 on, for a float FILE; where a RUN's own are now."),
     ] = None,
     format: Annotated[
         str, typer.Option(help="onnx, litert, coreml, executorch, openvino, c; several with commas.")
@@ -21,7 +21,7 @@ def export(  # noqa: PLR0913, PLR0917  a command's options
         Literal["float", "float16", "int8", "palette8", "palette6", "palette4", "palette2"] | None,
         typer.Option(
             help="float, float16, int8, and for coreml palette8, palette6, palette4, palette2; by default float, or a "
-            "quantised FILE's own int8."
+            "quantized FILE's own int8."
         ),
     ] = None,
     io: Annotated[
@@ -36,7 +36,7 @@ def export(  # noqa: PLR0913, PLR0917  a command's options
     name: Annotated[str | None, typer.Option(help="Name of the file without suffix; by default model.")] = None,
     json: o.Json = False,
 ) -> None:
-    """Write the net of a run or a file as a file that holds all it needs: labels, picture rule, probes."""
+    """Write the net of a run or a file as a file that holds all it needs: labels, image rule, probes."""
     import pocketvision
     from pocketvision.budget.parse import bytes_text
     from pocketvision.cli.terminal import Terminal, emit

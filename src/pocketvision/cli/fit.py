@@ -77,9 +77,9 @@ def _tell(summary: "Summary") -> None:
     macro = macro_words(summary.test_macro)
     print(f"\n{summary.artefact}")
     print(f"  net       {summary.model}, {summary.precision}")
-    print(f"  accuracy  {summary.test_accuracy:.1%} on test pictures (95% interval {low:.1%} to {high:.1%}){macro}")
+    print(f"  accuracy  {summary.test_accuracy:.1%} on test images (95% interval {low:.1%} to {high:.1%}){macro}")
     print(f"  size      {bytes_text(summary.size_bytes)}")
-    print(f"  latency   {summary.latency_ms:.2f} ms a picture, median, 1 thread")
+    print(f"  latency   {summary.latency_ms:.2f} ms an image, median, 1 thread")
     for verdict in summary.verdicts:
         print(f"  {verdict_line(verdict)}")
     print(f"  report    {summary.report}")

@@ -74,7 +74,7 @@ def _tables(lines: "list[CatalogueLine]", *, one: bool) -> None:
         rows = [[*row, str(line.year), line.idea] for row, line in zip(rows, lines, strict=True)]
     table(columns, rows)
     print(
-        "\nCounted with 1000 classes; MACs: multiply-adds of one picture; float, int8: bytes of the weights; memory: "
+        "\nCounted with 1000 classes; MACs: multiply-adds of one image; float, int8: bytes of the weights; memory: "
         "peak of an int8 inference;\ntop-1 and top-5: published, on ImageNet, in percent."
     )
     others = {f"{line.data} with {line.num_classes} classes" for line in lines if line.data not in ("", "ImageNet")}

@@ -17,7 +17,7 @@ Data = Annotated[
 ]
 MaxSize = Annotated[str | None, typer.Option(help="Largest file, such as 500KB or 1.5MiB.", rich_help_panel=_BUDGET)]
 MaxLatency = Annotated[
-    str | None, typer.Option(help="Longest median time for one picture, such as 10ms.", rich_help_panel=_BUDGET)
+    str | None, typer.Option(help="Longest median time for one image, such as 10ms.", rich_help_panel=_BUDGET)
 ]
 MaxMacs = Annotated[str | None, typer.Option(help="Most multiply-adds, such as 50M.", rich_help_panel=_BUDGET)]
 MaxMemory = Annotated[
@@ -25,7 +25,7 @@ MaxMemory = Annotated[
 ]
 MaxParams = Annotated[str | None, typer.Option(help="Most parameters, such as 1M.", rich_help_panel=_BUDGET)]
 MinAccuracy = Annotated[
-    str | None, typer.Option(help="Least accuracy on the test pictures, such as 0.9.", rich_help_panel=_BUDGET)
+    str | None, typer.Option(help="Least accuracy on the test images, such as 0.9.", rich_help_panel=_BUDGET)
 ]
 
 Model = Annotated[str | None, typer.Option(help="A net's name, such as mobilenet_v2 or mobilenetv2_050.")]
@@ -37,9 +37,9 @@ Weights = Annotated[
     str | None,
     typer.Option(help="Weights file to start from: ours, PyTorch's, Keras', TFLite's; `none` starts from scratch."),
 ]
-Epochs = Annotated[int | None, typer.Option(help="Epochs over the training pictures.", rich_help_panel=_TRAIN)]
+Epochs = Annotated[int | None, typer.Option(help="Epochs over the training images.", rich_help_panel=_TRAIN)]
 BatchSize = Annotated[
-    str, typer.Option("--batch-size", "-b", help="Pictures a step: a number, or auto.", rich_help_panel=_TRAIN)
+    str, typer.Option("--batch-size", "-b", help="Images a step: a number, or auto.", rich_help_panel=_TRAIN)
 ]
 Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.", rich_help_panel=_TRAIN)]
 Optimizer = Annotated[str, typer.Option("--optimizer", "--opt", help="auto, adamw or sgd.", rich_help_panel=_TRAIN)]
@@ -48,9 +48,7 @@ Patience = Annotated[
 ]
 Flip = Annotated[
     bool | None,
-    typer.Option(
-        "--flip/--no-flip", help="Mirror training pictures; on where it cannot matter.", rich_help_panel=_TRAIN
-    ),
+    typer.Option("--flip/--no-flip", help="Mirror training images; on where it cannot matter.", rich_help_panel=_TRAIN),
 ]
 Balance = Annotated[
     str,
@@ -63,14 +61,14 @@ TimeLimit = Annotated[
 ]
 CropMode = Annotated[
     Literal["squash", "crop"],
-    typer.Option(help="Squash the whole picture to a square, or crop its centre.", rich_help_panel=_DATA),
+    typer.Option(help="Squash the whole image to a square, or crop its center.", rich_help_panel=_DATA),
 ]
 Abstain = Annotated[
     str,
     typer.Option(help="Top probability below which the file says 'not sure': auto, off, or such as 0.6."),
 ]
-Val = Annotated[float, typer.Option(help="Share of pictures to choose and stop by.", rich_help_panel=_DATA)]
-Test = Annotated[float, typer.Option(help="Share of pictures to judge the result by.", rich_help_panel=_DATA)]
+Val = Annotated[float, typer.Option(help="Share of images to choose and stop by.", rich_help_panel=_DATA)]
+Test = Annotated[float, typer.Option(help="Share of images to judge the result by.", rich_help_panel=_DATA)]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of training.", rich_help_panel=_DATA)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=_TRAIN)]
 Precision = Annotated[

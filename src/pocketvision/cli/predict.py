@@ -10,11 +10,11 @@ from pocketvision.cli import options as o
 
 def predict(
     file: Annotated[Path, typer.Argument(help="A delivered file.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")],
     top: Annotated[int, typer.Option("--top", "--topk", help="How many labels to name.")] = 5,
     json: o.Json = False,
 ) -> None:
-    """Name what is in pictures."""
+    """Name what is in images."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit, table
     from pocketvision.verify.outcome import raise_for_answers

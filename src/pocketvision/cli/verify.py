@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def verify(  # noqa: PLR0913, PLR0917  a command's options
     file: Annotated[
-        # Optional for the parser alone, which would take the last word for the pictures.
+        # Optional for the parser alone, which would take the last word for the images.
         list[Path],
         typer.Argument(default_factory=list, help="A delivered file, or several to hold against each other."),
     ],
     data: Annotated[
-        str | None, typer.Argument(help="Pictures to judge by; without them, files answer to their own probes.")
+        str | None, typer.Argument(help="Images to judge by; without them, files answer to their own probes.")
     ] = None,
     split: Annotated[
         Literal["train", "val", "test"] | None,
@@ -35,12 +35,12 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
     max_params: o.MaxParams = None,
     min_accuracy: o.MinAccuracy = None,
     time_limit: Annotated[
-        str | None, typer.Option(help="Such as 20s: fewer pictures are asked again under other resizers.")
+        str | None, typer.Option(help="Such as 20s: fewer images are asked again under other resizers.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets verify.json.")] = None,
     json: o.Json = False,
 ) -> None:
-    """Prove files on real pictures, from their bytes to label names, against a budget and against each other."""
+    """Prove files on real images, from their bytes to label names, against a budget and against each other."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal, emit
     from pocketvision.runtime import RUNTIMES
@@ -48,7 +48,7 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
 
     arguments = {key: value for key, value in locals().items() if key in (pocketvision.verify.__kwdefaults__ or {})}
     files = list(file)
-    # The last word is the pictures, unless it is one more file.
+    # The last word is the images, unless it is one more file.
     if data is not None and Path(data).suffix.lower() in RUNTIMES:
         files, data = [*files, Path(data)], None
     if len(files) == 1 and data is not None:
@@ -107,7 +107,7 @@ def _compare(several: "Several") -> None:
     for pair in several.pairs:
         same, gap, count = pair.agreement.same_answer, pair.agreement.largest_gap, pair.agreement.count
         print(
-            f"{numbers[pair.first]} and {numbers[pair.second]}: {same:.1%} the same answer on {count} pictures, "
+            f"{numbers[pair.first]} and {numbers[pair.second]}: {same:.1%} the same answer on {count} images, "
             f"largest probability gap {gap:.2g}"
         )
     for one in several.files:
@@ -120,9 +120,9 @@ def _compare(several: "Several") -> None:
 
 
 def _tell_odd(one: "Standing") -> None:
-    """Say whether a picture stored in other ways is still the same picture to the file."""
+    """Say whether an image stored in other ways is still the same image to the file."""
     same = [odd.kind for odd in one.odd[1:] if odd.as_plain]
-    print(f"{one.file}: one picture stored otherwise ({', '.join(same)}) gets the same answer")
+    print(f"{one.file}: one image stored otherwise ({', '.join(same)}) gets the same answer")
     for odd in one.odd:
         if odd.as_plain is False:
             print(f"{one.file}: stored as '{odd.kind}' it gets another one, {odd.label} ({odd.probability:.0%})")

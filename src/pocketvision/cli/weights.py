@@ -29,7 +29,7 @@ def list(
     if json:
         emit(lines)
         return
-    columns = ("name", "width", "pixels", "top-1", "bytes", "here", "licence", "from", "file")
+    columns = ("name", "width", "pixels", "top-1", "bytes", "here", "license", "from", "file")
     rows = [
         (
             line.name,
@@ -38,7 +38,7 @@ def list(
             f"{line.top1:g}" if line.top1 is not None else "-",
             f"{line.size_bytes:,}" if line.size_bytes is not None else "-",
             "yes" if line.here else "no",
-            line.licence,
+            line.license,
             line.provider,
             line.file,
         )
@@ -62,7 +62,7 @@ def get(
     if json:
         emit(kept)
         return
-    size = f"{kept.size_bytes:,} bytes, licence: {kept.licence}"
+    size = f"{kept.size_bytes:,} bytes, license: {kept.license}"
     print(f"{kept.name} {kept.width:g}, trained at {kept.resolution}px, {kept.num_classes} classes; {size}")
     print(kept.path)
 

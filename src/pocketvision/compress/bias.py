@@ -1,7 +1,7 @@
 """Bias correction: what rounding adds to the mean of each layer's sums is taken out of its biases, layer by layer.
 
 Rounded weights and levels shift the mean of every channel's sums, and shifts of many layers add up. Nagel et al. 2019
-(https://arxiv.org/abs/1906.04721, section 4.2) measure the shift on pictures; so it is done here: each
+(https://arxiv.org/abs/1906.04721, section 4.2) measure the shift on images; so it is done here: each
 layer is corrected for all that is rounded before it, the corrected layers among them. Biases are int32, so this
 costs the file nothing.
 """
@@ -15,20 +15,20 @@ from pocketvision.compress.quantize import LARGEST_BIAS
 from pocketvision.errors import GraphError
 from pocketvision.graph.graph import Conv, Graph, Linear, Node, Quant
 from pocketvision.graph.integer import Levels
-from pocketvision.graph.normalise import per_weight
+from pocketvision.graph.normalize import per_weight
 from pocketvision.graph.run import Images, batches, kernel
 from pocketvision.graph.sums import padded, taps
 from pocketvision.progress import Progress, Silent, track
 
 
 def correct_biases(small: Graph, measured: Measured, images: Images, *, progress: Progress | None = None) -> Graph:
-    """Return the quantised graph with biases under which every layer's sums have the float net's means.
+    """Return the quantized graph with biases under which every layer's sums have the float net's means.
 
     `measured` is the spread of the float graph that `small` was made from, over the same images [N, R, R, C]. All
-    their levels are held at once where a tensor is still read: for 100 pictures of 224 pixels some 250 MB.
+    their levels are held at once where a tensor is still read: for 100 images of 224 pixels some 250 MB.
     """
     if small.quant is None:
-        raise GraphError("the graph is not quantised yet; quantize it before its biases are corrected")
+        raise GraphError("the graph is not quantized yet; quantize it before its biases are corrected")
     size = max(len(batch) for batch in batches(small, images))
     alive: dict[str, Levels] = {}
     nodes: list[Node] = []
@@ -52,7 +52,7 @@ def _corrected(small: Graph, node: Conv | Linear, levels: Levels, measured: Meas
     assert small.quant is not None
     assert node.weight_scale is not None
     if node.name not in measured:
-        raise GraphError(f"nothing was measured for '{node.name}'; measure the graph that was quantised")
+        raise GraphError(f"nothing was measured for '{node.name}'; measure the graph that was quantized")
     source = small.quant[node.inputs[0]]
     unit = source.scale * node.weight_scale.astype(np.float64)
     wanted = measured[node.name].mean / unit

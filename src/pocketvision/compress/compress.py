@@ -24,7 +24,7 @@ STEPS: Mapping[str, str] = {
 """In the order in which they are done."""
 DEFAULT_STEPS = ("equalize", "ranges", "int8", "bias")
 FEW = 32
-"""Pictures for histograms and for the means of biases; over 100 the biases came out no better."""
+"""Images for histograms and for the means of biases; over 100 the biases came out no better."""
 
 
 class Entry(NamedTuple):
@@ -39,7 +39,7 @@ Ledger = tuple[Entry, ...]
 
 @dataclass(frozen=True, eq=False)
 class Compressed:
-    """The quantised graph and how it got there."""
+    """The quantized graph and how it got there."""
 
     graph: Graph
     ledger: Ledger
@@ -50,7 +50,7 @@ class Compressed:
 def compress(
     graph: Graph, images: Images, *, steps: Collection[str] = DEFAULT_STEPS, progress: Progress | None = None
 ) -> Compressed:
-    """Quantise a float graph to int8, calibrated on images [N, R, R, 3]; some 100 training pictures are enough.
+    """Quantize a float graph to int8, calibrated on images [N, R, R, 3]; some 100 training images are enough.
 
     `steps` are names out of STEPS, in any order, `int8` among them. Raises UnknownName for others.
     """

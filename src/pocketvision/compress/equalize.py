@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: channels of one tensor get alike ranges, so that its one scale of levels suits them all.
+"""Cross-layer equalization: channels of one tensor get alike ranges, so that its one scale of levels suits them all.
 
 A factor on a layer's output channel and its inverse on the weights that read the channel leave the net as it was
 (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
@@ -32,7 +32,7 @@ from pocketvision.graph.graph import (
     Slice,
 )
 from pocketvision.graph.lower import without_affines
-from pocketvision.graph.normalise import per_weight
+from pocketvision.graph.normalize import per_weight
 
 Places = NDArray[np.int64]
 
@@ -40,7 +40,7 @@ FREE, SHARED = 0.75, 0.25
 """How far channels are drawn to the largest of their tensor, 0 not at all, 1 wholly.
 
 A depthwise convolution takes the inverse into scales of its own, so there only the margin for values beyond the
-calibration pictures' speaks against 1. Elsewhere the reading weights' columns get unequal instead, and lose.
+calibration images' speaks against 1. Elsewhere the reading weights' columns get unequal instead, and lose.
 """
 _MOST = 64.0
 """The largest factor: a channel that needs more held less than two levels, and its weights would grow past bounds."""
@@ -60,7 +60,7 @@ def equalize(graph: Graph, measured: Measured) -> Equalized:
 
     Sums, means, maxima, joins, slices, shuffles and ReLUs let a positive factor through. A ReLU6 keeps its 6, and no
     channel is drawn beyond it: a channel seen up to 3 is cut at 3 or later, one seen at 6 keeps its factor of 1. So
-    nothing changes on the calibration pictures.
+    nothing changes on the calibration images.
     """
     require_float(graph)
     graph = without_affines(graph)

@@ -12,7 +12,7 @@ from pocketvision.graph.lower import without_affines
 def halved(graph: Graph) -> Graph:
     """Return a float graph with float16 weights; raises GraphError for integers, or weights beyond float16's range."""
     if graph.quant is not None:
-        raise GraphError("the graph is quantised already; start from the float graph")
+        raise GraphError("the graph is quantized already; start from the float graph")
     return Graph(tuple(_halved(node) for node in without_affines(graph).nodes))
 
 

@@ -25,18 +25,18 @@ class LayerLoss:
     alone_db: float
     """Of the logits when this layer alone has 8-bit weights and levels and all others are float."""
     alone_same: float
-    """Share of pictures, 0..1, on which that net names the float net's class."""
+    """Share of images, 0..1, on which that net names the float net's class."""
 
 
 def layer_losses(
     plain: Graph, small: Graph, images: Images, *, progress: Progress | None = None
 ) -> tuple[LayerLoss, ...]:
-    """Return the loss of every layer with weights; `plain` is the float graph that `small` was quantised from.
+    """Return the loss of every layer with weights; `plain` is the float graph that `small` was quantized from.
 
-    Images [N, R, R, C] need no labels. The time grows with the square of the layers; some 25 pictures tell enough.
+    Images [N, R, R, C] need no labels. The time grows with the square of the layers; some 25 images tell enough.
     """
     if small.quant is None or plain.quant is not None:
-        raise GraphError("the losses of layers need the float graph and, second, the one quantised from it")
+        raise GraphError("the losses of layers need the float graph and, second, the one quantized from it")
     if not isinstance(plain.nodes[-1], Softmax):
         raise GraphError("the graph does not end in a softmax, so no class is named")
     lowered = lower(plain).graph
@@ -50,7 +50,7 @@ def layer_losses(
 
 @dataclass
 class _Sums:
-    """Squares over pictures."""
+    """Squares over images."""
 
     signal: float = 0.0
     noise: float = 0.0

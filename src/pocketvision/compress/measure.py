@@ -1,4 +1,4 @@
-"""What calibration pictures tell about every tensor of a float graph, channel by channel."""
+"""What calibration images tell about every tensor of a float graph, channel by channel."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -64,12 +64,12 @@ def measure(graph: Graph, images: Images, *, progress: Progress | None = None) -
 
 
 def require_float(graph: Graph) -> None:
-    """Raise GraphError for a graph that is quantised already, or that holds what cannot be."""
+    """Raise GraphError for a graph that is quantized already, or that holds what cannot be."""
     if graph.quant is not None:
-        raise GraphError("the graph is quantised already; start from the float graph")
+        raise GraphError("the graph is quantized already; start from the float graph")
     for node in graph.nodes:
         if isinstance(node, Opaque):
-            raise GraphError(f"'{node.name}' is a {node.kind}, for which the graph has no kernel to quantise")
+            raise GraphError(f"'{node.name}' is a {node.kind}, for which the graph has no kernel to quantize")
 
 
 def _apart(graph: Graph) -> Iterator[Node]:

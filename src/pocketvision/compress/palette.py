@@ -34,21 +34,21 @@ class Palette:
     bits: int
 
 
-def palettised(graph: Graph, bits: int) -> Graph:
+def palettized(graph: Graph, bits: int) -> Graph:
     """Return a float graph whose layers hold at most 2**bits different weights, but for a scale of each channel.
 
     Layers that a table would make no smaller are left alone, and depthwise ones get 8 bits. Raises GraphError for
     integers, for weights beyond float16's range and for other numbers of bits.
     """
     if graph.quant is not None:
-        raise GraphError("the graph is quantised already; start from the float graph")
+        raise GraphError("the graph is quantized already; start from the float graph")
     if bits not in PALETTE_BITS:
         raise GraphError(f"a palette has {', '.join(map(str, PALETTE_BITS))} bits, not {bits}")
-    return Graph(tuple(_palettised(node, bits) for node in without_affines(graph).nodes))
+    return Graph(tuple(_palettized(node, bits) for node in without_affines(graph).nodes))
 
 
 def palette_of(weight: NDArray[Any]) -> Palette | None:
-    """Return the palette of weights that `palettised` made, exactly; None for others.
+    """Return the palette of weights that `palettized` made, exactly; None for others.
 
     Each channel's largest weight is one of the table's ends times the scale, and so tells the scale.
     """
@@ -62,7 +62,7 @@ def palette_of(weight: NDArray[Any]) -> Palette | None:
     return found if np.array_equal(whole[found.places] * scale, weight) else None
 
 
-def centres(values: Values, count: int) -> Values:
+def centers(values: Values, count: int) -> Values:
     """Return at most `count` values, ascending, near all given ones in the least squares (Lloyd 1957), with both ends.
 
     The first guess is as dense as the cube root of the values' own density, which is right for many small steps.
@@ -85,7 +85,7 @@ def centres(values: Values, count: int) -> Values:
     return found
 
 
-def _palettised(node: Node, bits: int) -> Node:
+def _palettized(node: Node, bits: int) -> Node:
     if not isinstance(node, Conv | Linear):
         return node
     if float(np.abs(node.weight).max(initial=0)) > float(np.finfo(np.float16).max):
@@ -95,7 +95,7 @@ def _palettised(node: Node, bits: int) -> Node:
         return node
     scale = _largest(node.weight).astype(np.float16).astype(np.float64)
     values = np.clip(_divided(node.weight, scale), -1, 1)
-    table = np.unique(centres(values, 2**taken).astype(np.float16)).astype(np.float64)
+    table = np.unique(centers(values, 2**taken).astype(np.float16)).astype(np.float64)
     nearest = table[np.searchsorted((table[1:] + table[:-1]) / 2, values)]
     return replace(node, weight=(nearest * scale).astype(np.float32))
 

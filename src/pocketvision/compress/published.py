@@ -1,4 +1,4 @@
-"""A published quantised file as our integer graph: its own scales and whole numbers, nothing measured anew."""
+"""A published quantized file as our integer graph: its own scales and whole numbers, nothing measured anew."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,9 +40,9 @@ def as_published(graph: Graph, levels: StoredLevels) -> Graph:
     Weights of old unsigned files may need 9 bits; they are held in 16. Raises GraphError for another net.
     """
     if graph.quant is not None:
-        raise GraphError("the graph is quantised already; start from the float graph")
+        raise GraphError("the graph is quantized already; start from the float graph")
     between = {kind: iter([scale for _, scale in found]) for kind, found in _by_kind(levels)}
-    quants = {graph.input.name: Quant(*levels.picture)}
+    quants = {graph.input.name: Quant(*levels.image)}
     nodes: list[Node] = [graph.input]
     for node in graph.nodes[1:]:
         if isinstance(node, Conv | Linear):

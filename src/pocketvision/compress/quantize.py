@@ -1,4 +1,4 @@
-"""Static int8: ranges measured on real pictures, then one set of integers that every file format shares.
+"""Static int8: ranges measured on real images, then one set of integers that every file format shares.
 
 Weights are int8 in [-127, 127] with one scale per output channel, activations uint8 with one scale per tensor,
 biases int32. The rules below are those under which onnxruntime and XNNPACK run every kernel in integers.
@@ -29,7 +29,7 @@ from pocketvision.graph.graph import (
 )
 from pocketvision.graph.lower import with_gates, without_affines
 from pocketvision.graph.moves import is_move
-from pocketvision.graph.normalise import with_deviation, with_mean
+from pocketvision.graph.normalize import with_deviation, with_mean
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress
 
@@ -56,7 +56,7 @@ def calibrate(graph: Graph, images: Images, *, progress: Progress | None = None)
 def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
     """Return the graph in integers; `ranges` as `calibrate` gives them.
 
-    Normalisation moves into the first convolution, so that the pixels themselves are the input's levels; batch norms
+    Normalization moves into the first convolution, so that the pixels themselves are the input's levels; batch norms
     that no convolution took in become convolutions of their own, SiLU and hard swish a gate and a product.
     """
     require_float(graph)
@@ -68,23 +68,23 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """A float graph of the kernels, and with the input, that the quantised one has."""
+    """A float graph of the kernels, and with the input, that the quantized one has."""
 
     graph: Graph
     gates: tuple[str, ...]
     """Names of the gates that SiLU and hard swish became."""
     pixels: Quant
-    """The picture's levels."""
+    """The image's levels."""
 
 
 def lower(graph: Graph) -> Lowered:
     """Return the float graph whose every weight and tensor `quantize` rounds."""
     with_parts, gates = with_gates(without_affines(graph))
-    folded, pixels = _fold_normalisation(with_parts)
+    folded, pixels = _fold_normalization(with_parts)
     return Lowered(folded, gates, pixels)
 
 
-def _fold_normalisation(graph: Graph) -> tuple[Graph, Quant]:
+def _fold_normalization(graph: Graph) -> tuple[Graph, Quant]:
     """Make the pixels the input's levels: the zero point near the mean of means keeps the border right.
 
     Zero padding is then off from each channel's own mean by a few levels, which only border pixels see.

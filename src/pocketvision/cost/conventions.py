@@ -54,7 +54,7 @@ def counted(graph: Graph, rules: tuple[Rule, ...]) -> Counted:
     if Rule.TWO_A_NORM in rules:
         macs += 2 * sum(math.prod(graph.shapes[node.name]) for node in graph.nodes if norm_params(node))
     if Rule.ONE_A_CHANNEL in rules:
-        macs += _normalised_channels(graph)
+        macs += _normalized_channels(graph)
     if Rule.OPERATIONS in rules:
         macs *= 2
     if Rule.HALF_OPERATIONS in rules:
@@ -62,7 +62,7 @@ def counted(graph: Graph, rules: tuple[Rule, ...]) -> Counted:
     return Counted(params, macs)
 
 
-def _normalised_channels(graph: Graph) -> int:
+def _normalized_channels(graph: Graph) -> int:
     return sum(norm_params(node) for node in graph.nodes) // 2
 
 
@@ -82,7 +82,7 @@ def _more_params(graph: Graph, rule: Rule) -> int:
         case Rule.AUXILIARY:
             convs = sum(inputs * outputs * side**2 + 2 * outputs for inputs, outputs, side in _AUXILIARY_CONVS)
             return convs + (_AUXILIARY_CONVS[-1][1] + 1) * _AUXILIARY_CLASSES
-    return _normalised_channels(graph) * a_channel.get(rule, 0)
+    return _normalized_channels(graph) * a_channel.get(rule, 0)
 
 
 def _head(graph: Graph) -> list[Conv | Linear]:

@@ -44,7 +44,7 @@ class PaperMemory:
 
     cells: tuple[PaperCell, ...]
     half: int
-    """Half the picture's side."""
+    """Half the image's side."""
 
     @property
     def last_version(self) -> int:
@@ -53,7 +53,7 @@ class PaperMemory:
 
     @property
     def first_version(self) -> int:
-        """Return it as the first version counts it: maps of half the picture's side are O(1) there."""
+        """Return it as the first version counts it: maps of half the image's side are O(1) there."""
         return max(cell.bytes for cell in self.cells if cell.size < self.half)
 
 
@@ -120,7 +120,7 @@ def _only_pooled(graph: Graph) -> set[str]:
 
 
 def _size_read(graph: Graph, node: Node, hidden: set[str]) -> int:
-    """Return the largest side of the maps kept whole that a block reads; the picture is none of them."""
+    """Return the largest side of the maps kept whole that a block reads; the image is none of them."""
     nodes = {node.name: node for node in graph.nodes}
     sides = [0]
     ahead = list(node.inputs)

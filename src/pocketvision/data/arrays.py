@@ -1,4 +1,4 @@
-"""Pictures to arrays: what training, calibration and verification iterate over."""
+"""Images to arrays: what training, calibration and verification iterate over."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Dataset, Example, ImageSpec
 
 IN_MEMORY_BYTES = 1_000_000_000
-"""Prepared pictures above this stay on disk while they are read."""
+"""Prepared images above this stay on disk while they are read."""
 
 Row = NDArray[np.uint8]
 
 
 class Prepared(Protocol):
-    """Prepared pictures [n, size, size, 3], in memory or on disk; a slice or an array of places gives an array."""
+    """Prepared images [n, size, size, 3], in memory or on disk; a slice or an array of places gives an array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -44,9 +44,9 @@ def prepared(
     keep: bool = True,
     progress: Progress = Silent(),
 ) -> NDArray[np.uint8]:
-    """Return the examples' pictures as uint8 [n, resolution, resolution, 3], in the order given, in memory.
+    """Return the examples' images as uint8 [n, resolution, resolution, 3], in the order given, in memory.
 
-    Pictures that `decoded` or the cache on disk holds are not read again; with `keep`, new ones go into the cache. An
+    Images that `decoded` or the cache on disk holds are not read again; with `keep`, new ones go into the cache. An
     `ImageError` names a file that can no longer be read.
     """
     (shelf,) = _filled(dataset, examples, (spec,), decoded=decoded, keep=keep, progress=progress)
@@ -61,7 +61,7 @@ def prepared_each(
     decoded: DecodedCache | None = None,
     progress: Progress = Silent(),
 ) -> tuple[Prepared, ...]:
-    """Return the examples' pictures prepared in each way, each file decoded at most once for all.
+    """Return the examples' images prepared in each way, each file decoded at most once for all.
 
     What is larger than `IN_MEMORY_BYTES` is not loaded; its rows are read from the cache as they are asked for.
     """
@@ -102,7 +102,7 @@ def _filled(
 
     try:
         with quiet():
-            found = track(in_order(one, missing), progress, "Preparing pictures", len(missing)) if missing else ()
+            found = track(in_order(one, missing), progress, "Preparing images", len(missing)) if missing else ()
             for (example, lacks), (true, rows) in zip(missing, found, strict=True):
                 for shelf, row in zip(lacks, rows, strict=True):
                     shelf.add(example.sha256, row, keep=keep and true)
@@ -112,14 +112,14 @@ def _filled(
     for shelf in shelves.values():
         shelf.mark()
         if shelf.refused:
-            progress.say(f"prepared pictures cannot be kept in {shelf.folder}: {shelf.refused}")
+            progress.say(f"prepared images cannot be kept in {shelf.folder}: {shelf.refused}")
     if missing and keep:
         make_room()
     return tuple(shelves[spec] for spec in specs)
 
 
 def _pixels(path: Path, example: Example, decoded: DecodedCache | None) -> tuple[Row, bool]:
-    """Return a picture, and whether its file is still what it was when it got its content hash."""
+    """Return an image, and whether its file is still what it was when it got its content hash."""
     pixels = decoded.get(example) if decoded else None
     if pixels is not None:
         return pixels, True

@@ -1,7 +1,7 @@
-"""Random views of training pictures: crop, turn, mirror, resizer and colours, a whole batch at a time.
+"""Random views of training images: crop, turn, mirror, resizer and colors, a whole batch at a time.
 
-Geometry is one resampling, so that a view is no blurrier than the picture that evaluation sees. All randomness comes
-from a seed for each picture: the same seed gives the same view, whatever else is in the batch, in any thread, and
+Geometry is one resampling, so that a view is no blurrier than the image that evaluation sees. All randomness comes
+from a seed for each image: the same seed gives the same view, whatever else is in the batch, in any thread, and
 torch's own random state is untouched.
 """
 
@@ -41,14 +41,14 @@ BILINEAR = Filters(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Augment:
-    """How far the views may differ from the picture; zero or (1, 1) turns a thing off."""
+    """How far the views may differ from the image; zero or (1, 1) turns a thing off."""
 
     scale: tuple[float, float] = (0.6, 1.0)
-    """Area of the crop, as a share of the picture's."""
+    """Area of the crop, as a share of the image's."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Width by height of the crop."""
     flip: bool = True
-    """Mirror every second picture; not where a mirrored picture means something else."""
+    """Mirror every second image; not where a mirrored image means something else."""
     degrees: float = 10.0
     """Largest turn to either side."""
     brightness: float = 0.2
@@ -59,9 +59,9 @@ class Augment:
 
 
 def seeds_of(seed: int, epoch: int, places: NDArray[np.int64], turns: NDArray[np.int64] | None = None) -> Seeds:
-    """Return a seed for each picture of an epoch, known by its place among the training pictures.
+    """Return a seed for each image of an epoch, known by its place among the training images.
 
-    `turns` tells how often each was drawn before in this epoch, where pictures are drawn with replacement.
+    `turns` tells how often each was drawn before in this epoch, where images are drawn with replacement.
     """
     turn = np.zeros_like(places) if turns is None else turns
     seeds = np.full(places.shape, seed % 2**64, np.uint64)
@@ -86,9 +86,9 @@ def turns_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def augment(batch_nhwc: Tensor, resolution: int, settings: Augment, *, seeds: Seeds) -> Tensor:
-    """Turn uint8 pictures [n, s, s, 3] into views: float [n, 3, resolution, resolution] in 0..1, on their device.
+    """Turn uint8 images [n, s, s, 3] into views: float [n, 3, resolution, resolution] in 0..1, on their device.
 
-    `seeds` [n] decides all that is random, each of its own picture only.
+    `seeds` [n] decides all that is random, each of its own image only.
     """
     assert len(seeds) == len(batch_nhwc), (len(seeds), len(batch_nhwc))
     draws = _draws(seeds, _DRAWS)
@@ -98,9 +98,9 @@ def augment(batch_nhwc: Tensor, resolution: int, settings: Augment, *, seeds: Se
     for way in np.unique(ways):
         places = np.flatnonzero(ways == way)
         chosen = torch.from_numpy(places).to(batch_nhwc.device)
-        pictures = batch_nhwc.index_select(0, chosen).permute(0, 3, 1, 2).float()
-        cut = _sampled(pictures, _grid(matrices.index_select(0, chosen), resolution), int(way))
-        views.index_copy_(0, chosen, _colours(cut, draws[places, 7:], settings))
+        images = batch_nhwc.index_select(0, chosen).permute(0, 3, 1, 2).float()
+        cut = _sampled(images, _grid(matrices.index_select(0, chosen), resolution), int(way))
+        views.index_copy_(0, chosen, _colors(cut, draws[places, 7:], settings))
     return views
 
 
@@ -111,7 +111,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _mix(numbers: Seeds) -> Seeds:
-    """Return SplitMix64's finaliser of 64-bit numbers (G. Steele, D. Lea, C. Flood, Fast Splittable PRNGs, 2014)."""
+    """Return SplitMix64's finalizer of 64-bit numbers (G. Steele, D. Lea, C. Flood, Fast Splittable PRNGs, 2014)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))
@@ -128,7 +128,7 @@ def _draws(seeds: Seeds, count: int) -> Draws:
 
 
 def _matrices(draws: Draws, settings: Augment) -> NDArray[np.float64]:
-    """Return matrices [n, 2, 3] from the view's square (-1..1, edge to edge) to the picture's."""
+    """Return matrices [n, 2, 3] from the view's square (-1..1, edge to edge) to the image's."""
     area = _between(draws[:, 0], *settings.scale)
     stretch = np.sqrt(np.exp(_between(draws[:, 1], *(math.log(ratio) for ratio in settings.ratio))))
     side = np.sqrt(area)
@@ -149,17 +149,17 @@ def _ways(draws: Draws, filters: Filters) -> NDArray[np.int64]:
     return np.searchsorted(ends, draws, side="right")
 
 
-def _sampled(pictures: Tensor, grid: Tensor, way: int) -> Tensor:
+def _sampled(images: Tensor, grid: Tensor, way: int) -> Tensor:
     if way == _AREA:
-        side = pictures.shape[-1]
-        pictures = pictures[..., 1:] + pictures[..., :-1]
-        pictures = (pictures[..., 1:, :] + pictures[..., :-1, :]).mul_(0.25)
+        side = images.shape[-1]
+        images = images[..., 1:] + images[..., :-1]
+        images = (images[..., 1:, :] + images[..., :-1, :]).mul_(0.25)
         grid = grid * (side / (side - 1))
-    return functional.grid_sample(pictures, grid, _MODES[way], "reflection", align_corners=False)
+    return functional.grid_sample(images, grid, _MODES[way], "reflection", align_corners=False)
 
 
 def _grid(matrices: Tensor, resolution: int) -> Tensor:
-    """Return where in the pictures each pixel of the views lies: [n, resolution, resolution, 2] in -1..1."""
+    """Return where in the images each pixel of the views lies: [n, resolution, resolution, 2] in -1..1."""
     steps = (torch.arange(resolution, device=matrices.device) * 2 + 1) / resolution - 1
     # As complex numbers, x + iy: their sums are several times as fast as those of pairs.
     columns = torch.view_as_complex(matrices.mT.contiguous())
@@ -168,22 +168,22 @@ def _grid(matrices: Tensor, resolution: int) -> Tensor:
     return torch.view_as_real(down[:, :, None] + across[:, None])
 
 
-# ---------------------------------------------------------------- colours
+# ---------------------------------------------------------------- colors
 
 
-def _colours(views: Tensor, draws: Draws, settings: Augment) -> Tensor:
-    """Change brightness, contrast about the mean grey, and saturation: together one linear map of each view's colours.
+def _colors(views: Tensor, draws: Draws, settings: Augment) -> Tensor:
+    """Change brightness, contrast about the mean grey, and saturation: together one linear map of each view's colors.
 
     Takes views in 0..255, returns them in 0..1.
     """
     spread = (settings.brightness, settings.contrast, settings.saturation)
-    light, contrast, colour = (
+    light, contrast, color = (
         torch.from_numpy(_between(draws[:, place], max(0.0, 1 - most), 1 + most)).to(views)
         for place, most in enumerate(spread)
     )
     grey = torch.tensor(_GREY, device=views.device)
     gain = (light * contrast / 255).view(-1, 1, 1)
-    mix = colour.view(-1, 1, 1)
+    mix = color.view(-1, 1, 1)
     matrix = gain * (mix * torch.eye(3, device=views.device) + (1 - mix) * grey.expand(3, 3))
     mean = views.mean((2, 3)) @ grey
     offset = ((1 - contrast) * light * mean / 255).view(-1, 1, 1).expand(-1, 3, 1)

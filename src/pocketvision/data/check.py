@@ -1,10 +1,10 @@
-"""The health of a folder of pictures: every file is hashed, every content really decoded, and what is wrong is named.
+"""The health of a folder of images: every file is hashed, every content really decoded, and what is wrong is named.
 
 What becomes of odd files:
 
-- unreadable and empty files, and files that are no pictures, are left out;
+- unreadable and empty files, and files that are no images, are left out;
 - of exact copies within a class the first by name stays, one in test before one in val before one in train;
-- a picture that lies under two labels is left out of both;
+- an image that lies under two labels is left out of both;
 - near copies stay, in one split where the data does not say which;
 - a suffix that lies and an animation are told of and used.
 """
@@ -52,10 +52,10 @@ class Examined:
 
 
 def examine(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> Examined:
-    """Look at every picture of a listing; nothing is written or kept.
+    """Look at every image of a listing; nothing is written or kept.
 
     What keeps a net from being trained is told in the health's `faults`. A `DataError` is raised where there is no
-    usable picture at all.
+    usable image at all.
     """
     looks = look_at(listing, DecodedCache(0), progress)
     _, health = _judged(listing, looks, rule)
@@ -65,10 +65,10 @@ def examine(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> E
 def load_dataset(
     data: str | Path, *, val: float = 0.15, test: float = 0.15, seed: int = 42, progress: Progress = Silent()
 ) -> tuple[Dataset, Health, DecodedCache]:
-    """Examine the data, and return the usable pictures with labels and splits, and those kept decoded.
+    """Examine the data, and return the usable images with labels and splits, and those kept decoded.
 
     A `DataError` says what to add where the folder cannot be learnt from: fewer than two classes, or a class with
-    fewer than three different pictures.
+    fewer than three different images.
     """
     rule = Rule(seed, val, test)
     listing = scan(resolve(data, progress))
@@ -88,7 +88,7 @@ def split_again(listing: Listing, *, rule: Rule, progress: Progress = Silent()) 
 
     Where the data says the splits itself, a second data set follows that is split by the rule alone.
     """
-    decoded = DecodedCache(facts=FactBook())  # sketches of pictures decoded in full, as those of the run
+    decoded = DecodedCache(facts=FactBook())  # sketches of images decoded in full, as those of the run
     try:
         looks = look_at(listing, decoded, progress)
     finally:
@@ -126,7 +126,7 @@ def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Datase
 
 
 def too_few(listing: Listing, kept: Sequence[Look], reasons: Reasons) -> tuple[str, ...]:
-    """Say which classes have too few usable pictures, and why, in one sentence if any."""
+    """Say which classes have too few usable images, and why, in one sentence if any."""
     counts = Counter(look.found.label for look in kept)
     groups = listing.labels if listing.kind == "classes" else ("",)
     short = [label for label in groups if counts[label] < FEWEST]
@@ -139,13 +139,13 @@ def too_few(listing: Listing, kept: Sequence[Look], reasons: Reasons) -> tuple[s
     )
     conflict = any(problem.kind == "conflict" for label in short for problem in reasons.get(label, ()))
     return (
-        f"a class needs {FEWEST} different usable pictures at least: {wanted}; in '{listing.root}'."
-        + (" Keep each picture under one label, and take away a folder that is no class." if conflict else ""),
+        f"a class needs {FEWEST} different usable images at least: {wanted}; in '{listing.root}'."
+        + (" Keep each image under one label, and take away a folder that is no class." if conflict else ""),
     )
 
 
 def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split], reasons: Reasons) -> tuple[str, ...]:
-    """Say which class has no picture to train on, and why, in one sentence if any."""
+    """Say which class has no image to train on, and why, in one sentence if any."""
     if listing.kind != "classes":
         return ()
     trained = {look.found.label for look in kept if splits[look.sha256] == "train"}
@@ -153,7 +153,7 @@ def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split
     if lacking is None:
         return ()
     why = _because(reasons.get(lacking, ()))
-    return (f"no usable picture to train on in the class '{lacking}' of '{listing.root}'{why}: add some.",)
+    return (f"no usable image to train on in the class '{lacking}' of '{listing.root}'{why}: add some.",)
 
 
 def _reasons(listing: Listing, looks: Sequence[Look], copies: Sequence[Problem]) -> Reasons:
@@ -200,7 +200,7 @@ def split(listing: Listing, kept: Sequence[Look], groups: Sequence[Group], rule:
 
 
 def _free(groups: Sequence[Group]) -> list[Group]:
-    """Return the groups of which no picture lies in a given val or test."""
+    """Return the groups of which no image lies in a given val or test."""
     return [group for group in groups if group[0].found.split in (None, "train")]
 
 
@@ -240,11 +240,11 @@ def _health(
         kind=dataset.kind,
         traits=traits_of(kept),
         faults=faults,
-        pictures=len(kept),
+        images=len(kept),
     )
 
 
 def digest(dataset: Dataset) -> str:
-    """Return the SHA-256 over the sorted lines of label, tab, content hash: it names the pictures, not their files."""
+    """Return the SHA-256 over the sorted lines of label, tab, content hash: it names the images, not their files."""
     lines: Sequence[str] = sorted(line_of(dataset, example) for example in dataset.examples)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Copies of one picture, by bytes and nearly by pixels: within a split, across splits, and under two labels."""
+"""Copies of one image, by bytes and nearly by pixels: within a split, across splits, and under two labels."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from pocketvision.data.sketch import stacked
 from pocketvision.values import Kind, Problem, Split
 
 PRECEDENCE: dict[Split | None, int] = {"test": 0, "val": 1, "train": 2, None: 2}
-"""Where copies lie on two sides of a split, the scarcer side keeps its picture."""
+"""Where copies lie on two sides of a split, the scarcer side keeps its image."""
 
 Group = tuple[Look, ...]
 
@@ -55,7 +55,7 @@ def near_problems(groups: Iterable[Group], kind: Kind) -> Iterable[Problem]:
 def leaders(groups: Iterable[Group]) -> dict[str, str]:
     """Return for each content with near copies the one by which all of them are split.
 
-    That is the smallest content hash of those whose split is not given: a new copy seldom changes it, and it favours no
+    That is the smallest content hash of those whose split is not given: a new copy seldom changes it, and it favors no
     split.
     """
     found: dict[str, str] = {}
@@ -86,14 +86,14 @@ def ungrouped(groups: Iterable[Group], split_of: Mapping[str, Split]) -> list[Gr
 def _conflicts(group: Sequence[Look]) -> Iterable[Problem]:
     for look in group:
         other = next(o.found for o in group if says(o.found) != says(look.found))
-        detail = f"the same picture is labelled {told(other)} as {other.file}"
+        detail = f"the same image is labeled {told(other)} as {other.file}"
         yield Problem(look.file, "conflict", detail, left_out=True, other=other.file, label=look.found.label)
 
 
 def _duplicates(group: Sequence[Look]) -> Iterable[Problem]:
     first, *copies = sorted(group, key=lambda look: (PRECEDENCE[look.found.split], natural_key(look.file)))
     for look in copies:
-        detail = f"the same picture as {first.file}"
+        detail = f"the same image as {first.file}"
         if _leaks(look, first):
             yield Problem(look.file, "leak", f"{detail}, in {first.found.split}", left_out=True, other=first.file)
         else:
@@ -103,14 +103,14 @@ def _duplicates(group: Sequence[Look]) -> Iterable[Problem]:
 def _near_conflicts(group: Group) -> Iterable[Problem]:
     for look in group:
         other = next(o.found for o in group if says(o.found) != says(look.found))
-        detail = f"nearly the same picture is labelled {told(other)} as {other.file}"
+        detail = f"nearly the same image is labeled {told(other)} as {other.file}"
         yield Problem(look.file, "near conflict", detail, left_out=False, other=other.file, label=look.found.label)
 
 
 def _near_duplicates(group: Group) -> Iterable[Problem]:
     first, *copies = group
     for look in copies:
-        detail = f"nearly the same picture as {first.file}"
+        detail = f"nearly the same image as {first.file}"
         if _leaks(look, first):
             yield Problem(look.file, "leak", f"{detail}, in {first.found.split}", left_out=False, other=first.file)
         else:

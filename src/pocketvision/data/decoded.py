@@ -1,4 +1,4 @@
-"""Decoded pictures kept in memory between checking and preparing, so that a small set is decoded once."""
+"""Decoded images kept in memory between checking and preparing, so that a small set is decoded once."""
 
 import threading
 
@@ -14,7 +14,7 @@ CACHE_BYTES = 1_000_000_000
 class DecodedCache:
     """Arrays by content, until they reach `limit_bytes` together; what comes later is not kept. Thread-safe.
 
-    With `facts`, pictures that are known from an earlier run are not decoded to be checked.
+    With `facts`, images that are known from an earlier run are not decoded to be checked.
     """
 
     def __init__(self, limit_bytes: int = CACHE_BYTES, facts: FactBook | None = None) -> None:

@@ -67,7 +67,7 @@ def digits_folder() -> Path:
 
 
 def mirror_safe(root: Path) -> bool:
-    """Tell whether the pictures of `root` may be mirrored: digits may not."""
+    """Tell whether the images of `root` may be mirrored: digits may not."""
     return user_path(root).absolute() != _place().absolute()
 
 
@@ -92,8 +92,8 @@ def _write(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    pictures = np.rint(digits.images * 255 / INK).astype(np.uint8)
-    for index, (picture, label) in enumerate(zip(pictures, digits.target, strict=True)):
+    images = np.rint(digits.images * 255 / INK).astype(np.uint8)
+    for index, (image, label) in enumerate(zip(images, digits.target, strict=True)):
         path = folder / str(label) / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)

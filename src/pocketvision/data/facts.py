@@ -1,6 +1,6 @@
-"""What decoding once told of a picture's content, kept on disk, so that a picture that was found whole stays so.
+"""What decoding once told of an image's content, kept on disk, so that an image that was found whole stays so.
 
-Each run that met new pictures leaves one small JSON file. Only pictures that could be decoded are in it: a damaged one
+Each run that met new images leaves one small JSON file. Only images that could be decoded are in it: a damaged one
 is looked at again each time.
 """
 
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.data.shards import decoders_key, pictures_folder
+from pocketvision.data.shards import decoders_key, images_folder
 from pocketvision.data.sketch import BYTES
 from pocketvision.files import write_text
 
 LIMIT_BYTES = 100_000_000
-"""Of all such files together, about 180,000 pictures; the oldest go first."""
+"""Of all such files together, about 180,000 images; the oldest go first."""
 _MANY = 16
 """Files, above which they are made one."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a picture's content beside its pixels."""
+    """What is known of an image's content beside its pixels."""
 
     format: str
     animated: bool
@@ -33,13 +33,13 @@ class Facts:
     height: int
     """Upright, in pixels."""
     mode: str = "RGB"
-    """Pillow's name of how the file holds colours."""
+    """Pillow's name of how the file holds colors."""
     turned: bool = False
     """Its EXIF orientation differs from how it is stored."""
     transparent: bool = False
     grey: bool = False
     sketch: bytes = b""
-    """What near copies are found by; empty where the picture is smaller than a sketch."""
+    """What near copies are found by; empty where the image is smaller than a sketch."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -54,7 +54,7 @@ class FactBook:
     """Facts by content hash; empty where nothing can be read."""
 
     def __init__(self) -> None:
-        self._folder = pictures_folder() / "facts" / decoders_key()
+        self._folder = images_folder() / "facts" / decoders_key()
         self._found = tuple(sorted(self._folder.glob(_NAMES), key=_changed))
         self._facts = {content: facts for path in self._found for content, facts in _read(path)}
         self._new: dict[str, Facts] = {}
@@ -93,17 +93,17 @@ def _read(path: Path) -> Iterator[tuple[str, Facts]]:
 
 def _row(facts: Facts) -> list[Any]:
     sketch = base64.b64encode(facts.sketch).decode()
-    size, colours = (facts.width, facts.height), (facts.mode, facts.turned, facts.transparent, facts.grey)
-    return [facts.format, facts.animated, *size, *colours, sketch]
+    size, colors = (facts.width, facts.height), (facts.mode, facts.turned, facts.transparent, facts.grey)
+    return [facts.format, facts.animated, *size, *colors, sketch]
 
 
 def _facts(*row: Any) -> Facts:
     kind, animated, width, height, mode, turned, transparent, grey, sketch = row
-    colours = (str(mode), bool(turned), bool(transparent), bool(grey))
+    colors = (str(mode), bool(turned), bool(transparent), bool(grey))
     content = base64.b64decode(sketch, validate=True)
     if len(content) not in (0, BYTES):
         raise ValueError("no sketch")
-    return Facts(str(kind), bool(animated), int(width), int(height), *colours, content)
+    return Facts(str(kind), bool(animated), int(width), int(height), *colors, content)
 
 
 def _changed(path: Path) -> float:

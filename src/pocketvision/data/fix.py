@@ -1,8 +1,8 @@
-"""A cleaned table of the pictures, and why each other one is not in it. The pictures themselves are not touched.
+"""A cleaned table of the images, and why each other one is not in it. The images themselves are not touched.
 
 - Classes whose names differ only by capitals and spaces become one, under the name of which there are most.
 - Of copies and near copies one stays, as in `copies`; none, where they contradict each other.
-- What cannot be used, and classes with fewer than three pictures left, are left out.
+- What cannot be used, and classes with fewer than three images left, are left out.
 """
 
 import re
@@ -30,7 +30,7 @@ REASONS = "reasons"
 
 @dataclass(frozen=True)
 class Row:
-    """A picture that stays."""
+    """An image that stays."""
 
     file: str
     label: str
@@ -39,11 +39,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Reason:
-    """What was done about a picture, and why."""
+    """What was done about an image, and why."""
 
     file: str
     action: str
-    """`left out` or `relabelled`."""
+    """`left out` or `relabeled`."""
     label: str
     """The class it has, or had where it is left out; empty where none is known."""
     reason: str
@@ -63,7 +63,7 @@ def table_for(path: str | Path, listing: Listing) -> Path:
     root = listing.root.absolute()
     if listing.kind != "classes":
         raise UsageError(
-            f"--fix writes a table of one class for each picture, but '{root}' has {listing.kind}; leave --fix away, "
+            f"--fix writes a table of one class for each image, but '{root}' has {listing.kind}; leave --fix away, "
             "and see with --output what to correct."
         )
     if table.suffix.lower() != ".csv":
@@ -108,7 +108,7 @@ def clean(examined: Examined, rule: Rule) -> Cleaned:
     left = {look.found.label for look in kept}
     if len(left) < 2:
         raise DataError(
-            f"--fix would leave fewer than two classes with {FEWEST} usable pictures of '{examined.listing.root}': "
+            f"--fix would leave fewer than two classes with {FEWEST} usable images of '{examined.listing.root}': "
             "add some."
         )
     labels = tuple(label for label in examined.listing.labels if label in left)
@@ -120,7 +120,7 @@ def clean(examined: Examined, rule: Rule) -> Cleaned:
         *(Reason(p.file, "left out", "", p.detail) for p in listing.problems if p.left_out),
         *(Reason(look.file, "left out", look.found.label, why) for look, why in dropped),
         *(
-            Reason(look.file, "relabelled", look.found.label, f"'{old[look.file]}' differs only by capitals or spaces")
+            Reason(look.file, "relabeled", look.found.label, f"'{old[look.file]}' differs only by capitals or spaces")
             for look in kept
             if old[look.file] != look.found.label
         ),
@@ -132,7 +132,7 @@ def clean(examined: Examined, rule: Rule) -> Cleaned:
 def merged(labels: Iterable[str]) -> dict[str, str]:
     """Return for each label the commonest of all that differ from it only by capitals and spaces.
 
-    `labels` are those of all pictures, each as often as it occurs.
+    `labels` are those of all images, each as often as it occurs.
     """
     counts = Counter(labels)
     groups: dict[str, list[str]] = defaultdict(list)
@@ -152,7 +152,7 @@ def _kept(looks: Sequence[Look]) -> tuple[list[Look], Dropped]:
     named = [look for look in looks if look.usable and _can_be_listed(look.file)]
     kept, copies = _distinct(named)
     counts = Counter(look.found.label for look in kept)
-    few = {label: f"its class has only {count} usable pictures; it needs {FEWEST}" for label, count in counts.items()}
+    few = {label: f"its class has only {count} usable images; it needs {FEWEST}" for label, count in counts.items()}
     dropped = [
         *((look, look.problems[0].detail) for look in looks if not look.usable),
         *(

@@ -1,4 +1,4 @@
-"""What differs between classes, attributes and boxes: what is said of a picture, counted, and can be trained on."""
+"""What differs between classes, attributes and boxes: what is said of an image, counted, and can be trained on."""
 
 from collections.abc import Iterable
 
@@ -10,37 +10,37 @@ Counts = dict[str, dict[str, int]]
 
 
 def must_be_classes(listing: Listing) -> None:
-    """Raise a `DataError` that says what the data is, unless every picture has one class."""
+    """Raise a `DataError` that says what the data is, unless every image has one class."""
     what = {
-        "attributes": f"0/1 attributes ({len(listing.attributes)} a picture)",
+        "attributes": f"0/1 attributes ({len(listing.attributes)} an image)",
         "boxes": f"boxes ({len(listing.labels)} classes)",
     }.get(listing.kind)
     if what:
         raise DataError(
-            f"'{listing.root}' has {what}; nets here are trained on one class for each picture: give a folder of class "
+            f"'{listing.root}' has {what}; nets here are trained on one class for each image: give a folder of class "
             "folders, or a table of filename,label. `pocketvision check` reads this data too."
         )
 
 
 def says(found: Found) -> tuple[object, ...]:
-    """Return all that is said of a picture, to compare copies by."""
+    """Return all that is said of an image, to compare copies by."""
     return found.label, found.attributes, found.boxes
 
 
 def told(found: Found) -> str:
-    """Return what is said of a picture, in a few words."""
+    """Return what is said of an image, in a few words."""
     if found.label:
         return f"'{found.label}'"
     return f"with {len(found.boxes)} boxes" if not found.attributes else "with other attributes"
 
 
 def label_index(found: Found, labels: dict[str, int]) -> int:
-    """Return the number of a picture's class; `NO_LABEL` where it has attributes or boxes."""
+    """Return the number of an image's class; `NO_LABEL` where it has attributes or boxes."""
     return labels[found.label] if found.label else NO_LABEL
 
 
 def counts_of(dataset: Dataset) -> Counts:
-    """Count per class and split the pictures; per attribute those that have it; per class of boxes the boxes."""
+    """Count per class and split the images; per attribute those that have it; per class of boxes the boxes."""
     names = dataset.attributes if dataset.kind == "attributes" else dataset.labels
     counts = {name: {"train": 0, "val": 0, "test": 0} for name in names}
     for example in dataset.examples:
@@ -50,7 +50,7 @@ def counts_of(dataset: Dataset) -> Counts:
 
 
 def line_of(dataset: Dataset, example: Example) -> str:
-    """Return what the digest of the data holds of one picture."""
+    """Return what the digest of the data holds of one image."""
     if dataset.kind == "classes":
         said = dataset.labels[example.label]
     elif dataset.kind == "attributes":

@@ -12,20 +12,20 @@ from pocketvision.data.layouts.labels import alike_notes, on_one_line
 from pocketvision.data.layouts.listing import Found, Listing, natural_key, split_named
 from pocketvision.data.layouts.manifest import read_manifest, read_manifests, says_nothing
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
-from pocketvision.data.layouts.tree import files, folders, is_picture, walk
+from pocketvision.data.layouts.tree import files, folders, is_image, walk
 from pocketvision.data.layouts.voc import is_voc, read_voc
 from pocketvision.errors import DataError
 from pocketvision.files import printable
 from pocketvision.values import Split
 
-__all__ = ["Found", "Listing", "natural_key", "pictures_below", "pictures_in", "printable", "root_of", "scan"]
+__all__ = ["Found", "Listing", "images_below", "images_in", "natural_key", "printable", "root_of", "scan"]
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 """Manifests that are found by themselves in a folder, and in its split folders."""
 
 
 def scan(data: Path) -> Listing:
-    """List the pictures of a folder or a manifest, with what is known of each; none is decoded.
+    """List the images of a folder or a manifest, with what is known of each; none is decoded.
 
     Raises a `DataError` where there is nothing to learn from, or where two sources contradict each other.
     """
@@ -42,15 +42,15 @@ def root_of(data: Path) -> Path:
     return coco_root(data) if data.suffix.lower() == ".json" else data.parent
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """Return what claims to be a picture below a folder, at any depth, in natural order; labels do not matter."""
-    found = (path for path in walk(folder) if is_picture(path))
+def images_below(folder: Path) -> list[Path]:
+    """Return what claims to be an image below a folder, at any depth, in natural order; labels do not matter."""
+    found = (path for path in walk(folder) if is_image(path))
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Return what claims to be a picture and lies directly in a folder, in natural order."""
-    return [folder / name for name in files(folder) if is_picture(folder / name)]
+def images_in(folder: Path) -> list[Path]:
+    """Return what claims to be an image and lies directly in a folder, in natural order."""
+    return [folder / name for name in files(folder) if is_image(folder / name)]
 
 
 def _reader(path: Path) -> Callable[[Path], Listing]:

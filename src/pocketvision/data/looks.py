@@ -73,7 +73,7 @@ def look_at(listing: Listing, decoded: DecodedCache, progress: Progress) -> list
     root, looks = str(listing.root), list[Look]()
     with quiet():
         seen = in_order(lambda found: _seen(root, found, decoded), listing.found)
-        tracked = track(seen, progress, "Checking pictures", len(listing.found))
+        tracked = track(seen, progress, "Checking images", len(listing.found))
         while some := list(islice(tracked, _AT_ONCE)):
             looks += _described(some, decoded)
     return looks
@@ -81,11 +81,11 @@ def look_at(listing: Listing, decoded: DecodedCache, progress: Progress) -> list
 
 @dataclass(frozen=True)
 class _Seen:
-    """A picture that was decoded now and whose sketch is still to be drawn."""
+    """An image that was decoded now and whose sketch is still to be drawn."""
 
     found: Found
     sha256: str
-    picture: Decoded
+    image: Decoded
 
 
 def _seen(root: str, found: Found, decoded: DecodedCache) -> _Seen | Look:
@@ -96,31 +96,31 @@ def _seen(root: str, found: Found, decoded: DecodedCache) -> _Seen | Look:
         sha256 = hashlib.sha256(content).hexdigest()
         if facts := decoded.known(sha256):
             return Look(found, sha256, facts, _oddities(found.file, facts))
-        picture = read(content, least=None if decoded.limit_bytes else ENOUGH, small=SIDE)
+        image = read(content, least=None if decoded.limit_bytes else ENOUGH, small=SIDE)
     except ImageError as error:
         return Look(found, "", None, (Problem(found.file, "unreadable", str(error), left_out=True),))
-    decoded.put(sha256, picture.pixels)
+    decoded.put(sha256, image.pixels)
     # Only what is too small for a sketch still needs its pixels here: many of these wait together.
-    return _Seen(found, sha256, replace(picture, pixels=_NONE) if picture.small else picture)
+    return _Seen(found, sha256, replace(image, pixels=_NONE) if image.small else image)
 
 
 def _described(some: Sequence[_Seen | Look], decoded: DecodedCache) -> Iterator[Look]:
     """Draw the sketches of many at once, which is much faster than one by one, and remember what is new."""
-    sketches, greys = sketched([seen.picture.small for seen in some if isinstance(seen, _Seen) and seen.picture.small])
+    sketches, greys = sketched([seen.image.small for seen in some if isinstance(seen, _Seen) and seen.image.small])
     drawn = zip(sketches, greys.tolist(), strict=True)
     for seen in some:
         if isinstance(seen, Look):
             yield seen
             continue
-        picture = seen.picture
-        sketch, grey = next(drawn) if picture.small else (_NONE, not np.ptp(picture.pixels, axis=2).any())
+        image = seen.image
+        sketch, grey = next(drawn) if image.small else (_NONE, not np.ptp(image.pixels, axis=2).any())
         facts = Facts(
-            picture.format,
-            picture.animated,
-            *picture.size,
-            mode=picture.mode,
-            turned=picture.turned,
-            transparent=picture.transparent,
+            image.format,
+            image.animated,
+            *image.size,
+            mode=image.mode,
+            turned=image.turned,
+            transparent=image.transparent,
             grey=bool(grey),
             sketch=sketch.tobytes(),
         )
@@ -128,12 +128,12 @@ def _described(some: Sequence[_Seen | Look], decoded: DecodedCache) -> Iterator[
         yield Look(seen.found, seen.sha256, facts, _oddities(seen.found.file, facts))
 
 
-def _oddities(file: str, picture: Facts) -> tuple[Problem, ...]:
+def _oddities(file: str, image: Facts) -> tuple[Problem, ...]:
     problems = []
     suffix = splitext(file)[1]
-    if FORMAT_OF.get(suffix.lower()) != picture.format:
+    if FORMAT_OF.get(suffix.lower()) != image.format:
         named = f"named {suffix}" if suffix else "without a suffix"
-        problems.append(Problem(file, "suffix", f"a {picture.format} {named}", left_out=False))
-    if picture.animated:
-        problems.append(Problem(file, "animated", "holds several pictures; the first is used", left_out=False))
+        problems.append(Problem(file, "suffix", f"a {image.format} {named}", left_out=False))
+    if image.animated:
+        problems.append(Problem(file, "animated", "holds several images; the first is used", left_out=False))
     return tuple(problems)

@@ -1,10 +1,10 @@
-"""Near copies among many pictures, found without comparing each with each.
+"""Near copies among many images, found without comparing each with each.
 
-Two pictures are near copies where their hashes differ in at most 7 of 64 bits, their sketches' brightness correlates by
-at least 0.99, and their colours agree; the shape does not matter, so a squashed copy is one too. Of four parts of 16
-bits of such hashes one differs in at most one bit. So pictures are sorted by each part, and each looks among those that
-share the part but for one bit. Where very many share it, as in the frames of a fixed camera, a picture looks at the 128
-next to it on either side only: groups are joined through others, and the work stays in proportion to the pictures.
+Two images are near copies where their hashes differ in at most 7 of 64 bits, their sketches' brightness correlates by
+at least 0.99, and their colors agree; the shape does not matter, so a squashed copy is one too. Of four parts of 16
+bits of such hashes one differs in at most one bit. So images are sorted by each part, and each looks among those that
+share the part but for one bit. Where very many share it, as in the frames of a fixed camera, an image looks at the 128
+next to it on either side only: groups are joined through others, and the work stays in proportion to the images.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.data.sketch import Sketches, colour_gap, contrast, hashes, likeness
+from pocketvision.data.sketch import Sketches, color_gap, contrast, hashes, likeness
 
 BITS = 7
 ALIKE = 0.99
-"""Least correlation: saving and resizing again leave more, other pictures of one thing less."""
-COLOUR_GAP = 16
-"""Levels of 255 by which colours may differ; more than that is another thing of the same shape."""
+"""Least correlation: saving and resizing again leave more, other images of one thing less."""
+COLOR_GAP = 16
+"""Levels of 255 by which colors may differ; more than that is another thing of the same shape."""
 FLAT = 2.0
-"""Standard deviation of brightness below which a picture is of one tone, and its sketch only noise."""
+"""Standard deviation of brightness below which an image is of one tone, and its sketch only noise."""
 REACH = 128
-"""Pictures looked at on either side."""
+"""Images looked at on either side."""
 _PARTS, _PART_BITS = 4, np.uint64(16)
 _AT_ONCE = 8192
 
@@ -30,9 +30,9 @@ Indices = NDArray[np.int64]
 
 
 def near_groups(sketches: Sketches) -> Indices:
-    """Return for each picture the number of the first picture of its group, int64 [n].
+    """Return for each image the number of the first image of its group, int64 [n].
 
-    `sketches` is uint8 [n, 288]. Pictures of one tone hold too little to tell a copy from a lookalike: each is alone.
+    `sketches` is uint8 [n, 288]. Images of one tone hold too little to tell a copy from a lookalike: each is alone.
     """
     parents = np.arange(len(sketches))
     told = np.flatnonzero(contrast(sketches) >= FLAT)
@@ -56,10 +56,10 @@ def _candidates(codes: NDArray[np.uint64]) -> Iterator[tuple[Indices, Indices]]:
         order = np.argsort(turned)
         ranked = turned[order]
         for bit in (None, *range(48, 64)):
-            yield from _neighbours(ranked, order, np.uint64(0 if bit is None else 1 << bit))
+            yield from _neighbors(ranked, order, np.uint64(0 if bit is None else 1 << bit))
 
 
-def _neighbours(ranked: NDArray[np.uint64], order: Indices, flip: np.uint64) -> Iterator[tuple[Indices, Indices]]:
+def _neighbors(ranked: NDArray[np.uint64], order: Indices, flip: np.uint64) -> Iterator[tuple[Indices, Indices]]:
     """Yield pairs whose first 16 bits are the same but for `flip`; in rounds, the next of each in every round."""
     wanted = ranked ^ flip
     if flip:  # of two that find each other, the smaller one looks
@@ -86,12 +86,12 @@ def _alike(sketches: Sketches, ones: Indices, others: Indices) -> NDArray[np.boo
     parts = []
     for start in range(0, len(ones), _AT_ONCE):
         one, other = sketches[ones[start : start + _AT_ONCE]], sketches[others[start : start + _AT_ONCE]]
-        parts.append((likeness(one, other) >= ALIKE) & (colour_gap(one, other) <= COLOUR_GAP))
+        parts.append((likeness(one, other) >= ALIKE) & (color_gap(one, other) <= COLOR_GAP))
     return np.concatenate(parts)
 
 
 def _joined(parents: Indices, ones: Indices, others: Indices) -> Indices:
-    """Return the parents after joining pairs; each picture's is the smallest number of its group."""
+    """Return the parents after joining pairs; each image's is the smallest number of its group."""
     parents = parents.copy()
     while True:
         first, second = parents[ones], parents[others]

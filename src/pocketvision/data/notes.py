@@ -10,7 +10,7 @@ from pocketvision.values import Problem
 IMBALANCE = 3.0
 """Ratio of the largest class to the smallest above which it is worth a word."""
 FEW = 20
-"""Pictures of a class below which its accuracy says little."""
+"""Images of a class below which its accuracy says little."""
 TINY = 32
 """Short side in pixels."""
 LONG = 1.5
@@ -20,7 +20,7 @@ LONG = 1.5
 def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     """Return what to know of these counts (per label and split) and sizes (width, height).
 
-    Of a class without any picture nothing is said: that is a fault, not a note.
+    Of a class without any image nothing is said: that is a fault, not a note.
     """
     filled = {label: splits for label, splits in counts.items() if any(splits.values())}
     totals = {label: sum(splits.values()) for label, splits in filled.items()}
@@ -28,15 +28,15 @@ def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int,
 
 
 def leak_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
-    """Say how many pictures of a given split lie in another one too."""
+    """Say how many images of a given split lie in another one too."""
     leaks = Counter(problem.left_out for problem in problems if problem.kind == "leak")
     notes = []
     if leaks[True]:
-        notes.append(f"Pictures that lie in two of your splits: {leaks[True]}. They are left out of the larger one.")
+        notes.append(f"Images that lie in two of your splits: {leaks[True]}. They are left out of the larger one.")
     if leaks[False]:
         notes.append(
-            f"Pictures that nearly repeat one in another of your splits: {leaks[False]}. The accuracy there says "
-            "little of new pictures: remove one of each."
+            f"Images that nearly repeat one in another of your splits: {leaks[False]}. The accuracy there says "
+            "little of new images: remove one of each."
         )
     return tuple(notes)
 
@@ -47,7 +47,7 @@ def group_notes(torn: Sequence[Group]) -> tuple[str, ...]:
         return ()
     labels = list(dict.fromkeys(group[0].found.label for group in torn))
     return (
-        f"Near copies in {_named(labels)} lie in several splits, because without them too few pictures are left to "
+        f"Near copies in {_named(labels)} lie in several splits, because without them too few images are left to "
         "train, choose and judge by.",
     )
 
@@ -58,7 +58,7 @@ def _imbalance(totals: Mapping[str, int]) -> list[str]:
         return []
     ratio = totals[largest] / totals[smallest]
     return [
-        f"The classes are uneven: '{largest}' has {totals[largest]} pictures, {ratio:.1f} times as many as "
+        f"The classes are uneven: '{largest}' has {totals[largest]} images, {ratio:.1f} times as many as "
         f"'{smallest}' with {totals[smallest]}."
     ]
 
@@ -67,7 +67,7 @@ def _few(totals: Mapping[str, int]) -> list[str]:
     few = [label for label, count in totals.items() if count < FEW]
     if not few:
         return []
-    return [f"Fewer than {FEW} pictures in {_named(few)}: expect its accuracy to be uncertain."]
+    return [f"Fewer than {FEW} images in {_named(few)}: expect its accuracy to be uncertain."]
 
 
 def _unjudged(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -75,7 +75,7 @@ def _unjudged(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     for split in ("val", "test"):
         lacking = [label for label, splits in counts.items() if not splits[split]]
         if lacking and len(lacking) < len(counts):
-            notes.append(f"No {split} picture in {_named(lacking)}.")
+            notes.append(f"No {split} image in {_named(lacking)}.")
     return notes
 
 
@@ -83,7 +83,7 @@ def _tiny(sizes: Sequence[tuple[int, int]]) -> list[str]:
     tiny = sum(min(size) < TINY for size in sizes)
     if not tiny:
         return []
-    return [f"{tiny} of {len(sizes)} pictures are smaller than {TINY} pixels; they are enlarged."]
+    return [f"{tiny} of {len(sizes)} images are smaller than {TINY} pixels; they are enlarged."]
 
 
 def _long(sizes: Sequence[tuple[int, int]]) -> list[str]:
@@ -92,7 +92,7 @@ def _long(sizes: Sequence[tuple[int, int]]) -> list[str]:
     if long * 2 <= len(sizes):
         return []
     return [
-        f"{long} of {len(sizes)} pictures are far from square (median ratio of the sides {median(ratios):.2f}); "
+        f"{long} of {len(sizes)} images are far from square (median ratio of the sides {median(ratios):.2f}); "
         "the net sees them as squares."
     ]
 

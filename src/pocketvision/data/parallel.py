@@ -10,7 +10,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AHEAD = 4
-"""Items begun per thread before the reader has taken them: bounds the decoded pictures in memory."""
+"""Items begun per thread before the reader has taken them: bounds the decoded images in memory."""
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -1,9 +1,9 @@
-"""Prepared pictures on disk, so that each is decoded once: shards of uint8 rows, mapped into memory when read.
+"""Prepared images on disk, so that each is decoded once: shards of uint8 rows, mapped into memory when read.
 
 A row is known by the hash of its file's content, a folder of shards by everything else that decides the pixels: size,
 crop rule, and the versions of the decoders. A shard is an ordinary .npy file [rows, size, size, 3]; behind the array
 stand the rows' content hashes and checksums. It gets its name when it is whole, and a file that does not add up counts
-as absent; so a kill or a second process costs no more than a picture decoded twice.
+as absent; so a kill or a second process costs no more than an image decoded twice.
 """
 
 import errno
@@ -38,7 +38,7 @@ SPARE_BYTES = 2_000_000_000
 """Left free on the disk, for what matters more than a cache."""
 SHARD_BYTES = 64_000_000
 _VERSION = 2
-"""Of the way pictures are decoded and prepared here; a change of it makes every kept row absent."""
+"""Of the way images are decoded and prepared here; a change of it makes every kept row absent."""
 _DAY_S = 86_400
 _END = struct.Struct("<QI8s")  # rows, checksum of the table of rows, mark
 _MARK = b"pvshard1"
@@ -50,13 +50,13 @@ _NAMES = "[0-9a-f]" * 16 + ".npy"
 """What shards are called: a cache may lie where the user keeps arrays too."""
 
 
-def pictures_folder() -> Path:
+def images_folder() -> Path:
     """Return where shards lie: in the environment's POCKETVISION_CACHE, or in ~/.cache/pocketvision."""
-    return cache_folder() / "pictures"
+    return cache_folder() / "images"
 
 
 def key_of(spec: ImageSpec) -> str:
-    """Name what decides the pixels of a picture; the normalisation does not."""
+    """Name what decides the pixels of an image; the normalization does not."""
     said = [decoders_key(), to_json(replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
@@ -97,7 +97,7 @@ class Shelf:
     _loose: dict[str, Pixels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.folder = pictures_folder() / key_of(self.spec)
+        self.folder = images_folder() / key_of(self.spec)
         for path in sorted(self.folder.glob("*.npy")):
             self._learn(path)
 
@@ -179,7 +179,7 @@ class Shelf:
 
 
 class Mapped:
-    """Pictures that stay on disk: rows are read when they are asked for, by a slice or an array of places."""
+    """Images that stay on disk: rows are read when they are asked for, by a slice or an array of places."""
 
     def __init__(self, shelf: Shelf, contents: tuple[str, ...]) -> None:
         self._shelf, self._contents = shelf, contents
@@ -247,7 +247,7 @@ def make_room(limit_bytes: int | None = None) -> None:
 
 
 def _files(pattern: str) -> Iterator[tuple[Path, float, int]]:
-    for path in pictures_folder().glob(pattern):
+    for path in images_folder().glob(pattern):
         with suppress(OSError):
             state = path.stat()
             yield path, state.st_mtime, state.st_size

@@ -1,6 +1,6 @@
-"""A picture in 288 bytes and in 64 bits: what near copies, made by saving again or resizing, have in common.
+"""An image in 288 bytes and in 64 bits: what near copies, made by saving again or resizing, have in common.
 
-The sketch is the upright picture at 16 x 16 pixels: its brightness, and its two colour differences at 4 x 4. The hash
+The sketch is the upright image at 16 x 16 pixels: its brightness, and its two color differences at 4 x 4. The hash
 says of 64 slow waves over that brightness (a cosine transform's first 8 x 8) which are stronger than their median; it
 is what C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, calls the DCT hash.
 """
@@ -11,32 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 16
-COLOURS = 4
+COLORS = 4
 BRIGHTNESS = SIDE * SIDE
-"""Bytes of a sketch before its colours."""
-BYTES = BRIGHTNESS + 2 * COLOURS * COLOURS
+"""Bytes of a sketch before its colors."""
+BYTES = BRIGHTNESS + 2 * COLORS * COLORS
 ENOUGH = 128
 """Pixels of the shorter side that a sketch is made from; more change nothing that counts here."""
 _NEUTRAL = (127, 129)
-"""Colour differences of a grey picture, as JPEG rounds them."""
+"""Color differences of a grey image, as JPEG rounds them."""
 _AT_ONCE = 8192
 """Sketches that are transformed together: bounds the memory."""
 
 Sketches = NDArray[np.uint8]
 
 
-def sketched(pictures: Sequence[bytes]) -> tuple[Sketches, NDArray[np.bool_]]:
-    """Return the sketches of RGB pictures of 16 x 16 pixels, uint8 [n, 288], and which of them are grey, [n]."""
-    count, step = len(pictures), SIDE // COLOURS
-    pixels = np.frombuffer(b"".join(pictures), np.uint8).reshape(-1, 3).astype(np.float32)
+def sketched(images: Sequence[bytes]) -> tuple[Sketches, NDArray[np.bool_]]:
+    """Return the sketches of RGB images of 16 x 16 pixels, uint8 [n, 288], and which of them are grey, [n]."""
+    count, step = len(images), SIDE // COLORS
+    pixels = np.frombuffer(b"".join(images), np.uint8).reshape(-1, 3).astype(np.float32)
     bands = _YCBCR @ pixels.T + _ZERO
-    # No colour is outside 0..255.5, and half a level more makes the cut a rounding.
+    # No color is outside 0..255.5, and half a level more makes the cut a rounding.
     values = np.minimum(bands + 0.5, 255).astype(np.uint8).reshape(3, count, BRIGHTNESS)
-    colours = values[1:].reshape(2, count, COLOURS, step, COLOURS, step)
-    grey = ((colours >= _NEUTRAL[0]) & (colours <= _NEUTRAL[1])).all(axis=(0, 2, 3, 4, 5))
-    sums = colours.sum(axis=3, dtype=np.uint16).sum(axis=4, dtype=np.uint16)
+    colors = values[1:].reshape(2, count, COLORS, step, COLORS, step)
+    grey = ((colors >= _NEUTRAL[0]) & (colors <= _NEUTRAL[1])).all(axis=(0, 2, 3, 4, 5))
+    sums = colors.sum(axis=3, dtype=np.uint16).sum(axis=4, dtype=np.uint16)
     means = ((sums + step * step // 2) // (step * step)).astype(np.uint8)
-    few = means.transpose(1, 0, 2, 3).reshape(count, 2 * COLOURS * COLOURS)
+    few = means.transpose(1, 0, 2, 3).reshape(count, 2 * COLORS * COLORS)
     return np.concatenate([values[0], few], axis=1), grey
 
 
@@ -46,7 +46,7 @@ def stacked(sketches: list[bytes]) -> Sketches:
 
 
 def hashes(sketches: Sketches) -> NDArray[np.uint64]:
-    """Return the 64-bit hash of each sketch; similar pictures differ in few bits."""
+    """Return the 64-bit hash of each sketch; similar images differ in few bits."""
     parts = [_hashes(sketches[start : start + _AT_ONCE]) for start in range(0, len(sketches), _AT_ONCE)]
     return np.concatenate(parts) if parts else np.empty(0, np.uint64)
 
@@ -58,13 +58,13 @@ def contrast(sketches: Sketches) -> NDArray[np.float32]:
 
 def likeness(one: Sketches, other: Sketches) -> NDArray[np.float32]:
     """Return the correlation, -1..1, of the brightness of pairs of sketches that are not of one tone."""
-    ours, theirs = _centred(one), _centred(other)
+    ours, theirs = _centerd(one), _centerd(other)
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return np.asarray((ours * theirs).sum(axis=1) / lengths, np.float32)
 
 
-def colour_gap(one: Sketches, other: Sketches) -> NDArray[np.int16]:
-    """Return the largest difference, in levels, of the colours of pairs of sketches."""
+def color_gap(one: Sketches, other: Sketches) -> NDArray[np.int16]:
+    """Return the largest difference, in levels, of the colors of pairs of sketches."""
     gaps = np.abs(one[:, BRIGHTNESS:].astype(np.int16) - other[:, BRIGHTNESS:])
     return np.asarray(gaps.max(axis=1), np.int16)
 
@@ -78,7 +78,7 @@ def _hashes(sketches: Sketches) -> NDArray[np.uint64]:
     return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
 
 
-def _centred(sketches: Sketches) -> NDArray[np.float32]:
+def _centerd(sketches: Sketches) -> NDArray[np.float32]:
     brightness = sketches[:, :BRIGHTNESS].astype(np.float32)
     return np.asarray(brightness - brightness.mean(axis=1, keepdims=True), np.float32)
 

@@ -1,10 +1,10 @@
-"""Which picture trains, validates and tests: decided by its content, so that it stays where it is.
+"""Which image trains, validates and tests: decided by its content, so that it stays where it is.
 
-A picture's place is a hash of its bytes and the seed, read as a number from 0 to 1. Adding, renaming or removing files
-moves no other, and copies of one picture never lie on both sides. Near copies take the place of one of them.
+An image's place is a hash of its bytes and the seed, read as a number from 0 to 1. Adding, renaming or removing files
+moves no other, and copies of one image never lie on both sides. Near copies take the place of one of them.
 
 Files move in two cases only. A new near copy can become the one by which its group is placed. And where a small class
-would be left without a training, validation or test picture, the one nearest to the missing range is taken for it.
+would be left without a training, validation or test image, the one nearest to the missing range is taken for it.
 """
 
 import csv
@@ -19,7 +19,7 @@ from typing import cast, get_args
 from pocketvision.data.digits import mirror_safe
 from pocketvision.data.layout import root_of
 from pocketvision.data.layouts.listing import few
-from pocketvision.data.layouts.tree import is_picture, walk
+from pocketvision.data.layouts.tree import is_image, walk
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import csv_text, write_text
@@ -31,12 +31,12 @@ from pocketvision.values.ranges import check_ranges
 COLUMNS = ("file", "label", "split", "sha256")
 
 FEWEST = 3
-"""Distinct pictures of a class: one each to train, validate and test."""
+"""Distinct images of a class: one each to train, validate and test."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How pictures are split where the data does not say; `val` and `test` are shares of them, 0..1."""
+    """How images are split where the data does not say; `val` and `test` are shares of them, 0..1."""
 
     seed: int = 42
     val: float = 0.15
@@ -94,9 +94,7 @@ def check_shares(val: float, test: float) -> None:
     """Raise a `UsageError` unless both shares are at least 0 and leave something to train on."""
     check_ranges({"val": val, "test": test})
     if val + test >= 1:
-        raise UsageError(
-            f"val={val:g} and test={test:g} are shares of the pictures: each from 0 to 1, together below 1."
-        )
+        raise UsageError(f"val={val:g} and test={test:g} are shares of the images: each from 0 to 1, together below 1.")
 
 
 def _ranges(val: float, test: float) -> dict[Split, tuple[float, float]]:
@@ -117,7 +115,7 @@ class Row:
 
 
 def write_splits(path: Path, dataset: Dataset) -> None:
-    """Write file, label by name, split and content hash of every picture as CSV."""
+    """Write file, label by name, split and content hash of every image as CSV."""
     rows = ((e.file, dataset.labels[e.label], e.split, e.sha256) for e in dataset.examples)
     write_text(path, csv_text(COLUMNS, rows))
 
@@ -147,7 +145,7 @@ def read_dataset(root: Path, labels: tuple[str, ...], splits_csv: Path, *, progr
     found = list(track(hashes, progress, "Comparing with splits.csv", len(rows)))
     changed = [row.file for row, sha256 in zip(rows, found, strict=True) if row.sha256 != sha256]
     if changed:
-        raise DataError(f"{len(changed)} pictures have changed since the run began, '{changed[0]}' first. Start anew.")
+        raise DataError(f"{len(changed)} images have changed since the run began, '{changed[0]}' first. Start anew.")
     return _dataset(root, labels, rows)
 
 
@@ -165,7 +163,7 @@ def find_dataset(
     found = list(track(hashes, progress, "Comparing with splits.csv", len(rows)))
     places = {row.sha256: row.file for row, sha256 in zip(rows, found, strict=True) if row.sha256 == sha256}
     if len(places) < len({row.sha256 for row in rows}) and root.is_dir():
-        paths = [path for path in walk(root) if is_picture(path)]
+        paths = [path for path in walk(root) if is_image(path)]
         for path, sha256 in zip(paths, in_order(_sha256_or_none, paths), strict=True):
             places.setdefault(sha256 or "", path.relative_to(root).as_posix())
     kept = [replace(row, file=places[row.sha256]) for row in rows if row.sha256 in places]

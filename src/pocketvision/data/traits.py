@@ -1,4 +1,4 @@
-"""What pictures have in common that breaks nothing: small, large, grey, turned by EXIF, and so on."""
+"""What images have in common that breaks nothing: small, large, grey, turned by EXIF, and so on."""
 
 from collections.abc import Callable, Sequence
 from heapq import nsmallest
@@ -15,11 +15,11 @@ HUGE_PIXELS = 25_000_000
 SHOWN = 12
 
 Rule = tuple[TraitKind, str, Callable[[Facts], float | None]]
-"""A trait, what it means, and how little a picture has of it; None where it has none."""
+"""A trait, what it means, and how little an image has of it; None where it has none."""
 
 
 def traits_of(looks: Sequence[Look]) -> tuple[Trait, ...]:
-    """Return the traits that usable pictures have, with how many have each."""
+    """Return the traits that usable images have, with how many have each."""
     described = [(look.file, look.facts) for look in looks if look.facts]
     found = []
     for kind, detail, place in RULES:
@@ -62,11 +62,11 @@ RULES: tuple[Rule, ...] = (
     ("huge", f"more than {HUGE_PIXELS // 1_000_000} million pixels; they take long to decode", _huge),
     ("far from square", f"one side is more than {LONG} times the other; the net sees a square", _long),
     ("one tone", "hardly any differences of brightness: black, white or empty", _one_tone),
-    ("grey", "without colour", _if(lambda facts: facts.grey)),
+    ("grey", "without color", _if(lambda facts: facts.grey)),
     ("turned", "EXIF says that they are stored turned or mirrored; they are put upright", _if(lambda f: f.turned)),
     ("transparent", "what is transparent is laid on white", _if(lambda facts: facts.transparent)),
-    ("palette", "colours from a list of at most 256", _if(lambda facts: facts.mode == "P")),
-    ("CMYK", "colours for print; converted without their profile", _if(lambda facts: facts.mode == "CMYK")),
+    ("palette", "colors from a list of at most 256", _if(lambda facts: facts.mode == "P")),
+    ("CMYK", "colors for print; converted without their profile", _if(lambda facts: facts.mode == "CMYK")),
     (
         "16 bits",
         "more than 8 bits a value; reduced to 8",

@@ -1,6 +1,6 @@
 """An int8 graph as C source for TensorFlow Lite Micro: a LiteRT file as an array, and a header beside it.
 
-The file has the integers of `model.tflite`, but no picture in float, which would need four times its bytes of memory.
+The file has the integers of `model.tflite`, but no image in float, which would need four times its bytes of memory.
 
 The header holds sizes, labels, the operators to register and an estimate of the arena. The array needs no file system
 and stays in flash; nothing in it is C of our own that would have to be trusted to compute right.
@@ -88,7 +88,7 @@ def symbol(stem: str) -> str:
 def arena_bytes(file: LitertFile) -> int:
     """Estimate the arena: tensors alive at once in the file's order, and what the interpreter keeps of each part.
 
-    Scratch room of optimised kernels, such as CMSIS-NN's, comes on top.
+    Scratch room of optimized kernels, such as CMSIS-NN's, comes on top.
     """
     sizes = [
         _aligned(int(np.prod((1, *tensor.shape[1:]))) * np.dtype(tensor.dtype).itemsize) for tensor in file.tensors

@@ -16,7 +16,7 @@ from pocketvision.runtime import RUNTIMES, computes_in_half
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Io
 
-PICTURES = 2
+IMAGES = 2
 """Of noise: no weight and no border stays unseen, and the reference takes a second for the largest nets."""
 LARGEST_GAP = {True: 0.1, False: 1e-3}
 """Of a probability, in int8 and in float: runtimes round an output step or two apart, wrong weights are far off."""
@@ -24,7 +24,7 @@ NARROW_GAP = 0.05
 """Where activations are float16."""
 _ROUNDINGS = {".onnx": ONNXRUNTIME, ".pte": XNNPACK, ".tflite": XNNPACK}
 _WHOLE_ENDS = ("QUANTIZE", "SOFTMAX")
-"""What the runtime's own kernels do where picture and answer are whole numbers."""
+"""What the runtime's own kernels do where image and answer are whole numbers."""
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
 
 
@@ -40,8 +40,8 @@ def check(path: Path, graph: Graph) -> str:
     except MissingExtra as error:
         return f"not checked: {error}"
     size, channels = graph.input.resolution, len(graph.input.mean)
-    pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, size, size, channels), np.uint8)
-    gap = float(np.abs(runner.run(pictures) - _expected(path, graph, pictures, runner.manifest.io)).max())
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, channels), np.uint8)
+    gap = float(np.abs(runner.run(images) - _expected(path, graph, images, runner.manifest.io)).max())
     if not gap <= (NARROW_GAP if computes_in_half(path) else LARGEST_GAP[graph.quant is not None]):
         raise VerificationFailed(
             f"{path.name} answers otherwise than its graph: a probability is off by {gap:.2g} in {runner.name}. "
@@ -50,15 +50,15 @@ def check(path: Path, graph: Graph) -> str:
     return f"{runner.name} answers as the reference does, within {gap:.1g}; {_speed(path, graph, runner.manifest.io)}"
 
 
-def _expected(path: Path, graph: Graph, pictures: Images, io: Io) -> NDArray[np.float32]:
+def _expected(path: Path, graph: Graph, images: Images, io: Io) -> NDArray[np.float32]:
     if io != "mixed":
         logits = graph.nodes[-1].inputs[0]
         assert graph.quant is not None
-        (levels,) = (found for name, found in tensors(graph, pictures, rounding=XNNPACK) if name == logits)
+        (levels,) = (found for name, found in tensors(graph, images, rounding=XNNPACK) if name == logits)
         return probabilities(levels, graph.quant[logits])
     if computes_in_half(path):
-        return run(with_real_weights(graph), pictures)
-    return run(graph, pictures, rounding=_ROUNDINGS.get(path.suffix, ONNXRUNTIME))
+        return run(with_real_weights(graph), images)
+    return run(graph, images, rounding=_ROUNDINGS.get(path.suffix, ONNXRUNTIME))
 
 
 def _speed(path: Path, graph: Graph, io: Io) -> str:
@@ -70,9 +70,9 @@ def _speed(path: Path, graph: Graph, io: Io) -> str:
     if graph.quant is None:
         return "float kernels"
     from pocketvision.export.onnx import kernels
-    from pocketvision.runtime.onnx import optimised
+    from pocketvision.runtime.onnx import optimized
 
-    counts = kernels(optimised(content))
+    counts = kernels(optimized(content))
     slow = [f"{counts[name]} {name}" for name in _FLOAT_LAYERS if counts[name]]
     return f"{', '.join(slow)} run in float" if slow else "every layer with weights runs in integers"
 

@@ -22,21 +22,21 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.values import Accuracy, Dataset, Example, Manifest
 
 MOST_JUDGED = 500
-"""Validation pictures, evenly spread; the numpy reference answers some 40 a second."""
+"""Validation images, evenly spread; the numpy reference answers some 40 a second."""
 FOR_LAYERS = 25
 """Of those, for the losses of layers, whose time grows with the square of the layers."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The net after some steps, judged on validation pictures."""
+    """The net after some steps, judged on validation images."""
 
     steps: str
     weight_bytes: int
     validation: Accuracy | None
-    """None where the pictures have no labels of the net's."""
+    """None where the images have no labels of the net's."""
     same_answer: float
-    """Share of pictures, 0..1, on which it names the float net's class."""
+    """Share of images, 0..1, on which it names the float net's class."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Compressing:
 
     source: str
     stages: list[Stage]
-    """The float net, int8 by itself, int8 with the chosen steps, and a quantised file's own whole numbers."""
-    pictures: int
+    """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own whole numbers."""
+    images: int
     """How many it was judged on."""
     layers: list[LayerLoss]
     """Of the chosen steps, in running order."""
@@ -63,32 +63,32 @@ def compress(
     """Make the best net of a training's folder, or the net of a file, int8 by `steps`, and tell what that costs.
 
     `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. It is judged on the
-    run's validation pictures, which `data` finds if they were moved. A file needs `data`, the folder of pictures to
+    run's validation images, which `data` finds if they were moved. A file needs `data`, the folder of images to
     calibrate and to judge on; accuracies are
     told where the folder has classes of the file's names, or of those in `labels`, a text with one a line. Nothing is
-    written. Raises UnknownName for another step, UsageError where `int8` or a file's pictures are missing.
+    written. Raises UnknownName for another step, UsageError where `int8` or a file's images are missing.
     """
     chosen = tuple(step.strip() for step in steps.split(","))
     check_steps(chosen)
     subject = subject_of(source, data, labels=labels, progress=progress)
-    dataset, plain = subject.pictures(), subject.graph
+    dataset, plain = subject.images(), subject.graph
     measured = calibration(dataset, subject.manifest.image, progress)
     examples = dataset.of("val")
     if not examples:
-        raise DataError(f"{dataset.root} has no picture left to judge on; give more pictures")
+        raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
-    pictures = prepared(dataset, examples, subject.manifest.image, progress=progress)
+    images = prepared(dataset, examples, subject.manifest.image, progress=progress)
     done = {way: compress_graph(plain, measured, steps=way, progress=progress) for way in (("int8",), chosen)}
-    losses = _losses(done[chosen], pictures, progress)
+    losses = _losses(done[chosen], images, progress)
     graphs = {"float": plain} | {", ".join(way): compressed.graph for way, compressed in done.items()}
     if subject.whole is not None:
         graphs["as in the file"] = subject.whole
     truth = _truth(dataset, examples, subject.manifest)
-    return Compressing(Path(source).as_posix(), _judged(graphs, pictures, truth), len(pictures), losses)
+    return Compressing(Path(source).as_posix(), _judged(graphs, images, truth), len(images), losses)
 
 
 def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) -> NDArray[np.int64] | None:
-    """Return the true outputs by the labels' names; None where the pictures have none, or others than the net."""
+    """Return the true outputs by the labels' names; None where the images have none, or others than the net."""
     if not dataset.labels or set(dataset.labels) - set(manifest.labels):
         return None
     numbers = np.array([manifest.labels.index(label) for label in dataset.labels])
@@ -96,13 +96,13 @@ def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) ->
     return truth
 
 
-def _losses(done: Compressed, pictures: Images, progress: Progress) -> list[LayerLoss]:
-    few = pictures[:: -(-len(pictures) // FOR_LAYERS)]
+def _losses(done: Compressed, images: Images, progress: Progress) -> list[LayerLoss]:
+    few = images[:: -(-len(images) // FOR_LAYERS)]
     return list(layer_losses(done.plain, done.graph, few, progress=progress))
 
 
-def _judged(graphs: dict[str, Graph], pictures: Images, truth: NDArray[np.int64] | None) -> list[Stage]:
-    answers = {name: answer(graph, pictures) for name, graph in graphs.items()}
+def _judged(graphs: dict[str, Graph], images: Images, truth: NDArray[np.int64] | None) -> list[Stage]:
+    answers = {name: answer(graph, images) for name, graph in graphs.items()}
     exact = answers["float"].argmax(axis=1)
     return [
         Stage(

@@ -1,7 +1,7 @@
 """A graph as a Core ML package, written operation by operation through coremltools' MIL builder.
 
-Input `image`, an RGB picture that iOS resizes and hands over; outputs `classLabel` and `classLabel_probs`.
-Normalisation is part of the program, one value a channel. All is float16, the type of Apple's GPU and Neural Engine,
+Input `image`, an RGB image that iOS resizes and hands over; outputs `classLabel` and `classLabel_probs`.
+Normalization is part of the program, one value a channel. All is float16, the type of Apple's GPU and Neural Engine,
 but for what would leave its range. A float graph needs iOS 15 or macOS 12. Of an int8 graph the weights are stored as
 its own integers, a quarter of the size; they need iOS 16 or macOS 13, and activations stay float16. Weights of a
 palette are stored as a table, places in it and a scale for each output channel; they need iOS 18 or macOS 15.
@@ -64,12 +64,12 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
     size = graph.input.resolution
     palettes = manifest.precision.startswith(PALETTE)
     target = ct.target.iOS18 if palettes else ct.target.iOS16 if graph.quant else ct.target.iOS15
-    picture = ct.ImageType(name="image", shape=(1, 3, size, size), color_layout=ct.colorlayout.RGB)
+    image = ct.ImageType(name="image", shape=(1, 3, size, size), color_layout=ct.colorlayout.RGB)
     with redirect_stderr(io.StringIO()):  # bars of a work that takes a second
         model = ct.convert(
             _program(graph, target, palettes),
             convert_to="mlprogram",
-            inputs=[picture],
+            inputs=[image],
             classifier_config=ct.ClassifierConfig(list(manifest.labels), "classLabel"),
             minimum_deployment_target=target,
             compute_precision=ct.precision.FLOAT32,  # the program names its types itself
@@ -97,11 +97,11 @@ def _program(graph: Graph, target: Any, palettes: bool) -> Any:
 
     size = graph.input.resolution
     if len(graph.input.mean) != 3:
-        raise GraphError(f"Core ML's pictures have three channels, this net takes {len(graph.input.mean)}")
+        raise GraphError(f"Core ML's images have three channels, this net takes {len(graph.input.mean)}")
 
     def program(image: Any) -> Any:
         writer = _Writer(graph, Builder, palettes)
-        writer.values[graph.input.name] = writer.picture(graph.input, image)
+        writer.values[graph.input.name] = writer.image(graph.input, image)
         for node in graph.nodes[1:]:
             writer.values[node.name] = writer.kernel(node, [writer.values[name] for name in node.inputs])
         return Builder.cast(x=writer.values[graph.output], dtype="fp32", name="probabilities")
@@ -118,11 +118,11 @@ class _Writer:
         self.mb = builder
         self.values: dict[str, Any] = {}
 
-    def picture(self, node: Input, image: Any) -> Any:
-        """Normalise: first the mean, which leaves small numbers, then the deviation."""
+    def image(self, node: Input, image: Any) -> Any:
+        """Normalize: first the mean, which leaves small numbers, then the deviation."""
         mean, std = (np.array(values, np.float64).reshape(1, -1, 1, 1) for values in (node.mean, node.std))
-        centred = self.mb.sub(x=self.mb.cast(x=image, dtype="fp16"), y=_half(255 * mean))
-        return self.mb.mul(x=centred, y=_half(1 / (255 * std)))
+        centerd = self.mb.sub(x=self.mb.cast(x=image, dtype="fp16"), y=_half(255 * mean))
+        return self.mb.mul(x=centerd, y=_half(1 / (255 * std)))
 
     def kernel(self, node: Node, inputs: list[Any]) -> Any:
         """Write one kernel and return its output; raises GraphError for one that Core ML lacks."""
@@ -220,7 +220,7 @@ class _Writer:
         return mb.reshape(x=mb.transpose(x=split, perm=[0, 2, 1, 3]), shape=[1, *shape])
 
     def _local_norm(self, node: LocalNorm, x: Any) -> Any:
-        """Normalise in float32: squares of activations above 255 leave the range of float16."""
+        """Normalize in float32: squares of activations above 255 leave the range of float16."""
         wide = self.mb.cast(x=x, dtype="fp32")
         settings = {name: np.float32(getattr(node, name)) for name in ("alpha", "beta", "k")}
         return self.mb.cast(x=self.mb.local_response_norm(x=wide, size=node.size, **settings), dtype="fp16")

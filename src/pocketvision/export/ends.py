@@ -64,8 +64,8 @@ FACTS: dict[Io, dict[str, str]] = {
         "c_answer": "int8",
     },
 }
-"""Placeholders of the pages; a browser's runtime that takes no such pictures has no `js_answer`."""
-NO_BROWSER = "JavaScript: LiteRT.js takes no int8 pictures; export with `--io uint8` for browsers.\n"
+"""Placeholders of the pages; a browser's runtime that takes no such images has no `js_answer`."""
+NO_BROWSER = "JavaScript: LiteRT.js takes no int8 images; export with `--io uint8` for browsers.\n"
 
 
 def io_of(file: Path) -> Io:

@@ -1,7 +1,7 @@
 """A graph as an ExecuTorch program: one call of XNNPACK, which runs the whole net, written in milliseconds.
 
 Input uint8 [1, R, R, C], output probabilities float32 [1, classes]. The manifest and the labels are methods of the
-program that return a text, and its digest stands at the end of the file. ExecuTorch traces and quantises nothing: its
+program that return a text, and its digest stands at the end of the file. ExecuTorch traces and quantizes nothing: its
 classes are filled and turned into bytes.
 """
 
@@ -86,7 +86,7 @@ def parts(content: bytes) -> Parts:
 
 
 def _net(schema: Any, shapes: list[tuple[int, ...]]) -> Any:
-    """Return the method `forward`: a picture goes to XNNPACK, and probabilities come back."""
+    """Return the method `forward`: an image goes to XNNPACK, and probabilities come back."""
     values, used = [], 0
     for shape, kind, width in zip(shapes, (_BYTE, _FLOAT), (1, 4), strict=True):
         place, static = schema.AllocationDetails(1, used, 0), schema.TensorShapeDynamism.STATIC

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.export.litert_ends import normalised, whole_softmax
+from pocketvision.export.litert_ends import normalized, whole_softmax
 from pocketvision.export.litert_file import LitertFile, Scale, require_ratio
 from pocketvision.export.litert_metadata import metadata, packed
 from pocketvision.export.litert_pools import pool
@@ -45,7 +45,7 @@ from pocketvision.graph.graph import (
 from pocketvision.graph.integer import THREE, THREE_LEVEL, clamps, sixfold
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
-from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
+from pocketvision.graph.normalize import feeds_convolutions, in_half, with_deviation
 from pocketvision.values import Io, Manifest
 
 SIGMOID = Quant(1 / 256, 0)
@@ -77,7 +77,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
 def written(graph: Graph, io: Io = "mixed", *, lean: bool = False) -> "_Writer":
     """Return the writer of a graph with all its operators.
 
-    `io` says in which types picture and answer are, and `lean` spares memory where a picture in uint8 comes in; raises
+    `io` says in which types image and answer are, and `lean` spares memory where an image in uint8 comes in; raises
     UsageError where a float graph should have whole numbers.
     """
     if io != "mixed" and graph.quant is None:
@@ -92,7 +92,7 @@ def written(graph: Graph, io: Io = "mixed", *, lean: bool = False) -> "_Writer":
 
 
 class _Writer:
-    """Turns nodes into operators; `places` names each tensor's place in the file, int8 where it is quantised.
+    """Turns nodes into operators; `places` names each tensor's place in the file, int8 where it is quantized.
 
     `values` names the float form of tensors that a float operator asked for.
     """
@@ -106,14 +106,14 @@ class _Writer:
         self.values: dict[str, int] = {}
 
     def ends(self) -> tuple[int, int]:
-        """Return the places of the picture and of the answer."""
+        """Return the places of the image and of the answer."""
         return 0, self._value(self.graph.output)
 
     def add(self, node: Node) -> None:
         """Write one kernel."""
         quant = self.quant(node.name)
         if isinstance(node, Input):
-            self.places[node.name] = self._picture(node, quant)
+            self.places[node.name] = self._image(node, quant)
         elif isinstance(node, Softmax) and self.io != "mixed":
             self.places[node.name] = whole_softmax(self.file, self.places[node.inputs[0]], self.io)
         elif quant is None:
@@ -168,7 +168,7 @@ class _Writer:
                 return clamps(clamp, quant)
         return True
 
-    def _picture(self, node: Input, quant: Quant | None) -> int:
+    def _image(self, node: Input, quant: Quant | None) -> int:
         shape = self.graph.shapes[node.name]
         if quant and self.io == "int8":
             return self.file.tensor(_laid_out(shape), "int8", _scale(quant), name="image")
@@ -181,7 +181,7 @@ class _Writer:
             # XNNPACK has no kernel from uint8 to int8, and the runtime's own takes longer than these two together.
             return self.file.operator("QUANTIZE", [value], self.result(shape, quant, name=node.name))
         mean, std = (255 * np.array(values, np.float64) for values in (node.mean, node.std))
-        return normalised(self.file, value, mean=mean, std=std)
+        return normalized(self.file, value, mean=mean, std=std)
 
     def _kernel(self, node: Node, inputs: list[int], quant: Quant | None) -> int:
         x, out = inputs[0], self.graph.shapes[node.name]
@@ -361,7 +361,7 @@ class _Writer:
         assert source is not None
         assert target is not None
         if weight.dtype != np.int8:
-            raise GraphError(f"the weights of '{node.name}' need more than 8 bits; quantise the float net anew")
+            raise GraphError(f"the weights of '{node.name}' need more than 8 bits; quantize the float net anew")
         require_ratio(node.name, source.scale, node.weight_scale, target.scale)
         scales = node.weight_scale.astype(np.float32)
         if isinstance(node, Linear) and (scales == scales[0]).all():

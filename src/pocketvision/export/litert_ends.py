@@ -1,4 +1,4 @@
-"""The ends of a LiteRT file: a picture's values in float, and probabilities in whole numbers, in steps of 1/256."""
+"""The ends of a LiteRT file: an image's values in float, and probabilities in whole numbers, in steps of 1/256."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,8 @@ def whole_softmax(file: LitertFile, x: int, io: Io) -> int:
     return file.operator("QUANTIZE", [answer], levels)
 
 
-def normalised(file: LitertFile, x: int, *, mean: NDArray[np.float64], std: NDArray[np.float64]) -> int:
-    """Write the subtraction of `mean` and the division by `std`, each [channels], of a float picture."""
+def normalized(file: LitertFile, x: int, *, mean: NDArray[np.float64], std: NDArray[np.float64]) -> int:
+    """Write the subtraction of `mean` and the division by `std`, each [channels], of a float image."""
     shape = file.tensors[x].shape
     value = file.operator("SUB", [x, file.constant(_spread(mean, shape[2]))], file.tensor(shape, "float32"))
     if np.allclose(std, 1):

@@ -188,7 +188,7 @@ def require_ratio(name: str, source: float, weights: NDArray[np.generic], target
     if largest >= _WIDEST_RATIO:
         raise GraphError(
             f"'{name}' multiplies its scale by {largest:.0f}; kernels take less than {_WIDEST_RATIO:.0f}. "
-            "Calibrate on more pictures"
+            "Calibrate on more images"
         )
 
 
@@ -212,13 +212,13 @@ def _tensor(tables: Tables, tensor: Tensor, buffer: int) -> int:
         fields.append(Field(3, "offset", tables.text(tensor.name)))
     if tensor.scale:
         count = len(tensor.scale.scale)
-        quantisation = tables.table(
+        quantization = tables.table(
             Field(2, "offset", tables.numbers(np.array(tensor.scale.scale, np.float32))),
             # As many as there are scales, also where all are 0.
             Field(3, "offset", tables.numbers(np.full(count, tensor.scale.zero_point, np.int64))),
             Field(6, "int32", tensor.scale.axis),
         )
-        fields.append(Field(4, "offset", quantisation))
+        fields.append(Field(4, "offset", quantization))
     return tables.table(*fields)
 
 

@@ -18,24 +18,24 @@ LABELS = "labels.txt"
 MANIFEST = "manifest.json"
 DIGEST = "model.sha256"
 _RGB = 1
-_IMAGE_PROPERTIES, _NORMALISATION, _AXIS_LABELS = 2, 1, 2
-_PIXELS = "A picture, RGB from 0 to 255; the model itself normalises it."
-_PICTURES: dict[Io, str] = {
+_IMAGE_PROPERTIES, _NORMALIZATION, _AXIS_LABELS = 2, 1, 2
+_PIXELS = "An image, RGB from 0 to 255; the model itself normalizes it."
+_IMAGES: dict[Io, str] = {
     "mixed": _PIXELS,
     "uint8": _PIXELS,
-    "int8": "A picture, RGB from 0 to 255 less 128; the model itself normalises it.",
+    "int8": "An image, RGB from 0 to 255 less 128; the model itself normalizes it.",
 }
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 def metadata(manifest: Manifest, scale: float, zero_point: int) -> dict[str, bytes]:
-    """Return the entry for the model; `scale` and `zero_point` are those of the picture's tensor, as uint8.
+    """Return the entry for the model; `scale` and `zero_point` are those of the image's tensor, as uint8.
 
-    The normalisation named is the one after which these levels are the pixels themselves.
+    The normalization named is the one after which these levels are the pixels themselves.
     """
     tables = Tables()
     labels = _labels(tables)
-    image = _image(tables, 1 / scale, float(zero_point), _PICTURES[manifest.io])
+    image = _image(tables, 1 / scale, float(zero_point), _IMAGES[manifest.io])
     answer = tables.table(
         Field(0, "offset", tables.text("probabilities")),
         Field(1, "offset", tables.text("Probability of each label, in the order of the labels.")),
@@ -78,11 +78,11 @@ def _labels(tables: Tables) -> int:
 
 
 def _image(tables: Tables, deviation: float, mean: float, words: str) -> int:
-    normalisation = tables.table(
+    normalization = tables.table(
         Field(0, "offset", tables.numbers(np.array([mean], np.float32))),
         Field(1, "offset", tables.numbers(np.array([deviation], np.float32))),
     )
-    unit = tables.table(Field(0, "uint8", _NORMALISATION), Field(1, "offset", normalisation))
+    unit = tables.table(Field(0, "uint8", _NORMALIZATION), Field(1, "offset", normalization))
     properties = tables.table(Field(0, "int8", _RGB))
     content = tables.table(Field(0, "uint8", _IMAGE_PROPERTIES), Field(1, "offset", properties))
     return tables.table(

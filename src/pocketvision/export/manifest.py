@@ -31,7 +31,7 @@ def make_manifest(
     probes: tuple[Probe, ...],
     threshold: Threshold | None = None,
 ) -> Manifest:
-    """Say everything a reader of the file needs: labels, picture rule, origin, figures, probes, versions."""
+    """Say everything a reader of the file needs: labels, image rule, origin, figures, probes, versions."""
     return Manifest(
         format_version=FORMAT_VERSION,
         name=name,
@@ -70,21 +70,21 @@ def manifest_of_file(spec: ModelSpec, image: ImageSpec, labels: tuple[str, ...])
     )
 
 
-def thumbnails(pictures: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Shrink pictures [N, R, R, 3] to tiny PNGs in base64, for probes."""
+def thumbnails(images: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Shrink images [N, R, R, 3] to tiny PNGs in base64, for probes."""
     from PIL import Image
 
     texts = []
-    for picture in pictures:
+    for image in images:
         stream = io.BytesIO()
-        small = Image.fromarray(picture).resize((PROBE_PIXELS, PROBE_PIXELS), Image.Resampling.BOX)
+        small = Image.fromarray(image).resize((PROBE_PIXELS, PROBE_PIXELS), Image.Resampling.BOX)
         small.save(stream, "PNG", optimize=True)
         texts.append(base64.b64encode(stream.getvalue()).decode())
     return tuple(texts)
 
 
 def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[Probe, ...]:
-    """Answer tiny pictures by the numpy reference, from their bytes on, so that any runtime can be held to it."""
+    """Answer tiny images by the numpy reference, from their bytes on, so that any runtime can be held to it."""
     inputs = np.stack([load(base64.b64decode(png), image) for png in pngs])
     answers = run(graph, inputs)
     return tuple(
@@ -94,11 +94,11 @@ def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[
 
 def stand_in_probes(classes: int) -> tuple[Probe, ...]:
     """Return probes of noise, which take as much room as any: for weighing a file before there is a trained net."""
-    return tuple(Probe(png, (0.123456,) * classes) for png in stand_in_pictures())
+    return tuple(Probe(png, (0.123456,) * classes) for png in stand_in_images())
 
 
-def stand_in_pictures() -> tuple[str, ...]:
-    """Return tiny PNGs of noise, for the probes of a net without pictures of its own."""
+def stand_in_images() -> tuple[str, ...]:
+    """Return tiny PNGs of noise, for the probes of a net without images of its own."""
     noise = np.random.default_rng(0).integers(0, 256, (PROBES, PROBE_PIXELS, PROBE_PIXELS, 3), np.uint8)
     return thumbnails(noise)
 

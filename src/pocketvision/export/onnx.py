@@ -39,7 +39,7 @@ from pocketvision.graph.graph import (
 )
 from pocketvision.graph.integer import HALF, clamps, sixth
 from pocketvision.graph.lower import without_affines
-from pocketvision.graph.normalise import feeds_convolutions, in_half, with_deviation
+from pocketvision.graph.normalize import feeds_convolutions, in_half, with_deviation
 from pocketvision.runtime.onnx import sealed
 from pocketvision.values import Manifest, to_line
 
@@ -89,7 +89,7 @@ def kernels(content: bytes) -> Counter[str]:
 class _Writer:
     """Collects ONNX nodes and constants; names are short and equal constants are shared, for small files.
 
-    `values` names each tensor in float; `levels` names it as uint8, where the graph is quantised. Levels are turned
+    `values` names each tensor in float; `levels` names it as uint8, where the graph is quantized. Levels are turned
     into floats where a kernel first asks for them: kernels that only move values take the levels themselves.
     """
 
@@ -104,7 +104,7 @@ class _Writer:
         self.levels: dict[str, str] = {}
 
     def add(self, node: Node) -> None:
-        """Write one kernel, and the levels of its output where the graph is quantised."""
+        """Write one kernel, and the levels of its output where the graph is quantized."""
         quant = self._quant(node.name)
         if isinstance(node, Input):
             self._image(node, quant)
@@ -222,8 +222,8 @@ class _Writer:
         value = self._op("Cast", [planes], to=int(self.onnx.TensorProto.FLOAT))
         value = self._op("Sub", [value, self._per_channel(255 * mean)])
         factors = 1 / (255 * std)
-        centred = np.allclose(factors, 1)
-        self.values[node.name] = value if centred else self._op("Mul", [value, self._per_channel(factors)])
+        centerd = np.allclose(factors, 1)
+        self.values[node.name] = value if centerd else self._op("Mul", [value, self._per_channel(factors)])
 
     def _per_channel(self, values: NDArray[np.float64]) -> str:
         equal = bool((values == values[0]).all())

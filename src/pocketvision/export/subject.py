@@ -11,7 +11,7 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.splits import find_dataset
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
-from pocketvision.export.unlabelled import load_pictures
+from pocketvision.export.unlabeled import load_images
 from pocketvision.files import lines_of, read_json, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress
@@ -35,14 +35,14 @@ class Subject:
     manifest: Manifest
     """Right but for precision, probes and threshold."""
     dataset: Dataset | None
-    """The run's pictures that are still there, or those given beside a file; None where there are none."""
+    """The run's images that are still there, or those given beside a file; None where there are none."""
     trained: Trained | None = None
     """Of a run."""
     whole: Graph | None = None
     """The net in the file's own whole numbers, where it holds such."""
 
-    def pictures(self) -> Dataset:
-        """Return the pictures; raises UsageError where a file came without any, or those of a run are gone."""
+    def images(self) -> Dataset:
+        """Return the images; raises UsageError where a file came without any, or those of a run are gone."""
         if self.dataset is None and self.trained is not None:
             raise UsageError(
                 "int8 is calibrated on the run's own images, and they are gone from where they were: name the folder "
@@ -50,7 +50,7 @@ class Subject:
             )
         if self.dataset is None:
             raise UsageError(
-                "int8 is calibrated on pictures like those that the net will see: name their folder behind the file"
+                "int8 is calibrated on images like those that the net will see: name their folder behind the file"
             )
         return self.dataset
 
@@ -60,7 +60,7 @@ def subject_of(
 ) -> Subject:
     """Open the folder of a run, or a file that `weights` reads; `labels` are for files.
 
-    `data` are pictures for a file, and for a run the place that its own were moved to. Raises UsageError where they
+    `data` are images for a file, and for a run the place that its own were moved to. Raises UsageError where they
     are others, or labels are given that the run has itself; WeightsError for a file of no known net.
     """
     path = user_path(source)
@@ -127,17 +127,17 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
         manifest = replace(own, labels=names, io="mixed", versions=manifest.versions, created=manifest.created)
     manifest = replace(manifest, name=manifest.name or path.stem)
     graph = trace(net.eval(), _traced_for(weights, own))
-    dataset = None if data is None else load_pictures(data, manifest.splits, progress)
+    dataset = None if data is None else load_images(data, manifest.splits, progress)
     return Subject(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 
 def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:
-    """Return how the file's first layer takes its pixels: ours have normalisation worked into them."""
+    """Return how the file's first layer takes its pixels: ours have normalization worked into them."""
     image = own.image if own else weights.image
     if own is None:
         return image
     if weights.levels is not None:
-        scale, zero_point = weights.levels.picture
+        scale, zero_point = weights.levels.image
         mean, deviation = zero_point / 255, 1 / (255 * scale)
         return replace(image, mean=(mean,) * 3, std=(deviation,) * 3)
     return image if own.precision == "float16" else replace(image, std=(1 / 255,) * 3)

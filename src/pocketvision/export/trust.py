@@ -23,7 +23,7 @@ MOVED = 1.05
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """A graph whose probabilities mean what they say, with its answers to the validation pictures."""
+    """A graph whose probabilities mean what they say, with its answers to the validation images."""
 
     graph: Graph
     probabilities: Probabilities
@@ -37,7 +37,7 @@ class Settled:
 def settle(graph: Graph, probabilities: Probabilities, labels: Labels, *, folded: float) -> Settled:
     """Fit an int8 graph's temperature anew where rounding moved it; a float graph keeps the one folded in training.
 
-    `probabilities` are the graph's answers to the validation pictures [N, C], `folded` is the trained net's own
+    `probabilities` are the graph's answers to the validation images [N, C], `folded` is the trained net's own
     temperature: both together stay within `TEMPERATURES`.
     """
     now = measured(probabilities, labels)
@@ -77,4 +77,4 @@ def reason_of(abstain: Abstain, threshold: Threshold | None) -> str:
         return f"answers below {threshold.below:.4g} count as not sure: {threshold.reason}"
     if abstain == "off":
         return "the file never refuses, as asked"
-    return "the file never refuses: the validation pictures are too few, or all answered alike, to choose a threshold"
+    return "the file never refuses: the validation images are too few, or all answered alike, to choose a threshold"

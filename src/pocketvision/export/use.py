@@ -41,7 +41,7 @@ def use_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, Io]
 
 
 def python_code(page: str) -> str:
-    """Return the Python of a page's first section, below the lines that prepare a picture; to be run by a test."""
+    """Return the Python of a page's first section, below the lines that prepare an image; to be run by a test."""
     first, *_, prepare = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     return f"{prepare}\n{first}"
 
@@ -94,9 +94,9 @@ def _unsure(manifest: Manifest) -> str:
 def _rule(image: ImageSpec) -> str:
     side, larger = image.resolution, round(image.resolution / image.crop_pct)
     if image.crop_mode == "squash":
-        first = f"Resize the whole picture to {larger} x {larger}, whatever its shape"
+        first = f"Resize the whole image to {larger} x {larger}, whatever its shape"
     else:
-        first = f"Resize the picture so that its shorter side becomes {larger}, keeping its shape"
+        first = f"Resize the image so that its shorter side becomes {larger}, keeping its shape"
     cut = larger != side or image.crop_mode == "crop"
     return f"{first}; then keep the {side} x {side} pixels in the middle." if cut else f"{first}."
 

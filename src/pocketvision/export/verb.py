@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
-from pocketvision.compress.palette import palettised
+from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import DataError, UnknownName, UsageError
@@ -24,7 +24,7 @@ from pocketvision.export.deliver import (
     refusal,
     require_packages,
 )
-from pocketvision.export.manifest import PROBES, make_probes, stand_in_pictures, thumbnails
+from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
 from pocketvision.export.subject import Subject, some, subject_of
 from pocketvision.export.trust import Abstain, abstain_of, reason_of, settle, threshold_for
 from pocketvision.export.use import USE_FILE
@@ -34,10 +34,10 @@ from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, ImageSpec, Io, Manifest, Precision
 
-CALIBRATION_PICTURES = 100
-"""Smallest and largest values of each tensor over 100 training pictures; more changed nothing measurable."""
-TRUST_PICTURES = 1000
-"""Validation pictures that temperature and threshold are settled on; numpy answers some 40 of them a second."""
+CALIBRATION_IMAGES = 100
+"""Smallest and largest values of each tensor over 100 training images; more changed nothing measurable."""
+TRUST_IMAGES = 1000
+"""Validation images that temperature and threshold are settled on; numpy answers some 40 of them a second."""
 
 
 def export(  # noqa: PLR0913  one option per choice of a user
@@ -58,13 +58,13 @@ def export(  # noqa: PLR0913  one option per choice of a user
     `source` is a folder of `train` or `fit`, or a file: a published or delivered `.tflite`, an ONNX file that this
     function wrote, a PyTorch or Keras file, `.safetensors`. `format` is `onnx`, `litert`, `coreml`, `executorch`,
     `openvino` or `c`, or several with commas: the same net in the same numbers, each file opened again and held against
-    the reference, as far as this machine can. `precision` is `float` by default; a quantised file keeps its own whole
+    the reference, as far as this machine can. `precision` is `float` by default; a quantized file keeps its own whole
     numbers, as int8. `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`,
     `palette4` and `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is
-    calibrated on the run's own training pictures, or on `data`, the folder of pictures given beside a float file; for a
+    calibrated on the run's own training images, or on `data`, the folder of images given beside a float file; for a
     run it is where its own lie now, if they were moved, and float needs none. `io` makes both ends of LiteRT and C
     files `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto` chooses on
-    the run's validation pictures or keeps the file's own, `off` never refuses, or a probability. `labels` is a text
+    the run's validation images or keeps the file's own, `off` never refuses, or a probability. `labels` is a text
     with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
     `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
     VerificationFailed where a written file does not answer as the net.
@@ -94,10 +94,10 @@ def export(  # noqa: PLR0913  one option per choice of a user
 
 
 def calibration(dataset: Dataset, image: ImageSpec, progress: Progress = Silent()) -> NDArray[np.uint8]:
-    """Prepare a seeded choice of training pictures, uint8 [N, R, R, 3]; raises DataError where there are none."""
-    examples = some(dataset.of("train"), CALIBRATION_PICTURES)
+    """Prepare a seeded choice of training images, uint8 [N, R, R, 3]; raises DataError where there are none."""
+    examples = some(dataset.of("train"), CALIBRATION_IMAGES)
     if not examples:
-        raise DataError(f"{dataset.root} has no picture left to calibrate on; give more pictures")
+        raise DataError(f"{dataset.root} has no image left to calibrate on; give more images")
     return prepared(dataset, examples, image, progress=progress)
 
 
@@ -118,15 +118,15 @@ def _rounded(subject: Subject, precision: Precision, progress: Progress) -> Grap
     if precision in ("float", "float16"):
         return subject.graph
     if precision.startswith(PALETTE):
-        return palettised(subject.graph, int(precision.removeprefix(PALETTE)))
-    pictures = calibration(subject.pictures(), subject.manifest.image, progress)
-    return compress(subject.graph, pictures, progress=progress).graph
+        return palettized(subject.graph, int(precision.removeprefix(PALETTE)))
+    images = calibration(subject.images(), subject.manifest.image, progress)
+    return compress(subject.graph, images, progress=progress).graph
 
 
 def _settled(subject: Subject, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
-    """Settle temperature and threshold on a run's validation pictures; a file keeps what it says of itself."""
+    """Settle temperature and threshold on a run's validation images; a file keeps what it says of itself."""
     manifest = subject.manifest
-    examples = some(subject.dataset.of("val"), TRUST_PICTURES) if subject.dataset is not None else []
+    examples = some(subject.dataset.of("val"), TRUST_IMAGES) if subject.dataset is not None else []
     if subject.trained is None or subject.dataset is None or not examples:
         if subject.trained is not None and wanted == "auto":
             progress.say("the file never refuses: without the run's validation images no threshold can be chosen")
@@ -144,10 +144,10 @@ def _settled(subject: Subject, graph: Graph, wanted: Abstain, progress: Progress
 
 
 def _tiny(subject: Subject) -> tuple[str, ...]:
-    """Return the probes' pictures: validation pictures, or noise where there are none."""
+    """Return the probes' images: validation images, or noise where there are none."""
     examples = subject.dataset.of("val")[:PROBES] if subject.dataset is not None else ()
     if subject.dataset is None or not examples:
-        return stand_in_pictures()
+        return stand_in_images()
     return thumbnails(prepared(subject.dataset, examples, subject.manifest.image))
 
 

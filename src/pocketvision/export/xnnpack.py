@@ -1,7 +1,7 @@
 """The operators of a LiteRT file as nodes of XNNPACK, in the form that ExecuTorch's delegate reads.
 
 Both files then hold the same integers, run the same kernels and answer alike. Tensors are [1, H, W, C] or [1, C], the
-picture uint8 pixels. `schema` is the module with ExecuTorch's own classes of nodes and values.
+image uint8 pixels. `schema` is the module with ExecuTorch's own classes of nodes and values.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ class Delegate:
             "MEAN": self._mean,
             "PAD": self._pad,
             "PADV2": self._pad,
-            "QUANTIZE": self._quantise,
+            "QUANTIZE": self._quantize,
             "RESHAPE": self._reshape,
             "STRIDED_SLICE": self._slice,
             "TRANSPOSE": self._transpose,
@@ -223,7 +223,7 @@ class Delegate:
             output_id=self._value(step.output),
         )
 
-    def _quantise(self, step: Step) -> None:
+    def _quantize(self, step: Step) -> None:
         """Write levels; those of pixels, which are uint8, by way of their values: XNNPACK has no shorter one."""
         source, target = step.inputs[0], step.output
         x = self._value(source)

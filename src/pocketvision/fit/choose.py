@@ -1,4 +1,4 @@
-"""The verb `choose`: which published net to start from, judged with frozen weights on the user's own pictures."""
+"""The verb `choose`: which published net to start from, judged with frozen weights on the user's own images."""
 
 import time
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.paired import Paired, paired
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.train.device import device_for
-from pocketvision.train.features import Backbone, Features, Pictures, Views, take
+from pocketvision.train.features import Backbone, Features, ProbeImages, Views, take
 from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
 from pocketvision.values import Accuracy, Budget, CropMode, Dataset, Latency, ModelSpec, Precision
 from pocketvision.values.ranges import check_ranges
@@ -54,17 +54,17 @@ class Compared:
     peak_bytes: int
     """Of activations in 8 bit; of the file that was timed, at its precision."""
     validation: Accuracy | None = None
-    """None where it breaks the budget, which is known without looking at a picture."""
+    """None where it breaks the budget, which is known without looking at an image."""
     test: Accuracy | None = None
     against_taken: Paired | None = None
-    """This one less the taken one, on the test pictures, by which nothing was chosen."""
+    """This one less the taken one, on the test images, by which nothing was chosen."""
     against_taken_on_validation: Paired | None = None
     strength: float | None = None
     """Of the squared weights of the head, chosen on validation; None for class means."""
     feature_ms: float | None = None
-    """Wall time of one picture through the net when its features were computed, in PyTorch on this machine."""
+    """Wall time of one image through the net when its features were computed, in PyTorch on this machine."""
     computed: int = 0
-    """Pictures that were run through the net now; the features of the others were kept from before."""
+    """ProbeImages that were run through the net now; the features of the others were kept from before."""
     precision: Precision = "int8"
     """Of the file that size and latency are of."""
     latency: Latency | None = None
@@ -111,10 +111,10 @@ def choose(  # noqa: PLR0913  each is an option of the command line
     device: str = "auto",
     progress: Progress = Silent(),
 ) -> Comparison:
-    """Compare published nets on a folder of pictures: frozen, with a head of the user's classes on each.
+    """Compare published nets on a folder of images: frozen, with a head of the user's classes on each.
 
     `weights` are files or names of nets, by default every file in POCKETVISION_WEIGHTS and the cache; `resolution` are
-    pixels a side, by default what each was published at. The best on the validation pictures is taken; test pictures
+    pixels a side, by default what each was published at. The best on the validation images is taken; test images
     are looked at afterwards. `max_latency` is measured on this machine, on files with fresh weights; of `min_accuracy`
     frozen weights give an estimate, by which nothing is left out. With `views` above 1 the head also learns from
     augmented views. Features are kept on disk: asking again takes seconds. Raises BudgetMissed where no start keeps
@@ -151,7 +151,7 @@ def _check(head: str, balance: str) -> None:
 
 def _must_be_judged(dataset: Dataset) -> None:
     if dataset.kind != "classes":
-        raise UsageError("choose compares nets on pictures of one class each; here they have attributes or boxes")
+        raise UsageError("choose compares nets on images of one class each; here they have attributes or boxes")
     if not dataset.of("val"):
         raise UsageError("nets are chosen by validation images, and there are none; give --val above 0")
 
@@ -185,19 +185,19 @@ def _within(
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Features for learning, several views of each picture, and for judging, one."""
+    """Features for learning, several views of each image, and for judging, one."""
 
     train: Features
     rest: Features
 
     @property
-    def picture_ms(self) -> float:
-        """Return the wall time of one picture."""
-        return self.train.stored.picture_ms
+    def image_ms(self) -> float:
+        """Return the wall time of one image."""
+        return self.train.stored.image_ms
 
     @property
     def computed(self) -> int:
-        """Return how many pictures were run through the net now."""
+        """Return how many images were run through the net now."""
         return self.train.computed + (self.rest.computed if self.rest is not self.train else 0)
 
 
@@ -212,10 +212,10 @@ def _seen(
     dataset, decoded = data
     place = device_for(device)
     if views.count == 1:
-        every = take(backbones, Pictures(dataset, dataset.examples, decoded), device=place, progress=progress)
+        every = take(backbones, ProbeImages(dataset, dataset.examples, decoded), device=place, progress=progress)
         return [_Seen(one, one) for one in every]
-    train = Pictures(dataset, dataset.of("train"), decoded)
-    rest = Pictures(dataset, dataset.of("val") + dataset.of("test"), decoded)
+    train = ProbeImages(dataset, dataset.of("train"), decoded)
+    rest = ProbeImages(dataset, dataset.of("val") + dataset.of("test"), decoded)
     both = (
         take(backbones, train, views=views, device=place, progress=progress),
         take(backbones, rest, device=place, progress=progress),
@@ -225,7 +225,7 @@ def _seen(
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """One start with its head, and which pictures it answers rightly."""
+    """One start with its head, and which images it answers rightly."""
 
     start: Start
     head: Head
@@ -253,7 +253,7 @@ def _tried(start: Start, seen: _Seen, dataset: Dataset, *, head: HeadKind, balan
 
 
 def _rank(tried: _Tried) -> tuple[float, int, str]:
-    """Best on validation first; of equal ones the cheaper. Test pictures have no say."""
+    """Best on validation first; of equal ones the cheaper. Test images have no say."""
     return -tried.validation.value, tried.start.candidate.cost.macs, tried.start.file.name
 
 
@@ -270,7 +270,7 @@ def _compared(
     wanted |= {"weights": best.start.file.as_posix(), "resolution": spec.resolution}
     if settings["balance"] != "none":
         wanted["balance"] = settings["balance"]
-    told = f" and {best.test.value:.1%} on test pictures" if best.test else ""
+    told = f" and {best.test.value:.1%} on test images" if best.test else ""
     sentence = (
         f"Take {best.start.file.name} ({spec}): with frozen weights {best.validation.value:.1%} on validation{told}. "
         "Training all of it usually does better still:"
@@ -309,7 +309,7 @@ def _judged(
         against_taken=on_test,
         against_taken_on_validation=on_validation,
         strength=one.head.strength or None,
-        feature_ms=round(one.seen.picture_ms, 3),
+        feature_ms=round(one.seen.image_ms, 3),
         computed=one.seen.computed,
     )
 

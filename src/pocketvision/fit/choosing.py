@@ -77,13 +77,13 @@ def considered(
     if wanted is not None and not settings:
         family = family_of(wanted.name)
         raise UsageError(
-            f"{wanted.name} takes pictures of at least {family.smallest} pixels, and {options.resolution or largest} "
+            f"{wanted.name} takes images of at least {family.smallest} pixels, and {options.resolution or largest} "
             f"are allowed here; allow more with --resolution {family.resolution}, or name a smaller net"
         )
     notes: tuple[str, ...] = ()
     if options.resolution is None:
         notes = (
-            f"The pictures' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
+            f"The images' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
         )
     if start is not None:
         notes += (f"The weights given are of {start.spec.name} {start.spec.width:g}: no other net is considered.",)

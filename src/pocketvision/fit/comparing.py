@@ -1,4 +1,4 @@
-"""The stage `compress`: the trained net as float and as int8, both judged on validation pictures in the runtime."""
+"""The stage `compress`: the trained net as float and as int8, both judged on validation images in the runtime."""
 
 import os
 from dataclasses import dataclass
@@ -50,10 +50,10 @@ def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, 
     plain = trace(net, trained.image)
     small = compress(plain, calibration(loaded.dataset, trained.image), progress=progress).graph
     graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
-    pictures = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
+    images = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
     labels = labels_of(loaded.dataset.of("val"))
     judged = {
-        precision: _judged(graph, precision, trained, loaded.dataset.labels, (pictures, labels))
+        precision: _judged(graph, precision, trained, loaded.dataset.labels, (images, labels))
         for precision, graph in graphs.items()
     }
     variants = {precision: variant for precision, (variant, _) in judged.items()}
@@ -80,8 +80,8 @@ def _judged(
     run = caller(content, trained.image.resolution)
     latency = measure(run, reference_caller(), threads=1, runtime=runtime_name())
     answer = answer_of(content, threads=os.cpu_count() or 1)
-    pictures, truth = examples
-    answers = np.concatenate([answer(pictures[s : s + BATCH]) for s in range(0, len(pictures), BATCH)])
+    images, truth = examples
+    answers = np.concatenate([answer(images[s : s + BATCH]) for s in range(0, len(images), BATCH)])
     settled = settle(graph, answers, truth, folded=trained.temperature)
     variant = Variant(
         precision,

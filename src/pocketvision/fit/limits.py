@@ -60,4 +60,4 @@ def outlook_told(found: Accuracy, asked: float) -> str:
         "open": f"Whether the {asked:.1%} asked for are reached is open ({frozen})",
         "below": f"Frozen weights stay below the {asked:.1%} asked for ({frozen})",
     }[outlook(found, asked)]
-    return f"{told}. That is an estimate: `fit` trains all layers, and judges the file on test pictures."
+    return f"{told}. That is an estimate: `fit` trains all layers, and judges the file on test images."

@@ -13,13 +13,13 @@ from pocketvision.train.start import Loaded
 from pocketvision.values import Example, ImageSpec
 
 DELIVERY_S = 4.5
-"""On idle cores: compressing, exporting, loading a fresh process, timing the file, the report. Beside the pictures."""
+"""On idle cores: compressing, exporting, loading a fresh process, timing the file, the report. Beside the images."""
 REPORT_S = 1.5
 """Of that what follows the proof, on idle cores."""
 RESIZED_SHARE = 0.1
 """Share of the limit that is kept for asking the file again under other resizers, at most."""
 RESIZING = 8.0
-"""How many times longer a picture takes under all other resizers than read and prepared once."""
+"""How many times longer an image takes under all other resizers than read and prepared once."""
 _SAMPLE = 12
 
 
@@ -45,7 +45,7 @@ def spread(examples: Sequence[Example]) -> list[Example]:
 
 
 def reading_s(files: Sequence[Path], image: ImageSpec) -> float:
-    """Time how long a picture takes to be read and prepared, on all cores; 0 where there is none."""
+    """Time how long an image takes to be read and prepared, on all cores; 0 where there is none."""
 
     def read(file: Path) -> None:
         try:

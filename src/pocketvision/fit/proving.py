@@ -33,7 +33,7 @@ def export_net(
     formats: tuple[str, ...],
     progress: Progress,
 ) -> dict[str, Path]:
-    """Write a file in each format and, beside them, what the trained net itself answers on the test pictures.
+    """Write a file in each format and, beside them, what the trained net itself answers on the test images.
 
     Returns the files that can be run here. A format that cannot hold the delivered precision is left out.
     """
@@ -42,10 +42,10 @@ def export_net(
     from pocketvision.train.transfer import logits
 
     examples = loaded.dataset.of("test")
-    pictures = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)
+    images = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)
     net, _ = trained_net(run)
     device = device_for("cpu")
-    found = logits(net, pictures, trained.image, device).astype(np.float64)
+    found = logits(net, images, trained.image, device).astype(np.float64)
     shares = np.exp(found - found.max(1, keepdims=True))
     probabilities = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
     stream = io.BytesIO()
@@ -84,7 +84,7 @@ def verify_files(
 ) -> dict[str, Proof]:
     """Prove each format's file: the first one's proof lies in the run, the others' below `proofs`.
 
-    Where all are to end `within_s` seconds, each gets its share, and fewer pictures are asked again under other
+    Where all are to end `within_s` seconds, each gets its share, and fewer images are asked again under other
     resizers.
     """
     share = None if within_s is None else within_s / len(files)
@@ -99,7 +99,7 @@ def verify_files(
 def verify_file(
     folder: Path, loaded: Loaded, file: Path, budget: Budget, *, within_s: float | None, progress: Progress
 ) -> Proof:
-    """Let a new process prove the file from the pictures' bytes on; return what it found and left in `folder`.
+    """Let a new process prove the file from the images' bytes on; return what it found and left in `folder`.
 
     A process of its own, so that nothing of training (torch, its threads, its caches) can help or disturb.
     """
@@ -116,7 +116,7 @@ def verify_file(
     # The split is named, so that what the check left out of the run stays out.
     given = ["--split", "test", "--output", str(folder), "--json", "--", str(file), str(loaded.given)]
     order = [*options, *pace, *given]
-    progress.say(f"verifying {file.name} in a fresh process, from the pictures' bytes to label names")
+    progress.say(f"verifying {file.name} in a fresh process, from the images' bytes to label names")
     done = run_own("pocketvision", "verify", *order)
     expected = (0, BudgetMissed.exit_code, VerificationFailed.exit_code)
     if done.returncode not in expected or not (folder / "verify.json").exists():

@@ -98,7 +98,7 @@ def _at_each(file: Path, weights: Weights, digest: str, wish: Wish, progress: Pr
     own = weights.spec
     for resolution in dict.fromkeys(wish.resolutions or (own.resolution,)):
         if not _takes(own, resolution):
-            progress.say(f"left out: {file.name} cannot take pictures of {resolution} pixels")
+            progress.say(f"left out: {file.name} cannot take images of {resolution} pixels")
             continue
         spec = replace(own, resolution=resolution, num_classes=wish.num_classes)
         files = {item.precision: item for item in candidates([spec], graph_at)}

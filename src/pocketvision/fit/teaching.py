@@ -1,4 +1,4 @@
-"""The stage `train` with a teacher: plain training and a lesson from the same pictures; the better one is delivered."""
+"""The stage `train` with a teacher: plain training and a lesson from the same images; the better one is delivered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ PLAIN_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Teaching:
-    """What plain training and the lesson reached on the validation pictures."""
+    """What plain training and the lesson reached on the validation images."""
 
     plain: Accuracy
     taught: Accuracy | None
@@ -31,7 +31,7 @@ class Teaching:
 
 
 def teachers_for(runs: str | None, loaded: Loaded, options: TrainOptions) -> tuple[Teacher, ...]:
-    """Load the teachers, if any; raises where they have other classes, or learned from pictures kept apart here."""
+    """Load the teachers, if any; raises where they have other classes, or learned from images kept apart here."""
     found = teachers_of(runs) if runs else ()
     for teacher in found:
         check_labels(teacher, loaded.dataset.labels)

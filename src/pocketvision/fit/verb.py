@@ -1,4 +1,4 @@
-"""The main job: a folder of pictures and a budget in; a small, proven model file out."""
+"""The main job: a folder of images and a budget in; a small, proven model file out."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     to start from, or 'none'. `teacher` is the run of a larger trained net, or several with commas: a lesson from it is
     tried beside plain training, and the better one taken. `max_drop` is how many points of validation accuracy int8
     may lose where the budget does not force it. `abstain` says below which top probability the file refuses to answer:
-    `auto` chooses on the validation pictures, `off` never refuses, or a probability. `format` is `onnx`, or
+    `auto` chooses on the validation images, `off` never refuses, or a probability. `format` is `onnx`, or
     `onnx,litert` for a `.tflite` file beside it; each file is proven. `time_limit`, such as '10m', is
     for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers
     otherwise than the trained net; the run's folder with its report is complete then too.

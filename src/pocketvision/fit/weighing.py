@@ -30,10 +30,10 @@ def content_of(graph: Graph, trained: Trained, labels: tuple[str, ...], *, preci
 
 
 def caller(content: bytes, resolution: int) -> Callable[[], object]:
-    """Open a file's content on one thread, ready to be called with one picture of noise."""
+    """Open a file's content on one thread, ready to be called with one image of noise."""
     answer = answer_of(content)
-    picture = np.random.default_rng(0).integers(0, 256, (1, resolution, resolution, 3), np.uint8)
-    return lambda: answer(picture)
+    image = np.random.default_rng(0).integers(0, 256, (1, resolution, resolution, 3), np.uint8)
+    return lambda: answer(image)
 
 
 def reference_caller() -> Callable[[], object]:

@@ -89,8 +89,8 @@ def _reference_add(pair: Sequence[Levels], sources: Sequence[Quant], target: Qua
     twice = 2.0 * max(source.scale for source in sources)
     total: Tensor = np.array(0, np.int64)
     for levels, source in zip(pair, sources, strict=True):
-        centred = (levels.astype(np.int64) - source.zero_point) << _LEFT
-        total = total + _twice_rounded(centred, *_fixed(source.scale / twice))
+        centerd = (levels.astype(np.int64) - source.zero_point) << _LEFT
+        total = total + _twice_rounded(centerd, *_fixed(source.scale / twice))
     return _twice_rounded(total, *_fixed(twice / (2.0**_LEFT * target.scale))) + target.zero_point
 
 

@@ -1,7 +1,7 @@
-"""The inference graph: what the phone runs. Some fifteen kernels with numpy weights, shapes and quantisation.
+"""The inference graph: what the phone runs. Some fifteen kernels with numpy weights, shapes and quantization.
 
 Activations are logically NCHW without the batch axis: [C, H, W], or [C] after pooling. A node's name is the name of
-its one output. The graph is quantised when `quant` holds a (scale, zero point) for every tensor up to the softmax;
+its one output. The graph is quantized when `quant` holds a (scale, zero point) for every tensor up to the softmax;
 its weights are then int8 with one scale per output channel, and its biases int32 in units of input times weight scale.
 """
 
@@ -42,7 +42,7 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Input(Node):
-    """The picture: uint8 RGB, handed over as [H, W, 3] and normalised as (pixel / 255 - mean) / std.
+    """The image: uint8 RGB, handed over as [H, W, 3] and normalized as (pixel / 255 - mean) / std.
 
     A net for other than three channels has as many means and deviations.
     """
@@ -58,7 +58,7 @@ class Conv(Node):
 
     weight: Array
     bias: Array
-    """[O]; float32, or int32 when quantised."""
+    """[O]; float32, or int32 when quantized."""
     stride: tuple[int, int]
     padding: Pads | Literal["same"]
     """`same` is TensorFlow's rule: the output is ceil(input / stride), the odd pixel is added at the end."""
@@ -67,7 +67,7 @@ class Conv(Node):
     learned: int
     """Learned values of the layer this came from: weights, bias, and gamma and beta of a folded batch norm."""
     weight_scale: Array | None = None
-    """[O] float32 when quantised."""
+    """[O] float32 when quantized."""
     norm: int = 0
     """How many of `learned` are a batch norm's."""
 
@@ -163,7 +163,7 @@ class Flatten(Node):
 
 @dataclass(frozen=True, eq=False)
 class LocalNorm(Node):
-    """Local response normalisation over `size` channels: x / (k + alpha / size * sum x^2)^beta (AlexNet, 3.3)."""
+    """Local response normalization over `size` channels: x / (k + alpha / size * sum x^2)^beta (AlexNet, 3.3)."""
 
     size: int
     alpha: float
@@ -220,7 +220,7 @@ class Graph:
         return shapes
 
     def at(self, resolution: int) -> "Graph":
-        """Return the same net for pictures of another size."""
+        """Return the same net for images of another size."""
         return Graph((replace(self.input, resolution=resolution), *self.nodes[1:]), self.quant)
 
     def pads(self, node: "Conv | MaxPool | AvgPool") -> Pads:
@@ -313,7 +313,7 @@ def _windowed(node: Conv | MaxPool | AvgPool, shape: Shape) -> Shape:
         steps = size + before + after - kernel[axis]
         _require(node, steps >= 0, shape)
         count = (-(-steps // node.stride[axis]) if ceil else steps // node.stride[axis]) + 1
-        # A window has to start inside the picture (Caffe's and PyTorch's rule).
+        # A window has to start inside the image (Caffe's and PyTorch's rule).
         out.append(count - 1 if ceil and (count - 1) * node.stride[axis] >= size + before else count)
     return channels, *out
 

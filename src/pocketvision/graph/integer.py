@@ -63,17 +63,17 @@ class Rounding:
 
 
 def conv(node: Conv, x: Levels, pads: Pads, *, source: Quant, target: Quant, rounding: Rounding) -> Levels:
-    """Run a quantised convolution."""
+    """Run a quantized convolution."""
     assert node.weight_scale is not None
-    centred, weight = _exact(x, node.weight, source)
-    sums = convolve(centred, weight, stride=node.stride, pads=pads, groups=node.groups)
+    centerd, weight = _exact(x, node.weight, source)
+    sums = convolve(centerd, weight, stride=node.stride, pads=pads, groups=node.groups)
     return _layer(rounding.conv, sums, node, source=source, target=target)
 
 
 def linear(node: Linear, x: Levels, *, source: Quant, target: Quant, rounding: Rounding) -> Levels:
-    """Run a quantised fully connected layer."""
-    centred, weight = _exact(x, node.weight, source)
-    return _layer(rounding.linear, centred @ weight.T, node, source=source, target=target)
+    """Run a quantized fully connected layer."""
+    centerd, weight = _exact(x, node.weight, source)
+    return _layer(rounding.linear, centerd @ weight.T, node, source=source, target=target)
 
 
 def add(
@@ -161,9 +161,9 @@ def _exact(x: Levels, weight: Tensor, source: Quant) -> tuple[Tensor, Tensor]:
     heaviest = int(np.abs(weight.astype(np.int32)).reshape(len(weight), -1).sum(axis=1).max())
     farthest = max(source.zero_point, 255 - source.zero_point)
     dtype = np.dtype(np.float32 if heaviest * farthest < 2**24 else np.float64)
-    centred: Tensor = x.astype(dtype)
-    centred -= source.zero_point
-    return centred, weight.astype(dtype)
+    centerd: Tensor = x.astype(dtype)
+    centerd -= source.zero_point
+    return centerd, weight.astype(dtype)
 
 
 def _layer(

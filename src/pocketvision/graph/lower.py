@@ -33,7 +33,7 @@ def as_conv(node: Affine) -> Conv:
 
 
 def average_as_conv(node: AvgPool, channels: int) -> Conv:
-    """Return the quantised depthwise convolution that averages whole windows, padding and all."""
+    """Return the quantized depthwise convolution that averages whole windows, padding and all."""
     height, width = node.kernel
     return Conv(
         node.name,
@@ -83,7 +83,7 @@ def with_real_weights(graph: Graph) -> Graph:
 
 
 def real_layer(node: Conv | Linear, source: Quant) -> Conv | Linear:
-    """Return a quantised layer with the real values of its weights and biases; `source` is its input's quant."""
+    """Return a quantized layer with the real values of its weights and biases; `source` is its input's quant."""
     assert node.weight_scale is not None
     scale = node.weight_scale.astype(np.float64)
     weight = node.weight.astype(np.float64) * scale.reshape(-1, *[1] * (node.weight.ndim - 1))

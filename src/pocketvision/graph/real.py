@@ -9,11 +9,11 @@ from pocketvision.graph.graph import Activation, AvgPool, Input, LocalNorm, Pads
 from pocketvision.graph.sums import Tensor, padded, taps
 
 
-def picture(node: Input, images: NDArray[np.uint8]) -> Tensor:
-    """Normalise pixels as (pixel / 255 - mean) / std."""
+def image(node: Input, images: NDArray[np.uint8]) -> Tensor:
+    """Normalize pixels as (pixel / 255 - mean) / std."""
     scale, shift = 1 / (255 * np.array(node.std)), np.array(node.mean) / np.array(node.std)
-    normalised: Tensor = images * scale.astype(np.float32) - shift.astype(np.float32)
-    return normalised
+    normalized: Tensor = images * scale.astype(np.float32) - shift.astype(np.float32)
+    return normalized
 
 
 def activated(x: Tensor, activation: Activation, slope: float = 0.0) -> Tensor:
@@ -42,7 +42,7 @@ def _window_sums(x: Tensor, node: AvgPool, pads: Pads) -> Tensor:
 
 
 def local_norm(node: LocalNorm, x: Tensor) -> Tensor:
-    """Divide by what the neighbouring channels hold."""
+    """Divide by what the neighboring channels hold."""
     half = node.size // 2
     squares = np.pad(x * x, [(0, 0)] * (x.ndim - 1) + [(half, half)])
     channels = x.shape[-1]

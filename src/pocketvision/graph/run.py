@@ -38,9 +38,9 @@ _VALUES_AT_ONCE = 2**22  # of the largest tensor: beyond the caches a larger bat
 
 
 def run(graph: Graph, images: Images, *, rounding: Rounding = integer.ONNXRUNTIME) -> NDArray[np.float32]:
-    """Answer images [N, R, R, C] with the output tensor [N, classes]; exact integers where the graph is quantised.
+    """Answer images [N, R, R, C] with the output tensor [N, classes]; exact integers where the graph is quantized.
 
-    `rounding` says as which runtime a quantised graph rounds; `fixed.py` has others.
+    `rounding` says as which runtime a quantized graph rounds; `fixed.py` has others.
     """
     outputs = [output for batch in batches(graph, images) for output in _last(graph, batch, rounding)]
     return np.concatenate(outputs) if outputs else np.zeros((0, *graph.shapes[graph.output]), np.float32)
@@ -58,7 +58,7 @@ def activations(
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor by name in running order, as [N, C, H, W] or [N, C]; each is dropped after its last use.
 
-    Float tensors are float32; those of a quantised graph are uint8 up to the softmax.
+    Float tensors are float32; those of a quantized graph are uint8 up to the softmax.
     """
     for name, tensor in tensors(graph, images, rounding=rounding):
         yield name, tensor.transpose(0, 3, 1, 2) if tensor.ndim == 4 else tensor
@@ -88,7 +88,7 @@ def tensors(graph: Graph, images: Images, *, rounding: Rounding = integer.ONNXRU
 
 
 def kernel(graph: Graph, node: Node, inputs: list[Tensor], *, rounding: Rounding = integer.ONNXRUNTIME) -> Tensor:
-    """Run one node on what it reads, [N, H, W, C] or [N, C], or on the pictures; in levels where quantised."""
+    """Run one node on what it reads, [N, H, W, C] or [N, C], or on the images; in levels where quantized."""
     return _real(graph, node, inputs) if graph.quant is None else _integer(graph, node, inputs, rounding)
 
 
@@ -132,7 +132,7 @@ def _alone(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
     x = inputs[0]
     match node:
         case Input():
-            return real.picture(node, x)
+            return real.image(node, x)
         case Activate():
             return real.activated(x.copy(), node.activation, node.slope)
         case LocalNorm():
@@ -183,5 +183,5 @@ def _summed(graph: Graph, node: Node, inputs: list[Tensor], quants: tuple[Quant,
         case GlobalAvgPool():
             return integer.global_mean(x, source=sources[0], target=target, rounding=rounding, keep=node.keep)
         case Affine():
-            raise GraphError(f"'{node.name}': an Affine becomes a convolution before it is quantised")
+            raise GraphError(f"'{node.name}': an Affine becomes a convolution before it is quantized")
     raise GraphError(f"the reference has no integer kernel for {type(node).__name__} ('{node.name}')")

@@ -55,11 +55,11 @@ class Sketch:
         self._shapes: dict[str, Shape] = {}
         self._append(Input("image", (), resolution, (0.5,) * channels, (0.5,) * channels))
 
-    def normalise(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        """Normalise pictures as (pixel / 255 - mean) / std instead of to -1..1."""
-        picture = self._nodes[0]
-        assert isinstance(picture, Input)
-        self._nodes[0] = replace(picture, mean=mean, std=std)
+    def normalize(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """Normalize images as (pixel / 255 - mean) / std instead of to -1..1."""
+        image = self._nodes[0]
+        assert isinstance(image, Input)
+        self._nodes[0] = replace(image, mean=mean, std=std)
 
     def conv(
         self,
@@ -144,7 +144,7 @@ class Sketch:
         return self._append(Flatten(self._name(), (source,)))
 
     def local_norm(self, source: str, *, size: int = 5, alpha: float = 1e-4, k: float = 2.0) -> str:
-        """Normalise over neighbouring channels, with AlexNet's constants unless told otherwise."""
+        """Normalize over neighboring channels, with AlexNet's constants unless told otherwise."""
         return self._append(LocalNorm(self._name(), (source,), size, alpha, 0.75, k))
 
     def activate(self, source: str, activation: Activation, *, slope: float = 0.0) -> str:

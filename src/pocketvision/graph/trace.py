@@ -46,9 +46,9 @@ class _Tracer(fx.Tracer):
 
 
 def trace(net: nn.Module, image: ImageSpec) -> Graph:
-    """Turn a classifier in eval mode into a graph from uint8 picture to probabilities.
+    """Turn a classifier in eval mode into a graph from uint8 example to probabilities.
 
-    `net` maps normalised [N, C, R, R] to logits [N, classes]. Works on the meta device too: the weights are then
+    `net` maps normalized [N, C, R, R] to logits [N, classes]. Works on the meta device too: the weights are then
     empty stand-ins of the right shape, good for counting. Raises GraphError for a layer without a kernel.
     """
     assert not net.training, "trace a net in eval mode"
@@ -85,8 +85,8 @@ def _weightless(net: nn.Module) -> nn.Module:
     return copy.deepcopy(net, twins)
 
 
-def _picture(net: nn.Module, image: ImageSpec) -> Input:
-    """Return the input; for other than three channels every channel is normalised by the average of the three."""
+def _image(net: nn.Module, image: ImageSpec) -> Input:
+    """Return the input; for other than three channels every channel is normalized by the average of the three."""
     channels = next((module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d)), 3)
     if channels == len(image.mean):
         return Input("image", (), image.resolution, image.mean, image.std)
@@ -99,7 +99,7 @@ class _Builder:
     def __init__(self, net: nn.Module, image: ImageSpec) -> None:
         self.steps = _Tracer().trace(net)
         self.modules = dict(net.named_modules())
-        self.picture = _picture(net, image)
+        self.example = _image(net, image)
         self.nodes: dict[str, Node] = {}
         self.shapes: dict[str, Shape] = {}
         self.made: dict[fx.Node, str] = {}
@@ -114,7 +114,7 @@ class _Builder:
     def take(self, step: fx.Node) -> None:
         """Turn one step into a node, or into none where it does nothing in eval mode."""
         if step.op == "placeholder" and not self.nodes:
-            self._put(step, self.picture)
+            self._put(step, self.example)
         elif step.op == "call_module":
             self._layer(step, self.modules[str(step.target)], str(step.target))
         elif step.op in ("call_function", "call_method"):
@@ -171,14 +171,14 @@ class _Outliner(_Builder):
 
     def __init__(self, net: nn.Module, image: ImageSpec) -> None:
         super().__init__(net, image)
-        size = self.picture.resolution
-        picture = torch.empty(1, len(self.picture.mean), size, size, device="meta")
+        size = self.example.resolution
+        example = torch.empty(1, len(self.example.mean), size, size, device="meta")
         self.values = _Values(fx.GraphModule(net, self.steps))
         with torch.no_grad():
-            self.values.run(picture)
+            self.values.run(example)
 
     def take(self, step: fx.Node) -> None:
-        """Turn one step into a node, or into none where its value is no tensor made from the picture."""
+        """Turn one step into a node, or into none where its value is no tensor made from the example."""
         if step.op == "output" and not isinstance(step.args[0], fx.Node):
             return  # several outputs: what they are made of is counted all the same
         value, inputs = self.values.found.get(step), self._inputs(step)

@@ -1,12 +1,12 @@
-"""A picture's bytes to an RGB array: orientation, colour modes, limits. Judged by content, never by the file's name.
+"""An image's bytes to an RGB array: orientation, color modes, limits. Judged by content, never by the file's name.
 
 Decided here, once for the whole project:
 
 - The orientation is applied: EXIF's first tag of that name, or XMP's where EXIF has none. A whole number of any size
-  counts, and text; unless it is 2 to 8 the picture is upright. The page of the verb `demo` has the same rule.
+  counts, and text; unless it is 2 to 8 the image is upright. The page of the verb `demo` has the same rule.
 - What is transparent is laid on white.
-- Of an animation or a multi-page file the first picture counts.
-- CMYK (Adobe's inverted kind too) is converted without its colour profile; other profiles are ignored as well.
+- Of an animation or a multi-page file the first image counts.
+- CMYK (Adobe's inverted kind too) is converted without its color profile; other profiles are ignored as well.
 - 16-bit grey is scaled by its full range. Grey of 32 bits names no white: that is the first of 1 (float only), 255 and
   65535 which is not below the largest value, or else the largest value itself; negative values become black.
 """
@@ -64,41 +64,41 @@ SIDEWAYS = frozenset(UPRIGHT[number] for number in "5678")
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture and what its bytes say of themselves."""
+    """An image and what its bytes say of themselves."""
 
     pixels: NDArray[np.uint8]
     """RGB, [height, width, 3], upright."""
     format: str
     """Pillow's name of it: one of `FORMATS`, AVIF or HEIF."""
     animated: bool
-    """The file holds more pictures than the one returned."""
+    """The file holds more images than the one returned."""
     size: tuple[int, int]
-    """Width and height of the whole picture, upright; `pixels` may be reduced."""
+    """Width and height of the whole image, upright; `pixels` may be reduced."""
     mode: str
-    """Pillow's name of how the file holds colours, such as RGB, L or CMYK."""
+    """Pillow's name of how the file holds colors, such as RGB, L or CMYK."""
     turned: bool
     """Its orientation differs from how it is stored."""
     transparent: bool
     small: bytes = b""
-    """RGB of the upright picture squashed to the side that was asked for; empty where none was."""
+    """RGB of the upright image squashed to the side that was asked for; empty where none was."""
 
     @property
     def reduced(self) -> bool:
-        """Whether `pixels` hold a smaller picture than the file."""
+        """Whether `pixels` hold a smaller image than the file."""
         return self.pixels.shape[:2] != self.size[::-1]
 
 
 def decode(source: bytes | Path) -> NDArray[np.uint8]:
-    """Decode a picture to uint8 RGB [height, width, 3]; any failure is an `ImageError` that gives the reason only."""
+    """Decode an image to uint8 RGB [height, width, 3]; any failure is an `ImageError` that gives the reason only."""
     return read(source).pixels
 
 
 def read(source: bytes | Path, *, least: int | None = None, small: int | None = None) -> Decoded:
-    """Decode a picture as `decode` does and tell of its file too; `source` is a file's path or content.
+    """Decode an image as `decode` does and tell of its file too; `source` is a file's path or content.
 
     With `least`, pixels of the shorter side that are enough, a JPEG is decoded at 1/8, 1/4 or 1/2 of its size, which is
     up to six times faster. The whole file is read all the same, and a damaged one told. With `small`, pixels of a side,
-    the picture is also squashed to that, unless it is smaller.
+    the image is also squashed to that, unless it is smaller.
     """
     content = source if isinstance(source, bytes) else content_of(source)
     if not content:
@@ -128,7 +128,7 @@ def content_of(path: str | Path) -> bytes:
         raise ImageError(f"cannot be read: {error.strerror or type(error).__name__}") from None
 
 
-def looks_like_picture(head: bytes) -> bool:
+def looks_like_image(head: bytes) -> bool:
     """Tell from a file's first 12 bytes whether it claims to be a JPEG, PNG, GIF, WebP, TIFF, AVIF or HEIC."""
     if head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
@@ -192,7 +192,7 @@ def _brand(content: bytes) -> bytes:
     if content[4:8] != b"ftyp":
         return b""
     others = content[16 : int.from_bytes(content[:4], "big")]
-    # What calls itself mif1, a picture of any codec, names the codec among its other brands.
+    # What calls itself mif1, an image of any codec, names the codec among its other brands.
     return b"avif" if content[8:12] == b"mif1" and b"avif" in others else content[8:12]
 
 
@@ -203,10 +203,10 @@ def _read(image: ImageFile.ImageFile, least: int | None, small: int | None) -> D
     mode, stored = image.mode, image.size
     if least is not None:
         image.draft(None, (least, least))
-    colours = rgb_of(image)
+    colors = rgb_of(image)
     # TIFF turns itself upright while loading, so the tag must be asked for afterwards.
     turn = turn_of(image)
-    upright = colours if turn is None else colours.transpose(turn)
+    upright = colors if turn is None else colors.transpose(turn)
     # A TIFF has turned itself while loading, and only a JPEG can be reduced.
     whole = stored if kind == "JPEG" else image.size
     size = (whole[1], whole[0]) if turn in SIDEWAYS else whole
@@ -217,12 +217,12 @@ def _read(image: ImageFile.ImageFile, least: int | None, small: int | None) -> D
 def _squashed(image: Image.Image, side: int | None) -> bytes:
     if side is None or min(image.size) < side:
         return b""
-    gap = 2.0 if min(image.size) > 8 * side else None  # only for large pictures the two steps are faster
+    gap = 2.0 if min(image.size) > 8 * side else None  # only for large images the two steps are faster
     return image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=gap).tobytes()
 
 
 def _kind(image: Image.Image) -> tuple[str, bool]:
-    # MPO is a JPEG to which a camera has added previews: one picture to its owner.
+    # MPO is a JPEG to which a camera has added previews: one image to its owner.
     if image.format == "MPO":
         return "JPEG", False
     return image.format or "", bool(getattr(image, "is_animated", False))
@@ -236,9 +236,9 @@ def _foreign(content: bytes) -> str:
     """Say what a file is that none of our decoders knows."""
     brand = _brand(content)
     if brand in AVIF_BRANDS and not features.check("avif"):
-        return "an AVIF picture, which this build of Pillow cannot read; run pip install -U pillow, or convert it"
+        return "an AVIF image, which this build of Pillow cannot read; run pip install -U pillow, or convert it"
     if brand in (*AVIF_BRANDS, *HEIC_BRANDS):
-        return f"damaged: no picture in this {'AVIF' if brand in AVIF_BRANDS else 'HEIC'} file"
+        return f"damaged: no image in this {'AVIF' if brand in AVIF_BRANDS else 'HEIC'} file"
     if content.lstrip()[:1] == b"<":
-        return "a web page or drawing (HTML, XML or SVG), not a picture"
-    return "not a picture, or damaged at its start; JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and HEIC can be read"
+        return "a web page or drawing (HTML, XML or SVG), not an image"
+    return "not an image, or damaged at its start; JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and HEIC can be read"

@@ -1,6 +1,6 @@
 """Decoded pixels to the net's input size: the only resize and crop of the project.
 
-Resizing is Pillow's bilinear filter, which averages over all source pixels when it shrinks. The normalisation that
+Resizing is Pillow's bilinear filter, which averages over all source pixels when it shrinks. The normalization that
 `ImageSpec` names is not done here but inside the exported file.
 """
 
@@ -15,7 +15,7 @@ from pocketvision.values import ImageSpec
 
 
 def load(source: bytes | Path, spec: ImageSpec) -> NDArray[np.uint8]:
-    """Decode and prepare a picture: uint8 RGB [resolution, resolution, 3]; `ImageError` where it cannot be decoded."""
+    """Decode and prepare an image: uint8 RGB [resolution, resolution, 3]; `ImageError` where it cannot be decoded."""
     return prepare(decode(source), spec)
 
 
@@ -25,12 +25,12 @@ def prepare(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
     assert channels == 3, pixels.shape
     assert pixels.dtype == np.uint8, pixels.dtype
     size = (spec.resolution, spec.resolution)
-    box = centre_box(width, height, spec)
+    box = center_box(width, height, spec)
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box=box))
 
 
-def centre_box(width: int, height: int, spec: ImageSpec) -> tuple[float, float, float, float]:
-    """Return the source's box that becomes the centre crop; squashed, both sides become the short one.
+def center_box(width: int, height: int, spec: ImageSpec) -> tuple[float, float, float, float]:
+    """Return the source's box that becomes the center crop; squashed, both sides become the short one.
 
     Same pixels as torchvision's Resize(round(resolution / crop_pct)) and CenterCrop, its roundings included, but in
     one step: a 5000 x 10 panorama never becomes a strip of 128,000 x 256.

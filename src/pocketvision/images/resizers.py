@@ -1,7 +1,7 @@
-"""How others resize: what a phone's or a browser's code makes of a picture, where it does not do as `prepare` does.
+"""How others resize: what a phone's or a browser's code makes of an image, where it does not do as `prepare` does.
 
-Only for judging how much a net minds; nothing is trained or answered with them. Pixel centres lie at half places, as in
-all of these. The crop is cut at full pixels first, since these functions take whole pictures.
+Only for judging how much a net minds; nothing is trained or answered with them. Pixel centers lie at half places, as in
+all of these. The crop is cut at full pixels first, since these functions take whole images.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UnknownName
-from pocketvision.images.prepare import centre_box, prepare
+from pocketvision.images.prepare import center_box, prepare
 from pocketvision.values import ImageSpec
 
 Pixels = NDArray[np.uint8]
@@ -24,9 +24,9 @@ def prepare_as(name: str, pixels: Pixels, spec: ImageSpec) -> Pixels:
     """Do as `prepare` does, with another's resizing: uint8 RGB [resolution, resolution, 3].
 
     - `pillow`: `prepare` itself, which averages over all source pixels when it shrinks;
-    - `opencv-linear`: INTER_LINEAR, four source pixels however large the picture: details alias;
+    - `opencv-linear`: INTER_LINEAR, four source pixels however large the image: details alias;
     - `opencv-area`: INTER_AREA, the exact mean of the covered area; where it enlarges, two pixels mixed at borders;
-    - `browser`: halved by means of 2 x 2 pixels as long as the picture is twice too large, then INTER_LINEAR, as
+    - `browser`: halved by means of 2 x 2 pixels as long as the image is twice too large, then INTER_LINEAR, as
       browsers' canvases do with mipmaps;
     - `nearest`: INTER_NEAREST, the pixel at floor(place x scale).
     """
@@ -35,7 +35,7 @@ def prepare_as(name: str, pixels: Pixels, spec: ImageSpec) -> Pixels:
     if name == "pillow":
         return prepare(pixels, spec)
     height, width, _ = pixels.shape
-    left, top, right, bottom = (round(edge) for edge in centre_box(width, height, spec))
+    left, top, right, bottom = (round(edge) for edge in center_box(width, height, spec))
     cut = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
     return _FUNCTIONS[name](cut, spec.resolution)
 
@@ -47,10 +47,10 @@ def _nearest(pixels: Pixels, side: int) -> Pixels:
 
 
 def _linear(pixels: Pixels, side: int) -> Pixels:
-    return _mixed(pixels, *(_neighbours(length, side) for length in pixels.shape[:2]))
+    return _mixed(pixels, *(_neighbors(length, side) for length in pixels.shape[:2]))
 
 
-def _mixed(pixels: Pixels, vertical: "_Neighbours", horizontal: "_Neighbours") -> Pixels:
+def _mixed(pixels: Pixels, vertical: "_Neighbors", horizontal: "_Neighbors") -> Pixels:
     """Mix two rows and two columns each, with OpenCV's weights of 11 bits and its rounding."""
     (top, bottom, down), (left, right, across) = vertical, horizontal
     upper, lower = (_weighted(pixels[rows][:, left], pixels[rows][:, right], across[:, None]) for rows in (top, bottom))
@@ -63,17 +63,17 @@ def _mixed(pixels: Pixels, vertical: "_Neighbours", horizontal: "_Neighbours") -
 _ONE = 1 << 11
 
 
-_Neighbours = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+_Neighbors = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 """For each target place the source places before and after it, and the second one's weight."""
 
 
-def _neighbours(length: int, side: int) -> _Neighbours:
+def _neighbors(length: int, side: int) -> _Neighbors:
     place = (np.arange(side) + 0.5) * (length / side) - 0.5
     first = np.floor(place).astype(np.int64)
     return _limited(first, place - first, length)
 
 
-def _covered(length: int, side: int) -> _Neighbours:
+def _covered(length: int, side: int) -> _Neighbors:
     """Weigh two source pixels by how much of the smaller target pixel each of them covers."""
     target = np.arange(side)
     first = target * length // side
@@ -81,7 +81,7 @@ def _covered(length: int, side: int) -> _Neighbours:
     return _limited(first, np.where(share <= 0, 0.0, share - np.floor(share)), length)
 
 
-def _limited(first: NDArray[np.int64], share: NDArray[np.float64], length: int) -> _Neighbours:
+def _limited(first: NDArray[np.int64], share: NDArray[np.float64], length: int) -> _Neighbors:
     weight = np.rint(share * _ONE).astype(np.int64)
     weight[(first < 0) | (first >= length - 1)] = 0
     first = first.clip(0, length - 1)

@@ -1,4 +1,4 @@
-"""An opened picture as upright RGB on white. Needs Pillow and NumPy alone: `code.py` gives these lines to people."""
+"""An opened image as upright RGB on white. Needs Pillow and NumPy alone: `code.py` gives these lines to people."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,16 @@ UPRIGHT = {
 
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:
-    """Return what turns a loaded picture upright: by EXIF, or by XMP where EXIF names no orientation."""
+    """Return what turns a loaded image upright: by EXIF, or by XMP where EXIF names no orientation."""
     try:
         value = image.getexif().get(0x0112)
-    except Exception:  # damaged EXIF raises anything; the picture itself is whole
+    except Exception:  # damaged EXIF raises anything; the image itself is whole
         return None
     return UPRIGHT.get(str(value)) if isinstance(value, int | str) else None
 
 
 def rgb_of(image: ImageFile.ImageFile) -> Image.Image:
-    """Load a picture; return it in RGB, not turned."""
+    """Load an image; return it in RGB, not turned."""
     packed = image.tile[0][3] if image.format == "PNG" and image.tile else ""
     clear = image.info.get("transparency")
     if clear is not None and packed == "RGB;16B":
@@ -54,7 +54,7 @@ def _grey(stored: NDArray[np.generic], mode: str, clear: int | None) -> NDArray[
 
 
 def _rgb_16(image: ImageFile.ImageFile, clear: tuple[int, ...]) -> Image.Image:
-    """Make white what has the transparent colour in all 16 bits, of which Pillow keeps the upper 8."""
+    """Make white what has the transparent color in all 16 bits, of which Pillow keeps the upper 8."""
     assert image.fp is not None
     place = image.fp.tell()
     image.fp.seek(0)

@@ -1,4 +1,4 @@
-"""Time of one picture, measured in turns with a reference net so that both meet the same neighbours.
+"""Time of one image, measured in turns with a reference net so that both meet the same neighbors.
 
 Other processes and other guests of the same processor slow a core down in bursts of a fraction of a second, by a
 third or more, and no load average shows it. So a fixed loop of Python, the canary, is timed before and after each

@@ -25,11 +25,11 @@ def wilson(correct: int, total: int, z: float = 1.959964) -> Accuracy:
     if total == 0:
         raise DataError("there is no image to measure accuracy on; give a split with at least one readable image")
     share, square = correct / total, z * z
-    centre = (share + square / (2 * total)) / (1 + square / total)
+    center = (share + square / (2 * total)) / (1 + square / total)
     half = z / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
     # Rounding may leave 1e-17 beyond the ends, which are exact: 0 for no right answer, 1 for nothing but.
-    low = 0.0 if correct == 0 else max(0.0, centre - half)
-    high = 1.0 if correct == total else min(1.0, centre + half)
+    low = 0.0 if correct == 0 else max(0.0, center - half)
+    high = 1.0 if correct == total else min(1.0, center + half)
     return Accuracy(share, low, high, total)
 
 

@@ -25,7 +25,7 @@ _TINY = float(np.finfo(np.float32).tiny)  # what a runtime's softmax rounds to 0
 
 @dataclass(frozen=True)
 class Bin:
-    """Answers of neighbouring probabilities, from `low` to `high`."""
+    """Answers of neighboring probabilities, from `low` to `high`."""
 
     low: float
     high: float
@@ -132,7 +132,7 @@ def negative_log_likelihood(probabilities: Floats, labels: Integers) -> float:
 
 
 def temperature(logits: Floats, labels: Integers) -> float:
-    """Return the temperature that minimises cross-entropy of logits [N, classes] / T, within `TEMPERATURES`.
+    """Return the temperature that minimizes cross-entropy of logits [N, classes] / T, within `TEMPERATURES`.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), section 4.2.
     """

@@ -1,4 +1,4 @@
-"""Two nets on the same pictures: the exact McNemar test, and the interval of their difference."""
+"""Two nets on the same images: the exact McNemar test, and the interval of their difference."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NOISE = 0.05
 
 @dataclass(frozen=True)
 class Paired:
-    """One net's accuracy less another's, on the same pictures; shares in -1..1."""
+    """One net's accuracy less another's, on the same images; shares in -1..1."""
 
     difference: float
     low: float
@@ -25,7 +25,7 @@ class Paired:
     p_value: float
     """Of the exact McNemar test: how often chance alone gives a difference at least this large."""
     only_first: int
-    """Pictures that only the first net answers rightly."""
+    """Images that only the first net answers rightly."""
     only_second: int
     count: int
 
@@ -45,7 +45,7 @@ class Paired:
 
 
 def paired(first_right: Booleans, second_right: Booleans) -> Paired:
-    """Compare which of the same pictures two nets answer rightly: [N] and [N]; DataError where there is none."""
+    """Compare which of the same images two nets answer rightly: [N] and [N]; DataError where there is none."""
     assert first_right.shape == second_right.shape
     if len(first_right) == 0:
         raise DataError("there is no image to compare two nets on; give a split with at least one readable image")
@@ -58,7 +58,7 @@ def paired(first_right: Booleans, second_right: Booleans) -> Paired:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided p-value of McNemar's test, exact: the pictures that one net alone answers rightly fall to
+    """Return the two-sided p-value of McNemar's test, exact: the images that one net alone answers rightly fall to
     either with probability 1/2.
 
     Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",

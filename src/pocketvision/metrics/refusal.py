@@ -15,15 +15,15 @@ Integers = NDArray[np.integer]
 Booleans = NDArray[np.bool_]
 
 ERROR_SHARE = 0.5
-"""The error among answered pictures is to be at most this share of the plain error."""
+"""The error among answered images is to be at most this share of the plain error."""
 LEAST_ERROR = 0.01
-"""But no smaller error is asked for: below it the threshold would hang on single pictures."""
+"""But no smaller error is asked for: below it the threshold would hang on single images."""
 SPARED = 0.02
-"""Share of known pictures that refusing may always cost, for the sake of unknown ones; measured in docs/refusal.md."""
+"""Share of known images that refusing may always cost, for the sake of unknown ones; measured in docs/refusal.md."""
 LEAST_ANSWERED = 0.5
-"""A file that refuses more than every other picture of its own kind is of no use."""
-LEAST_PICTURES = 30
-"""On fewer validation pictures a threshold would be a guess."""
+"""A file that refuses more than every other image of its own kind is of no use."""
+LEAST_IMAGES = 30
+"""On fewer validation images a threshold would be a guess."""
 
 
 def top(probabilities: Floats, labels: Integers) -> tuple[Floats, Booleans]:
@@ -39,9 +39,9 @@ class Point:
     """What is left where answers below `least` are refused."""
 
     least: float
-    """The smallest probability among the answered pictures."""
+    """The smallest probability among the answered images."""
     coverage: float
-    """Share of pictures still answered."""
+    """Share of images still answered."""
     risk: float
     """Share of wrong answers among those."""
 
@@ -84,7 +84,7 @@ def refusal(confidence: Floats, right: Booleans, below: float) -> Refusal:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The top probability below which a file refuses, and what that did on the pictures it was chosen on."""
+    """The top probability below which a file refuses, and what that did on the images it was chosen on."""
 
     below: float
     refusal: Refusal
@@ -92,15 +92,15 @@ class Threshold:
 
 
 def choose_threshold(confidence: Floats, right: Booleans) -> Threshold | None:
-    """Choose on validation pictures [N] a threshold that halves the error, and refuses what costs little anyway.
+    """Choose on validation images [N] a threshold that halves the error, and refuses what costs little anyway.
 
     The lowest one that leaves an error of at most `ERROR_SHARE` of the plain one, or of `LEAST_ERROR` where that is
-    more; where that takes more than every other picture, the error is left as it is. In any case up to `SPARED` of the
-    pictures, the least sure, are refused. None where there are fewer than `LEAST_PICTURES`, no answer is right, or all
+    more; where that takes more than every other image, the error is left as it is. In any case up to `SPARED` of the
+    images, the least sure, are refused. None where there are fewer than `LEAST_IMAGES`, no answer is right, or all
     are equally sure.
     """
     points = risk_coverage(confidence, right)
-    if len(confidence) < LEAST_PICTURES or len(points) == 1 or not right.any():
+    if len(confidence) < LEAST_IMAGES or len(points) == 1 or not right.any():
         return None
     plain = points[-1].risk
     target = max(ERROR_SHARE * plain, LEAST_ERROR)
@@ -112,10 +112,10 @@ def choose_threshold(confidence: Floats, right: Booleans) -> Threshold | None:
 
 
 def given_threshold(confidence: Floats, right: Booleans, below: float) -> Threshold:
-    """Take a threshold as the user gave it, with what it does on validation pictures."""
+    """Take a threshold as the user gave it, with what it does on validation images."""
     assert 0 <= below <= 1
     found = refusal(confidence, right, below)
-    return Threshold(below, found, f"as asked; {found.coverage.value:.1%} of validation pictures are still answered")
+    return Threshold(below, found, f"as asked; {found.coverage.value:.1%} of validation images are still answered")
 
 
 def _between(points: Sequence[Point], place: int) -> float:
@@ -130,13 +130,13 @@ def _between(points: Sequence[Point], place: int) -> float:
 
 def _reason(chosen: Point, plain: float, target: float) -> str:
     if chosen.risk > target:
-        why = f"an error of {target:.1%} cannot be had with half of the pictures answered"
+        why = f"an error of {target:.1%} cannot be had with half of the images answered"
     elif chosen.coverage >= 1 - SPARED:
-        why = f"at most {SPARED:.0%} of validation pictures are refused, for the sake of unknown ones"
+        why = f"at most {SPARED:.0%} of validation images are refused, for the sake of unknown ones"
     else:
-        why = f"the error among answered pictures is to be at most {target:.1%}"
+        why = f"the error among answered images is to be at most {target:.1%}"
     return (
-        f"{why}; {chosen.coverage:.1%} of validation pictures are still answered, "
+        f"{why}; {chosen.coverage:.1%} of validation images are still answered, "
         f"and the error among them is {chosen.risk:.1%} instead of {plain:.1%}"
     )
 

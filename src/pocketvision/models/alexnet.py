@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
-from pocketvision.models.blocks import Net, initialise, scale
+from pocketvision.models.blocks import Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("alexnet",)
@@ -32,7 +32,7 @@ class Row(NamedTuple):
     size: tuple[int, int, int]
     stride: int
     padding: int
-    normalised: bool
+    normalized: bool
     pooled: bool
 
 
@@ -68,7 +68,7 @@ class FullyConnectedNet(Net):
             nn.ReLU(inplace=True),
         )
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(neurons, spec.num_classes))
-        initialise(self)
+        initialize(self)
         keep_signal(self.features)
         keep_signal(self.hidden)
 
@@ -118,7 +118,7 @@ class AlexNet(FullyConnectedNet):
             outputs = scale(row.kernels, spec.width, 2 if 2 in (groups, next_groups) else None)
             conv = nn.Conv2d(channels, outputs, row.size[:2], row.stride, row.padding, groups=groups)
             layers += [conv, nn.ReLU(inplace=True)]
-            if row.normalised:
+            if row.normalized:
                 # Deviates: k is the release's 1, not the paper's 2, and alpha is divided by the size, so that
                 # published weights give their published answers.
                 layers.append(nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0))

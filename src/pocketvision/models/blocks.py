@@ -169,13 +169,13 @@ class Stage(NamedTuple):
     """Its place in `features`."""
     channels: int
     stride: int
-    """Pixels of the picture for one step on the map."""
+    """Pixels of the image for one step on the map."""
 
 
 class Net(nn.Module):
     """A classifier in two halves, so that a head can be replaced or trained alone.
 
-    `embed` turns normalised pictures [N, 3, H, W] into what `classifier` takes: a vector [N, C] where the net pools
+    `embed` turns normalized images [N, 3, H, W] into what `classifier` takes: a vector [N, C] where the net pools
     before its last layer, maps [N, C, h, w] where it pools after (SqueezeNet). `forward` gives logits [N, classes].
     """
 
@@ -209,7 +209,7 @@ class Net(nn.Module):
         return tuple(found.values())
 
 
-def initialise(net: nn.Module) -> None:
+def initialize(net: nn.Module) -> None:
     """Draw fresh weights: He normal for convolutions, unit batch norms, small normal for linear layers."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):

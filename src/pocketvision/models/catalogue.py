@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pocketvision.models.blocks import Net
 
 RESOLUTIONS = (224, 192, 160, 128, 96, 64, 48, 32)
-"""The papers' input sizes in pixels, and smaller ones for small pictures."""
+"""The papers' input sizes in pixels, and smaller ones for small images."""
 SMALLEST_USEFUL = 48
-"""These nets halve their maps five times: below this the last ones are a single pixel, and even tiny pictures are
+"""These nets halve their maps five times: below this the last ones are a single pixel, and even tiny images are
 told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/training.md)."""
 
 _DIALS = ("width", "resolution", "num_classes", "groups", "in_channels", "dropout")
@@ -103,7 +103,7 @@ def build(  # noqa: PLR0913  the dials that every net has
     in_channels: int = 3,
     dropout: float | None = None,
 ) -> "Net":
-    """Build a net with fresh weights as a torch module: [N, in_channels, R, R] normalised -> logits [N, num_classes].
+    """Build a net with fresh weights as a torch module: [N, in_channels, R, R] normalized -> logits [N, num_classes].
 
     `name` must be one of `names()`; without a resolution it is the paper's own. Raises UnknownName for another name,
     UsageError for a setting the net cannot take.
@@ -118,9 +118,7 @@ def check_spec(spec: ModelSpec) -> None:
     family = family_of(spec.name)
     check_ranges({name: getattr(spec, name) for name in _DIALS})
     if spec.resolution < family.smallest:
-        raise UsageError(
-            f"{spec.name} needs pictures of at least {family.smallest} pixels a side, not {spec.resolution}"
-        )
+        raise UsageError(f"{spec.name} needs images of at least {family.smallest} pixels a side, not {spec.resolution}")
     if spec.padding not in family.paddings:
         raise UsageError(
             f"{spec.name} has the padding rule {' or '.join(family.paddings)}, not '{spec.padding}'; 'same' is for "
@@ -149,7 +147,7 @@ def family_of(name: str) -> Family:
 
 
 def largest_useful_resolution(median_short_side: int) -> int:
-    """Return the smallest usual resolution that loses no detail of pictures of this size in pixels."""
+    """Return the smallest usual resolution that loses no detail of images of this size in pixels."""
     wanted = max(median_short_side, SMALLEST_USEFUL)
     enough = [resolution for resolution in RESOLUTIONS if resolution >= wanted]
     return min(enough, default=max(RESOLUTIONS))

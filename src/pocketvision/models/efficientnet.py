@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import ConvNormAct, InvertedResidual, Net, SqueezeExcite, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, InvertedResidual, Net, SqueezeExcite, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("efficientnet_b0", "efficientnet_lite0")
@@ -84,7 +84,7 @@ class EfficientNet(Net):
         self.features = nn.Sequential(*layers, layer(channels, last, 1))
         dropout = 0.2 if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> EfficientNet:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
-from pocketvision.models.blocks import ChannelShuffle, Net, initialise, scale
+from pocketvision.models.blocks import ChannelShuffle, Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("effnet", "effnet_baseline", "effnet_mobilenet", "effnet_shufflenet")
@@ -135,7 +135,7 @@ class EffNet(Net):
         pixels = (spec.resolution // SHRINKS) ** 2
         dropout = nn.Dropout(spec.dropout or 0.0)
         self.classifier = nn.Sequential(dropout, nn.Linear(channels * pixels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
     def embed(self, batch_nchw: Tensor) -> Tensor:
         """Return the flattened maps [N, C * h * w], at the resolution the net was built for."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("fd_mobilenet",)
@@ -63,7 +63,7 @@ class FDMobileNet(Net):
                 channels = outputs
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(spec.dropout or 0.0), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> FDMobileNet:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, SqueezeExcite, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, SqueezeExcite, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("ghostnet",)
@@ -124,7 +124,7 @@ class GhostNet(Net):
             nn.Dropout(0.2 if spec.dropout is None else spec.dropout),
             nn.Linear(last, spec.num_classes),
         )
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> GhostNet:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.models.alexnet import keep_signal
-from pocketvision.models.blocks import Net, initialise, scale
+from pocketvision.models.blocks import Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("googlenet",)
@@ -136,7 +136,7 @@ class GoogLeNet(Net):
         self.features = nn.Sequential(*layers)
         share = dropout if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(share), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
         keep_signal(self.features)
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import MaxPool2dSame, Net, initialise, scale
+from pocketvision.models.blocks import MaxPool2dSame, Net, initialize, scale
 from pocketvision.models.googlenet import Branches
 from pocketvision.values import ModelSpec
 
@@ -101,7 +101,7 @@ class InceptionV2(Net):
                 layers.append(module)
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(spec.dropout or 0.0), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> InceptionV2:

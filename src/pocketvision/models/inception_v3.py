@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import Net, Padding, initialise, scale
+from pocketvision.models.blocks import Net, Padding, initialize, scale
 from pocketvision.models.googlenet import Branches
 from pocketvision.values import ModelSpec
 
 NAMES = ("inception_v3",)
 YEAR = 2015
-IDEA = "convolutions factorised into smaller ones"
+IDEA = "convolutions factorized into smaller ones"
 RESOLUTION = 299
 SMALLEST = 75
 PADDINGS = ("symmetric", "same")
@@ -70,7 +70,7 @@ def figure_5(proj: int) -> tuple[Branch, ...]:
 
 
 def figure_6(n: int) -> tuple[Branch, ...]:
-    """Return the module at 17x17; `n` filters inside its factorised 7x7 convolutions."""
+    """Return the module at 17x17; `n` filters inside its factorized 7x7 convolutions."""
     return (
         (Conv(192, ONE),),
         (Conv(n, ONE), Conv(n, WIDE), Conv(192, TALL)),
@@ -163,7 +163,7 @@ class InceptionV3(Net):
         self.features = nn.Sequential(*layers)
         dropout = 0.2 if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> InceptionV3:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, SqueezeExcite, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, SqueezeExcite, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("lcnet",)
@@ -77,7 +77,7 @@ class LCNet(Net):
         self.head = nn.Sequential(nn.Linear(channels, hidden), nn.Hardswish())
         dropout = 0.2 if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
     def embed(self, batch_nchw: Tensor) -> Tensor:
         """Return [N, 1280]: pooled, and through the last 1x1 convolution."""

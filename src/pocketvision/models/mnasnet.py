@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import ConvNormAct, InvertedResidual, Net, SqueezeExcite, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, InvertedResidual, Net, SqueezeExcite, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("mnasnet_a1", "mnasnet_b1", "mnasnet_small")
@@ -93,7 +93,7 @@ class MnasNet(Net):
         self.classifier = nn.Sequential(
             nn.Dropout(usual if spec.dropout is None else spec.dropout), nn.Linear(LAST, spec.num_classes)
         )
-        initialise(self)
+        initialize(self)
 
 
 def _block(row: Row, inputs: int, outputs: int, stride: int, layer: partial[ConvNormAct]) -> InvertedResidual:

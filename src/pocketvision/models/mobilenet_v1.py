@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("mobilenet_v1", "mobilenet_v1_full_conv", "mobilenet_v1_shallow")
@@ -101,7 +101,7 @@ class MobileNetV1(Net):
         self.features = nn.Sequential(*layers)
         dropout = 0.001 if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> MobileNetV1:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, Padding, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, Padding, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("mobilenet_v2",)
@@ -84,7 +84,7 @@ class MobileNetV2(Net):
         self.features = nn.Sequential(*layers)
         dropout = 0.2 if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> MobileNetV2:

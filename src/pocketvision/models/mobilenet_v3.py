@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from pocketvision.models.blocks import ConvNormAct, InvertedResidual, Net, SqueezeExcite, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, InvertedResidual, Net, SqueezeExcite, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = (
@@ -130,7 +130,7 @@ class MobileNetV3(Net):
             nn.Dropout(0.2 if spec.dropout is None else spec.dropout),
             nn.Linear(last, spec.num_classes),
         )
-        initialise(self)
+        initialize(self)
 
 
 def _nonlinearity(row: Row) -> type[nn.Module]:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("mobilenet_v4_conv_small",)
@@ -113,7 +113,7 @@ class MobileNetV4(Net):
         self.head = ConvNormAct(channels, last, 1, activation=nn.ReLU)
         dropout = 0.3 if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
     def embed(self, batch_nchw: Tensor) -> Tensor:
         """Return [N, 1280]: pooled, then through the last convolution."""

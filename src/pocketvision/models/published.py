@@ -22,23 +22,23 @@ class Rule(StrEnum):
     """Nothing differs."""
     NO_NORMS = "no norms"
     ONE_MOVING = "one moving statistic"
-    """Three values a normalised channel; fits TF-slim's MobileNet V1 sizes."""
+    """Three values a normalized channel; fits TF-slim's MobileNet V1 sizes."""
     MOVING = "moving statistics"
     """Keras: the moving mean and variance count too."""
     CONV_BIASES = "conv biases"
     """Keras' ResNets have biases before their norms."""
     NO_GAMMA = "no gamma"
     """Keras' Inception v3 shifts only."""
-    INPUT_NORM = "input normalisation"
-    """Keras' EfficientNet holds seven values that normalise its input."""
+    INPUT_NORM = "input normalization"
+    """Keras' EfficientNet holds seven values that normalize its input."""
     NO_HEAD_PARAMS = "no classifier parameters"
     NO_HEAD_MACS = "no classifier multiply-adds"
     NO_HEAD_BIAS = "no classifier bias"
     AUXILIARY = "auxiliary head"
     """torchvision's Inception v3 counts the head that only training uses; nothing of it runs."""
-    TWO_A_NORM = "2 a normalised value"
+    TWO_A_NORM = "2 a normalized value"
     """timm's gmacs (fvcore) count a norm as 2 a value."""
-    ONE_A_CHANNEL = "1 a normalised channel"
+    ONE_A_CHANNEL = "1 a normalized channel"
     """d-li14's MobileNetV2 figures have one more for each channel of a norm."""
     HALF_OPERATIONS = "half of all operations"
     """imgclsmob's FLOPs/2: norms as 4 a value, activations, pools and shuffles too."""
@@ -60,8 +60,8 @@ class Published(NamedTuple):
     """What the accuracy was measured on, `ImageNet` as a rule."""
     variant: str
     """What its source calls it, and what is special."""
-    quantised: bool
-    """Whether the accuracy is that of a quantised or compressed net."""
+    quantized: bool
+    """Whether the accuracy is that of a quantized or compressed net."""
     params: str
     macs: str
     top1: float | None
@@ -136,7 +136,7 @@ def _line(row: dict[str, str]) -> Published:
         classes=int(row["classes"]),
         data=row["data"] or "ImageNet",
         variant=row["variant"],
-        quantised=row["quantised"] == "yes",
+        quantized=row["quantized"] == "yes",
         params=row["params"],
         macs=row["macs"],
         top1=float(row["top1"]) if row["top1"] else None,

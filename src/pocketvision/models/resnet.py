@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import ConvNormAct, Net, initialise, scale
+from pocketvision.models.blocks import ConvNormAct, Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = (
@@ -122,7 +122,7 @@ class ResNet(Net):
             channels = convs[-1].channels
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(spec.dropout or 0.0), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> ResNet:

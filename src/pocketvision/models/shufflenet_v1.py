@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
-from pocketvision.models.blocks import ChannelShuffle, ConvNormAct, Net, SqueezeExcite, initialise, scale
+from pocketvision.models.blocks import ChannelShuffle, ConvNormAct, Net, SqueezeExcite, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("shufflenet_v1", "shufflenet_v1_shallow", "shufflenet_v1_se")
@@ -143,7 +143,7 @@ class ShuffleNetV1(Net):
                     channels = outputs
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(spec.dropout or 0.0), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def stem(width: float, groups: int) -> int:

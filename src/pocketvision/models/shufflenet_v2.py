@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import ChannelShuffle, ChannelSlice, ConvNormAct, Net, initialise, scale
+from pocketvision.models.blocks import ChannelShuffle, ChannelSlice, ConvNormAct, Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("shufflenet_v2",)
@@ -116,7 +116,7 @@ class ShuffleNetV2(Net):
             channels = outputs
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(spec.dropout or 0.0), nn.Linear(channels, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def build(spec: ModelSpec) -> ShuffleNetV2:

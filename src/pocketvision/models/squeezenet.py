@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import Net, initialise, scale
+from pocketvision.models.blocks import Net, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = (
@@ -34,7 +34,7 @@ NORMS = False
 class Row(NamedTuple):
     """One line under the columns of the paper's Table 1.
 
-    Its sizes need pictures of 227 pixels, as in the authors' files, although the paper prints 224; those of the
+    Its sizes need images of 227 pixels, as in the authors' files, although the paper prints 224; those of the
     release 1.1 hold for 224.
     """
 
@@ -160,7 +160,7 @@ class SqueezeNet(Net):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        initialise(self)
+        initialize(self)
         nn.init.normal_(self.classifier[1].weight, std=0.01)  # type: ignore[arg-type]
         # A class whose maps start below zero would stay dead behind the last ReLU.
         nn.init.ones_(self.classifier[1].bias)  # type: ignore[arg-type]

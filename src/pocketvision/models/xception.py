@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from pocketvision.models.blocks import MaxPool2dSame, Net, Padding, initialise, scale
+from pocketvision.models.blocks import MaxPool2dSame, Net, Padding, initialize, scale
 from pocketvision.values import ModelSpec
 
 NAMES = ("xception",)
@@ -102,7 +102,7 @@ class Xception(Net):
         self.features = nn.Sequential(*layers)
         dropout = 0.5 if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(before, spec.num_classes))
-        initialise(self)
+        initialize(self)
 
 
 def _plain(inputs: int, outputs: int, row: Row) -> nn.Sequential:

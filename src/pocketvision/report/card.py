@@ -24,7 +24,7 @@ import onnxruntime
 with open("manifest.json", encoding="utf-8") as stream:
     labels = json.load(stream)["labels"]
 session = onnxruntime.InferenceSession("model.onnx")
-probabilities = session.run(None, {{"image": prepare("picture.jpg")[None]}})[0][0]
+probabilities = session.run(None, {{"image": prepare("image.jpg")[None]}})[0][0]
 print(labels[probabilities.argmax()], f"{{probabilities.max():.1%}}")"""
 
 
@@ -42,7 +42,7 @@ def plain(text: object) -> str:
 
 
 def snippet(image: ImageSpec) -> str:
-    """Return the Python program that names a picture with nothing but onnxruntime, Pillow and numpy."""
+    """Return the Python program that names an image with nothing but onnxruntime, Pillow and numpy."""
     return SNIPPET.format(prepare=prepare_code(image))
 
 
@@ -72,21 +72,21 @@ def _what(run: Run) -> str:
         (
             f"# {plain(manifest.name)}\n",
             f"{plain(manifest.model)}, stored as {manifest.precision}: a file of {words.size(proof.size_bytes)}",
-            f"that is right on {words.percent(proof.accuracy.value)} of {_pictures(proof.accuracy.count, 'unseen ')}",
+            f"that is right on {words.percent(proof.accuracy.value)} of {_images(proof.accuracy.count, 'unseen ')}",
             f"(95% interval {words.interval(proof.accuracy)})",
-            f"and takes {words.ms(latency.median_ms)} a picture (median; p90 {words.ms(latency.p90_ms)};",
+            f"and takes {words.ms(latency.median_ms)} an image (median; p90 {words.ms(latency.p90_ms)};",
             f"{plain(latency.runtime)}, {words.plural(latency.threads, 'thread')}, {plain(latency.machine)}).\n",
             *failures,
             f"- Made: {plain(manifest.created)} by pocketvision {plain(manifest.versions.get('pocketvision', ''))}",
             f"- SHA-256 of the file: `{run.sha256}`",
-            f"- Input: one picture, uint8 RGB, {side} × {side} pixels; the file normalises by itself",
+            f"- Input: one image, uint8 RGB, {side} × {side} pixels; the file normalizes by itself",
             f"- Output: a probability for each of {words.plural(len(manifest.labels), 'label')}",
         )
     )
 
 
-def _pictures(count: int, kind: str = "") -> str:
-    return words.plural(count, f"{kind}picture")
+def _images(count: int, kind: str = "") -> str:
+    return words.plural(count, f"{kind}image")
 
 
 def _data(run: Run) -> str:
@@ -97,7 +97,7 @@ def _data(run: Run) -> str:
     return "\n".join(
         (
             "## Data\n",
-            f"{plain(run.title)}: {_pictures(sum(row.total for row in counts))} ({splits})",
+            f"{plain(run.title)}: {_images(sum(row.total for row in counts))} ({splits})",
             f"in {words.plural(len(labels), 'class', 'classes')};",
             f"{words.plural(len(run.health.problems), 'problem')} found, {words.plural(left_out, 'file')} left out.",
             f"Digest of the data: `{plain(run.health.digest)}`.\n",
@@ -107,8 +107,8 @@ def _data(run: Run) -> str:
 
 
 def _results(run: Run) -> str:
-    def row(who: str, pictures: str, accuracy: Accuracy) -> tuple[str, ...]:
-        return (who, pictures, words.percent(accuracy.value), words.interval(accuracy), f"{accuracy.count:,}")
+    def row(who: str, images: str, accuracy: Accuracy) -> tuple[str, ...]:
+        return (who, images, words.percent(accuracy.value), words.interval(accuracy), f"{accuracy.count:,}")
 
     rows = [row("trained net", name, figure) for name, figure in run.manifest.figures.items()]
     rows.append(row("delivered file", "test", run.proof.accuracy))
@@ -116,12 +116,12 @@ def _results(run: Run) -> str:
     weakest = [(it.label, words.percent(it.recall.value), str(it.total)) for it in tested[:WEAKEST] if it.recall]
     parts = [
         "## Results",
-        _table(("who", "pictures", "accuracy", "95% interval", "count"), rows),
+        _table(("who", "images", "accuracy", "95% interval", "count"), rows),
         f"The delivered file was judged on {plain(run.judged)}." if run.judged else "",
         _agreement(run),
         _trust(run),
         "The weakest classes:",
-        _table(("class", "recognised", "test pictures"), weakest),
+        _table(("class", "recognized", "test images"), weakest),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -132,7 +132,7 @@ def _agreement(run: Run) -> str:
         return ""
     return (
         f"The delivered file gives the trained net's answer on {words.percent(agreement.same_answer)} of "
-        f"{_pictures(agreement.count)}; the largest gap of any probability is {words.gap(agreement.largest_gap)}."
+        f"{_images(agreement.count)}; the largest gap of any probability is {words.gap(agreement.largest_gap)}."
     )
 
 
@@ -144,7 +144,7 @@ def _trust(run: Run) -> str:
         f"{words.percent(found.ece)} (95% interval {words.percent(found.ece_low)} to {words.percent(found.ece_high)})"
     )
     return (
-        f"Calibration error on the test pictures: {error}, Brier score {found.brier:.4f}, log loss {found.nll:.4f}. "
+        f"Calibration error on the test images: {error}, Brier score {found.brier:.4f}, log loss {found.nll:.4f}. "
         f"{plain(refusal_words(run.proof))}"
     )
 

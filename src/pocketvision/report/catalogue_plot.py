@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pocketvision.report.models import CatalogueLine
 
 TITLE = "Published ImageNet top-1 against multiply-adds"
-ACROSS = "Multiply-adds of one picture (log scale)"
+ACROSS = "Multiply-adds of one image (log scale)"
 UP = "Top-1"
 
 
@@ -63,7 +63,7 @@ def _hover(line: "CatalogueLine") -> str:
 def _page(series: Sequence[Series]) -> str:
     traces: list[dict[str, object]] = []
     for number, one in enumerate(series):
-        colour, shape = look(number)
+        color, shape = look(number)
         traces.append(
             {
                 "name": one.name,
@@ -73,7 +73,7 @@ def _page(series: Sequence[Series]) -> str:
                 "text": list(one.hover),
                 "mode": "markers",
                 "hovertemplate": "%{text}<extra></extra>",
-                "marker": {"size": 8, "color": colour, "symbol": shape},
+                "marker": {"size": 8, "color": color, "symbol": shape},
             }
         )
         traces += [
@@ -84,7 +84,7 @@ def _page(series: Sequence[Series]) -> str:
                 "y": [y for _, y in curve],
                 "mode": "lines",
                 "hoverinfo": "skip",
-                "line": {"width": 1.5, "color": colour},
+                "line": {"width": 1.5, "color": color},
             }
             for curve in one.curves
         ]

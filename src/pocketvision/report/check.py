@@ -1,4 +1,4 @@
-"""The verb `check`: an honest look at the pictures before training, and a page that shows what was found."""
+"""The verb `check`: an honest look at the images before training, and a page that shows what was found."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ def check(
     fix: str | Path | None = None,
     progress: Progress = Silent(),
 ) -> Health:
-    """Check the pictures of DATA and tell what is wrong with them; nothing of the data is changed.
+    """Check the images of DATA and tell what is wrong with them; nothing of the data is changed.
 
-    `val` and `test` are shares of the pictures, 0..1. The folder `output` receives check.json and check.html, which
-    shows the pictures in question. `fix` is a CSV file in the data's folder or above it that receives the table
+    `val` and `test` are shares of the images, 0..1. The folder `output` receives check.json and check.html, which
+    shows the images in question. `fix` is a CSV file in the data's folder or above it that receives the table
     filename,label,split of what is sound; beside it, as `<name>.reasons.csv`, what was left out and why.
 
-    What keeps a net from being trained is told in `faults`. A `DataError` is raised where there is no usable picture;
+    What keeps a net from being trained is told in `faults`. A `DataError` is raised where there is no usable image;
     a `UsageError` where the shares are wrong or `fix` cannot be written.
     """
     rule = Rule(seed, val, test)
@@ -43,11 +43,11 @@ def check(
         claim(Path(output), GALLERY, RECORD)
         write_json(Path(output) / RECORD, examined.health)
         write_text(Path(output) / GALLERY, render(examined.health, progress=progress))
-        progress.say(f"pictures: {Path(output) / GALLERY}")
+        progress.say(f"images: {Path(output) / GALLERY}")
     if table is not None:
         cleaned = write_fix(table, examined, rule)
         progress.say(
-            f"table: {fix} with {plural(len(cleaned.rows), 'picture')}; what was left out or relabelled and why: "
+            f"table: {fix} with {plural(len(cleaned.rows), 'image')}; what was left out or relabeled and why: "
             f"{reasons_of(table).name} beside it"
         )
     return examined.health

@@ -1,4 +1,4 @@
-"""The gallery: what `check` found, as one HTML page that shows the pictures in question and opens without a network."""
+"""The gallery: what `check` found, as one HTML page that shows the images in question and opens without a network."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pocketvision.report.thumbnails import thumbnail
 from pocketvision.values import Health, Problem, ProblemKind, Trait
 
 SHOWN = 24
-"""Groups of pictures of one kind of problem that the page shows; the rest is in check.json."""
+"""Groups of images of one kind of problem that the page shows; the rest is in check.json."""
 SHOWN_OF_A_GROUP = 6
 LISTED = 40
 """Files of one kind of problem that are listed by name."""
@@ -29,17 +29,17 @@ WITH_ANOTHER = (
     Meaning(
         "leak",
         "In two splits",
-        "Trained on and tested by: such pictures make the accuracy look better than it is. Exact copies are left out "
+        "Trained on and tested by: such images make the accuracy look better than it is. Exact copies are left out "
         "of the larger split; near copies stay until you remove them.",
     ),
     Meaning(
         "conflict",
-        "One picture, two labels",
+        "One image, two labels",
         "The same file content under two classes. All of them are left out: only you can say which label is right.",
     ),
     Meaning(
         "near conflict",
-        "Nearly one picture, two labels",
+        "Nearly one image, two labels",
         "Nearly the same pixels under two classes. They stay in the data: look which label is right, and remove the "
         "other.",
     ),
@@ -51,28 +51,28 @@ WITH_ANOTHER = (
     ),
     Meaning("duplicate", "Exact copies", "The same file content again. One of each stays."),
 )
-"""Problems of a picture with another one, the most serious first."""
+"""Problems of an image with another one, the most serious first."""
 
 ALONE = (
     Meaning("unreadable", "Unreadable", "Damaged, cut short, or in no format that can be read. They are left out."),
     Meaning("empty file", "Empty", "Files of 0 bytes. They are left out."),
-    Meaning("not an image", "No pictures", "Neither name nor first bytes are those of a picture. They are left out."),
+    Meaning("not an image", "No images", "Neither name nor first bytes are those of an image. They are left out."),
     Meaning("missing", "Missing", "Named in a table or annotation, but not there."),
-    Meaning("unlabelled", "Without a label", "Named in a table without a label. They are left out."),
+    Meaning("unlabeled", "Without a label", "Named in a table without a label. They are left out."),
     Meaning("listed twice", "Listed twice", "Named in more than one row. They are used once."),
-    Meaning("box", "Boxes", "Boxes that reach out of their picture are clipped, those without an area dropped."),
+    Meaning("box", "Boxes", "Boxes that reach out of their image are clipped, those without an area dropped."),
     Meaning("suffix", "Misnamed", "The suffix names another format than the content has. They are used."),
-    Meaning("animated", "Animated", "Of several pictures in a file the first is used."),
+    Meaning("animated", "Animated", "Of several images in a file the first is used."),
 )
-"""Problems of a picture by itself."""
+"""Problems of an image by itself."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture to show."""
+    """An image to show."""
 
     file: str
-    picture: str
+    image: str
     """Data address, or '' for a grey tile."""
     label: str
     """Its class, where the labels are what is wrong; else ''."""
@@ -80,16 +80,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Pictures that repeat or contradict each other, the one that stays first."""
+    """Images that repeat or contradict each other, the one that stays first."""
 
     tiles: tuple[Tile, ...]
     more: int
-    """Pictures that belong to it and are not shown."""
+    """Images that belong to it and are not shown."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """Problems of one kind, as clusters of pictures."""
+    """Problems of one kind, as clusters of images."""
 
     meaning: Meaning
     count: int
@@ -109,7 +109,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Shown:
-    """A trait with some of its pictures."""
+    """A trait with some of its images."""
 
     trait: Trait
     tiles: tuple[Tile, ...]
@@ -117,7 +117,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A class's pictures; shares in percent of the largest class."""
+    """A class's images; shares in percent of the largest class."""
 
     label: str
     counts: dict[str, int]
@@ -139,7 +139,7 @@ class Gallery:
 
 
 def render(health: Health, *, progress: Progress = Silent()) -> str:
-    """Return the page; pictures are read from the data set where it still lies."""
+    """Return the page; images are read from the data set where it still lies."""
     return template("gallery.html").render(gallery=_gallery(health, progress))
 
 

@@ -37,13 +37,13 @@ GLOSSARY = (
     ("FLOPs", "Floating point operations: 2 × MACs. Tools differ by this factor of two, so this page gives MACs."),
     (
         "Interval",
-        "The 95% Wilson interval: the true accuracy on such pictures lies within it 19 times in 20. More test pictures "
+        "The 95% Wilson interval: the true accuracy on such images lies within it 19 times in 20. More test images "
         "make it narrower.",
     ),
     (
         "Calibration error",
         "How far the probability given and the share of right answers are apart, on average over answers of similar "
-        "probability. With few pictures chance alone makes it larger than zero.",
+        "probability. With few images chance alone makes it larger than zero.",
     ),
     ("p90", "Nine of ten runs were at least this fast. The median is the time that half of the runs kept."),
     (
@@ -56,10 +56,10 @@ GLOSSARY = (
 
 @dataclass(frozen=True)
 class Mistaken:
-    """A wrong answer with its picture."""
+    """A wrong answer with its image."""
 
     answer: Answer
-    picture: str
+    image: str
     """Data address, or '' for a grey tile."""
 
 
@@ -105,7 +105,7 @@ class Page:
 
 
 def render(run: Run, *, progress: Progress = Silent()) -> str:
-    """Return the page of a run; its pictures are read from the data set where it still lies."""
+    """Return the page of a run; its images are read from the data set where it still lies."""
     return template("page.html").render(
         page=_page(run, progress), run=run, bundle=plots.bundle(), many=MANY_CLASSES, shown_problems=SHOWN_PROBLEMS
     )
@@ -171,7 +171,7 @@ def _state(run: Run) -> Literal["kept", "broken", "none", "failed"]:
 def _mistakes(run: Run, progress: Progress) -> tuple[Mistaken, ...]:
     worst = tables.worst_answers(run.proof)
     root = Path(run.health.root)
-    tracked = track(worst, progress, "pictures", len(worst))
+    tracked = track(worst, progress, "images", len(worst))
     contents = {row.file: row.sha256 for row in read_splits(run.folder / "splits.csv")}
     return tuple(Mistaken(answer, thumbnail(root, answer.file, contents.get(answer.file))) for answer in tracked)
 

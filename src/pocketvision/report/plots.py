@@ -1,6 +1,6 @@
 """The charts of the page, drawn by plotly; the only file that imports it.
 
-Colours are written as CSS variables, which the page's script replaces, so that a chart follows light and dark.
+Colors are written as CSS variables, which the page's script replaces, so that a chart follows light and dark.
 """
 
 import html
@@ -18,9 +18,9 @@ from pocketvision.report import words
 from pocketvision.values import Accuracy, Candidate, Choice, Epoch, Precision, Refusal
 
 INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
-FAMILY_COLOURS = tuple(f"var(--c{number})" for number in range(1, 9))
+FAMILY_COLORS = tuple(f"var(--c{number})" for number in range(1, 9))
 SYMBOLS: dict[Precision, str] = {"float": "circle-open", "int8": "diamond"}
-CURVE_COLOURS = ("var(--c2)", "var(--c1)")
+CURVE_COLORS = ("var(--c2)", "var(--c1)")
 FADED = {"over budget": 0.3, "too slow": 0.55, "not needed": 0.9, "taken": 1.0}
 
 
@@ -43,7 +43,7 @@ class Chart:
     figure: str
     axes: tuple[Axis, ...] = ()
     key: tuple[tuple[str, str], ...] = ()
-    """What each colour stands for."""
+    """What each color stands for."""
 
 
 def bundle() -> str:
@@ -54,22 +54,22 @@ def bundle() -> str:
 
 
 def candidates(choice: Choice) -> Chart:
-    """Draw suggested accuracy against cost: colour by family, marker by precision, the taken one ringed."""
+    """Draw suggested accuracy against cost: color by family, marker by precision, the taken one ringed."""
     import plotly.graph_objects as go
 
     axes = _axes(choice)
     figure = go.Figure(layout=_layout())
     families = sorted({candidate.spec.name for candidate in choice.candidates})
-    colours = [*FAMILY_COLOURS[: len(families)], *[MUTED] * (len(families) - len(FAMILY_COLOURS))]
-    for family, colour in zip(families, colours, strict=True):
+    colors = [*FAMILY_COLORS[: len(families)], *[MUTED] * (len(families) - len(FAMILY_COLORS))]
+    for family, color in zip(families, colors, strict=True):
         members = [candidate for candidate in choice.candidates if candidate.spec.name == family]
         for precision in ("float", "int8"):
-            figure.add_trace(_points(members, precision, colour))
+            figure.add_trace(_points(members, precision, color))
     figure.add_trace(_ring(choice.taken))
     figure.update_layout(meta={"axes": [asdict(axis) for axis in axes]})
     figure.update_xaxes(type="log", title_text=axes[0].title, range=axes[0].range, tickformat="~s")
     figure.update_yaxes(title_text="Suggested top-1 accuracy (%)")
-    return Chart(_json(figure), axes, tuple(zip(families, colours, strict=True)))
+    return Chart(_json(figure), axes, tuple(zip(families, colors, strict=True)))
 
 
 def loss_curve(epochs: Sequence[Epoch]) -> Chart:
@@ -99,7 +99,7 @@ def reliability(bins: Sequence[Bin]) -> Chart:
         y=[share.value for share in shares],
         error_y=_whiskers([share.high for share in shares], [share.low for share in shares], shares),
         mode="markers",
-        marker={"size": 9, "color": CURVE_COLOURS[1]},
+        marker={"size": 9, "color": CURVE_COLORS[1]},
         text=[f"{item.count} answers, {item.low:.1%} to {item.high:.1%}" for item in bins],
         hovertemplate="%{text}<br>said %{x:.1%}, right %{y:.1%}<extra></extra>",
     )
@@ -109,7 +109,7 @@ def reliability(bins: Sequence[Bin]) -> Chart:
 
 
 def risk_coverage(points: Sequence[Point], below: float | None, found: Refusal | None) -> Chart:
-    """Draw the error among answered pictures against the share answered, the delivered threshold marked."""
+    """Draw the error among answered images against the share answered, the delivered threshold marked."""
     import plotly.graph_objects as go
 
     figure = go.Figure(layout=_layout())
@@ -118,7 +118,7 @@ def risk_coverage(points: Sequence[Point], below: float | None, found: Refusal |
         y=[point.risk for point in points],
         text=[f"{point.least:.1%}" for point in points],
         mode="lines" if len(points) > 1 else "markers",
-        line={"color": CURVE_COLOURS[1], "width": 2.5, "shape": "hv"},
+        line={"color": CURVE_COLORS[1], "width": 2.5, "shape": "hv"},
         hovertemplate="%{x:.1%} answered, %{y:.1%} of them wrong<br>least probability %{text}<extra></extra>",
     )
     if below is not None and found is not None and found.right is not None:
@@ -132,7 +132,7 @@ def risk_coverage(points: Sequence[Point], below: float | None, found: Refusal |
             hovertemplate=f"delivered: below {below:.1%} not sure<br>%{{x:.1%}} answered, %{{y:.1%}} wrong"
             "<extra></extra>",
         )
-    figure.update_xaxes(title_text="Share of pictures answered", tickformat=".0%", range=(0, 1.03))
+    figure.update_xaxes(title_text="Share of images answered", tickformat=".0%", range=(0, 1.03))
     figure.update_yaxes(title_text="Wrong among them", tickformat=".1%", rangemode="tozero")
     return Chart(_json(figure))
 
@@ -158,9 +158,9 @@ def _curve(epochs: Sequence[Epoch], series: dict[str, list[float]], *, title: Li
     figure = go.Figure(layout=_layout())
     numbers = [epoch.epoch for epoch in epochs]
     tickformat = ".0%" if title == "Accuracy" else ""
-    for (name, values), colour in zip(series.items(), CURVE_COLOURS, strict=True):
+    for (name, values), color in zip(series.items(), CURVE_COLORS, strict=True):
         hover = f"epoch %{{x}}: %{{y:{'.1%' if title == 'Accuracy' else '.3f'}}} {name}<extra></extra>"
-        line = {"color": colour, "width": 2.5}
+        line = {"color": color, "width": 2.5}
         marker = {"size": 5 if len(numbers) > 1 else 9}
         figure.add_scatter(
             x=numbers, y=values, name=name, mode="lines+markers", line=line, marker=marker, hovertemplate=hover
@@ -203,7 +203,7 @@ def _mark_kept(figure: Any, epochs: Sequence[Epoch]) -> None:
     )
 
 
-def _points(members: list[Candidate], precision: str, colour: str) -> Any:
+def _points(members: list[Candidate], precision: str, color: str) -> Any:
     import plotly.graph_objects as go
 
     shown = [candidate for candidate in members if candidate.precision == precision]
@@ -217,7 +217,7 @@ def _points(members: list[Candidate], precision: str, colour: str) -> Any:
         marker={
             "symbol": SYMBOLS["int8" if precision == "int8" else "float"],
             "size": 9 if precision == "int8" else 14,
-            "color": colour,
+            "color": color,
             "opacity": [FADED[candidate.status] for candidate in shown],
             "line": {"width": 0 if precision == "int8" else 1.8},
         },

@@ -14,7 +14,7 @@ PAGE, CARD = "report.html", "model_card.md"
 def report(run: str | Path, *, output: str | Path | None = None, progress: Progress = Silent()) -> Path:
     """Write `report.html` and `model_card.md` of a finished run; return the page's path.
 
-    They go into `output`, a folder, or into the run's own. Pictures of wrong answers come from the data set where it
+    They go into `output`, a folder, or into the run's own. Images of wrong answers come from the data set where it
     still lies. Raises UsageError where there is no run, DataError that names a missing or damaged file.
     """
     found = read(Path(run))

@@ -21,7 +21,7 @@ R = TypeVar("R")
 CONTENTS = {
     "args.yaml": "the settings and the command of the run",
     "labels.txt": "the labels, one a line, in the order of the net's outputs",
-    "splits.csv": "which picture was for training, validation or test",
+    "splits.csv": "which image was for training, validation or test",
     "check.json": "what was found in the data set",
     "choice.json": "every candidate net and why it was taken or not",
     "results.csv": "the learning curves, one line an epoch",

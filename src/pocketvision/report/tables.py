@@ -79,7 +79,7 @@ def _detail(option: str, measured: float, proof: Proof) -> str:
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class's pictures by split."""
+    """One class's images by split."""
 
     label: str
     train: int
@@ -88,12 +88,12 @@ class ClassCount:
 
     @property
     def total(self) -> int:
-        """Return all pictures of the class."""
+        """Return all images of the class."""
         return self.train + self.val + self.test
 
 
 def class_counts(health: Health) -> tuple[ClassCount, ...]:
-    """Return the pictures of each class, in the labels' order."""
+    """Return the images of each class, in the labels' order."""
     rows = ((label, health.counts.get(label, {})) for label in health.labels)
     return tuple(ClassCount(label, row.get("train", 0), row.get("val", 0), row.get("test", 0)) for label, row in rows)
 
@@ -126,13 +126,13 @@ def nearest_candidates(choice: Choice) -> tuple[Candidate, ...]:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class fared on the test pictures."""
+    """How one class fared on the test images."""
 
     label: str
     total: int
-    """Test pictures of the class."""
+    """Test images of the class."""
     recall: Accuracy | None
-    """None where the class has no test picture."""
+    """None where the class has no test image."""
     answered: int
     """How often the file gave this answer."""
     precision: float | None
@@ -142,7 +142,7 @@ class ClassResult:
 
 
 def class_results(proof: Proof) -> tuple[ClassResult, ...]:
-    """Return every class with its recall, the worst first; classes without test pictures last."""
+    """Return every class with its recall, the worst first; classes without test images last."""
     columns = [sum(row[index] for row in proof.confusion) for index in range(len(proof.labels))]
     rows = [_class_result(proof, index, columns[index]) for index in range(len(proof.labels))]
     return tuple(sorted(rows, key=lambda row: (row.recall.value, row.recall.low) if row.recall else (2.0, 0.0)))
@@ -165,7 +165,7 @@ def _class_result(proof: Proof, index: int, answered: int) -> ClassResult:
 
 @dataclass(frozen=True)
 class Cell:
-    """One field of the heat map; `share` of the row's pictures."""
+    """One field of the heat map; `share` of the row's images."""
 
     count: int
     share: float
@@ -238,7 +238,7 @@ class Threshold:
 
     least: float
     kept: float
-    """Share of the pictures still answered."""
+    """Share of the images still answered."""
     right: Accuracy | None
     """Of those; None where none is left."""
 

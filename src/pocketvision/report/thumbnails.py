@@ -1,4 +1,4 @@
-"""Small pictures for the page, as data addresses that need no file."""
+"""Small images for the page, as data addresses that need no file."""
 
 import base64
 import hashlib
@@ -13,9 +13,9 @@ SIDE = 176
 
 
 def thumbnail(root: Path, file: str, sha256: str | None = None) -> str:
-    """Return a data set's picture as a data address; '' where it is missing, unreadable or not below `root`.
+    """Return a data set's image as a data address; '' where it is missing, unreadable or not below `root`.
 
-    With `sha256` of its content, also where another picture has taken its name.
+    With `sha256` of its content, also where another image has taken its name.
     """
     from PIL import Image
 
@@ -26,10 +26,10 @@ def thumbnail(root: Path, file: str, sha256: str | None = None) -> str:
         content = content_of(root / below)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             return ""
-        picture = Image.fromarray(read(content, least=SIDE).pixels)
+        image = Image.fromarray(read(content, least=SIDE).pixels)
     except (ImageError, OSError):
         return ""
-    picture.thumbnail((SIDE, SIDE))
+    image.thumbnail((SIDE, SIDE))
     stream = io.BytesIO()
-    picture.save(stream, "WEBP", quality=80)
+    image.save(stream, "WEBP", quality=80)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

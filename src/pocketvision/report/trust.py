@@ -20,7 +20,7 @@ class TrustRow:
     """One line of the calibration table."""
 
     who: str
-    pictures: str
+    images: str
     found: Confidence
     taken: bool = False
 
@@ -61,11 +61,11 @@ def trust(run: Run) -> Trust | None:
 
 
 def refusal_words(proof: Proof) -> str:
-    """Say what the file refuses of the test pictures, and how often it is wrong on the others."""
+    """Say what the file refuses of the test images, and how often it is wrong on the others."""
     if proof.abstain_below is None or proof.refusal is None:
-        return "It never refuses: every picture gets one of the labels."
+        return "It never refuses: every image gets one of the labels."
     least, kept = words.percent(proof.abstain_below), proof.refusal.coverage
-    text = f"Below {least} it answers “not sure”. It then answers {words.percent(kept.value)} of the test pictures"
+    text = f"Below {least} it answers “not sure”. It then answers {words.percent(kept.value)} of the test images"
     if proof.refusal.right is None:
         return f"{text}."
     wrong, plain = 1 - proof.refusal.right.value, 1 - proof.accuracy.value
@@ -88,9 +88,9 @@ def _calibration(found: Confidence | None) -> str:
     if found is None:
         return ""
     return (
-        f"On the test pictures probability and truth are {words.percent(found.ece)} apart on average "
+        f"On the test images probability and truth are {words.percent(found.ece)} apart on average "
         f"({words.percent(found.ece_low)} to {words.percent(found.ece_high)}). "
-        f"By chance, a file without fault shows {words.percent(found.ece_by_chance)} on as many pictures."
+        f"By chance, a file without fault shows {words.percent(found.ece_by_chance)} on as many images."
     )
 
 

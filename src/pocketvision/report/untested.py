@@ -6,8 +6,8 @@ from pocketvision.metrics.accuracy import wilson
 from pocketvision.report import words
 from pocketvision.report.run import Run
 
-FEW_PICTURES = 20
-"""Below this many test pictures a class's recall is a guess: 20 of 20 right still allows a true share of 84%."""
+FEW_IMAGES = 20
+"""Below this many test images a class's recall is a guess: 20 of 20 right still allows a true share of 84%."""
 WIDE_INTERVAL = 0.08
 
 
@@ -47,44 +47,44 @@ def _agreement(run: Run) -> Gap | None:
         text = "The trained net was not at hand, so the file was only compared with the answers stored in it."
         return Gap("Agreement with the trained net", text)
     if agreement.count < run.proof.accuracy.count:
-        text = f"It was measured on {agreement.count:,} of {run.proof.accuracy.count:,} test pictures."
-        return Gap("Agreement on every picture", text)
+        text = f"It was measured on {agreement.count:,} of {run.proof.accuracy.count:,} test images."
+        return Gap("Agreement on every image", text)
     return None
 
 
 def _other_places(run: Run) -> Gap:
     return Gap(
-        "Pictures unlike these",
-        f"The test pictures come from the same folder as the training pictures ({run.title}). Other cameras, light, "
+        "Images unlike these",
+        f"The test images come from the same folder as the training images ({run.title}). Other cameras, light, "
         "backgrounds, seasons or places were not tested, and accuracy there is usually lower.",
     )
 
 
 def _unknown(run: Run) -> Gap:
-    known = f"For the file, everything is one of the {words.plural(len(run.proof.labels), 'label')}. No picture of "
+    known = f"For the file, everything is one of the {words.plural(len(run.proof.labels), 'label')}. No image of "
     if run.proof.abstain_below is None:
         end = "it will name one of them all the same, sometimes with a high probability."
     else:
         least = words.percent(run.proof.abstain_below)
         end = (
             f"it says “not sure” where its probability is below {least}, and names a label all the same elsewhere. "
-            "Many pictures of something else will not be refused."
+            "Many images of something else will not be refused."
         )
-    return Gap("Pictures of something else", f"{known}anything else was shown to it; {end}")
+    return Gap("Images of something else", f"{known}anything else was shown to it; {end}")
 
 
 def _few(run: Run) -> Gap | None:
     totals = {label: sum(row) for label, row in zip(run.proof.labels, run.proof.confusion, strict=True)}
-    few = sorted((label for label, total in totals.items() if total < FEW_PICTURES), key=totals.__getitem__)
+    few = sorted((label for label, total in totals.items() if total < FEW_IMAGES), key=totals.__getitem__)
     if not few:
         return None
     fewest = totals[few[0]]
     best = f" With {fewest} of {fewest} right, the true share may still be {words.percent(wilson(fewest, fewest).low)}."
     return Gap(
-        "Classes with few test pictures",
-        f"{words.plural(len(few), 'class', 'classes')} of {len(totals)} have fewer than {FEW_PICTURES} test pictures "
+        "Classes with few test images",
+        f"{words.plural(len(few), 'class', 'classes')} of {len(totals)} have fewer than {FEW_IMAGES} test images "
         f"({words.some([f'{label}: {totals[label]}' for label in few])})."
-        f"{best if fewest else ' A class without test pictures was not tested at all.'}",
+        f"{best if fewest else ' A class without test images was not tested at all.'}",
     )
 
 
@@ -94,8 +94,8 @@ def _wide(run: Run) -> Gap | None:
         return None
     return Gap(
         "A finer figure of accuracy",
-        f"{words.plural(accuracy.count, 'test picture')} allow no more than '{words.interval(accuracy)}'. "
-        "Four times as many pictures would halve that interval.",
+        f"{words.plural(accuracy.count, 'test image')} allow no more than '{words.interval(accuracy)}'. "
+        "Four times as many images would halve that interval.",
     )
 
 
@@ -106,7 +106,7 @@ def _barely(run: Run) -> Gap | None:
     return Gap(
         "Whether the limit of accuracy is truly kept",
         f"The measured {words.percent(accuracy.value)} is above {words.bound(least, 'share')}, but the interval begins "
-        f"at {words.percent(accuracy.low)}: on other pictures of the same kind it may fall below.",
+        f"at {words.percent(accuracy.low)}: on other images of the same kind it may fall below.",
     )
 
 
@@ -122,7 +122,7 @@ def _devices(run: Run) -> Gap:
 
 def _decoders(run: Run) -> Gap:
     image = run.manifest.image
-    rule = "the whole picture is squashed to" if image.crop_mode == "squash" else "the centre is cut and resized to"
+    rule = "the whole image is squashed to" if image.crop_mode == "squash" else "the center is cut and resized to"
     ours = (
         f"Here {rule} {image.resolution} × {image.resolution} pixels, {image.interpolation}, after turning it as its "
         "EXIF mark says."
@@ -142,9 +142,8 @@ def _unreadable(run: Run) -> Gap | None:
     if not unreadable:
         return None
     return Gap(
-        "Unreadable test pictures",
-        f"{words.plural(len(unreadable), 'picture')} could not be decoded and do not count: "
-        f"{words.some(unreadable, 3)}.",
+        "Unreadable test images",
+        f"{words.plural(len(unreadable), 'image')} could not be decoded and do not count: {words.some(unreadable, 3)}.",
     )
 
 
@@ -168,5 +167,5 @@ def _memory(run: Run) -> Gap:
 def _groups() -> Gap:
     return Gap(
         "Fairness within a class",
-        "Accuracy is an average. Whether some kinds of pictures within a class fare worse was not looked at.",
+        "Accuracy is an average. Whether some kinds of images within a class fare worse was not looked at.",
     )

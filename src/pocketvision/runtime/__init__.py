@@ -31,7 +31,7 @@ def computes_in_half(path: Path) -> bool:
 
 
 class Runner:
-    """A delivered file, ready to answer: its runtime, what it says of itself, and a function of pictures."""
+    """A delivered file, ready to answer: its runtime, what it says of itself, and a function of images."""
 
     def __init__(self, name: str, manifest: Manifest, answer: Callable[[Images], Probabilities]) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class Runner:
         """The names of the outputs, in order."""
         size = manifest.image.resolution
         self.input_shape = (size, size, 3)
-        """Height, width and channels of a picture."""
+        """Height, width and channels of an image."""
         self._answer = answer
 
     def run(self, images: Images) -> Probabilities:

@@ -75,7 +75,7 @@ def _load(content: bytes, name: str, threads: int) -> Any:
 
 
 def _caller(content: bytes, program: Any) -> Callable[[Images], Probabilities]:
-    """Return a function that answers images [N, R, R, C] one by one: the program is made for one picture."""
+    """Return a function that answers images [N, R, R, C] one by one: the program is made for one image."""
     import torch
 
     try:

@@ -22,7 +22,7 @@ class FakeRunner:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of a picture."""
+        """Height, width and channels of an image."""
         return self.manifest.image.resolution, self.manifest.image.resolution, 3
 
     def run(self, images: Images) -> Probabilities:

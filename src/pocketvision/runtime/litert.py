@@ -115,7 +115,7 @@ def manifest_of(content: bytes, name: str) -> Manifest:
 
 def _foreign(name: str) -> WeightsError:
     return WeightsError(
-        f"{name} was cut short or not written by pocketvision: it names neither labels nor how pictures are prepared. "
+        f"{name} was cut short or not written by pocketvision: it names neither labels nor how images are prepared. "
         "Export the net again with `pocketvision export`."
     )
 

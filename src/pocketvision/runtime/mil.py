@@ -30,7 +30,7 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:  # noqa: ARG001  numpy
     file = read_mil(path)
     if "pocketvision" not in file.metadata:
         raise WeightsError(
-            f"{path.name} was not written by pocketvision: it does not name how pictures are prepared. "
+            f"{path.name} was not written by pocketvision: it does not name how images are prepared. "
             "Export the net again with `pocketvision export`."
         )
     try:
@@ -53,7 +53,7 @@ def classes(file: MilFile) -> tuple[str, ...]:
 
 
 def evaluate(file: MilFile, image: Images) -> Probabilities:
-    """Answer one picture [R, R, C] with probabilities [classes]; raises WeightsError for an unknown operation."""
+    """Answer one image [R, R, C] with probabilities [classes]; raises WeightsError for an unknown operation."""
     values: dict[str, Any] = {file.input: image.transpose(2, 0, 1)[None].astype(np.float32)}
     for operation in file.operations:
         given = dict(operation.arguments)

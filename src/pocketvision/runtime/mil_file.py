@@ -53,7 +53,7 @@ class MilFile:
     operations: tuple[Operation, ...]
     input: str
     input_shape: tuple[int, ...]
-    """[1, channels, height, width] of the picture."""
+    """[1, channels, height, width] of the image."""
     outputs: tuple[str, ...]
     metadata: dict[str, str]
     version: int

@@ -32,10 +32,10 @@ def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabi
     return _caller(_session(content, "the model", threads))
 
 
-def optimised(content: bytes) -> bytes:
+def optimized(content: bytes) -> bytes:
     """Return the file as onnxruntime rewrites it before it runs, which shows the kernels that it chose."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "optimised.onnx")
+        path = Path(folder, "optimized.onnx")
         options = _options(1)
         options.optimized_model_filepath = str(path)
         _onnxruntime().InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -43,7 +43,7 @@ def optimised(content: bytes) -> bytes:
 
 
 def sealed(content: bytes) -> bytes:
-    """Return a serialised model with a digest of its bytes as last entry of its metadata.
+    """Return a serialized model with a digest of its bytes as last entry of its metadata.
 
     In protobuf's wire format an entry behind the model belongs to it, so that any reader of ONNX takes the file.
     """
@@ -88,7 +88,7 @@ def _open(content: bytes, name: str, threads: int) -> Runner:
         raise WeightsError(f"{name} is damaged ({_detail(error)}); export the net again") from error
     if "pocketvision" not in properties:
         raise WeightsError(
-            f"{name} was not written by pocketvision: it names neither labels nor how pictures are prepared. "
+            f"{name} was not written by pocketvision: it names neither labels nor how images are prepared. "
             "Export the net again with `pocketvision export`."
         )
     try:

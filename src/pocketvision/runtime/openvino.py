@@ -39,7 +39,7 @@ def runtime_name() -> str:
 def _manifest(model: Any, name: str) -> Manifest:
     if not model.has_rt_info("pocketvision"):
         raise WeightsError(
-            f"{name} was not written by pocketvision: it names neither labels nor how pictures are prepared. "
+            f"{name} was not written by pocketvision: it names neither labels nor how images are prepared. "
             "Export the net again with `pocketvision export`."
         )
     try:

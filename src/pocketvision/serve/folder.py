@@ -52,7 +52,7 @@ class Facts:
 def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Facts:
     """Write the folder for files of one net, the quicker one first; an older demo in its place is replaced.
 
-    Raises RunExists where the folder holds something else, DataError where the files differ in labels or picture
+    Raises RunExists where the folder holds something else, DataError where the files differ in labels or image
     rule, UsageError for one that browsers cannot run, PocketvisionError where the page was not built.
     """
     manifest = _manifest(models)
@@ -74,12 +74,12 @@ def _manifest(models: Sequence[Path]) -> Manifest:
     for model, manifest in zip(models, manifests, strict=True):
         if manifest.io == "int8":
             raise UsageError(
-                f"{model.name} takes int8 pictures, which no browser's runtime does; export with --io uint8 for a page"
+                f"{model.name} takes int8 images, which no browser's runtime does; export with --io uint8 for a page"
             )
     for model, other in zip(models[1:], others, strict=True):
         if (other.labels, other.image) != (first.labels, first.image):
             raise DataError(
-                f"{models[0].name} and {model.name} differ in their labels or in how pictures are prepared: they are "
+                f"{models[0].name} and {model.name} differ in their labels or in how images are prepared: they are "
                 "of different runs. Export both again, or name one of them"
             )
     return first
@@ -95,7 +95,7 @@ def _read(model: Path) -> Manifest:
 def _quicker_first(models: Sequence[Path], manifest: Manifest) -> list[Path]:
     """Order files by what was measured in browsers: LiteRT.js first, but last where weights are float16.
 
-    It widens those again for every picture: the reference net took 19 ms, and 7 ms in onnxruntime-web.
+    It widens those again for every image: the reference net took 19 ms, and 7 ms in onnxruntime-web.
     """
     order = [*RUNTIMES][:: -1 if manifest.precision == "float16" else 1]
     return sorted(models, key=lambda model: order.index(model.suffix.lower()))

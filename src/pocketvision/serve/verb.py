@@ -1,4 +1,4 @@
-"""The verb `demo`: a page that answers pictures with the file, on this machine or on a phone."""
+"""The verb `demo`: a page that answers images with the file, on this machine or on a phone."""
 
 import socket
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pocketvision.values.ranges import check_ranges
 
 HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 SLOW_WEIGHTS = (
-    "browsers answer slowly: LiteRT.js widens float16 weights for every picture. Show the file as float or int8, or "
+    "browsers answer slowly: LiteRT.js widens float16 weights for every image. Show the file as float or int8, or "
     "export it as ONNX too"
 )
 _ELSEWHERE = ("192.0.2.1", 9)  # RFC 5737: an address that belongs to nobody; nothing is sent to it
@@ -45,7 +45,7 @@ def demo(
     cert: str | None = None,
     progress: Progress = Silent(),
 ) -> Demo:
-    """Write a static folder with a page that answers pictures by the file, and serve it until interrupted.
+    """Write a static folder with a page that answers images by the file, and serve it until interrupted.
 
     `source` is the folder of a run with exported files, or a file; the folder is written to `output`, by default
     `demo` in the run's folder or beside the file. Served to this machine only, with `lan` to the whole local network.
@@ -111,9 +111,7 @@ def _advice(*, lan: bool, cert: str | None) -> list[str]:
     if not lan:
         lines.append("this machine only; for a phone in the same network add --lan")
     elif cert is None:
-        lines.append(
-            "over http phones take and choose pictures, but give no live camera; for it add --cert self-signed"
-        )
+        lines.append("over http phones take and choose images, but give no live camera; for it add --cert self-signed")
     elif cert == SELF_SIGNED:
         lines.append("the phone will warn of a certificate that nobody vouches for; go on to the page all the same")
     return [*lines, "press Ctrl-C to stop"]

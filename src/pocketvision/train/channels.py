@@ -16,7 +16,7 @@ _TIES = {operator.add, operator.iadd, torch.add, operator.mul, operator.imul, to
 """Sums and products: what meets there must be cut together."""
 _LAYERS = nn.Conv2d | nn.Linear | nn.BatchNorm2d
 _MIXERS = (nn.LocalResponseNorm,)
-"""Layers in which a channel's place among its neighbours counts."""
+"""Layers in which a channel's place among its neighbors counts."""
 
 
 class Place(NamedTuple):

@@ -25,7 +25,7 @@ class Standing:
     epoch: int = 0
     since_best: int = 0
     lowest_loss: float | None = None
-    """Lowest validation loss so far. Judged by loss, not accuracy, which moves by whole pictures on a small set."""
+    """Lowest validation loss so far. Judged by loss, not accuracy, which moves by whole images on a small set."""
     kept_accuracy: float = 0.0
     """Validation accuracy of the weights that are kept."""
     epochs: tuple[Epoch, ...] = ()
@@ -35,7 +35,7 @@ class Standing:
     spent_s: float = 0.0
     """Time that the run had taken."""
     most: int | None = None
-    """Pictures that memory held in a step; None where it held every batch."""
+    """Images that memory held in a step; None where it held every batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Checkpoint:
         self.path = folder / "checkpoint.safetensors"
         self._earlier: tuple[Epoch, ...] = ()
         self._lowest = torch.empty(0)
-        """Loss of each validation picture where their mean was lowest."""
+        """Loss of each validation image where their mean was lowest."""
 
     def phase(self) -> str | None:
         """Name the phase that the stored checkpoint belongs to, if there is one."""

@@ -60,7 +60,7 @@ class Engine:
         self.processes, self.place = processes, place
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         self.most: int | None = None
-        """Pictures that memory holds in a step; None as long as it held every batch whole."""
+        """Images that memory holds in a step; None as long as it held every batch whole."""
         self.say: Callable[[str], None] = lambda _: None
         """Told once when memory held less than was asked of it."""
 
@@ -101,7 +101,7 @@ class Engine:
     def lower(self, count: int) -> None:
         """Halve what is taken at once, after memory did not hold it in a batch of `count`.
 
-        Raises PocketvisionError where two pictures are too many, or where several processes share a batch.
+        Raises PocketvisionError where two images are too many, or where several processes share a batch.
         """
         tried = min(count, self.most or count)
         if not self.alone:
@@ -111,14 +111,13 @@ class Engine:
             )
         if tried < 4:
             raise PocketvisionError(
-                f"memory cannot hold a step of {tried} pictures; take a lower --resolution, or another --model or "
-                "--width"
+                f"memory cannot hold a step of {tried} images; take a lower --resolution, or another --model or --width"
             )
         self.most = tried // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.say(
-            f"memory cannot hold {tried} pictures in a step: {self.most} are taken at once and their gradients added "
+            f"memory cannot hold {tried} images in a step: {self.most} are taken at once and their gradients added "
             "up; the batch stays as large"
         )
 

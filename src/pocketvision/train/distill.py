@@ -23,7 +23,7 @@ from pocketvision.weights.load import Weights
 
 @dataclass(frozen=True)
 class TaughtBy:
-    """A teacher, and what it reached on its own validation pictures."""
+    """A teacher, and what it reached on its own validation images."""
 
     run: str
     spec: ModelSpec
@@ -78,7 +78,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     Without `model` it is of the teacher's family; `width` defaults to half the teacher's, `resolution` to the
     teacher's. Without `weights` it starts from channels of the teacher itself where they are of one family, else from
     published weights. `temperature` softens the answers, `trust` is their share of the loss beside the labels,
-    `features` the weight of the teacher's features, `views` how many random views of each picture it answers to.
+    `features` the weight of the teacher's features, `views` how many random views of each image it answers to.
     `time_limit`, such as '10m', fits views and epochs to this machine's speed; the other options are those of `train`.
     """
     check_ranges(locals())
@@ -158,7 +158,7 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
 def for_lesson(job: Job, options: TrainOptions) -> Job:
     """Give a job the epochs of a lesson, which has no phase of the head alone and never stops early by itself."""
     if job.recipe.balance == "sampler":
-        raise UsageError("a lesson shows every picture equally often; use --balance weights or none")
+        raise UsageError("a lesson shows every image equally often; use --balance weights or none")
     total = options.epochs or EPOCHS
     recipe = replace(
         job.recipe,
@@ -173,12 +173,12 @@ def for_lesson(job: Job, options: TrainOptions) -> Job:
 
 
 def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainOptions) -> None:
-    """Raise UsageError where a teacher has learned from pictures that are kept apart here: figures would flatter."""
+    """Raise UsageError where a teacher has learned from images that are kept apart here: figures would flatter."""
     splits = {"seed": options.seed, "val": options.val, "test": options.test}
     for teacher in teachers:
         if teacher.trained.data_digest == loaded.health.digest and teacher.trained.splits != splits:
             said = ", ".join(f"--{key} {value}" for key, value in teacher.trained.splits.items())
             raise UsageError(
-                f"the teacher {teacher.run} learned from pictures that would be used for judging here; "
+                f"the teacher {teacher.run} learned from images that would be used for judging here; "
                 f"split them as it did: {said}"
             )

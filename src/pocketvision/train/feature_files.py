@@ -1,4 +1,4 @@
-"""Features on disk: one .npy file for a set of pictures, with a list of their contents and a checksum behind the array.
+"""Features on disk: one .npy file for a set of images, with a list of their contents and a checksum behind the array.
 
 The file is an ordinary .npy file, mapped into memory when read. Behind the array stand a JSON record, its length in
 eight bytes, and the SHA-256 of all before. A file that does not add up counts as absent.
@@ -30,23 +30,23 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """The features of a set of pictures."""
+    """The features of a set of images."""
 
     contents: tuple[str, ...]
-    """Content hashes of the pictures, sorted; row by row those of `rows`."""
+    """Content hashes of the images, sorted; row by row those of `rows`."""
     rows: Rows
-    """[pictures, views, channels], mapped from the file where it lies in one; not to be written to."""
-    picture_ms: float
-    """Median wall time of one picture when they were computed."""
+    """[images, views, channels], mapped from the file where it lies in one; not to be written to."""
+    image_ms: float
+    """Median wall time of one image when they were computed."""
 
 
 def feature_folder(key: str) -> Path:
-    """Return where features of one net under one picture rule lie: in the cache, under the digest of both."""
+    """Return where features of one net under one image rule lie: in the cache, under the digest of both."""
     return cache_folder() / "features" / key
 
 
 def data_key(contents: Iterable[str]) -> str:
-    """Name a set of pictures."""
+    """Name a set of images."""
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:24]
 
 
@@ -56,7 +56,7 @@ def read_features(path: Path) -> Stored | None:
         with path.open("rb") as stream:
             record = _checked(stream, path.stat().st_size)
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
-        stored = Stored(tuple(record["contents"]), rows, float(record["picture_ms"]))
+        stored = Stored(tuple(record["contents"]), rows, float(record["image_ms"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
     if rows.dtype != np.float32 or rows.ndim != 3 or len(rows) != len(stored.contents):
@@ -110,9 +110,9 @@ class FeatureWriter:
         self._stream.write(content)
         self._digest.update(content)
 
-    def finish(self, picture_ms: float) -> Stored:
+    def finish(self, image_ms: float) -> Stored:
         """Write the record and the checksum, give the file its name, and map it into memory."""
-        record = json.dumps({"contents": self.contents, "picture_ms": picture_ms}).encode()
+        record = json.dumps({"contents": self.contents, "image_ms": image_ms}).encode()
         self.write(record + len(record).to_bytes(_LENGTH, "little"))
         self._stream.write(self._digest.digest())
         self._stream.flush()
@@ -121,7 +121,7 @@ class FeatureWriter:
         self._draft.replace(self.path)
         rows = np.load(self.path, mmap_mode="r", allow_pickle=False)
         make_room(self.path)
-        return Stored(self.contents, rows, picture_ms)
+        return Stored(self.contents, rows, image_ms)
 
     def discard(self) -> None:
         """Leave nothing behind, unless the file is finished."""

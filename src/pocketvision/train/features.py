@@ -1,7 +1,7 @@
-"""What a net with frozen weights sees in each picture: computed once, kept on disk, shared by any number of heads.
+"""What a net with frozen weights sees in each image: computed once, kept on disk, shared by any number of heads.
 
-Nets that take the same pixels share one decoding and one resizing of each picture. A picture is known by its content,
-so another split, seed or label changes nothing, and of a data set that grew only the new pictures are computed.
+Nets that take the same pixels share one decoding and one resizing of each image. An image is known by its content,
+so another split, seed or label changes nothing, and of a data set that grew only the new images are computed.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.train.feature_files import FeatureWriter, Rows, Stored, data_key, feature_folder, read_features
 from pocketvision.train.heads import last_layer
 from pocketvision.train.passes import passes
-from pocketvision.train.transfer import normalise, to_input
+from pocketvision.train.transfer import normalize, to_input
 from pocketvision.values import Dataset, Example, ImageSpec, to_json
 from pocketvision.weights.load import Weights, load_into
 
 Pixels = NDArray[np.uint8]
 BATCH = 32
-"""Pictures that are read at once."""
+"""ProbeImages that are read at once."""
 _VERSION = 1
 """Of the way features are taken; a change of it makes every kept feature absent."""
 _SEED_DIGITS = 14
@@ -55,14 +55,14 @@ class Backbone:
         return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def key(self, views: "Views") -> str:
-        """Name what decides the features of a picture."""
+        """Name what decides the features of an image."""
         said = [_VERSION, self.digest, to_json(self.weights.spec), to_json(self.image), to_json(views)]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
 class Views:
-    """How often each picture is seen: once as evaluation sees it, then augmented."""
+    """How often each image is seen: once as evaluation sees it, then augmented."""
 
     count: int = 1
     seed: int = 42
@@ -75,8 +75,8 @@ class Views:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """Pictures that features are taken of."""
+class ProbeImages:
+    """ProbeImages that features are taken of."""
 
     dataset: Dataset
     examples: tuple[Example, ...]
@@ -85,11 +85,11 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The features of some pictures by one net."""
+    """The features of some images by one net."""
 
     stored: Stored
     computed: int
-    """Pictures that were run through the net now; the others had been before."""
+    """ProbeImages that were run through the net now; the others had been before."""
 
     def of(self, examples: Sequence[Example], view: int = 0) -> NDArray[np.float32]:
         """Return [n, channels] of one view, in the order of the examples, in memory."""
@@ -100,15 +100,15 @@ class Features:
 
 def take(
     backbones: Sequence[Backbone],
-    pictures: Pictures,
+    images: ProbeImages,
     *,
     views: Views = Views(),
     device: torch.device | None = None,
     progress: Progress = Silent(),
 ) -> tuple[Features, ...]:
-    """Return the features of the pictures by each net, from disk where they are there already; computed on the CPU
+    """Return the features of the images by each net, from disk where they are there already; computed on the CPU
     unless another device is named."""
-    contents = tuple(sorted({example.sha256 for example in pictures.examples}))
+    contents = tuple(sorted({example.sha256 for example in images.examples}))
     views = views.settled
     paths = [feature_folder(net.key(views)) / f"{data_key(contents)}.npy" for net in backbones]
     found: list[Features | None] = [
@@ -116,7 +116,7 @@ def take(
     ]
     for alike in _alike([place for place, one in enumerate(found) if one is None], backbones):
         pending = [_Pending(backbones[place], paths[place], contents, views, device or _CPU) for place in alike]
-        _compute(pending, pictures, progress)
+        _compute(pending, images, progress)
         for place, one in zip(alike, pending, strict=True):
             found[place] = one.features
     return tuple(one for one in found if one is not None)
@@ -131,9 +131,9 @@ def _alike(places: Sequence[int], backbones: Sequence[Backbone]) -> Iterator[lis
     yield from groups.values()
 
 
-def _compute(pending: "Sequence[_Pending]", pictures: Pictures, progress: Progress) -> None:
-    """Run every picture through the nets that do not know it yet, a batch at a time."""
-    examples = {example.sha256: example for example in pictures.examples}
+def _compute(pending: "Sequence[_Pending]", images: ProbeImages, progress: Progress) -> None:
+    """Run every image through the nets that do not know it yet, a batch at a time."""
+    examples = {example.sha256: example for example in images.examples}
     contents, image = pending[0].contents, pending[0].backbone.image
     title = f"features at {image.resolution} px, {_nets(len(pending))}"
     with ExitStack() as stack, progress.bar(title, len(contents)) as bar:
@@ -145,7 +145,7 @@ def _compute(pending: "Sequence[_Pending]", pictures: Pictures, progress: Progre
             pixels: dict[str, Pixels] = {}
             if missing:
                 chosen = [examples[content] for content in missing]
-                shown = prepared(pictures.dataset, chosen, image, decoded=pictures.decoded, keep=False)
+                shown = prepared(images.dataset, chosen, image, decoded=images.decoded, keep=False)
                 pixels = dict(zip(missing, shown, strict=True))
             for one in pending:
                 one.add(batch, pixels)
@@ -159,7 +159,7 @@ def _nets(count: int) -> str:
 
 
 class _Pending:
-    """Features in the making: rows known from an earlier, similar set of pictures, and those of the net."""
+    """Features in the making: rows known from an earlier, similar set of images, and those of the net."""
 
     def __init__(
         self, backbone: Backbone, path: Path, contents: tuple[str, ...], views: Views, device: torch.device
@@ -175,7 +175,7 @@ class _Pending:
         self.features: Features | None = None
 
     def lacks(self, content: str) -> bool:
-        """Tell whether the net must see this picture."""
+        """Tell whether the net must see this image."""
         return content not in self._known
 
     def add(self, batch: Sequence[str], pixels: Mapping[str, Pixels]) -> None:
@@ -190,12 +190,12 @@ class _Pending:
 
     def finish(self, progress: Progress) -> None:
         """Give the file its name; where none may be written, the features stay in memory."""
-        picture_ms = self._known_ms or (float(np.median(self._ms)) if self._ms else 0.0)
+        image_ms = self._known_ms or (float(np.median(self._ms)) if self._ms else 0.0)
         if self._writer is not None:
-            stored = self._writer.finish(picture_ms)
+            stored = self._writer.finish(image_ms)
         else:
             progress.say(f"features cannot be kept in {self.path.parent}: {self._refused}")
-            stored = Stored(self.contents, np.concatenate(self._rows), picture_ms)
+            stored = Stored(self.contents, np.concatenate(self._rows), image_ms)
         self.features = Features(stored, self._computed)
 
     def discard(self) -> None:
@@ -227,14 +227,14 @@ class _Pending:
         return np.concatenate([embedded(self._net, batch_nchw[part]) for part in parts])
 
     def _view(self, missing: Sequence[str], shown: Pixels, view: int) -> Tensor:
-        """Augment each picture with dice of its own, so that a view does not depend on its neighbours."""
+        """Augment each image with dice of its own, so that a view does not depend on its neighbors."""
         seeds = np.array([view_seed(self.views.seed, view, content) for content in missing], np.uint64)
         views = augment(torch.from_numpy(shown), self.backbone.image.resolution, self.views.augment, seeds=seeds)
-        return normalise(views.to(self.device), self.backbone.image)
+        return normalize(views.to(self.device), self.backbone.image)
 
 
 def view_seed(seed: int, view: int, content: str) -> int:
-    """Return the seed of one view of one picture."""
+    """Return the seed of one view of one image."""
     return int(hashlib.sha256(f"{seed}:{view}:{content}".encode()).hexdigest()[:_SEED_DIGITS], 16)
 
 
@@ -253,19 +253,19 @@ def embedded(net: Net, batch_nchw: Tensor) -> Rows:
 
 
 def _known(path: Path, contents: Sequence[str]) -> tuple[dict[str, Rows], float]:
-    """Return rows of these pictures that lie in other files of the same net and picture rule, newest first, and the
-    time that a picture took then."""
+    """Return rows of these images that lie in other files of the same net and image rule, newest first, and the
+    time that an image took then."""
     wanted = set(contents)
     known: dict[str, Rows] = {}
-    picture_ms = 0.0
+    image_ms = 0.0
     for other in sorted(path.parent.glob("*.npy"), key=lambda other: -_used(other)):
         stored = read_features(other) if len(known) < len(wanted) else None
         if stored is None:
             continue
         fresh = {c: row for row, c in enumerate(stored.contents) if c in wanted and c not in known}
         known |= {content: stored.rows[row] for content, row in fresh.items()}
-        picture_ms = picture_ms or (stored.picture_ms if fresh else 0.0)
-    return known, picture_ms
+        image_ms = image_ms or (stored.image_ms if fresh else 0.0)
+    return known, image_ms
 
 
 def _used(path: Path) -> float:

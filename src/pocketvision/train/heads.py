@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Balance = Literal["none", "weights"]
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""Of the squared weights beside the mean loss, on standardised features; strongest first, each starts from the last."""
+"""Of the squared weights beside the mean loss, on standardized features; strongest first, each starts from the last."""
 _STEPS = 200
 _TOLERANCE = 1e-5
 
@@ -52,16 +52,16 @@ class Task:
     def __post_init__(self) -> None:
         counts = self.counts()
         if self.num_classes < 2:
-            raise DataError("a head needs two classes at least; add pictures of a second one")
+            raise DataError("a head needs two classes at least; add images of a second one")
         if lacking := [str(label) for label in range(self.num_classes) if not counts[label]]:
-            raise DataError(f"no training picture of class number {', '.join(lacking)}; add some to train on")
+            raise DataError(f"no training image of class number {', '.join(lacking)}; add some to train on")
 
     def counts(self) -> NDArray[np.int64]:
-        """Return the number of pictures of each class."""
+        """Return the number of images of each class."""
         return np.bincount(self.labels, minlength=self.num_classes)
 
     def shares(self) -> Floats:
-        """Return how much each picture counts: [N], 1 together."""
+        """Return how much each image counts: [N], 1 together."""
         counts = self.counts()[self.labels]
         each = 1 / len(counts) if self.balance == "none" else 1 / (counts * self.num_classes)
         return np.broadcast_to(each, counts.shape).astype(np.float32)
@@ -71,16 +71,16 @@ class Task:
 
 
 def class_means(task: Task) -> Head:
-    """Answer with the class whose mean is nearest, on standardised features; nothing is fitted."""
+    """Answer with the class whose mean is nearest, on standardized features; nothing is fitted."""
     mean, scale = _standard(task)
     standard = (task.features - mean) * scale
-    centres = np.stack([standard[task.labels == label].mean(axis=0) for label in range(task.num_classes)])
-    # The square of a picture's own features is the same for every class: what is left is linear.
-    return _unstandardised(centres, -0.5 * (centres**2).sum(axis=1), mean, scale, kind="mean")
+    centers = np.stack([standard[task.labels == label].mean(axis=0) for label in range(task.num_classes)])
+    # The square of an image's own features is the same for every class: what is left is linear.
+    return _unstandardized(centers, -0.5 * (centers**2).sum(axis=1), mean, scale, kind="mean")
 
 
 def logistic_path(task: Task, strengths: Sequence[float] = STRENGTHS) -> tuple[Head, ...]:
-    """Fit multinomial logistic regression at each strength of the squared weights, by L-BFGS over all pictures.
+    """Fit multinomial logistic regression at each strength of the squared weights, by L-BFGS over all images.
 
     The same features give the same heads: nothing is drawn.
     """
@@ -98,7 +98,7 @@ def logistic_path(task: Task, strengths: Sequence[float] = STRENGTHS) -> tuple[H
             warnings.simplefilter("ignore")  # a search that ends at the limit of its steps is near enough
             model.fit(features, task.labels, sample_weight=task.shares() * len(features))
         weight, bias = _one_row_each(model.coef_), _one_row_each(model.intercept_)
-        head = _unstandardised(weight, bias, mean, scale, kind="logistic")
+        head = _unstandardized(weight, bias, mean, scale, kind="logistic")
         heads.append(replace(head, strength=strength))
     return tuple(heads)
 
@@ -108,7 +108,7 @@ def _one_row_each(values: Floats) -> Floats:
 
 
 def best_logistic(task: Task, val_features: Floats, val_labels: Labels) -> Head:
-    """Fit at every strength and keep the head that answers the validation pictures best, on a tie the one with the
+    """Fit at every strength and keep the head that answers the validation images best, on a tie the one with the
     lower loss there."""
     if not len(val_labels):
         raise UsageError(
@@ -131,7 +131,7 @@ def _standard(task: Task) -> tuple[Floats, Floats]:
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
-def _unstandardised(
+def _unstandardized(
     weight: Floats, bias: Floats, mean: Floats, scale: Floats, *, kind: Literal["logistic", "mean"]
 ) -> Head:
     plain = weight * scale

@@ -27,7 +27,7 @@ from pocketvision.train.passes import pass_size
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
 from pocketvision.train.slice import sliced
 from pocketvision.train.start import Loaded, image_spec, published_weights
-from pocketvision.train.transfer import Pictures, Training, logits, plan_of, to_input, train_net
+from pocketvision.train.transfer import TrainImages, Training, logits, plan_of, to_input, train_net
 from pocketvision.values import CropMode, Epoch, ImageSpec, ModelSpec, Plan, Trained
 from pocketvision.weights.load import Weights, load_into, read
 from pocketvision.weights.norms import restore_batch_norms
@@ -36,11 +36,11 @@ from pocketvision.weights.safetensors import save
 BEST, LAST = "weights/best.safetensors", "weights/last.safetensors"
 RECORD = "train.json"
 _DETAIL = 1.25
-"""Training pictures are kept this much larger than the net's input where they have the detail, for crops."""
-_NORM_PICTURES = 256
+"""Training images are kept this much larger than the net's input where they have the detail, for crops."""
+_NORM_IMAGES = 256
 _CLOSING_S = 0.5
 """Writing the weights, beside judging them."""
-_CUT_PICTURES, _CUT_BATCH = 256, 64
+_CUT_IMAGES, _CUT_BATCH = 256, 64
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Job:
     folder: Path
     clock: Clock = field(default_factory=Clock)
     later_s: float = 0.0
-    """Seconds that the stages after training take, beside the net's answers to validation and test pictures."""
+    """Seconds that the stages after training take, beside the net's answers to validation and test images."""
     precision: str = "auto"
     log: str = "csv"
 
@@ -138,17 +138,17 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
     engine = engine_for(job.device, job.precision)
     engine.say = progress.say
     with engine.first_ahead():
-        pictures = load_pictures(job, progress)
+        images = load_images(job, progress)
     torch.manual_seed(job.recipe.seed)
-    net = started_net(job, pictures, engine.device, progress=progress)
+    net = started_net(job, images, engine.device, progress=progress)
     checkpoint = Checkpoint(job.folder / "weights")
-    plan, epochs = _learn(job, net, pictures, engine, progress)
+    plan, epochs = _learn(job, net, images, engine, progress)
     if plan.resolutions:
         _save_last(job, net, checkpoint)
     else:
         _save(job, net, LAST)
-    found = logits(net, pictures.val, job.image, engine.device)
-    value = temperature(found, pictures.val_labels)
+    found = logits(net, images.val, job.image, engine.device)
+    value = temperature(found, images.val_labels)
     fold_temperature(net, value)
     _save(job, net, BEST)
     trained = Trained(
@@ -156,7 +156,7 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
         image=job.image,
         start=job.start,
         epochs=sum(epoch.phase == "all" for epoch in epochs),
-        validation=accuracy(found, pictures.val_labels),
+        validation=accuracy(found, images.val_labels),
         temperature=value,
         data_digest=job.data.health.digest,
         splits=job.splits,
@@ -170,14 +170,14 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
 
 
 def _learn(
-    job: Job, net: Net, pictures: Pictures, engine: Engine, progress: Progress
+    job: Job, net: Net, images: TrainImages, engine: Engine, progress: Progress
 ) -> tuple[Plan, tuple[Epoch, ...]]:
     if job.clock.limited and not engine.alone:
         raise UsageError("--time-limit works in one process only: several would not agree on the time; give --epochs")
     logs = open_logs(job.log if engine.place == 0 else "csv", job.folder, asdict(job.recipe))
     try:
-        job.clock.reserve(later_s(job, net, pictures, engine.device))
-        task = Training(net, pictures, job.image, job.folder, engine.device, clock=job.clock, engine=engine, logs=logs)
+        job.clock.reserve(later_s(job, net, images, engine.device))
+        task = Training(net, images, job.image, job.folder, engine.device, clock=job.clock, engine=engine, logs=logs)
         plan = plan_of(task, job.recipe, Checkpoint(job.folder / "weights"), progress)
         with finite_kept(job, net):
             return plan, train_net(task, job.recipe, progress=progress)
@@ -190,25 +190,25 @@ def _learn(
         logs.close()
 
 
-def later_s(job: Job, net: Net, pictures: Pictures, device: torch.device) -> float:
+def later_s(job: Job, net: Net, images: TrainImages, device: torch.device) -> float:
     """Estimate the seconds from the last step to the end; nothing is timed where nothing is limited."""
     if not job.clock.limited:
         return 0.0
-    some = pictures.val[: pass_size(job.image.resolution, device)]
+    some = images.val[: pass_size(job.image.resolution, device)]
     took = []
     for _ in range(2):
         started = time.perf_counter()
         logits(net, some, job.image, device)
         took.append(time.perf_counter() - started)
     answer = min(took) / len(some)
-    counted = 2 * len(pictures.val)
+    counted = 2 * len(images.val)
     if not job.later_s:
         return _CLOSING_S + answer * counted
     return _CLOSING_S + job.later_s + answer * 2 * (counted + len(job.data.dataset.of("test")))
 
 
-def load_pictures(job: Job, progress: Progress) -> Pictures:
-    """Prepare the training and validation pictures, every file decoded at most once more."""
+def load_images(job: Job, progress: Progress) -> TrainImages:
+    """Prepare the training and validation images, every file decoded at most once more."""
     train, val = job.data.dataset.of("train"), job.data.dataset.of("val")
     load = {"decoded": job.data.decoded, "progress": progress}
     finer = round(job.image.resolution * _DETAIL)
@@ -218,33 +218,33 @@ def load_pictures(job: Job, progress: Progress) -> Pictures:
     plain, *others = prepared_each(job.data.dataset, train, specs, **load)  # type: ignore[arg-type]
     (validation,) = prepared_each(job.data.dataset, val, [job.image], **load)  # type: ignore[arg-type]
     source = others[0] if others else plain
-    return Pictures(source, plain, labels_of(train), validation, labels_of(val))
+    return TrainImages(source, plain, labels_of(train), validation, labels_of(val))
 
 
 def started_net(
-    job: Job, pictures: Pictures, device: torch.device, *, keep_head: bool = False, progress: Progress
+    job: Job, images: TrainImages, device: torch.device, *, keep_head: bool = False, progress: Progress
 ) -> Net:
     """Build the net and load its starting weights, of a wider net those of some channels; with `keep_head` its
-    classifier too. Folded weights get their batch norms back from training pictures."""
+    classifier too. Folded weights get their batch norms back from training images."""
     net = build_spec(job.spec)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if job.weights is None:
         return net
     cut = job.weights
     if cut.spec.width != job.spec.width:
-        parts = _drawn(job, pictures, _CUT_PICTURES, _CUT_BATCH)
+        parts = _drawn(job, images, _CUT_IMAGES, _CUT_BATCH)
         cpu = torch.device("cpu")
-        shown = [to_input(pictures.train[np.sort(part)], job.image, cpu) for part in parts]
+        shown = [to_input(images.train[np.sort(part)], job.image, cpu) for part in parts]
         cut = sliced(cut, job.spec, shown, progress=progress)
     report = load_into(net, cut, keep_head=keep_head)
     if report.folded:
-        parts = _drawn(job, pictures, _NORM_PICTURES, 32)
-        restore_batch_norms(net, (to_input(pictures.train[part], job.image, device) for part in parts))
+        parts = _drawn(job, images, _NORM_IMAGES, 32)
+        restore_batch_norms(net, (to_input(images.train[part], job.image, device) for part in parts))
     return net
 
 
-def _drawn(job: Job, pictures: Pictures, count: int, batch: int) -> list[NDArray[np.int64]]:
-    order = np.random.default_rng(job.recipe.seed).permutation(len(pictures.train))[:count]
+def _drawn(job: Job, images: TrainImages, count: int, batch: int) -> list[NDArray[np.int64]]:
+    order = np.random.default_rng(job.recipe.seed).permutation(len(images.train))[:count]
     return [order[start : start + batch] for start in range(0, len(order), batch)]
 
 

@@ -1,4 +1,4 @@
-"""What a net is worth on the validation pictures, and whether one is better than another but for chance."""
+"""What a net is worth on the validation images, and whether one is better than another but for chance."""
 
 import math
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What a module is worth on the validation pictures."""
+    """What a module is worth on the validation images."""
 
     losses: Floats
-    """Cross-entropy of each picture at the best temperature, times its class's weight [N]."""
+    """Cross-entropy of each image at the best temperature, times its class's weight [N]."""
     accuracy: float
     macro: float
 
     @property
     def loss(self) -> float:
-        """Return the mean over the pictures."""
+        """Return the mean over the images."""
         return float(self.losses.mean())
 
 
@@ -52,7 +52,7 @@ def evaluate(module: nn.Module, batches: Iterator[Batch], weights: Floats | None
 
 
 def noise(more: Floats) -> bool:
-    """Tell whether losses that are higher by `more` [N], picture by picture, are so by chance.
+    """Tell whether losses that are higher by `more` [N], image by image, are so by chance.
 
     So it is where their mean is within one standard error of zero: the rule by which L. Breiman and others,
     "Classification and Regression Trees" (1984), section 3.4.3, take the simplest of the trees that are as good.

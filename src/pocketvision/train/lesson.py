@@ -17,7 +17,7 @@ from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import engine_for
-from pocketvision.train.job import BEST, LAST, RECORD, Job, finite_kept, later_s, load_pictures, started_net
+from pocketvision.train.job import BEST, LAST, RECORD, Job, finite_kept, later_s, load_images, started_net
 from pocketvision.train.logs import open_logs
 from pocketvision.train.loop import Phase, run_phase
 from pocketvision.train.losses import Batch, CrossEntropy, class_weights
@@ -25,7 +25,7 @@ from pocketvision.train.pace import Lecture, plan_of_lesson
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, KEPT, Answers, Teacher, Views, answers, check_labels, pooled
 from pocketvision.train.threads import threads_for
-from pocketvision.train.transfer import Pictures, Training, aims, logits, normalise, to_input, validation_of
+from pocketvision.train.transfer import TrainImages, Training, aims, logits, normalize, to_input, validation_of
 from pocketvision.values import Plan, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.safetensors import save
@@ -46,7 +46,7 @@ class Lesson:
     features: float = 1.0
     """Weight of the distance between the projected features and the teacher's; 0 for none."""
     views: int = 8
-    """Random views of each picture; the teacher answers once for each."""
+    """Random views of each image; the teacher answers once for each."""
 
     def __post_init__(self) -> None:
         check_ranges(asdict(self))
@@ -80,7 +80,7 @@ class Taught:
     labels: CrossEntropy
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of logits [n, C]; the batch's places count through the pictures of all views."""
+        """Return the loss of logits [n, C]; the batch's places count through the images of all views."""
         lesson, heat = self.lesson, self.lesson.temperature
         shares = self.said.shares[batch.places].to(logits.device)
         # Times the square, since gradients of softened answers shrink with it (Hinton et al., section 2).
@@ -129,21 +129,21 @@ def run_lesson(
 
 
 def ready(job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: bool, progress: Progress) -> Ready:
-    """Load pictures and net, and settle how many views and epochs there will be."""
+    """Load images and net, and settle how many views and epochs there will be."""
     for teacher in teachers:
         check_labels(teacher, job.data.dataset.labels)
         if teacher.trained.image.crop_mode != job.image.crop_mode:
             raise UsageError(
                 f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
-                "give the same, so that both see the same part of a picture"
+                "give the same, so that both see the same part of an image"
             )
     engine = engine_for(job.device, job.precision)
     engine.say = progress.say
-    pictures = _pictures(job, teachers, progress)
+    images = _images(job, teachers, progress)
     torch.manual_seed(job.recipe.seed)
-    net = started_net(job, pictures, engine.device, keep_head=keep_head, progress=progress)
-    job.clock.reserve(later_s(job, net, pictures, engine.device))
-    task = Training(net, pictures, job.image, job.folder, engine.device, clock=job.clock, engine=engine)
+    net = started_net(job, images, engine.device, keep_head=keep_head, progress=progress)
+    job.clock.reserve(later_s(job, net, images, engine.device))
+    task = Training(net, images, job.image, job.folder, engine.device, clock=job.clock, engine=engine)
     views = Views(lesson.views, job.recipe.seed, Augment(flip=job.recipe.flip))
     lecture = Lecture(teachers, views, lesson.temperature)
     plan = plan_of_lesson(task, job.recipe, lecture, Checkpoint(job.folder / "weights"), progress=progress)
@@ -154,19 +154,19 @@ def ready(job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: b
 def give(found: Ready, *, progress: Progress) -> Trained:
     """Give a lesson that is ready."""
     job, task, device = found.job, found.task, found.task.device
-    pupil, said = _seated(job, task.net, task.pictures, found.lecture, device=device, progress=progress)
-    taught = Taught(pupil, said, found.lesson, _labels_loss(job, task.pictures, device))
+    pupil, said = _seated(job, task.net, task.images, found.lecture, device=device, progress=progress)
+    taught = Taught(pupil, said, found.lesson, _labels_loss(job, task.images, device))
     epochs = _learned(job, task, pupil, taught, (found.plan, found.lecture.views), progress=progress)
-    return _finished(job, task.net, task.pictures, epochs, found.plan)
+    return _finished(job, task.net, task.images, epochs, found.plan)
 
 
 def _seated(
-    job: Job, net: Net, pictures: Pictures, lecture: Lecture, *, device: torch.device, progress: Progress
+    job: Job, net: Net, images: TrainImages, lecture: Lecture, *, device: torch.device, progress: Progress
 ) -> tuple[Pupil, Answers]:
     """Let the teachers answer, and give the net a layer towards their features."""
     said = answers(
         lecture.teachers,
-        pictures.source,
+        images.source,
         lecture.views,
         temperature=lecture.temperature,
         kept=job.folder / "weights" / KEPT,
@@ -174,7 +174,7 @@ def _seated(
         progress=progress,
     )
     with torch.no_grad():
-        width = pooled(net.eval().embed(to_input(pictures.train[:1], job.image, device))).shape[1]
+        width = pooled(net.eval().embed(to_input(images.train[:1], job.image, device))).shape[1]
     torch.manual_seed(job.recipe.seed + 1)
     return Pupil(net, width, said.features.shape[1]).to(device), said
 
@@ -198,18 +198,18 @@ def _learned(
     return len(standing.epochs)
 
 
-def _labels_loss(job: Job, pictures: Pictures, device: torch.device) -> CrossEntropy:
+def _labels_loss(job: Job, images: TrainImages, device: torch.device) -> CrossEntropy:
     """Return the labels' part of the loss; the teachers' answers are smooth already."""
     if job.recipe.balance == "none":
         return CrossEntropy()
-    weights = class_weights(pictures.train_labels, job.spec.num_classes)
+    weights = class_weights(images.train_labels, job.spec.num_classes)
     return CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
 
 
-def _finished(job: Job, net: Net, pictures: Pictures, epochs: int, plan: Plan) -> Trained:
+def _finished(job: Job, net: Net, images: TrainImages, epochs: int, plan: Plan) -> Trained:
     device = next(net.parameters()).device
-    found = logits(net, pictures.val, job.image, device)
-    value = temperature(found, pictures.val_labels)
+    found = logits(net, images.val, job.image, device)
+    value = temperature(found, images.val_labels)
     fold_temperature(net, value)
     _save(job, net, BEST)
     trained = Trained(
@@ -217,7 +217,7 @@ def _finished(job: Job, net: Net, pictures: Pictures, epochs: int, plan: Plan) -
         image=job.image,
         start=job.start,
         epochs=epochs,
-        validation=accuracy(found, pictures.val_labels),
+        validation=accuracy(found, images.val_labels),
         temperature=value,
         data_digest=job.data.health.digest,
         splits=job.splits,
@@ -234,34 +234,34 @@ def _save(job: Job, net: Net, name: str) -> None:
     save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=job.folder / name)
 
 
-def _pictures(job: Job, teachers: Sequence[Teacher], progress: Progress) -> Pictures:
-    """Load the pictures, with as much detail as the teachers' resolution asks for and the files have."""
-    pictures = load_pictures(job, progress)
+def _images(job: Job, teachers: Sequence[Teacher], progress: Progress) -> TrainImages:
+    """Load the images, with as much detail as the teachers' resolution asks for and the files have."""
+    images = load_images(job, progress)
     largest = max(teacher.trained.image.resolution for teacher in teachers)
     finer = min(round(largest * _DETAIL), job.data.health.median_short_side)
-    if finer <= pictures.source.shape[1]:
-        return pictures
+    if finer <= images.source.shape[1]:
+        return images
     data = job.data
     train = data.dataset.of("train")
     source = prepared(
         data.dataset, train, replace(job.image, resolution=finer), decoded=data.decoded, progress=progress
     )
-    return replace(pictures, source=source)
+    return replace(images, source=source)
 
 
 def _phase(task: Training, recipe: Recipe, pupil: Pupil, taught: Taught, course: tuple[Plan, Views]) -> Phase:
-    pictures, image, (plan, views) = task.pictures, task.image, course
-    count, together = len(pictures.source), max(1, recipe.batch_size // CHUNK)
+    images, image, (plan, views) = task.images, task.image, course
+    count, together = len(images.source), max(1, recipe.batch_size // CHUNK)
 
     def batches(epoch: int) -> Iterator[Batch]:
         view = epoch % views.count
         chunks = views.chunks(count, view)
         for group in _groups(len(chunks), together, recipe.seed, epoch):
-            shown = [views.pixels(pictures.source[chunks[c]], view, c, plan.resolutions[epoch]) for c in group]
+            shown = [views.pixels(images.source[chunks[c]], view, c, plan.resolutions[epoch]) for c in group]
             chosen = np.concatenate([chunks[c] for c in group])
-            labels = torch.from_numpy(pictures.train_labels[chosen]).to(task.device)
+            labels = torch.from_numpy(images.train_labels[chosen]).to(task.device)
             places = torch.from_numpy(chosen) + view * count
-            yield Batch(normalise(torch.cat(shown).to(task.device), image), labels, places)
+            yield Batch(normalize(torch.cat(shown).to(task.device), image), labels, places)
 
     return Phase(
         "all",

@@ -65,7 +65,7 @@ class Phase:
     layers: tuple[Layer, ...] = ()
     """The module's parts with their rates; empty for one rate throughout."""
     prepare: Callable[[int], int] | None = None
-    """Puts the module in the mode of an epoch and returns the side of its pictures; without it, plain `train()`."""
+    """Puts the module in the mode of an epoch and returns the side of its images; without it, plain `train()`."""
     clock: Clock = field(default_factory=Clock)
     cuts: bool = True
     """Whether the phase ends where the time is over; without a trained head no net is worth anything."""

@@ -1,4 +1,4 @@
-"""What a batch is, and what training minimises on it: cross-entropy, weighted by class where classes are unequal."""
+"""What a batch is, and what training minimizes on it: cross-entropy, weighted by class where classes are unequal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class Batch(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
-    """Labels [n], or shares of each class [n, C] where pictures are mixed."""
+    """Labels [n], or shares of each class [n, C] where images are mixed."""
     places: Tensor
     """Which training examples these are, [n] int64: where cached things, such as a teacher's answers, are found."""
 
     def labels(self) -> Tensor:
-        """Return labels [n], of mixed pictures the larger part's."""
+        """Return labels [n], of mixed images the larger part's."""
         return self.targets if self.targets.ndim == 1 else self.targets.argmax(1)
 
     def parts(self, most: int) -> "Iterator[Batch]":
@@ -58,7 +58,7 @@ class CrossEntropy:
         return nn.functional.cross_entropy(logits, batch.targets, weight=weights, label_smoothing=self.smoothing)
 
     def weight(self, batch: Batch) -> float:
-        """Return the sum of the examples' weights; of mixed pictures their number, as torch takes their mean."""
+        """Return the sum of the examples' weights; of mixed images their number, as torch takes their mean."""
         if self.weights is None or batch.targets.ndim > 1:
             return float(len(batch.targets))
         return float(self.weights[batch.targets].sum())
@@ -77,7 +77,7 @@ def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.flo
 
 
 def mixed(batch: Batch, num_classes: int, *, alpha: float, seed: int) -> Batch:
-    """Blend every picture with another of its batch by one random share (mixup, Zhang et al., 2018)."""
+    """Blend every image with another of its batch by one random share (mixup, Zhang et al., 2018)."""
     dice = np.random.default_rng(seed)
     share = float(dice.beta(alpha, alpha))
     order = torch.from_numpy(dice.permutation(len(batch.targets))).to(batch.inputs.device)

@@ -14,7 +14,7 @@ from pocketvision.models.catalogue import check_spec
 from pocketvision.train.start import Loaded
 from pocketvision.values import ModelSpec
 
-FEWEST_PICTURES = 2
+FEWEST_IMAGES = 2
 """In a step: a batch norm cannot be estimated from one."""
 KEPT_FOR_GRADIENTS = 1.25
 """Times a net's outputs, layer by layer, that a step keeps at least; measured: 1.25 (SqueezeNet) to 3.2 (MobileNet)."""
@@ -32,26 +32,26 @@ def require_memory(loaded: Loaded, spec: ModelSpec, device: str, *, system: Path
     there = available_bytes(system)
     if there is None or device not in ("cpu", "auto") or (device == "auto" and _accelerated()):
         return
-    pictures = pictures_bytes(loaded, spec.resolution)
-    needed = pictures + step_bytes(spec, FEWEST_PICTURES)
+    images = images_bytes(loaded, spec.resolution)
+    needed = images + step_bytes(spec, FEWEST_IMAGES)
     if needed > there:
         raise PocketvisionError(
-            f"training {spec} takes at least {needed / 1e9:.1f} GB of memory, {pictures / 1e9:.1f} GB of them for the "
-            f"pictures, and {there / 1e9:.1f} GB are free; take a lower --resolution or --width, another --model, or "
+            f"training {spec} takes at least {needed / 1e9:.1f} GB of memory, {images / 1e9:.1f} GB of them for the "
+            f"images, and {there / 1e9:.1f} GB are free; take a lower --resolution or --width, another --model, or "
             "end other programs"
         )
 
 
-def step_bytes(spec: ModelSpec, pictures: int) -> int:
-    """Return how many bytes a training step of so many pictures takes at least."""
+def step_bytes(spec: ModelSpec, images: int) -> int:
+    """Return how many bytes a training step of so many images takes at least."""
     graph = trace_spec(spec)
     outputs = 4 * sum(math.prod(shape) for shape in graph.shapes.values())
     weights = 4 * sum(params(node) for node in graph.nodes)
-    return int(pictures * KEPT_FOR_GRADIENTS * outputs) + COPIES_OF_WEIGHTS * weights
+    return int(images * KEPT_FOR_GRADIENTS * outputs) + COPIES_OF_WEIGHTS * weights
 
 
-def pictures_bytes(loaded: Loaded, resolution: int) -> int:
-    """Return how many bytes the prepared pictures take in memory at least; what is larger stays on disk."""
+def images_bytes(loaded: Loaded, resolution: int) -> int:
+    """Return how many bytes the prepared images take in memory at least; what is larger stays on disk."""
     counts = [len(loaded.dataset.of(split)) for split in ("train", "val")]
     arrays = (count * resolution**2 * 3 for count in counts)
     return sum(size for size in arrays if size <= IN_MEMORY_BYTES)

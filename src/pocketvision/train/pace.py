@@ -48,7 +48,7 @@ def plan_of_lesson(
     one_view = _asking_s(task, lecture)
     left = max(0.0, task.clock.left())
     views = max(1, min(views, int(ASKING_SHARE * left / one_view)))
-    steps = max(1, len(task.pictures.train) // recipe.batch_size)
+    steps = max(1, len(task.images.train) // recipe.batch_size)
     plan = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=max(0.0, left - views * one_view))
     # Where the epoch does not fit behind so many views, it may behind fewer.
     views = max(1, min(views, int((left - sum(plan.seconds)) / one_view)))
@@ -60,9 +60,9 @@ def plan_of_lesson(
 
 
 def _asking_s(task: Training, lecture: Lecture) -> float:
-    """Return the seconds that the teachers take for one view of every picture."""
-    chunks = lecture.views.chunks(len(task.pictures.source), 0)
-    shown = task.pictures.source[chunks[0]]
+    """Return the seconds that the teachers take for one view of every image."""
+    chunks = lecture.views.chunks(len(task.images.source), 0)
+    shown = task.images.source[chunks[0]]
     times = []
     with torch.random.fork_rng():
         for _ in range(3):

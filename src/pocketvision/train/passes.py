@@ -1,4 +1,4 @@
-"""How many pictures go through a net at once where nothing is learned: as many as the device takes fastest."""
+"""How many images go through a net at once where nothing is learned: as many as the device takes fastest."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ docs/training.md has what that makes."""
 
 
 def pass_size(resolution: int, device: torch.device) -> int:
-    """Return how many pictures [3, R, R] to run at once."""
+    """Return how many images [3, R, R] to run at once."""
     return MOST if device.type != "cpu" else max(1, min(MOST, CPU_PIXELS // resolution**2))
 
 
 def passes(count: int, resolution: int, device: torch.device) -> Iterator[slice]:
-    """Cut `count` pictures into the parts that are run at once."""
+    """Cut `count` images into the parts that are run at once."""
     size = pass_size(resolution, device)
     return (slice(start, min(count, start + size)) for start in range(0, count, size))

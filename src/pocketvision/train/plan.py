@@ -14,9 +14,9 @@ SMALLEST = 64
 MARGIN = 0.95
 """Share of the time left that a plan may fill: other programs may want the cores too."""
 HEAD_SHARE = 0.5
-"""Share of the time left that the head alone may take where not every picture's features fit."""
+"""Share of the time left that the head alone may take where not every image's features fit."""
 FEWEST = 256
-"""Pictures that a head learns from at least, where there are as many."""
+"""Images that a head learns from at least, where there are as many."""
 
 
 def planned(recipe: Recipe, resolution: int, layers: int) -> Plan:
@@ -47,9 +47,9 @@ class Speed:
     small: int
     resolution: int
     validation: float
-    """One pass over the validation pictures."""
+    """One pass over the validation images."""
     feature: float = 0.0
-    """One picture's features, which the head alone is trained on; 0 where no head is."""
+    """One image's features, which the head alone is trained on; 0 where no head is."""
 
     def of(self, resolution: int) -> float:
         """Return a training step's time at a resolution: a fixed part and one that grows with the area."""
@@ -78,8 +78,8 @@ def fitted(plan_of: Callable[[int], Plan], speed: Speed, *, steps: int, most: in
     return last
 
 
-def head_pictures(train: int, speed: Speed, *, mirrored: bool, left_s: float) -> tuple[int | None, float]:
-    """Return from how many training pictures the head learns, and how many seconds that takes.
+def head_images(train: int, speed: Speed, *, mirrored: bool, left_s: float) -> tuple[int | None, float]:
+    """Return from how many training images the head learns, and how many seconds that takes.
 
     None for all, with their mirror images if `mirrored`; else as many as fit, down to some hundred.
     """

@@ -51,7 +51,7 @@ class Recipe:
     resting: float = 0.0
     """Share of the epochs in which the first half of the layers keeps its weights."""
     mixup: float = 0.0
-    """Alpha of the beta distribution that pictures are mixed by; 0 for not at all."""
+    """Alpha of the beta distribution that images are mixed by; 0 for not at all."""
     balance: Balance = "none"
 
 
@@ -71,7 +71,7 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
 ) -> Recipe:
     """Fill in the defaults; docs/training.md gives the measurement behind each. Raises UsageError.
 
-    `examples` is the number of training pictures; `norms` tells whether the net has batch norms. `auto` is AdamW,
+    `examples` is the number of training images; `norms` tells whether the net has batch norms. `auto` is AdamW,
     but SGD for a net with batch norms that starts from scratch.
     """
     if optimizer not in OPTIMIZERS:
@@ -105,7 +105,7 @@ _RISING, _SMALLEST = 0.5, 0.6
 
 
 def balance_for(asked: str, counts: Sequence[int]) -> Balance:
-    """Settle `auto` by the training pictures of each class. Raises UsageError."""
+    """Settle `auto` by the training images of each class. Raises UsageError."""
     if asked not in BALANCES:
         raise UsageError(f"--balance '{asked}' is not known; use one of {', '.join(BALANCES)}")
     if asked != "auto":
@@ -115,7 +115,7 @@ def balance_for(asked: str, counts: Sequence[int]) -> Balance:
 
 
 def usual_batch(examples: int, *, steps: int = STEPS) -> int:
-    """Halve a batch of 32, down to 8, until an epoch of so many training pictures has enough steps."""
+    """Halve a batch of 32, down to 8, until an epoch of so many training images has enough steps."""
     size = 32
     while size > 8 and examples < steps * size:
         size //= 2

@@ -85,7 +85,7 @@ def _total(values: Tensor) -> Tensor:
 
 
 def _norm(norm: _BatchNorm, inputs: Tensor, *, count: int) -> Tensor:
-    """Normalise a share by the moments of the whole batch of `count` examples."""
+    """Normalize a share by the moments of the whole batch of `count` examples."""
     if not norm.training or norm.running_mean is None or norm.running_var is None:
         return type(norm).forward(norm, inputs)
     values = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
@@ -93,10 +93,10 @@ def _norm(norm: _BatchNorm, inputs: Tensor, *, count: int) -> Tensor:
     shape = [1, -1] + [1] * (values.ndim - 2)
     number = count * int(values.shape[2:].numel())
     mean = _total(values.sum(axes)) / number
-    centred = values - mean.view(shape)
-    variance = _total((centred * centred).sum(axes)) / number
+    centerd = values - mean.view(shape)
+    variance = _total((centerd * centerd).sum(axes)) / number
     _follow(norm, mean.detach(), variance.detach() * (number / max(1, number - 1)))
-    scaled = centred * (variance + norm.eps).rsqrt().view(shape)
+    scaled = centerd * (variance + norm.eps).rsqrt().view(shape)
     if norm.affine:
         scaled = scaled * norm.weight.view(shape) + norm.bias.view(shape)
     return scaled.to(inputs.dtype)

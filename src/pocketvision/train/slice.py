@@ -19,12 +19,12 @@ from pocketvision.weights.norms import norms_after, restore_batch_norms
 
 Reader = nn.Conv2d | nn.Linear
 RIDGE = 1e-2
-"""Share of the mean variance added to every channel's, so that few pictures do not give wild weights."""
+"""Share of the mean variance added to every channel's, so that few images do not give wild weights."""
 
 
 @dataclass(eq=False)
 class _Read:
-    """What a layer reads: mean and covariance of its input channels over all pictures and places."""
+    """What a layer reads: mean and covariance of its input channels over all images and places."""
 
     near: Tensor
     """The first batch's mean: taken off before squaring, so that a small variance beside a large mean keeps digits."""
@@ -51,7 +51,7 @@ class _Read:
 def sliced(weights: Weights, spec: ModelSpec, batches: Sequence[Tensor], *, progress: Progress = Silent()) -> Weights:
     """Return weights for a narrower net of the same family; those of the same width come back as they are.
 
-    `batches` are normalised pictures [N, C, R, R], some hundred of them, at the resolution of `spec`; of the narrow
+    `batches` are normalized images [N, C, R, R], some hundred of them, at the resolution of `spec`; of the narrow
     net's own batch norms they give the statistics. Raises UsageError where the family cannot be cut, or is another.
     """
     if (weights.spec.name, weights.spec.width) == (spec.name, spec.width):
@@ -75,7 +75,7 @@ def slice_net(narrow: Net, wide: Net, batches: Iterable[Tensor], *, name: str) -
     """Fill a narrow net with the channels of a wide one that carry most to the layers behind them.
 
     What the cut channels gave is taken over by the kept ones as far as these foretell it (least squares over the
-    pictures), for 1x1 convolutions and linear layers; for others the mean of it moves into the bias.
+    images), for 1x1 convolutions and linear layers; for others the mean of it moves into the bias.
     """
     parts, fewer = Channels(wide, name), Channels(narrow, name)
     read = _inputs(wide, batches)
@@ -106,9 +106,9 @@ def importance(net: Net, channels: Channels, read: dict[str, _Read]) -> dict[int
 
 @torch.no_grad()
 def recalibrate(net: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Give batch norms the mean and variance that they meet on these pictures, as is needed after a cut.
+    """Give batch norms the mean and variance that they meet on these images, as is needed after a cut.
 
-    `batches` are normalised pictures [N, C, R, R]; the bigger a batch, the better the estimate.
+    `batches` are normalized images [N, C, R, R]; the bigger a batch, the better the estimate.
     """
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     momentum, training = [norm.momentum for norm in norms], net.training
@@ -199,7 +199,7 @@ def _taps(weight: Tensor) -> Tensor:
 
 
 def _foretold(weight: Tensor, seen: _Read, columns: list[int]) -> Tensor:
-    """Return the weights of the kept channels whose sum comes nearest to the whole sum over all pictures."""
+    """Return the weights of the kept channels whose sum comes nearest to the whole sum over all images."""
     covariance = seen.covariance
     rest = [index for index in range(len(covariance)) if index not in set(columns)]
     inner = covariance[columns][:, columns]

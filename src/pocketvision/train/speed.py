@@ -27,7 +27,7 @@ def measured(task: Training, recipe: Recipe) -> Speed:
     with torch.random.fork_rng():
         full = _step_s(trial, recipe, largest)
         less = full if small == largest else _step_s(trial, recipe, small)
-        part = task.pictures.val[: pass_size(largest, task.device)]
+        part = task.images.val[: pass_size(largest, task.device)]
         answer = _median(lambda: logits(trial.net, part, task.image, task.device), 1) / len(part)
     task.engine.most = trial.engine.most
     return Speed(
@@ -35,13 +35,13 @@ def measured(task: Training, recipe: Recipe) -> Speed:
         small_step=less,
         small=small,
         resolution=largest,
-        validation=answer * len(task.pictures.val),
+        validation=answer * len(task.images.val),
         feature=answer if recipe.head_epochs else 0.0,
     )
 
 
 def probe(task: Training, recipe: Recipe) -> None:
-    """Let the engine find how many pictures memory holds in a step at the net's resolution, on a copy of the net."""
+    """Let the engine find how many images memory holds in a step at the net's resolution, on a copy of the net."""
     trial = _trial(task)
     with torch.random.fork_rng():
         _step_s(trial, recipe, task.image.resolution, tries=0)

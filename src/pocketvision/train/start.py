@@ -54,9 +54,9 @@ def _same_labels(dataset: Dataset, root: Path) -> None:
     changed = [file for file, label in began.items() if said.get(file) != label]
     if changed:
         first = changed[0]
-        now = f"is labelled '{said[first]}' now" if first in said else "is no longer named"
+        now = f"is labeled '{said[first]}' now" if first in said else "is no longer named"
         raise DataError(
-            f"the labels of {len(changed)} pictures have changed since the run began: '{first}' was labelled "
+            f"the labels of {len(changed)} images have changed since the run began: '{first}' was labeled "
             f"'{began[first]}' and {now} in {root}. Start anew."
         )
 
@@ -95,7 +95,7 @@ def fits(spec: ModelSpec, weights: Weights) -> None:
 
 
 def image_spec(resolution: int, crop_mode: CropMode, weights: Weights | None) -> ImageSpec:
-    """Say how pictures are prepared: the user's crop rule, and the normalisation that the weights were trained with."""
+    """Say how images are prepared: the user's crop rule, and the normalization that the weights were trained with."""
     if weights is None:
         return ImageSpec(resolution, crop_mode, 1.0)
     return ImageSpec(resolution, crop_mode, 1.0, mean=weights.image.mean, std=weights.image.std)

@@ -19,13 +19,13 @@ from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
 from pocketvision.train.job import BEST, trained_net
-from pocketvision.train.transfer import normalise
+from pocketvision.train.transfer import normalize
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
 
 Pixels = NDArray[np.uint8]
 CHUNK = 8
-"""Pictures that share the dice of a view: batches are made of whole chunks, so that every view can be made again."""
+"""Images that share the dice of a view: batches are made of whole chunks, so that every view can be made again."""
 KEPT = "teacher.npz"
 
 
@@ -41,25 +41,25 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Views:
-    """Random views of the training pictures: few enough that a teacher can see all of them, and the same each time."""
+    """Random views of the training images: few enough that a teacher can see all of them, and the same each time."""
 
     count: int
     seed: int
     augment: Augment
 
-    def chunks(self, pictures: int, view: int) -> list[NDArray[np.int64]]:
-        """Split the pictures' places into chunks, another way in each view; none is a single picture, from which a
+    def chunks(self, images: int, view: int) -> list[NDArray[np.int64]]:
+        """Split the images' places into chunks, another way in each view; none is a single image, from which a
         batch norm cannot be estimated."""
-        order = np.random.default_rng([self.seed, view]).permutation(pictures)
-        found = [order[start : start + CHUNK] for start in range(0, pictures, CHUNK)]
+        order = np.random.default_rng([self.seed, view]).permutation(images)
+        found = [order[start : start + CHUNK] for start in range(0, images, CHUNK)]
         if len(found) > 1 and len(found[-1]) == 1:
             found[-2:] = [np.concatenate(found[-2:])]
         return found
 
-    def pixels(self, pictures: Pixels, view: int, chunk: int, resolution: int) -> Tensor:
-        """Return a chunk's pictures as that view shows them, float [n, 3, R, R] in 0..1: the same crop at any R."""
-        batch = torch.from_numpy(np.ascontiguousarray(pictures))
-        places = 2 * CHUNK * chunk + np.arange(len(pictures))
+    def pixels(self, images: Pixels, view: int, chunk: int, resolution: int) -> Tensor:
+        """Return a chunk's images as that view shows them, float [n, 3, R, R] in 0..1: the same crop at any R."""
+        batch = torch.from_numpy(np.ascontiguousarray(images))
+        places = 2 * CHUNK * chunk + np.arange(len(images))
         return augment(batch, resolution, self.augment, seeds=seeds_of(self.seed, view, places))
 
 
@@ -68,9 +68,9 @@ class Answers:
     """What the teachers say together of every view."""
 
     shares: Tensor
-    """Probabilities at the lesson's temperature, the teachers' mean: [views * pictures, classes]."""
+    """Probabilities at the lesson's temperature, the teachers' mean: [views * images, classes]."""
     features: Tensor
-    """The teachers' features side by side, each of length 1: [views * pictures, channels]."""
+    """The teachers' features side by side, each of length 1: [views * images, channels]."""
 
 
 def teachers_of(runs: str | Path | Sequence[str | Path]) -> tuple[Teacher, ...]:
@@ -95,13 +95,13 @@ def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
     if lacking or extra:
         told = [f"it does not know {_listed(lacking)}"] * bool(lacking) + [f"it knows {_listed(extra)}"] * bool(extra)
         raise DataError(
-            f"the teacher {teacher.run} has other classes than these pictures: {', and '.join(told)}; "
+            f"the teacher {teacher.run} has other classes than these images: {', and '.join(told)}; "
             "take a teacher that was trained on the same classes"
         )
     place = next(index for index, (one, two) in enumerate(zip(known, labels, strict=True)) if one != two)
     raise DataError(
         f"the teacher {teacher.run} has the same classes in another order: its number {place} is '{known[place]}', "
-        f"that of these pictures is '{labels[place]}'; train it again on these folders"
+        f"that of these images is '{labels[place]}'; train it again on these folders"
     )
 
 
@@ -148,14 +148,14 @@ def answers(
 def asked(
     teachers: Sequence[Teacher], draw: Callable[[int], Tensor], *, temperature: float, device: torch.device
 ) -> tuple[Tensor, ...]:
-    """Return softened probabilities and features of the pictures that `draw` makes at each teacher's resolution."""
+    """Return softened probabilities and features of the images that `draw` makes at each teacher's resolution."""
     shares, features = [], []
     shown: dict[int, Tensor] = {}
     for teacher in teachers:
         image = teacher.trained.image
         if image.resolution not in shown:
             shown[image.resolution] = draw(image.resolution).to(device)
-        seen = teacher.net.to(device).embed(normalise(shown[image.resolution], image))
+        seen = teacher.net.to(device).embed(normalize(shown[image.resolution], image))
         shares.append((teacher.net.classifier(seen) / temperature).softmax(1).cpu())
         features.append(nn.functional.normalize(pooled(seen), dim=1).cpu())
     return torch.stack(shares).mean(0), torch.cat(features, 1)

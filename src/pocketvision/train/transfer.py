@@ -21,7 +21,7 @@ from pocketvision.train.loop import Phase, run_phase
 from pocketvision.train.losses import Batch, CrossEntropy, Objective, class_weights, mixed
 from pocketvision.train.modes import layers_of, set_modes
 from pocketvision.train.passes import passes
-from pocketvision.train.plan import FEWEST, fitted, head_pictures, planned
+from pocketvision.train.plan import FEWEST, fitted, head_images, planned
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.threads import threads_for
 from pocketvision.values import Epoch, ImageSpec, Plan
@@ -31,25 +31,25 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures of a training as uint8 [N, S, S, 3], in memory or mapped from files."""
+class TrainImages:
+    """The images of a training as uint8 [N, S, S, 3], in memory or mapped from files."""
 
     source: Prepared
-    """Training pictures that augmentation crops from; may be larger than the net's resolution."""
+    """Training images that augmentation crops from; may be larger than the net's resolution."""
     train: Prepared
-    """The same pictures as the net sees them without augmentation."""
+    """The same images as the net sees them without augmentation."""
     train_labels: Labels
     val: Prepared
     val_labels: Labels
 
 
 def to_input(pixels: Pixels | Tensor, image: ImageSpec, device: torch.device) -> Tensor:
-    """Turn uint8 [N, R, R, 3] into normalised float [N, 3, R, R]."""
+    """Turn uint8 [N, R, R, 3] into normalized float [N, 3, R, R]."""
     batch = torch.as_tensor(pixels).to(device).permute(0, 3, 1, 2).float().div_(255)
-    return normalise(batch, image)
+    return normalize(batch, image)
 
 
-def normalise(batch_nchw: Tensor, image: ImageSpec) -> Tensor:
+def normalize(batch_nchw: Tensor, image: ImageSpec) -> Tensor:
     """Apply (x - mean) / std to values in 0..1, channels last in memory."""
     mean = torch.tensor(image.mean, device=batch_nchw.device).view(1, 3, 1, 1)
     std = torch.tensor(image.std, device=batch_nchw.device).view(1, 3, 1, 1)
@@ -62,7 +62,7 @@ class Training:
     """One training of one net: what `train_net` needs besides the recipe."""
 
     net: Net
-    pictures: Pictures
+    images: TrainImages
     image: ImageSpec
     folder: Path
     """The run's folder; checkpoints lie in its `weights`."""
@@ -111,18 +111,18 @@ def plan_of(task: Training, recipe: Recipe, checkpoint: Checkpoint, progress: Pr
     if stored is not None:
         return stored
     if task.clock.left() <= 0 and recipe.head_epochs:
-        progress.say("time limit: over already; the head alone is trained, on few pictures")
-        return checkpoint.keep_plan(Plan(recipe.head_epochs, (), (), head_pictures=FEWEST))
+        progress.say("time limit: over already; the head alone is trained, on few images")
+        return checkpoint.keep_plan(Plan(recipe.head_epochs, (), (), head_images=FEWEST))
     return checkpoint.keep_plan(_timed_plan(task, recipe, of, progress))
 
 
 def _timed_plan(task: Training, recipe: Recipe, of: Callable[[int], Plan], progress: Progress) -> Plan:
     from pocketvision.train.speed import measured
 
-    steps = len(_orders(task.pictures, recipe, 0))
+    steps = len(_orders(task.images, recipe, 0))
     speed = measured(task, recipe)
     left = max(0.0, task.clock.left())
-    count, features_s = head_pictures(len(task.pictures.train), speed, mirrored=recipe.flip, left_s=left)
+    count, features_s = head_images(len(task.images.train), speed, mirrored=recipe.flip, left_s=left)
     head_s = features_s + 2 * speed.validation if recipe.head_epochs else 0.0
     plan = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=max(0.0, left - head_s))
     late = head_s - task.clock.left()
@@ -133,24 +133,24 @@ def _timed_plan(task: Training, recipe: Recipe, of: Callable[[int], Plan], progr
     else:
         told = f"{len(plan.resolutions)} of up to {recipe.epochs} epochs, about {sum(plan.seconds) + head_s:.0f} s"
         progress.say(f"time limit: {told} of the {left:.0f} s left")
-    return replace(plan, head_pictures=count if recipe.head_epochs else None)
+    return replace(plan, head_images=count if recipe.head_epochs else None)
 
 
-def _orders(pictures: Pictures, recipe: Recipe, epoch: int) -> list[NDArray[np.int64]]:
-    drawn = pictures.train_labels if recipe.balance == "sampler" else None
-    return shuffled(len(pictures.source), recipe.batch_size, recipe.seed, epoch, balanced=drawn)
+def _orders(images: TrainImages, recipe: Recipe, epoch: int) -> list[NDArray[np.int64]]:
+    drawn = images.train_labels if recipe.balance == "sampler" else None
+    return shuffled(len(images.source), recipe.batch_size, recipe.seed, epoch, balanced=drawn)
 
 
 def view_batches(task: Training, recipe: Recipe, epoch: int, resolution: int) -> Iterator[Batch]:
     """Yield an epoch's batches of random views; the same for the same seed, epoch and resolution."""
-    pictures, settings = task.pictures, Augment(flip=recipe.flip)
-    orders = _orders(pictures, recipe, epoch)
+    images, settings = task.images, Augment(flip=recipe.flip)
+    orders = _orders(images, recipe, epoch)
     turns = np.split(turns_of(np.concatenate(orders)), np.cumsum([len(chosen) for chosen in orders])[:-1])
     for place, (chosen, turn) in enumerate(zip(orders, turns, strict=True)):
-        pixels = torch.from_numpy(np.ascontiguousarray(pictures.source[chosen])).to(task.device)
+        pixels = torch.from_numpy(np.ascontiguousarray(images.source[chosen])).to(task.device)
         seeds = seeds_of(recipe.seed, epoch, chosen, turn)
-        views = normalise(augment(pixels, resolution, settings, seeds=seeds), task.image)
-        labels = torch.from_numpy(pictures.train_labels[chosen]).to(task.device)
+        views = normalize(augment(pixels, resolution, settings, seeds=seeds), task.image)
+        labels = torch.from_numpy(images.train_labels[chosen]).to(task.device)
         batch = Batch(views, labels, torch.from_numpy(chosen))
         if recipe.mixup:
             yield mixed(batch, classes_of(task.net), alpha=recipe.mixup, seed=seed_of(recipe.seed, epoch, place))
@@ -175,7 +175,7 @@ def _whole(task: Training, recipe: Recipe, plan: Plan) -> Phase:
         task.net,
         len(plan.resolutions),
         recipe.learning_rate,
-        len(_orders(task.pictures, recipe, 0)),
+        len(_orders(task.images, recipe, 0)),
         lambda epoch: view_batches(task, recipe, epoch, plan.resolutions[epoch]),
         validation_of(task),
         counts_start=plan.head_epochs > 0,
@@ -195,32 +195,32 @@ def aims(task: Training, recipe: Recipe) -> tuple[CrossEntropy, NDArray[np.float
     """Return the loss, and what each class counts in the validation loss where classes are balanced."""
     if recipe.balance == "none":
         return CrossEntropy(recipe.label_smoothing), None
-    weights = class_weights(task.pictures.train_labels, classes_of(task.net))
+    weights = class_weights(task.images.train_labels, classes_of(task.net))
     learned = torch.from_numpy(weights).to(task.device, torch.float32) if recipe.balance == "weights" else None
     return CrossEntropy(recipe.label_smoothing, learned), weights
 
 
 def validation_of(task: Training) -> Callable[[], Iterator[Batch]]:
-    """Return what yields the validation pictures, as many at once as the device takes fastest."""
+    """Return what yields the validation images, as many at once as the device takes fastest."""
 
     def batches() -> Iterator[Batch]:
-        for part in passes(len(task.pictures.val), task.image.resolution, task.device):
-            labels = torch.from_numpy(task.pictures.val_labels[part]).to(task.device)
-            yield Batch(to_input(task.pictures.val[part], task.image, task.device), labels, torch.arange(len(labels)))
+        for part in passes(len(task.images.val), task.image.resolution, task.device):
+            labels = torch.from_numpy(task.images.val_labels[part]).to(task.device)
+            yield Batch(to_input(task.images.val[part], task.image, task.device), labels, torch.arange(len(labels)))
 
     return batches
 
 
 def _head(task: Training, recipe: Recipe, plan: Plan, progress: Progress) -> Phase:
-    pictures, few = task.pictures, plan.head_pictures
+    images, few = task.images, plan.head_images
     views = [slice(None), slice(None, None, -1)] if recipe.flip and few is None else [slice(None)]
-    shown = np.sort(np.random.default_rng(recipe.seed).permutation(len(pictures.train))[:few])
-    train = pictures.train if few is None else pictures.train[shown]
+    shown = np.sort(np.random.default_rng(recipe.seed).permutation(len(images.train))[:few])
+    train = images.train if few is None else images.train[shown]
     features = torch.cat([_features(task, train, progress, columns=view) for view in views])
-    labels = np.tile(pictures.train_labels[shown], len(views))
-    val_features = _features(task, pictures.val, progress)
+    labels = np.tile(images.train_labels[shown], len(views))
+    val_features = _features(task, images.val, progress)
     balanced = labels if recipe.balance == "sampler" else None
-    targets, val_labels = (torch.from_numpy(item).to(task.device) for item in (labels, pictures.val_labels))
+    targets, val_labels = (torch.from_numpy(item).to(task.device) for item in (labels, images.val_labels))
 
     def batches(epoch: int) -> Iterator[Batch]:
         for chosen in shuffled(len(features), recipe.batch_size, recipe.seed, epoch, balanced=balanced):
@@ -264,7 +264,7 @@ def _features(task: Training, pixels: Prepared, progress: Progress, *, columns: 
 def shuffled(
     count: int, batch_size: int, seed: int, epoch: int, *, balanced: Labels | None = None
 ) -> list[NDArray[np.int64]]:
-    """Split a seeded order of `count` examples into batches; a last batch of one joins its neighbour, since a batch
+    """Split a seeded order of `count` examples into batches; a last batch of one joins its neighbor, since a batch
     norm cannot be estimated from it.
 
     With `balanced` labels examples are drawn with replacement, so that every class comes equally often.
@@ -283,7 +283,7 @@ def shuffled(
 
 @torch.no_grad()
 def logits(net: nn.Module, pixels: Prepared, image: ImageSpec, device: torch.device) -> NDArray[np.float32]:
-    """Return the net's logits [N, classes] for prepared uint8 pictures [N, R, R, 3]."""
+    """Return the net's logits [N, classes] for prepared uint8 images [N, R, R, 3]."""
     net.eval()
     parts = passes(len(pixels), image.resolution, device)
     return torch.cat([net(to_input(pixels[part], image, device)).cpu() for part in parts]).numpy()

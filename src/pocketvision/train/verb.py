@@ -55,12 +55,12 @@ def train(  # noqa: PLR0913  each is an option of the command line
     exist_ok: bool = False,
     progress: Progress = Silent(),
 ) -> TrainResult:
-    """Train one net on a folder of pictures and keep its best weights.
+    """Train one net on a folder of images and keep its best weights.
 
     Without `model` the net is the one of `weights`, or MobileNet V2 1.0. `resolution` defaults to the smallest usual
-    one that loses no detail of the pictures. With `weights` of a wider net of its family, the net is cut out of that.
-    Test pictures are split off and not touched. `time_limit`, such as '10m', fits the epochs and their resolutions to
-    this machine's speed. `batch_size` is a number, or 'auto' for what suits the number of pictures.
+    one that loses no detail of the images. With `weights` of a wider net of its family, the net is cut out of that.
+    Test images are split off and not touched. `time_limit`, such as '10m', fits the epochs and their resolutions to
+    this machine's speed. `batch_size` is a number, or 'auto' for what suits the number of images.
     """
     check_ranges(locals())
     clock = Clock(seconds(time_limit))

@@ -1,8 +1,7 @@
 """Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
 
 from pocketvision.values.costs import Budget, Candidate, Choice, Cost, Latency, Precision
-from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
-from pocketvision.values.pictures import (
+from pocketvision.values.images import (
     NO_LABEL,
     Box,
     Dataset,
@@ -15,6 +14,7 @@ from pocketvision.values.pictures import (
     Trait,
     TraitKind,
 )
+from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
 from pocketvision.values.records import from_json, to_json, to_line
 from pocketvision.values.results import (
     Accuracy,

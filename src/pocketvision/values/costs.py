@@ -28,7 +28,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one picture, batch 1, input in memory."""
+    """Time of one image, batch 1, input in memory."""
 
     median_ms: float
     p90_ms: float

@@ -27,13 +27,13 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """How a decoded picture becomes the net's input: resized to uint8 RGB [resolution, resolution, 3], then
-    normalised as (pixel / 255 - mean) / std, which the file itself does."""
+    """How a decoded image becomes the net's input: resized to uint8 RGB [resolution, resolution, 3], then
+    normalized as (pixel / 255 - mean) / std, which the file itself does."""
 
     resolution: int
     crop_mode: CropMode = "squash"
-    """`squash` resizes the whole picture to a square of resolution / crop_pct a side, `crop` its short side to as much;
-    both take the centre."""
+    """`squash` resizes the whole image to a square of resolution / crop_pct a side, `crop` its short side to as much;
+    both take the center."""
     crop_pct: float = 1.0
     interpolation: Literal["bilinear"] = "bilinear"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)

@@ -50,7 +50,7 @@ class Range:
 _MANY, _BYTES = 10**15, "500KB, 2MB, 1.5MiB or a number of bytes"
 
 RANGES: Mapping[str, Range] = {
-    # The net and its pictures.
+    # The net and its images.
     "width": Range(0.01, 16),
     "resolution": Range(8, 4096, "of pixels a side", whole=True),
     "num_classes": Range(1, 1_000_000, whole=True),
@@ -59,7 +59,7 @@ RANGES: Mapping[str, Range] = {
     "dropout": Range(0, 1, below=True),
     # Training. A rate that ruins a net is told by the training itself: no number is too large for every net.
     "epochs": Range(1, 100_000, whole=True),
-    "batch_size": Range(2, 65_536, "of pictures", whole=True, words=("auto",)),
+    "batch_size": Range(2, 65_536, "of images", whole=True, words=("auto",)),
     "lr": Range(0, 1e38, above=True),
     "patience": Range(1, 100_000, "of epochs", whole=True),
     "seed": Range(0, 2**63 - 1, whole=True),
@@ -68,7 +68,7 @@ RANGES: Mapping[str, Range] = {
     "temperature": Range(0, 1000, above=True),
     "trust": Range(0, 1),
     "features": Range(0, 1000),
-    "views": Range(1, 100, "of views of each picture", whole=True),
+    "views": Range(1, 100, "of views of each image", whole=True),
     "time_limit": Range(0, 1e9, "of seconds", above=True, written="90s, 10m or 1.5h"),
     # Limits.
     "max_size": Range(1, _MANY, "of bytes", written=_BYTES),

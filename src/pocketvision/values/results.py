@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from pocketvision.values.costs import Latency, Precision
+from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
-from pocketvision.values.pictures import Split
 
 Io = Literal["mixed", "uint8", "int8"]
 """Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
@@ -28,7 +28,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Confidence:
-    """How far probabilities can be trusted on some pictures; shares in 0..1."""
+    """How far probabilities can be trusted on some images; shares in 0..1."""
 
     count: int
     ece: float
@@ -37,7 +37,7 @@ class Confidence:
     ece_high: float
     """Its 95% bootstrap interval."""
     ece_by_chance: float
-    """What perfectly calibrated answers of these probabilities would show on as many pictures."""
+    """What perfectly calibrated answers of these probabilities would show on as many images."""
     brier: float
     """Squared distance of the probabilities from the truth, 0..2."""
     nll: float
@@ -48,10 +48,10 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What refusing unsure answers costs and gains on some pictures."""
+    """What refusing unsure answers costs and gains on some images."""
 
     coverage: Accuracy
-    """Share of pictures still answered."""
+    """Share of images still answered."""
     right: Accuracy | None
     """Share of right answers among those; None where all are refused."""
 
@@ -89,7 +89,7 @@ class Compression:
 
 @dataclass(frozen=True)
 class Probe:
-    """A small picture inside the file with the answer expected for it."""
+    """A small image inside the file with the answer expected for it."""
 
     png_base64: str
     probabilities: tuple[float, ...]
@@ -150,7 +150,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the file said of one test picture."""
+    """What the file said of one test image."""
 
     file: str
     label: str
@@ -160,10 +160,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The delivered file against the trained net on the same pictures."""
+    """The delivered file against the trained net on the same images."""
 
     same_answer: float
-    """Share of pictures with the same top label, 0..1."""
+    """Share of images with the same top label, 0..1."""
     largest_gap: float
     """Largest difference of any probability."""
     count: int
@@ -171,13 +171,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Resized:
-    """The delivered file's accuracy where other code than ours resizes the pictures."""
+    """The delivered file's accuracy where other code than ours resizes the images."""
 
     resizer: str
     """One of `images.resizers.NAMES`."""
     accuracy: Accuracy
     same_answer: float
-    """Share of pictures answered as with our resizing, 0..1."""
+    """Share of images answered as with our resizing, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -230,13 +230,13 @@ class Proof:
     """Sentences; empty when the file answers as the trained net does."""
     unreadable: tuple[str, ...] = ()
     confidence: Confidence | None = None
-    """How far the file's probabilities can be trusted on these pictures."""
+    """How far the file's probabilities can be trusted on these images."""
     abstain_below: float | None = None
     """Top probability below which the file refuses to answer; None never."""
     refusal: Refusal | None = None
-    """What that does on these pictures."""
+    """What that does on these images."""
     resized: tuple[Resized, ...] = ()
-    """On up to 300 of the test pictures, the same for each; the first is our own resizing."""
+    """On up to 300 of the test images, the same for each; the first is our own resizing."""
     judged: Judged | None = None
     """Which images all this was measured on; None in older proofs."""
 
@@ -259,7 +259,7 @@ class Epoch:
     val_macro: float = 0.0
     """Validation accuracy as the mean over the classes."""
     resolution: int = 0
-    """Side of the training pictures in pixels; 0 where a head was trained on features."""
+    """Side of the training images in pixels; 0 where a head was trained on features."""
     kept: bool = False
     """Whether its weights took the place of those kept before; the last such epoch's are the result."""
 
@@ -271,15 +271,15 @@ class Plan:
     head_epochs: int
     """Epochs of the head alone."""
     resolutions: tuple[int, ...]
-    """Side of the training pictures in each epoch of the whole net."""
+    """Side of the training images in each epoch of the whole net."""
     resting: tuple[int, ...]
     """How many layers, from the first on, keep their weights in each epoch."""
     seconds: tuple[float, ...] = ()
     """The forecast of each epoch's time on this machine; empty without a time limit."""
-    head_pictures: int | None = None
-    """Pictures that the head alone learns from, where the time is too short for all and their mirror images."""
+    head_images: int | None = None
+    """Images that the head alone learns from, where the time is too short for all and their mirror images."""
     views: int | None = None
-    """Views of each picture that a teacher answers to, where the time settles it."""
+    """Views of each image that a teacher answers to, where the time settles it."""
     asking_s: float = 0.0
     """The forecast of the teachers' time for all views; 0 without a time limit."""
 

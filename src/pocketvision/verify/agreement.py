@@ -1,4 +1,4 @@
-"""The delivered file against the trained net: on the test pictures, and on the probes the file carries."""
+"""The delivered file against the trained net: on the test images, and on the probes the file carries."""
 
 import base64
 import zipfile
@@ -13,10 +13,10 @@ from pocketvision.errors import DataError, WeightsError
 from pocketvision.images.prepare import load
 from pocketvision.runtime import Runner
 from pocketvision.values import Agreement, Example, ImageSpec, Probe
-from pocketvision.verify.answers import Answers, Picture, run_in_batches
+from pocketvision.verify.answers import Answers, Image, run_in_batches
 
 TRAINED_OUTPUTS = "trained_outputs.npz"
-"""Lies beside the delivered file: what the trained net said of the test pictures."""
+"""Lies beside the delivered file: what the trained net said of the test images."""
 
 AGAIN = "export the net again"
 
@@ -63,15 +63,15 @@ def read_trained(path: Path) -> TrainedOutputs:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The delivered file against the trained net, picture by picture."""
+    """The delivered file against the trained net, image by image."""
 
     agreement: Agreement
     clear_flips: int
-    """Pictures with another label, where the trained net was not torn between the two."""
+    """Images with another label, where the trained net was not torn between the two."""
 
 
 def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Comparison | None:
-    """Compare the two on the pictures both have seen, byte for byte the same; None where there is none.
+    """Compare the two on the images both have seen, byte for byte the same; None where there is none.
 
     Two labels are tied where the trained net's probabilities for them differ by no more than `tie`.
     """
@@ -104,8 +104,8 @@ def probe_gap(runner: Runner) -> float:
     if not probes:
         return 0.0
     expected = np.array([_expected(probe, len(runner.labels)) for probe in probes])
-    pictures = [_picture(probe, runner.manifest.image) for probe in probes]
-    gaps = np.abs(run_in_batches(runner, pictures) - expected)
+    images = [_image(probe, runner.manifest.image) for probe in probes]
+    gaps = np.abs(run_in_batches(runner, images) - expected)
     return float(np.nan_to_num(gaps, nan=1.0).max())
 
 
@@ -115,7 +115,7 @@ def _expected(probe: Probe, classes: int) -> tuple[float, ...]:
     return probe.probabilities
 
 
-def _picture(probe: Probe, spec: ImageSpec) -> Picture:
+def _image(probe: Probe, spec: ImageSpec) -> Image:
     try:
         return load(base64.b64decode(probe.png_base64, validate=True), spec)
     except ValueError as error:

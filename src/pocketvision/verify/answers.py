@@ -1,4 +1,4 @@
-"""What a file says of pictures, from their bytes on: read, prepared, run in batches."""
+"""What a file says of images, from their bytes on: read, prepared, run in batches."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -18,18 +18,18 @@ from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
 from pocketvision.values import Answer, Example, ImageSpec
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 BATCH = 32
-"""Pictures run at once, for speed; every one of them gets the answer it gets alone."""
+"""Images run at once, for speed; every one of them gets the answer it gets alone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A picture read and prepared, or why it could not be."""
+    """An image read and prepared, or why it could not be."""
 
-    picture: Picture | None
+    image: Image | None
     sha256: str
     """Of the file's bytes, in hex; empty where there are none."""
     error: str | None = None
@@ -71,7 +71,7 @@ def ask(
     """Let a file answer examples whose paths are below `root`; an unreadable one is named and left out."""
     books = _Books()
     paths = (root / example.file for example in examples)
-    readings = track(read_pictures(paths, runner.manifest.image), progress, "verifying", len(examples))
+    readings = track(read_images(paths, runner.manifest.image), progress, "verifying", len(examples))
     raw = run_in_batches(runner, books.sift(zip(examples, readings, strict=True)), batch=batch)
     lost = np.flatnonzero(np.isnan(raw).any(axis=1))
     return Answers(
@@ -83,14 +83,14 @@ def ask(
     )
 
 
-def read_pictures(paths: Iterable[Path], spec: ImageSpec) -> Iterator[Reading]:
-    """Read and prepare pictures on all cores, in order, holding few of them at a time."""
+def read_images(paths: Iterable[Path], spec: ImageSpec) -> Iterator[Reading]:
+    """Read and prepare images on all cores, in order, holding few of them at a time."""
     return in_order(partial(_read, spec=spec), paths)
 
 
-def run_in_batches(runner: Runner, pictures: Iterable[Picture], *, batch: int = BATCH) -> Floats:
-    """Run prepared pictures, holding no more than `batch` of them at a time: [N, C]."""
-    stream = iter(pictures)
+def run_in_batches(runner: Runner, images: Iterable[Image], *, batch: int = BATCH) -> Floats:
+    """Run prepared images, holding no more than `batch` of them at a time: [N, C]."""
+    stream = iter(images)
     rows = [runner.run(np.stack(group)) for group in iter(lambda: list(islice(stream, batch)), [])]
     return np.concatenate(rows) if rows else np.zeros((0, len(runner.labels)), np.float32)
 
@@ -107,18 +107,18 @@ def _read(path: Path, spec: ImageSpec) -> Reading:
 
 @dataclass(frozen=True)
 class _Books:
-    """Keeps account of what was and was not there while pictures pass by."""
+    """Keeps account of what was and was not there while images pass by."""
 
     kept: list[Example] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
-    def sift(self, read: Iterable[tuple[Example, Reading]]) -> Iterator[Picture]:
+    def sift(self, read: Iterable[tuple[Example, Reading]]) -> Iterator[Image]:
         for example, reading in read:
-            if reading.picture is None:
+            if reading.image is None:
                 self.unreadable.append(example.file)
                 continue
             if reading.sha256 != example.sha256:
                 self.changed.append(example.file)
             self.kept.append(example)
-            yield reading.picture
+            yield reading.image

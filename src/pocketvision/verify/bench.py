@@ -29,7 +29,7 @@ def bench(
     threads: int = 1,
     progress: Progress = Silent(),
 ) -> list[BenchResult]:
-    """Time files for one picture at a time, each in turns with the same reference net.
+    """Time files for one image at a time, each in turns with the same reference net.
 
     The ratio to the reference compares machines and moments; the milliseconds are this machine's. `measured` are
     measurements of these files that the demo's page saved on other devices; their results follow.

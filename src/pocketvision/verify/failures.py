@@ -13,18 +13,18 @@ class Tolerance:
     """How far a delivered file may be from the trained net."""
 
     same_answer: float
-    """Smallest share of pictures with the same label, ties left out. The upper end of the share's 95% interval is held
-    against it, so that one flip among few pictures raises no alarm."""
+    """Smallest share of images with the same label, ties left out. The upper end of the share's 95% interval is held
+    against it, so that one flip among few images raises no alarm."""
     tie: float
     """Labels that the trained net holds this close together, in probability, are as good as each other: a net that is
-    unsure of most pictures flips many labels without answering any worse."""
+    unsure of most images flips many labels without answering any worse."""
     probe_gap: float
     """Largest difference of a probability on the file's own probes."""
 
 
 FLOAT = Tolerance(same_answer=0.99, tie=1e-3, probe_gap=1e-3)
 """The same arithmetic in another order: two float runtimes were seen to differ by at most 2.4e-5 in a probability over
-400 pictures, so 1e-3 leaves room for other machines."""
+400 images, so 1e-3 leaves room for other machines."""
 
 HALF = Tolerance(same_answer=0.99, tie=1e-2, probe_gap=1e-3)
 """Weights with 11 bits move probabilities in the third digit; the probes were computed with the same weights."""
@@ -33,9 +33,9 @@ NARROW = Tolerance(same_answer=0.99, tie=0.02, probe_gap=0.02)
 """Activations in float16, too: over published nets a probability moved by up to 0.004 on photographs."""
 
 INT8 = Tolerance(same_answer=0.95, tie=0.1, probe_gap=0.1)
-"""8 bits move the top label of about 1 to 3 pictures in 100 when all is well; a broken layer moves most. The probes
+"""8 bits move the top label of about 1 to 3 images in 100 when all is well; a broken layer moves most. The probes
 were computed with the same integers, which runtimes round one or two output steps apart, about 0.05 in a probability
-near the boundary of two classes; wrong weights or a wrong normalisation differ by several tenths."""
+near the boundary of two classes; wrong weights or a wrong normalization differ by several tenths."""
 
 PALETTE = Tolerance(same_answer=0.95, tie=0.1, probe_gap=0.02)
 """Shared weights change answers as int8 does, a file with too few of them fails; the probes were computed with them."""
@@ -109,7 +109,7 @@ def _probes(manifest: Manifest, gap: float, allowed: Tolerance) -> str | None:
         return None
     return (
         f"the file's answers to its own {len(manifest.probes)} probes differ from the stored ones by {gap:.3g}; "
-        f"{allowed.probe_gap:g} is allowed for {manifest.precision}. Weights, normalisation or runtime are not those "
+        f"{allowed.probe_gap:g} is allowed for {manifest.precision}. Weights, normalization or runtime are not those "
         "it was made with."
     )
 

@@ -20,11 +20,11 @@ class Loading:
     load_ms: float
     """Wall time to open it once more, the runtime being loaded."""
     peak_bytes: int
-    """Most memory a process takes for the runtime, the file and one picture's answer, beside Python and numpy."""
+    """Most memory a process takes for the runtime, the file and one image's answer, beside Python and numpy."""
 
 
 def loading(file: Path) -> Loading:
-    """Open a file and answer one picture in a fresh process; raises WeightsError where that fails."""
+    """Open a file and answer one image in a fresh process; raises WeightsError where that fails."""
     done = run_own("pocketvision.verify.loading", str(file), timeout_s=LIMIT_S)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]

@@ -1,4 +1,4 @@
-"""Odd pictures that every phone meets sooner or later: what a file answers to them, from their bytes on."""
+"""Odd images that every phone meets sooner or later: what a file answers to them, from their bytes on."""
 
 import base64
 import io
@@ -25,30 +25,30 @@ ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class OddAnswer:
-    """What a file said of one odd picture."""
+    """What a file said of one odd image."""
 
     kind: str
     label: str
-    """Empty where the picture could not be read."""
+    """Empty where the image could not be read."""
     probability: float
     as_plain: bool | None
-    """Whether the answer is that of the plain picture; None where the content is another, or could not be read."""
+    """Whether the answer is that of the plain image; None where the content is another, or could not be read."""
     error: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Odd:
-    """Answers by kind, and the probabilities [N, C], zeros where a picture could not be read."""
+    """Answers by kind, and the probabilities [N, C], zeros where an image could not be read."""
 
     answers: tuple[OddAnswer, ...]
     probabilities: NDArray[np.float32]
 
 
 def odd_answers(runner: Runner, shown: Manifest | None = None) -> Odd:
-    """Ask a file for one picture stored in many ways, the first one plain: its own probe, or that of `shown`."""
+    """Ask a file for one image stored in many ways, the first one plain: its own probe, or that of `shown`."""
     found: list[OddAnswer] = []
     rows = np.zeros((0, len(runner.labels)), np.float32)
-    for kind, content in odd_pictures(shown or runner.manifest):
+    for kind, content in odd_images(shown or runner.manifest):
         try:
             row = np.nan_to_num(runner.run(load(content, runner.manifest.image)[None]), nan=0.0)
         except ImageError as error:
@@ -62,8 +62,8 @@ def odd_answers(runner: Runner, shown: Manifest | None = None) -> Odd:
     return Odd(tuple(found), rows)
 
 
-def odd_pictures(manifest: Manifest) -> Iterator[tuple[str, bytes]]:
-    """Yield kinds and bytes, all made of the file's first probe, or of a colour gradient where it has none."""
+def odd_images(manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+    """Yield kinds and bytes, all made of the file's first probe, or of a color gradient where it has none."""
     plain = _base(manifest).resize(SIDES, Image.Resampling.BICUBIC)
     yield "plain JPEG", _stored(plain, "JPEG")
     turned = Image.Exif()
@@ -90,7 +90,7 @@ def _base(manifest: Manifest) -> Image.Image:
     return Image.fromarray(np.stack([grid, grid.T, grid[::-1]], axis=2))
 
 
-def _stored(picture: Image.Image, kind: str, **options: object) -> bytes:
+def _stored(image: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}), **options)
+    image.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}), **options)
     return stream.getvalue()

@@ -61,10 +61,10 @@ def _origin(judged: Judged) -> str:
 
 
 def raise_for_answers(answers: Sequence[Prediction]) -> None:
-    """Raise DataError where not one of the pictures got an answer."""
+    """Raise DataError where not one of the images got an answer."""
     if answers and all(answer.error is not None for answer in answers):
         first = answers[0]
-        raise DataError(f"none of {len(answers)} pictures could be answered, {first.file} first: {first.error}")
+        raise DataError(f"none of {len(answers)} images could be answered, {first.file} first: {first.error}")
 
 
 def verdict_lines(proof: Proof) -> list[str]:

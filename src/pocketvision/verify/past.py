@@ -14,7 +14,7 @@ from pocketvision.values import Dataset, Example, Manifest, Split
 from pocketvision.verify.failures import FIGURES
 
 SPLITS_FILE = "splits.csv"
-"""Lies in the run's folder, one above the file's: which picture is in which split."""
+"""Lies in the run's folder, one above the file's: which image is in which split."""
 
 LABELS_FILE = "labels.txt"
 """Lies there too: the names of the outputs in order, written before training."""

@@ -1,4 +1,4 @@
-"""The verb `predict`: what a file says of any pictures."""
+"""The verb `predict`: what a file says of any images."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.data.layout import pictures_below, printable
+from pocketvision.data.layout import images_below, printable
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Manifest
 from pocketvision.values.ranges import check_ranges
-from pocketvision.verify.answers import Floats, Picture, Reading, read_pictures, run_in_batches
+from pocketvision.verify.answers import Floats, Image, Reading, read_images, run_in_batches
 
 GUESSES = 2
 """How many labels a refusal names."""
@@ -21,7 +21,7 @@ GUESSES = 2
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture; `error` tells why there is none."""
+    """The answer for one image; `error` tells why there is none."""
 
     file: str
     label: str
@@ -44,16 +44,16 @@ class Prediction:
 def predict(
     file: str | Path, images: Sequence[str | Path] | str | Path, *, top: int = 5, progress: Progress = Silent()
 ) -> list[Prediction]:
-    """Answer pictures, and those inside folders in natural order; a broken one gets its error and stops nothing.
+    """Answer images, and those inside folders in natural order; a broken one gets its error and stops nothing.
 
-    An answer less probable than the file's `abstain_below` comes with `sure` False: the picture may be none of the
+    An answer less probable than the file's `abstain_below` comes with `sure` False: the image may be none of the
     labels, or hard to tell.
     Raises DataError for a path that is not there, UsageError for `top` below 1.
     """
     check_ranges(locals())
     paths = expand([images] if isinstance(images, str | Path) else images)
     runner = open_model(Path(file), threads=os.cpu_count() or 1)
-    readings = track(read_pictures(paths, runner.manifest.image), progress, "predicting", len(paths))
+    readings = track(read_images(paths, runner.manifest.image), progress, "predicting", len(paths))
     errors: list[str | None] = []
     answers = iter(run_in_batches(runner, _sift(readings, errors)))
     return [
@@ -69,18 +69,18 @@ def expand(images: Sequence[str | Path]) -> list[Path]:
         path = Path(image)
         if not path.exists():
             raise DataError(f"there is no file or folder {path}; check the path")
-        inside = pictures_below(path) if path.is_dir() else [path]
+        inside = images_below(path) if path.is_dir() else [path]
         if not inside:
             raise DataError(f"{path} holds no image; give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files")
         found += inside
     return found
 
 
-def _sift(readings: Iterable[Reading], errors: list[str | None]) -> Iterator[Picture]:
+def _sift(readings: Iterable[Reading], errors: list[str | None]) -> Iterator[Image]:
     for reading in readings:
         errors.append(reading.error)
-        if reading.picture is not None:
-            yield reading.picture
+        if reading.image is not None:
+            yield reading.image
 
 
 def _prediction(path: Path, row: Floats, manifest: Manifest, *, top: int) -> Prediction:

@@ -1,4 +1,4 @@
-"""How much a file minds who resizes: its accuracy on the same pictures under the resizers of phones and browsers."""
+"""How much a file minds who resizes: its accuracy on the same images under the resizers of phones and browsers."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -20,13 +20,13 @@ from pocketvision.values import Example, ImageSpec, Resized
 from pocketvision.verify.answers import BATCH, Answers
 
 MOST = 300
-"""Pictures at most, evenly over the split: this is about a difference between resizers on the same pictures."""
+"""Images at most, evenly over the split: this is about a difference between resizers on the same images."""
 
 _LAST_S = 0.5
-"""Of the time limit, for the pictures begun and the answers to them."""
+"""Of the time limit, for the images begun and the answers to them."""
 
-Picture = NDArray[np.uint8]
-Row = tuple[int, tuple[Picture, ...]]
+Image = NDArray[np.uint8]
+Row = tuple[int, tuple[Image, ...]]
 
 
 def under_resizers(
@@ -38,7 +38,7 @@ def under_resizers(
     clock: Clock | None = None,
     progress: Progress = Silent(),
 ) -> tuple[Resized, ...]:
-    """Ask again for some of the pictures answered, resized in each way of `images.resizers`; ours comes first.
+    """Ask again for some of the images answered, resized in each way of `images.resizers`; ours comes first.
 
     They end with the clock: in an order drawn once, so that fewer of them are spread as evenly.
     """
@@ -69,18 +69,18 @@ def _in_time(places: Sequence[int], clock: Clock | None) -> Iterator[int]:
 
 
 def _ask(runner: Runner, rows: Iterator[Row]) -> tuple[list[int], list[list[NDArray[np.float32]]]]:
-    """Run the pictures in batches; returns the places and, for each resizer but ours, the answers' parts."""
+    """Run the images in batches; returns the places and, for each resizer but ours, the answers' parts."""
     places: list[int] = []
     found: list[list[NDArray[np.float32]]] = [[] for _ in NAMES[1:]]
     for batch in iter(lambda: list(islice(rows, BATCH)), []):
         places += [place for place, _ in batch]
-        for parts, pictures in zip(found, zip(*(pictures for _, pictures in batch), strict=True), strict=True):
-            parts.append(np.nan_to_num(runner.run(np.stack(pictures)), nan=0.0))
+        for parts, images in zip(found, zip(*(images for _, images in batch), strict=True), strict=True):
+            parts.append(np.nan_to_num(runner.run(np.stack(images)), nan=0.0))
     return places, found
 
 
 def _read(place: int, *, root: Path, examples: tuple[Example, ...], spec: ImageSpec) -> Row | None:
-    """Decode a picture once and resize it in each way but ours."""
+    """Decode an image once and resize it in each way but ours."""
     try:
         pixels = decode(root / examples[place].file)
     except ImageError:  # it could be read a moment ago; the proof speaks of that

@@ -1,4 +1,4 @@
-"""Several delivered files side by side, each in its own runtime, with or without pictures to judge them by."""
+"""Several delivered files side by side, each in its own runtime, with or without images to judge them by."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -38,9 +38,9 @@ class Standing:
     probe_gap: float
     """Largest difference of a probability from those stored in the file's probes."""
     odd: tuple[OddAnswer, ...]
-    """One picture stored in many ways."""
+    """One image stored in many ways."""
     proof: Proof | None
-    """Its answers on the pictures given; None without pictures."""
+    """Its answers on the images given; None without images."""
     failures: tuple[str, ...]
     unchecked: str = ""
     """Why nothing was checked, such as a runtime that is not installed."""
@@ -48,7 +48,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files' answers to the same pictures."""
+    """Two files' answers to the same images."""
 
     first: str
     second: str
@@ -61,11 +61,11 @@ class Several:
 
     files: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
-    """Each with each, on the pictures given; on the odd pictures where none were."""
+    """Each with each, on the images given; on the odd images where none were."""
 
 
 def stand(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Silent()) -> Several:
-    """Look at each file; `judge` proves one on pictures. Raises WeightsError for a damaged or foreign file."""
+    """Look at each file; `judge` proves one on images. Raises WeightsError for a damaged or foreign file."""
     if not files:
         raise DataError("give at least one file to verify")
     for file in files:
@@ -92,7 +92,7 @@ class _Rows:
 
 
 def _shown(files: Sequence[Path]) -> Manifest | None:
-    """Return the manifest whose probe all files are shown, so that their answers are of one picture."""
+    """Return the manifest whose probe all files are shown, so that their answers are of one image."""
     for file in files:
         with suppress(MissingExtra):
             return open_model(file).manifest
@@ -134,7 +134,7 @@ def _stand(file: Path, judge: Judge | None, shown: Manifest | None) -> tuple[Sta
 
 
 def _agreement(ours: _Rows, theirs: _Rows) -> Agreement | None:
-    """Compare two files on the pictures that both answered; None where their labels are not the same."""
+    """Compare two files on the images that both answered; None where their labels are not the same."""
     places = {name: place for place, name in enumerate(theirs.names)}
     shared = [(row, places[name]) for row, name in enumerate(ours.names) if name in places]
     if not shared or ours.labels != theirs.labels:

@@ -1,4 +1,4 @@
-"""How long a delivered file takes for one picture, in turns with the reference net."""
+"""How long a delivered file takes for one image, in turns with the reference net."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,10 +25,10 @@ def time_files(files: Sequence[Path], *, threads: int = 1) -> Iterator[Latency]:
 
 def time_runner(runner: Runner, reference: Callable[[], object], *, threads: int) -> Latency:
     """Time an opened file at batch 1, in turns with calls of the reference net."""
-    picture = noise(runner.manifest.image.resolution)
-    return measure(lambda: runner.run(picture), reference, threads=threads, runtime=runner.name)
+    image = noise(runner.manifest.image.resolution)
+    return measure(lambda: runner.run(image), reference, threads=threads, runtime=runner.name)
 
 
 def noise(side: int) -> NDArray[np.uint8]:
-    """Draw a picture [1, side, side, 3] for timing; always the same one."""
+    """Draw an image [1, side, side, 3] for timing; always the same one."""
     return np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)

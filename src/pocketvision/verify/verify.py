@@ -21,7 +21,7 @@ from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Pro
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
-from pocketvision.verify.pictures import Pictures, find_pictures
+from pocketvision.verify.images import GivenImages, find_images
 from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.several import Several, stand
 from pocketvision.verify.timing import time_files
@@ -95,14 +95,14 @@ def verify(  # noqa: PLR0913  one option per line of the budget
 ) -> Proof | Several:
     """Prove a delivered file: its answers on real images from their bytes on, its speed, its size.
 
-    A list of files gives `Several`: each in its own runtime, with load time and memory, its answers to odd pictures
+    A list of files gives `Several`: each in its own runtime, with load time and memory, its answers to odd images
     (turned, grey, CMYK, truncated, ...), and each against the others; then `data` may be left out, and the files are
     held against their own probes. Judged are the images given, but for those that the file's run trained or chose on,
     told by content and label; with `split`, those that the run had in it. The proof's `judged` counts them. `trained`
     is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
     `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and '10ms'; MACs, parameters and
     memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`. With `time_limit`,
-    such as '20s', fewer pictures are asked again under other resizers; all else is judged in full. Returns wrong
+    such as '20s', fewer images are asked again under other resizers; all else is judged in full. Returns wrong
     answers and broken limits in the proof; `raise_for` turns them into errors.
     """
     budget = parse_budget(
@@ -123,11 +123,11 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     found: Proof | Several
     if not isinstance(file, str | Path):
         if data is None and budget != UNLIMITED:
-            raise UsageError("limits are judged on pictures: give the data too")
+            raise UsageError("limits are judged on images: give the data too")
         judge = None if data is None else partial(prove_with_answers, data=data, **settings)
         found = stand([Path(one) for one in file], judge, progress=progress)
     elif data is None:
-        raise UsageError("give the pictures to judge the file by, or the file in a list to hold it against its probes")
+        raise UsageError("give the images to judge the file by, or the file in a list to hold it against its probes")
     else:
         found = prove(Path(file), data, **settings)
     if output is not None:
@@ -225,37 +225,35 @@ def _check(
 ) -> _Checked:
     runner = open_model(file, threads=os.cpu_count() or 1)
     manifest = runner.manifest
-    pictures = find_pictures(file, data, manifest, split=split, progress=progress)
-    answers = ask(runner, pictures.root, pictures.examples, progress=progress)
+    images = find_images(file, data, manifest, split=split, progress=progress)
+    answers = ask(runner, images.root, images.examples, progress=progress)
     _tell(answers, progress)
     if not answers.examples:
         raise DataError(
-            f"none of the {len(pictures.examples)} images to judge by can be read, {answers.unreadable[0]} first; "
+            f"none of the {len(images.examples)} images to judge by can be read, {answers.unreadable[0]} first; "
             "pocketvision check says why"
         )
     measured = accuracy(answers.probabilities, answers.truth)
     narrow = computes_in_half(file)
     tie = tolerance(manifest.precision, narrow=narrow).tie
-    compared = _agree(file, trained, pictures=pictures, answers=answers, tie=tie)
+    compared = _agree(file, trained, images=images, answers=answers, tie=tie)
     gap = probe_gap(runner)
-    fault = _fault(manifest, pictures, answers)
-    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=pictures.label_fault, narrow=narrow)
-    resized = under_resizers(runner, pictures.root, answers, clock=clock, progress=progress)
+    fault = _fault(manifest, images, answers)
+    found = failures(manifest, answers, compared=compared, gap=gap, label_fault=images.label_fault, narrow=narrow)
+    resized = under_resizers(runner, images.root, answers, clock=clock, progress=progress)
     wrong = (*found, *([fault] if fault else []))
-    return _Checked(manifest, answers, measured, compared, gap, wrong, resized, pictures.told(answers.examples))
+    return _Checked(manifest, answers, measured, compared, gap, wrong, resized, images.told(answers.examples))
 
 
-def _fault(manifest: Manifest, pictures: Pictures, answers: Answers) -> str | None:
+def _fault(manifest: Manifest, images: GivenImages, answers: Answers) -> str | None:
     """Hold the accuracy on the run's own images, among those judged, against the figure of the run."""
-    rows = pictures.of_run(answers.examples) if pictures.known else []
+    rows = images.of_run(answers.examples) if images.known else []
     if not rows:
         return None
-    return accuracy_fault(
-        manifest, pictures.split or "test", accuracy(answers.probabilities[rows], answers.truth[rows])
-    )
+    return accuracy_fault(manifest, images.split or "test", accuracy(answers.probabilities[rows], answers.truth[rows]))
 
 
-def _agree(file: Path, trained: Path | None, *, pictures: Pictures, answers: Answers, tie: float) -> Comparison | None:
+def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: Answers, tie: float) -> Comparison | None:
     if trained is not None:
         outputs = read_trained(trained)
         if outputs.contents:
@@ -269,7 +267,7 @@ def _agree(file: Path, trained: Path | None, *, pictures: Pictures, answers: Ans
         return None
     # Other images may have the same names, so the outputs that lie about count by content only.
     outputs = read_trained(beside)
-    contents = outputs.contents or (pictures.past.contents() if pictures.past else {})
+    contents = outputs.contents or (images.past.contents() if images.past else {})
     return compare(outputs.of_content(answers.examples, contents), answers, tie=tie)
 
 

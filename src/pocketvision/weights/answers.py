@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pocketvision.errors import WeightsError
-from pocketvision.weights.recognise import slots
+from pocketvision.weights.recognize import slots
 
 if TYPE_CHECKING:
     from pocketvision.weights.load import Weights

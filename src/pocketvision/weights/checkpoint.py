@@ -144,7 +144,7 @@ def _array(key: object, value: Any, file: str) -> Array:
         return value  # type: ignore[no-any-return]
     if value.is_quantized or str(value.layout) != "torch.strided" or value.is_meta:
         raise WeightsError(
-            f"{file} holds no plain numbers at '{key}', but a quantised, sparse or empty tensor; {_SAVE}"
+            f"{file} holds no plain numbers at '{key}', but a quantized, sparse or empty tensor; {_SAVE}"
         )
     plain = value.detach().float() if value.is_floating_point() else value.detach()
     return plain.numpy()  # type: ignore[no-any-return]

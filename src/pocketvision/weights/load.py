@@ -19,7 +19,7 @@ from pocketvision.weights.keras import read_keras
 from pocketvision.weights.layouts import Renamed, rename
 from pocketvision.weights.norms import FOLDED_EPS, unfold
 from pocketvision.weights.numbers import check_numbers, state_of_reals
-from pocketvision.weights.recognise import differences, last_weight, recognise_layers, recognise_state, slots
+from pocketvision.weights.recognize import differences, last_weight, recognize_layers, recognize_state, slots
 from pocketvision.weights.safetensors import read_safetensors
 from pocketvision.weights.sources import IMAGENET, published_file
 from pocketvision.weights.tflite import Levels, read_tflite
@@ -49,9 +49,9 @@ _PORTED = ("googlenet_bn", "inception_v3", "xception")
 
 @dataclass(frozen=True, eq=False)
 class StoredLevels:
-    """The whole numbers of a quantised file, with which its own runtime calculates."""
+    """The whole numbers of a quantized file, with which its own runtime calculates."""
 
-    picture: Scale
+    image: Scale
     layers: Mapping[str, Levels]
     """By the names of our convolutions and fully connected layers."""
     between: tuple[tuple[str, Scale], ...]
@@ -60,7 +60,7 @@ class StoredLevels:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What one file holds: which net, how it wants its pictures, and arrays under our names."""
+    """What one file holds: which net, how it wants its images, and arrays under our names."""
 
     spec: ModelSpec
     image: ImageSpec
@@ -71,7 +71,7 @@ class Weights:
     """What batch norms add to the variance; it belongs to the weights."""
     tensors: dict[str, Array]
     levels: StoredLevels | None = None
-    """Of a quantised file; `tensors` are the real values that they stand for."""
+    """Of a quantized file; `tensors` are the real values that they stand for."""
     ending: str = SOFTMAX
     """What makes answers of the last layer's outputs; `nothing` where the file has no classifier."""
     remarks: tuple[str, ...] = ()
@@ -137,12 +137,12 @@ def _read(path: Path, known: ModelSpec | None) -> Weights:
 
 def _read_tflite(path: Path, known: ModelSpec | None) -> Weights:
     found = read_tflite(path)
-    spec, tensors, layers = recognise_layers(found, path.name, known)
-    # The files' authors evaluate on the central 87.5% of the picture, with values from -1 to 1.
+    spec, tensors, layers = recognize_layers(found, path.name, known)
+    # The files' authors evaluate on the central 87.5% of the image, with values from -1 to 1.
     image = ImageSpec(spec.resolution, "crop", 0.875)
     levels = None
-    if found.picture is not None and len(layers) == len(found.layers):
-        levels = StoredLevels(found.picture, layers, found.between)
+    if found.image is not None and len(layers) == len(found.layers):
+        levels = StoredLevels(found.image, layers, found.between)
     ending, eps = found.ending, FOLDED_EPS
     return Weights(spec, image, found.labels, True, eps, dict(tensors), levels=levels, ending=ending)
 
@@ -180,14 +180,14 @@ def _foreign(found: Checkpoint, path: Path, ending: str = SOFTMAX) -> Weights:
     words = (config_beside(path) if source is None else None) or found.words
     renamed = rename(found.state, path.name, words.plain)
     values = state_of_reals(renamed.tensors, path.name)
-    spec = recognise_state(renamed.name, {key: value.shape for key, value in values.items()}, path.name)
+    spec = recognize_state(renamed.name, {key: value.shape for key, value in values.items()}, path.name)
     if renamed.layout == "keras" and renamed.name.startswith(_BLUE_FIRST):
         values = _red_first(values, slots(spec.name, 1.0, spec.num_classes)[0].name)
     usual = _usual_image(renamed, family_of(spec.name).resolution)
     image = source.image if source is not None else image_of(words, usual, path.name)
     spec = replace(spec, resolution=image.resolution, padding=renamed.padding)
     remarks = [*found.remarks, check_named(words, spec.name, path.name)]
-    if source is None and not words.normalises:
+    if source is None and not words.normalizes:
         remarks.append(_guessed(image, renamed, path.name))
     labels = words.labels if len(words.labels or ()) == spec.num_classes else None
     ending = ending if last_weight(spec.name) in values else NOTHING
@@ -205,7 +205,7 @@ def _guessed(image: ImageSpec, renamed: Renamed, file: str) -> str:
 
 
 def _usual_image(renamed: Renamed, resolution: int) -> ImageSpec:
-    """Return how a project prepares pictures for most of its nets, for files that no list names."""
+    """Return how a project prepares images for most of its nets, for files that no list names."""
     if renamed.layout == "keras" and renamed.name.startswith(_BLUE_FIRST):
         return replace(_CAFFE, resolution=resolution)
     # TensorFlow's nets see values from -1 to 1, and so do timm's later recipes for the first MobileNet; those of

@@ -1,4 +1,4 @@
-"""Batch norms for weights that were folded: an exact neutral state first, then statistics from real pictures."""
+"""Batch norms for weights that were folded: an exact neutral state first, then statistics from real images."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 FOLDED_EPS = 1e-3
-"""TensorFlow's MobileNets normalise with it, and it keeps channels without variance from exploding."""
+"""TensorFlow's MobileNets normalize with it, and it keeps channels without variance from exploding."""
 
 
 def norms_after(net: "nn.Module") -> Iterator[tuple[str, str, "nn.BatchNorm2d"]]:
@@ -50,11 +50,11 @@ def unfold(net: "nn.Module", tensors: Mapping[str, Array], eps: float) -> dict[s
 
 
 def restore_batch_norms(net: "Net", batches: "Iterable[Tensor]", *, progress: Progress = Silent()) -> int:
-    """Give batch norms the statistics of real pictures without changing the net's answers; return how many pictures.
+    """Give batch norms the statistics of real images without changing the net's answers; return how many images.
 
-    `batches` are normalised [N, 3, R, R], best some hundred pictures in random order. Each norm takes the mean and
+    `batches` are normalized [N, 3, R, R], best some hundred images in random order. Each norm takes the mean and
     variance of what its convolution yields, and gamma and beta undo both. After that the net can be trained at the
-    usual learning rates; straight after loading folded weights it cannot. `WeightsError` if there is no picture.
+    usual learning rates; straight after loading folded weights it cannot. `WeightsError` if there is no image.
     """
     import torch
 
@@ -74,7 +74,7 @@ def restore_batch_norms(net: "Net", batches: "Iterable[Tensor]", *, progress: Pr
             hook.remove()
         net.train(training)
     if norms and not count:
-        raise WeightsError("batch norms can be restored from pictures only, and there were none")
+        raise WeightsError("batch norms can be restored from images only, and there were none")
     for norm in norms:
         _set(norm, moments[norm])
     progress.say(f"restored {len(norms)} batch norms from {count} images")
@@ -82,7 +82,7 @@ def restore_batch_norms(net: "Net", batches: "Iterable[Tensor]", *, progress: Pr
 
 
 class _Moments:
-    """Mean and variance of each channel over all pictures, summed in double, merged batch by batch (Chan, 1979)."""
+    """Mean and variance of each channel over all images, summed in double, merged batch by batch (Chan, 1979)."""
 
     def __init__(self, channels: int) -> None:
         import torch
@@ -94,12 +94,12 @@ class _Moments:
     def add(self, batch_nchw: "Tensor") -> None:
         import torch
 
-        # Centred before squaring, so that a small variance beside a large mean keeps its digits.
+        # Centerd before squaring, so that a small variance beside a large mean keeps its digits.
         rough = batch_nchw.mean((0, 2, 3), keepdim=True)
-        centred = batch_nchw - rough
-        new = centred.numel() // centred.shape[1]
-        rest = centred.sum((0, 2, 3), dtype=torch.float64).cpu() / new
-        squares = centred.square_().sum((0, 2, 3), dtype=torch.float64).cpu() - rest**2 * new
+        centerd = batch_nchw - rough
+        new = centerd.numel() // centerd.shape[1]
+        rest = centerd.sum((0, 2, 3), dtype=torch.float64).cpu() / new
+        squares = centerd.square_().sum((0, 2, 3), dtype=torch.float64).cpu() - rest**2 * new
         shift = rough.flatten().double().cpu() + rest - self.mean
         total = self.count + new
         self.squares += squares.clamp(min=0) + shift**2 * (self.count * new / total)

@@ -34,7 +34,7 @@ def state_of_reals(tensors: Mapping[str, Array], file: str) -> dict[str, Array]:
             continue
         if value.dtype.kind != "f":
             raise WeightsError(
-                f"{file} holds no real numbers at '{key}', but {value.dtype}: a quantised state dict is not read, as "
+                f"{file} holds no real numbers at '{key}', but {value.dtype}: a quantized state dict is not read, as "
                 "its scales are not in it. Give the float weights that it was made of"
             )
         found[key] = finite(value, f"{file}: '{key}'")

@@ -1,6 +1,6 @@
 """Reads the layers of an ONNX file of this package back: float, float16 or int8, under our names.
 
-Other ONNX files are refused: their layers and their preparation of pictures would have to be guessed.
+Other ONNX files are refused: their layers and their preparation of images would have to be guessed.
 """
 
 import json
@@ -16,7 +16,7 @@ from pocketvision.values import Manifest, from_json
 from pocketvision.weights.load import StoredLevels, Weights
 from pocketvision.weights.norms import FOLDED_EPS
 from pocketvision.weights.numbers import check_numbers
-from pocketvision.weights.recognise import Slot, slots
+from pocketvision.weights.recognize import Slot, slots
 from pocketvision.weights.tflite import Levels
 from pocketvision.weights.tflite_file import Scale
 

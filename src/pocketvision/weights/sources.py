@@ -37,7 +37,7 @@ class Source:
     size_bytes: int | None
     layout: Literal["torchvision", "timm", "keras", "authors", "tflite"]
     padding: Literal["symmetric", "same"]
-    licence: str
+    license: str
     top1: float | None
     """ImageNet validation accuracy in percent, as published."""
     top5: float | None
@@ -85,7 +85,7 @@ def _source(entry: dict[str, Any]) -> Source:
         size_bytes=entry.get("bytes"),
         layout=entry["layout"],
         padding=entry.get("padding", "symmetric"),
-        licence=entry["licence"],
+        license=entry["license"],
         top1=entry.get("top1"),
         top5=entry.get("top5"),
         published=entry["published"],

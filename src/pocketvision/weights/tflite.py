@@ -1,4 +1,4 @@
-"""Reads the layers of a TFLite classifier file, float or quantised, as float32 arrays; needs no torch.
+"""Reads the layers of a TFLite classifier file, float or quantized, as float32 arrays; needs no torch.
 
 The file is untrusted: every index, shape and type is checked, and whatever does not parse is a `WeightsError`.
 """
@@ -24,7 +24,7 @@ _FUSED: dict[int, Activation] = {0: "none", 1: "relu", 3: "relu6"}
 _ALONE: dict[str, Activation] = {"RELU": "relu", "RELU6": "relu6"}
 _LAYERS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "linear"}
 _WHOLE = {"ADD": "add", "AVERAGE_POOL_2D": "mean", "MEAN": "mean", "MAX_POOL_2D": "max", "CONCATENATION": "concat"}
-"""Operators between layers whose output has a scale of its own in a quantised file."""
+"""Operators between layers whose output has a scale of its own in a quantized file."""
 _PASSED_OVER = {
     *_WHOLE,
     *_ALONE,
@@ -75,10 +75,10 @@ class TfliteNet:
     """Number of additions of two maps."""
     labels: tuple[str, ...] | None
     """From the label file packed behind the model, where there is one of the right length."""
-    picture: Scale | None = None
-    """Of the input, in a quantised file."""
+    image: Scale | None = None
+    """Of the input, in a quantized file."""
     between: tuple[tuple[str, Scale], ...] = ()
-    """Kind and scale of what else gives a tensor in a quantised file: add, mean, max, concat, in its order."""
+    """Kind and scale of what else gives a tensor in a quantized file: add, mean, max, concat, in its order."""
     ending: str = "softmax"
     """What makes answers of the last layer's outputs: sigmoid, or softmax, also where the file leaves that out."""
 
@@ -145,7 +145,7 @@ class _Reader:
             num_classes=classes,
             shortcuts=self.shortcuts,
             labels=_labels(self.file.content, classes),
-            picture=self.file.level(entry),
+            image=self.file.level(entry),
             between=tuple(self.between),
             ending=self._ending(operators),
         )
@@ -195,7 +195,7 @@ class _Reader:
             raise self.file.error(f"expected one input, found {graph.InputsLength()}")
         shape = self.file.shape(graph.Inputs(0))
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
-            raise self.file.error(f"expected one square RGB picture [1, R, R, 3] as input, found {list(shape)}")
+            raise self.file.error(f"expected one square RGB image [1, R, R, 3] as input, found {list(shape)}")
         return shape[1]
 
     # ------------------------------------------------------------ layers
@@ -213,9 +213,9 @@ class _Reader:
         bias, stored = self._bias(operator, len(weight), found.scale)
         level = self.file.level(self.file.index(operator.Outputs(0)))
         levels = None
-        if found.centred is not None and found.scale is not None and stored is not None and level is not None:
+        if found.centerd is not None and found.scale is not None and stored is not None and level is not None:
             scale = np.broadcast_to(found.scale.astype(np.float32), (len(weight),))
-            whole = np.ascontiguousarray(found.centred.transpose(axes))
+            whole = np.ascontiguousarray(found.centerd.transpose(axes))
             levels = Levels(whole, scale.copy(), stored, level)
         kind = _LAYERS[name]
         label = self.file.label(index)

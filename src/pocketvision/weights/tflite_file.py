@@ -32,7 +32,7 @@ class Constant:
     """A tensor's values: real ones, and the whole numbers they were stored in."""
 
     real: Array
-    centred: NDArray[np.int16] | None = None
+    centerd: NDArray[np.int16] | None = None
     """The stored numbers without their zero point."""
     scale: NDArray[np.float64] | None = None
     """One, or one an output channel."""
@@ -136,13 +136,13 @@ class TfliteFile:
 
     def _scales(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Return scales and zero points, or None for a tensor of real numbers."""
-        quantisation = self.graph.Tensors(self.index(index)).Quantization()
-        if quantisation is None or not quantisation.ScaleLength():
+        quantization = self.graph.Tensors(self.index(index)).Quantization()
+        if quantization is None or not quantization.ScaleLength():
             return None
-        scale = quantisation.ScaleAsNumpy().astype(np.float64)
+        scale = quantization.ScaleAsNumpy().astype(np.float64)
         zero = np.zeros_like(scale)
-        if quantisation.ZeroPointLength():
-            zero = zero + quantisation.ZeroPointAsNumpy().astype(np.float64)
+        if quantization.ZeroPointLength():
+            zero = zero + quantization.ZeroPointAsNumpy().astype(np.float64)
         return scale, zero
 
     def level(self, index: int) -> Scale | None:
@@ -171,9 +171,9 @@ class TfliteFile:
         spread = [1] * stored.ndim
         if len(scale) > 1:
             spread[axis] = -1
-        centred = stored - zero.reshape(spread)
-        real = self.finite(centred * scale.reshape(spread), index)
-        return Constant(real, centred.astype(np.int16) if stored.itemsize == 1 else None, scale)
+        centerd = stored - zero.reshape(spread)
+        real = self.finite(centerd * scale.reshape(spread), index)
+        return Constant(real, centerd.astype(np.int16) if stored.itemsize == 1 else None, scale)
 
     def finite(self, values: NDArray[Any], index: int) -> Array:
         """Return float32 values; a `WeightsError` where one is no finite number."""

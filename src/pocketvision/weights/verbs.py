@@ -29,7 +29,7 @@ class Listed:
     file: str
     page: str
     """Where to download it by hand."""
-    licence: str
+    license: str
     top1: float | None
     top5: float | None
     published: str
@@ -44,7 +44,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Kept:
-    """One weights file on this machine, read and recognised."""
+    """One weights file on this machine, read and recognized."""
 
     path: str
     name: str
@@ -54,7 +54,7 @@ class Kept:
     """0 of a file without a classifier."""
     provider: str | None
     """None for a file that no list names."""
-    licence: str | None
+    license: str | None
     size_bytes: int
 
 
@@ -178,7 +178,7 @@ def _listed(source: Source) -> Listed:
         provider=source.provider,
         file=source.file,
         page=source.page,
-        licence=source.licence,
+        license=source.license,
         top1=source.top1,
         top5=source.top5,
         published=source.published,
@@ -200,6 +200,6 @@ def _kept(path: Path, weights: Weights) -> Kept:
         resolution=spec.resolution,
         num_classes=spec.num_classes if weights.has_head else 0,
         provider=source.provider if source else None,
-        licence=source.licence if source else None,
+        license=source.license if source else None,
         size_bytes=path.stat().st_size,
     )

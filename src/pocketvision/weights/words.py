@@ -1,4 +1,4 @@
-"""What a weights file's own words, or the `config.json` of the hub beside it, say of the net and its pictures."""
+"""What a weights file's own words, or the `config.json` of the hub beside it, say of the net and its images."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Words:
         return self.architecture.rpartition("/")[2].partition(".")[0]
 
     @property
-    def normalises(self) -> bool:
+    def normalizes(self) -> bool:
         """Whether a mean and a deviation are said."""
         return "mean" in self.prepared and "std" in self.prepared
 

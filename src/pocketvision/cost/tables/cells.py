@@ -10,7 +10,7 @@ from pocketvision.models.catalogue import family_of
 from pocketvision.models.published import CELLS, Published, published, read_figure
 
 COLUMNS = {"params": "parameters", "macs": "multiply-adds"}
-OPERATIONS = {"half of all operations": "FLOPs / 2", "2 a multiply-add": "FLOPs", "2 a normalised value": "gmacs"}
+OPERATIONS = {"half of all operations": "FLOPs / 2", "2 a multiply-add": "FLOPs", "2 a normalized value": "gmacs"}
 """What the column of multiply-adds is called under the rules that count something else."""
 
 Verdict = Literal["holds", "differs", "not computed", "not printed"]

@@ -145,7 +145,7 @@ def _memory_reason(net: str, size: int) -> str:
 
 
 def table_5() -> Iterator[Cell]:
-    """Compare the prediction layers of SSD and SSDLite for 80 classes on pictures of 320 pixels."""
+    """Compare the prediction layers of SSD and SSDLite for 80 classes on images of 320 pixels."""
     for name, separable, (params, macs), reason in (
         ("SSD", False, ("14.8M", "1.25G"), ""),
         ("SSDLite", True, ("2.1M", "0.35G"), "twice the multiply-adds, 0.35G, are FLOPs; Table 6's 0.8G fit the count"),

@@ -87,5 +87,5 @@ def _must_be_plain(table: Table, numbers: dict[int, list[int | None]]) -> None:
 
 def _one_hot(rows: Sequence[tuple[int | None, ...]]) -> tuple[str, ...]:
     if rows and all(sum(1 for _ in compress(row, row)) == 1 for row in rows):
-        return ("Every picture has exactly one attribute: if they are classes, write them as one column, label.",)
+        return ("Every image has exactly one attribute: if they are classes, write them as one column, label.",)
     return ()

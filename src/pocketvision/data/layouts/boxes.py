@@ -1,4 +1,4 @@
-"""Boxes that lie in their picture: clipped where they stick out, dropped where nothing of them is inside."""
+"""Boxes that lie in their image: clipped where they stick out, dropped where nothing of them is inside."""
 
 import math
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class Clipped:
 
 
 def clip(file: str, boxes: Iterable[Box], size: tuple[int, int] | None) -> Clipped:
-    """Clip boxes to a picture of that width and height; without a size only to its left and upper edge."""
+    """Clip boxes to an image of that width and height; without a size only to its left and upper edge."""
     width, height = size or (math.inf, math.inf)
     kept, problems = [], []
     for number, box in enumerate(boxes, 1):
@@ -28,10 +28,10 @@ def clip(file: str, boxes: Iterable[Box], size: tuple[int, int] | None) -> Clipp
             continue
         new = replace(box, x1=max(box.x1, 0.0), y1=max(box.y1, 0.0), x2=min(box.x2, width), y2=min(box.y2, height))
         if new.x1 >= new.x2 or new.y1 >= new.y2:
-            problems.append(_problem(file, number, box, "lies outside the picture and is not used"))
+            problems.append(_problem(file, number, box, "lies outside the image and is not used"))
             continue
         if _moved(box, new) > SLACK:
-            problems.append(_problem(file, number, box, "sticks out of the picture and is clipped"))
+            problems.append(_problem(file, number, box, "sticks out of the image and is clipped"))
         kept.append(new)
     return Clipped(tuple(kept), tuple(problems))
 

@@ -23,14 +23,14 @@ SPLITS = {"0": "train", "1": "val", "2": "test"}
 def read_celeba(path: Path) -> Listing:
     """List what the file names, with the splits if their file lies beside it."""
     table = _table(path)
-    return read_tables(path.parent, {None: replace(table, pictures=_pictures_of(path, table))})
+    return read_tables(path.parent, {None: replace(table, images=_images_of(path, table))})
 
 
 def _table(path: Path) -> Table:
     lines = lines_of(read_text(path))
     names = lines[1].split() if len(lines) > 1 and lines[0].strip().isdigit() else []
     if not names:
-        raise DataError(f"'{path}' must begin with a line that holds the number of pictures, and one of names.")
+        raise DataError(f"'{path}' must begin with a line that holds the number of images, and one of names.")
     splits = _splits(path.with_name(PARTITION))
     rows, numbers = [], []
     for number, line in enumerate(lines[2:], 3):
@@ -42,11 +42,11 @@ def _table(path: Path) -> Table:
         rows.append((file, splits.get(file, ""), *values))
         numbers.append(number)
     if len(rows) != int(lines[0]):
-        raise DataError(f"'{path}' promises {lines[0].strip()} pictures and names {len(rows)}: is it whole?")
+        raise DataError(f"'{path}' promises {lines[0].strip()} images and names {len(rows)}: is it whole?")
     return Table(path, ("file", "split", *names), tuple(rows), tuple(numbers))
 
 
-def _pictures_of(path: Path, table: Table) -> str:
+def _images_of(path: Path, table: Table) -> str:
     first = Path(table.rows[0][0]).name if table.rows else ""
     return next((place for place in PLACES if first and (path.parent / place / first).is_file()), "")
 

@@ -24,7 +24,7 @@ from pocketvision.values import Box, Problem, Split
 
 PATTERNS = ("instances_*.json", "annotations/instances_*.json", "_annotations.coco.json", "*/_annotations.coco.json")
 PROBED = 20
-"""Pictures looked for to find the folder they lie in."""
+"""Images looked for to find the folder they lie in."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def coco_files(root: Path) -> list[Path]:
 
 
 def coco_root(path: Path) -> Path:
-    """Return the folder that pictures are looked for in: the file's, or the one above `annotations`."""
+    """Return the folder that images are looked for in: the file's, or the one above `annotations`."""
     return path.parent.parent if path.parent.name == "annotations" else path.parent
 
 
@@ -86,7 +86,7 @@ def _listing(root: Path, paths: dict[Split | None, Path]) -> Listing:
     assert first is not None
     _must_differ([item.file for item in found], root)
     if not found:
-        raise DataError(f"none of the pictures of '{first.path}' can be used.{_first(problems)}")
+        raise DataError(f"none of the images of '{first.path}' can be used.{_first(problems)}")
     return Listing(root, tuple(first.categories.values()), in_order(found), tuple(problems), tuple(notes), "boxes")
 
 
@@ -107,7 +107,7 @@ def _found(root: Path, parts: Parts, split: Split | None, *, problems: list[Prob
             found.append(Found(file, "", split, (), clipped.boxes, size))
     if boxes:
         number = sum(len(rest) for rest in boxes.values())
-        notes.append(f"{number} boxes of '{parts.path.name}' are of pictures it does not list; they are not used.")
+        notes.append(f"{number} boxes of '{parts.path.name}' are of images it does not list; they are not used.")
     return found
 
 
@@ -185,7 +185,7 @@ def _split(path: Path) -> Split | None:
 
 
 def _folder(root: Path, parts: Parts) -> str:
-    """Return the folder below the root in which most of the first pictures lie, with a slash at its end."""
+    """Return the folder below the root in which most of the first images lie, with a slash at its end."""
     names = [name for image in parts.images[:PROBED] if _plain(name := image["file_name"])]
     own = parts.path.parent.relative_to(root).as_posix()
     nested = folders(root / "images") if (root / "images").is_dir() else []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pocketvision.data.layouts.labels import must_be_known, ordered
 from pocketvision.data.layouts.listing import Found, Listing, few, in_order, natural_key, normal, split_named
-from pocketvision.data.layouts.tree import files, folders, is_picture, walk
+from pocketvision.data.layouts.tree import files, folders, is_image, walk
 from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, printable
 from pocketvision.values import Problem, Split
@@ -20,37 +20,37 @@ _UNLABELED = re.compile(r"un-?label+ed.*|no[ _-]?labels?|annotations?", re.IGNOR
 
 _SPLITS_INSIDE = "The splits are those of the folders inside the class folders."
 
-HOW_TO = "Put each picture into a folder named after its class, such as {root}/cat/1.jpg and {root}/dog/1.jpg."
+HOW_TO = "Put each image into a folder named after its class, such as {root}/cat/1.jpg and {root}/dog/1.jpg."
 
 
 @dataclass
 class _Tree:
     """The content of one folder, everything below it included."""
 
-    pictures: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
 def read_folders(root: Path) -> Listing:
     """List the class folders of `root`, or of its train, val and test folders.
 
-    Files are told apart by name, and by their first bytes where the name is no picture's; none is decoded. Folders
+    Files are told apart by name, and by their first bytes where the name is no image's; none is decoded. Folders
     inside a class belong to it. A `DataError` says what to add where there is nothing to learn from.
     """
     trees = {name: _tree(root, name) for name in folders(root)}
-    loose = [name for name in files(root) if is_picture(root / name)]
+    loose = [name for name in files(root) if is_image(root / name)]
     if not trees and loose:
-        raise DataError(f"{len(loose)} pictures lie directly in '{root}', in no class folder. {how_to(root)}")
-    filled = [name for name, tree in trees.items() if tree.pictures]
+        raise DataError(f"{len(loose)} images lie directly in '{root}', in no class folder. {how_to(root)}")
+    filled = [name for name, tree in trees.items() if tree.images]
     if not filled:
-        raise DataError(f"there is no picture in the class folders of '{root}'. {how_to(root)}")
+        raise DataError(f"there is no image in the class folders of '{root}'. {how_to(root)}")
     splits = _split_folders(root, trees, filled)
     listing = _split_layout(root, trees, splits) if splits else _class_layout(root, trees)
     return replace(listing, notes=listing.notes + _loose_note(loose, "the folder itself"))
 
 
 def how_to(root: Path) -> str:
-    """Say where pictures belong."""
+    """Say where images belong."""
     return HOW_TO.format(root=root)
 
 
@@ -60,7 +60,7 @@ def how_to(root: Path) -> str:
 def _split_folders(root: Path, trees: dict[str, _Tree], filled: list[str]) -> list[str]:
     """Return the folders that hold one split each, none where every folder is a class.
 
-    A folder may be named after a split and be a class all the same, such as a train among vehicles: its pictures then
+    A folder may be named after a split and be a class all the same, such as a train among vehicles: its images then
     lie directly in it, and it is the only such name. A `DataError` says what to do where both can be meant.
     """
     named = [name for name in filled if split_named(name)]
@@ -80,30 +80,30 @@ def _split_folders(root: Path, trees: dict[str, _Tree], filled: list[str]) -> li
         raise DataError(
             f"'{named[0]}' of '{root}' has the name of a split and holds {_names(sorted(own, key=natural_key))}. "
             f"Beside it: {_names(others)}. If the first are the classes, move what is beside it elsewhere, or give "
-            f"{root / named[0]}; if '{named[0]}' is a class, put its pictures directly into it."
+            f"{root / named[0]}; if '{named[0]}' is a class, put its images directly into it."
         )
     return []
 
 
 def _inner(tree: _Tree) -> frozenset[str]:
-    """Return the folders inside a folder that hold pictures, none where more lie directly in it."""
-    below = [file.split("/")[1] for file in tree.pictures if file.count("/") > 1]
-    return frozenset(below) if 2 * len(below) >= len(tree.pictures) else frozenset()
+    """Return the folders inside a folder that hold images, none where more lie directly in it."""
+    below = [file.split("/")[1] for file in tree.images if file.count("/") > 1]
+    return frozenset(below) if 2 * len(below) >= len(tree.images) else frozenset()
 
 
 # ---------------------------------------------------------------- the two layouts
 
 
 def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
-    trees = {name: tree for name, tree in every.items() if tree.pictures or not _UNLABELED.fullmatch(name)}
-    empty = [name for name, tree in trees.items() if not tree.pictures]
+    trees = {name: tree for name, tree in every.items() if tree.images or not _UNLABELED.fullmatch(name)}
+    empty = [name for name, tree in trees.items() if not tree.images]
     if empty:
-        raise DataError(f"no picture in {_names(empty)} of '{root}': add some, or remove the folder.")
+        raise DataError(f"no image in {_names(empty)} of '{root}': add some, or remove the folder.")
     given = _splits_inside(root, trees)
     found = [
         Found(file, normal(name), split_named(file.split("/")[1]) if given else None)
         for name, tree in trees.items()
-        for file in tree.pictures
+        for file in tree.images
     ]
     labels = {item.label for item in found}
     if len(labels) == 1:
@@ -117,16 +117,16 @@ def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
 
 
 def _splits_inside(root: Path, trees: dict[str, _Tree]) -> bool:
-    """Tell whether the classes hold split folders; a `DataError` where some of the pictures lie in none."""
+    """Tell whether the classes hold split folders; a `DataError` where some of the images lie in none."""
     splits: dict[str, set[Split | None]] = {
-        name: {split_named(file.split("/")[1]) if file.count("/") > 1 else None for file in tree.pictures}
+        name: {split_named(file.split("/")[1]) if file.count("/") > 1 else None for file in tree.images}
         for name, tree in trees.items()
     }
     holding = [name for name, found in splits.items() if "train" in found and found & {"val", "test"}]
     if holding and any(None in found for found in splits.values()):
         raise DataError(
-            f"'{holding[0]}' of '{root}' holds split folders such as train, but other pictures lie in none. Give "
-            f"{root / holding[0]} if it holds the classes, else put every picture into a split folder, or none."
+            f"'{holding[0]}' of '{root}' holds split folders such as train, but other images lie in none. Give "
+            f"{root / holding[0]} if it holds the classes, else put every image into a split folder, or none."
         )
     return bool(holding)
 
@@ -140,10 +140,10 @@ def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Lis
             raise DataError(f"'{root}' has two folders for one split, {by_split[split]} and {name}; put them together.")
         by_split[split] = name
     if "train" not in by_split:
-        raise DataError(f"'{root}' has {_names(filled)} but no train; add pictures as {root}/train/<class>/1.jpg.")
+        raise DataError(f"'{root}' has {_names(filled)} but no train; add images as {root}/train/<class>/1.jpg.")
     found, loose = [], []
     for split, name in by_split.items():
-        for file in trees[name].pictures:
+        for file in trees[name].images:
             if label := _class_of(file):
                 found.append(Found(file, label, split))
             else:
@@ -167,12 +167,12 @@ def _labels_of_train(root: Path, splits: dict[Split, str], found: list[Found]) -
         by_split[item.split].add(item.label)
     labels = by_split.pop("train", set())
     if not labels:
-        raise DataError(f"'{train}' has pictures but no class folders. {how_to(train)}")
+        raise DataError(f"'{train}' has images but no class folders. {how_to(train)}")
     for split, others in by_split.items():
         must_be_known(f"'{train}'", labels, f"'{root / splits[split or 'train']}'", others)
     empty = [name for name in folders(train) if normal(name) not in labels]
     if empty:
-        raise DataError(f"no picture in {_names(empty)} of '{train}': add some, or remove the folder.")
+        raise DataError(f"no image in {_names(empty)} of '{train}': add some, or remove the folder.")
     if len(labels) == 1:
         raise DataError(f"'{train}' has only one class folder, {_names(list(labels))}; a second class is needed.")
     return labels
@@ -198,10 +198,10 @@ def _tree(root: Path, name: str) -> _Tree:
         if not is_unicode(file):
             detail = "its name is not valid Unicode; rename it"
             tree.problems.append(Problem(printable(file), "unreadable", detail, left_out=True))
-        elif is_picture(path):
-            tree.pictures.append(file)
+        elif is_image(path):
+            tree.images.append(file)
         else:
-            detail = "no picture by its name or its first bytes"
+            detail = "no image by its name or its first bytes"
             tree.problems.append(Problem(file, "not an image", detail, left_out=True))
     return tree
 
@@ -211,14 +211,14 @@ def _tree(root: Path, name: str) -> _Tree:
 
 def _one_class(root: Path, trees: dict[str, _Tree]) -> str:
     name, tree = next(iter(trees.items()))
-    inner = {file.split("/")[1] for file in tree.pictures if file.count("/") > 1}
+    inner = {file.split("/")[1] for file in tree.images if file.count("/") > 1}
     if len(inner) > 1:
         return f"'{root}' has only one class folder, '{name}', which holds folders itself: did you mean {root / name}?"
     return f"'{root}' has only one class folder, '{name}'; a second class is needed. {how_to(root)}"
 
 
 def _nested_note(trees: dict[str, _Tree]) -> tuple[str, ...]:
-    inner = [frozenset(file.split("/")[1] for file in tree.pictures if file.count("/") > 1) for tree in trees.values()]
+    inner = [frozenset(file.split("/")[1] for file in tree.images if file.count("/") > 1) for tree in trees.values()]
     if len(set(inner)) > 1 or len(inner[0]) < 2:
         return ()
     shared = _names(sorted(inner[0], key=natural_key))
@@ -230,14 +230,14 @@ def _nested_note(trees: dict[str, _Tree]) -> tuple[str, ...]:
 def _loose_note(files: list[str], where: str) -> tuple[str, ...]:
     if not files:
         return ()
-    return (f"{len(files)} pictures lie directly in {where}, in no class folder, and were not used: {few(files)}.",)
+    return (f"{len(files)} images lie directly in {where}, in no class folder, and were not used: {few(files)}.",)
 
 
 def _other_note(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
     others = [name for name in trees if name not in filled]
-    bare = [name for name in others if not trees[name].pictures]
-    full = [name for name in others if trees[name].pictures]
-    notes = (f"No picture in {_names(bare)}: left alone.",) if bare else ()
+    bare = [name for name in others if not trees[name].images]
+    full = [name for name in others if trees[name].images]
+    notes = (f"No image in {_names(bare)}: left alone.",) if bare else ()
     return (*notes, f"Beside the split folders, and left alone: {_names(full)}.") if full else notes
 
 

@@ -32,7 +32,7 @@ MAGIC = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """One row of the hub's table; `label` is a class's name."""
 
     content: bytes
@@ -41,10 +41,10 @@ class Picture:
 
 
 def fetch(name: str) -> Path:
-    """Return the folder that holds the data set's pictures and `metadata.csv`, fetched on first use.
+    """Return the folder that holds the data set's images and `metadata.csv`, fetched on first use.
 
     Raises MissingExtra without the package `datasets`, UsageError for a name that cannot be read, and a `DataError`
-    where the hub does not answer or the data has no pictures with one label each.
+    where the hub does not answer or the data has no images with one label each.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -55,7 +55,7 @@ def fetch(name: str) -> Path:
     make_folder(folder.parent)
     draft = Path(tempfile.mkdtemp(prefix=".hub-", dir=folder.parent))
     try:
-        _write(draft / "new", _pictures(name, *match.groups()))
+        _write(draft / "new", _images(name, *match.groups()))
         _take(draft / "new", folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -74,16 +74,16 @@ def _take(draft: Path, folder: Path) -> None:
             raise
 
 
-def _write(folder: Path, pictures: Iterator[Picture]) -> None:
+def _write(folder: Path, images: Iterator[Image]) -> None:
     rows = []
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         # A thousand a folder: file systems and people are slow with a million in one.
-        file = f"{picture.split or 'all'}/{number // 1000:04}/{number:07}{_suffix(picture.content)}"
+        file = f"{image.split or 'all'}/{number // 1000:04}/{number:07}{_suffix(image.content)}"
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not by `files`, which would flush each to the disk: the whole folder gets its name at the end.
-        path.write_bytes(picture.content)
-        rows.append((file, picture.label, picture.split))
+        path.write_bytes(image.content)
+        rows.append((file, image.label, image.split))
     write_text(folder / MANIFEST, csv_text(("file_name", "label", "split"), rows))
 
 
@@ -96,7 +96,7 @@ def _suffix(content: bytes) -> str:
 # ---------------------------------------------------------------- the hub's tables
 
 
-def _pictures(address: str, name: str, revision: str | None, config: str | None) -> Iterator[Picture]:
+def _images(address: str, name: str, revision: str | None, config: str | None) -> Iterator[Image]:
     try:
         import datasets
     except ImportError as error:
@@ -111,16 +111,16 @@ def _pictures(address: str, name: str, revision: str | None, config: str | None)
         yield from _rows(address, table, split_named(split) or "", datasets.Image(decode=False))
 
 
-def _rows(address: str, table: Any, split: str, undecoded: Any) -> Iterator[Picture]:
+def _rows(address: str, table: Any, split: str, undecoded: Any) -> Iterator[Image]:
     image = _column(address, table, "Image", ())
     label = _column(address, table, "ClassLabel", LABEL_COLUMNS)
     names = getattr(table.features[label], "names", None)
     for row in table.cast_column(image, undecoded):
         value = row[label]
-        if value is None or (names and value < 0):  # the hub's way to leave test pictures without a label
+        if value is None or (names and value < 0):  # the hub's way to leave test images without a label
             continue
         content = row[image]["bytes"] or Path(row[image]["path"]).read_bytes()
-        yield Picture(content, names[value] if names else str(value), split)
+        yield Image(content, names[value] if names else str(value), split)
 
 
 def _column(address: str, table: Any, kind: str, known: tuple[str, ...]) -> str:
@@ -130,6 +130,6 @@ def _column(address: str, table: Any, kind: str, known: tuple[str, ...]) -> str:
     if len(hits) != 1:
         hits = [name for name in hits or features if name in known]
     if len(hits) != 1:
-        what = "picture" if kind == "Image" else "label"
+        what = "image" if kind == "Image" else "label"
         raise DataError(f"{address} has {len(hits)} columns for the {what}; it has {quoted(features, 20)}.")
     return str(hits[0])

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from pocketvision.data.layouts.tree import PICTURE_SUFFIXES, is_picture
+from pocketvision.data.layouts.tree import IMAGE_SUFFIXES, is_image
 from pocketvision.errors import DataError
 from pocketvision.values import Problem
 
@@ -29,12 +29,12 @@ def inside(name: str, where: str) -> str:
 
 
 def absent(root: Path, file: str, where: str) -> Problem | None:
-    """Return the problem of a file that does not exist or is no picture; None for one that claims to be a picture."""
-    if file[file.rfind(".") :].lower() in PICTURE_SUFFIXES and os.path.isfile(f"{root}/{file}"):
+    """Return the problem of a file that does not exist or is no image; None for one that claims to be an image."""
+    if file[file.rfind(".") :].lower() in IMAGE_SUFFIXES and os.path.isfile(f"{root}/{file}"):
         return None
     path = root / file
     if not path.exists():
         return Problem(file, "missing", f"there is no such file; named in {where}", left_out=True)
-    if not is_picture(path):
-        return Problem(file, "not an image", f"no picture by its name or its first bytes; {where}", left_out=True)
+    if not is_image(path):
+        return Problem(file, "not an image", f"no image by its name or its first bytes; {where}", left_out=True)
     return None

@@ -98,7 +98,7 @@ def must_be_known(one: str, first: Iterable[str], other: str, second: Iterable[s
     raise DataError(
         f"{quoted(extra)} of {other} has no counterpart in {one}"
         f"{_meant(extra, known - asked)}: {difference(one, known, other, asked)}. "
-        "Give them the same name, add pictures of the class to train, or remove it."
+        "Give them the same name, add images of the class to train, or remove it."
     )
 
 

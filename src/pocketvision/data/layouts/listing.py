@@ -29,7 +29,7 @@ _OF_IT = re.compile(r"(set|split|data|dataset|images)$")
 
 @dataclass(frozen=True)
 class Found:
-    """One file that claims to be a picture."""
+    """One file that claims to be an image."""
 
     file: str
     """Path below the root, with forward slashes."""

@@ -1,6 +1,6 @@
 """Manifests: a table of files with a label each, `filename,label[,split]`, or with 0/1 columns for attributes.
 
-Of a picture that stands there twice with one label one is kept, in the scarcer split; with two labels, none.
+Of an image that stands there twice with one label one is kept, in the scarcer split; with two labels, none.
 """
 
 from collections import defaultdict
@@ -37,7 +37,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Row:
-    """One picture as a manifest names it."""
+    """One image as a manifest names it."""
 
     found: Found
     where: str
@@ -140,14 +140,14 @@ def _rows(
     split: Split | None,
     problems: list[Problem],
 ) -> Iterable[Row]:
-    folder = (table.path.parent.relative_to(root) / table.pictures).as_posix()
+    folder = (table.path.parent.relative_to(root) / table.images).as_posix()
     below = "" if folder == "." else f"{folder}/"
     for index, row in enumerate(table.rows):
         where = table.where(index)
         file = below + inside(row[columns.file], where)
         label = "" if columns.label is None else _label(row[columns.label], where)
         if columns.label is not None and not label:
-            problems.append(Problem(file, "unlabelled", f"{where} has no label", left_out=True))
+            problems.append(Problem(file, "unlabeled", f"{where} has no label", left_out=True))
             continue
         known = split if columns.split is None else _split(row[columns.split], split, where)
         yield Row(Found(file, label, known, attributes.rows[index] if attributes.names else ()), where)
@@ -155,7 +155,7 @@ def _rows(
 
 def _label(text: str, where: str) -> str:
     if text == NESTED:
-        raise DataError(f"{where} has a list or an object as its label; one picture has one label.")
+        raise DataError(f"{where} has a list or an object as its label; one image has one label.")
     return normal(text.strip())
 
 
@@ -195,7 +195,7 @@ def _listing(
     names: tuple[str, ...],
 ) -> Listing:
     if not rows:
-        raise DataError(f"'{paths[0]}' names no picture{' with a label' if problems else ''}.")
+        raise DataError(f"'{paths[0]}' names no image{' with a label' if problems else ''}.")
     kept = _once(rows, problems)
     gone = {row.found.file: absent(root, row.found.file, row.where) for row in kept}
     labels_of = {row.found.file: row.found.label for row in kept}
@@ -203,7 +203,7 @@ def _listing(
     found = [row.found for row in kept if gone[row.found.file] is None]
     if not found and missing:
         raise DataError(
-            f"none of the {len(rows)} pictures in '{paths[0]}' can be used; paths are relative to its folder. "
+            f"none of the {len(rows)} images in '{paths[0]}' can be used; paths are relative to its folder. "
             f"The first: {missing[0].file}: {missing[0].detail}."
         )
     every = (*problems, *missing)

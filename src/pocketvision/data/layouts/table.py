@@ -27,7 +27,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]
-    pictures: str = ""
+    images: str = ""
     """Folder below the table's own that the files are relative to."""
 
     def where(self, row: int) -> str:

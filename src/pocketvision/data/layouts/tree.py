@@ -1,4 +1,4 @@
-"""What lies on the disk: folders and files in natural order, what is litter, and what claims to be a picture."""
+"""What lies on the disk: folders and files in natural order, what is litter, and what claims to be an image."""
 
 import os
 import stat
@@ -9,12 +9,12 @@ from pathlib import Path
 from pocketvision.data.layouts.listing import natural_key
 from pocketvision.errors import DataError
 from pocketvision.files import has_record, own_files, printable
-from pocketvision.images.decode import looks_like_picture
+from pocketvision.images.decode import looks_like_image
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
 )
-"""Names that promise a picture. Not every computer can decode HEIC and AVIF; where it cannot, that is told."""
+"""Names that promise an image. Not every computer can decode HEIC and AVIF; where it cannot, that is told."""
 
 LITTER = frozenset(
     ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found")
@@ -43,16 +43,16 @@ def files(folder: Path) -> list[str]:
     return [entry.name for entry in _entries(folder) if not entry.is_dir()]
 
 
-def is_picture(path: Path) -> bool:
-    """Tell whether a file claims to be a picture: by its name, or else by its first bytes."""
+def is_image(path: Path) -> bool:
+    """Tell whether a file claims to be an image: by its name, or else by its first bytes."""
     with suppress(OSError):
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe or a device would wait for ever
             return False
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
         with path.open("rb") as stream:
-            return looks_like_picture(stream.read(12))
+            return looks_like_image(stream.read(12))
     except OSError:
         return False
 
@@ -67,7 +67,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_own(entry: os.DirEntry[str]) -> bool:
-    """Tell whether a folder is one of runs, or of what else the program writes, and holds no picture of the user's."""
+    """Tell whether a folder is one of runs, or of what else the program writes, and holds no image of the user's."""
     if not entry.is_dir(follow_symlinks=False):
         return False
     folder = Path(entry)
@@ -78,7 +78,7 @@ def _is_own(entry: os.DirEntry[str]) -> bool:
             return first is not None and _is_own(first) and all(map(_is_own, inner))
         return False
     own = own_files(folder)
-    return folder / "args.yaml" in own or not any(is_picture(path) for path in folder.rglob("*") if path not in own)
+    return folder / "args.yaml" in own or not any(is_image(path) for path in folder.rglob("*") if path not in own)
 
 
 def _is_litter(name: str) -> bool:

@@ -16,15 +16,15 @@ from pocketvision.data.layouts.boxes import clip
 from pocketvision.data.layouts.labels import ordered
 from pocketvision.data.layouts.listing import Found, Listing, few, in_order, normal
 from pocketvision.data.layouts.table import read_text
-from pocketvision.data.layouts.tree import files, is_picture
+from pocketvision.data.layouts.tree import files, is_image
 from pocketvision.errors import DataError
 from pocketvision.files import lines_of
 from pocketvision.values import Box, Problem, Split
 
-ANNOTATIONS, PICTURES, SETS = "Annotations", "JPEGImages", "ImageSets/Main"
+ANNOTATIONS, IMAGES, SETS = "Annotations", "JPEGImages", "ImageSets/Main"
 SET_FILES: dict[str, Split | None] = {"train": "train", "val": "val", "test": "test", "trainval": None}
 LARGEST_XML = 4_000_000
-"""Bytes; the annotation of one picture has a few thousand."""
+"""Bytes; the annotation of one image has a few thousand."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Page:
 
 def is_voc(root: Path) -> bool:
     """Tell whether a folder has the layout."""
-    return (root / ANNOTATIONS).is_dir() and (root / PICTURES).is_dir()
+    return (root / ANNOTATIONS).is_dir() and (root / IMAGES).is_dir()
 
 
 def read_voc(root: Path) -> Listing:
-    """List the annotated pictures; those without an annotation or in no set are told of."""
+    """List the annotated images; those without an annotation or in no set are told of."""
     stems = [name.removesuffix(".xml") for name in files(root / ANNOTATIONS) if name.endswith(".xml")]
     splits, notes = _splits(root, stems)
     pages = [_page(root / ANNOTATIONS / f"{stem}.xml") for stem in stems if stem in splits]
@@ -61,21 +61,21 @@ def read_voc(root: Path) -> Listing:
         raise DataError(f"there is no box in '{root / ANNOTATIONS}'{' of the sets' if pages else ''}.")
     labels = ordered(root, names, f"'{root / ANNOTATIONS}'")
     shift = _shift(pages)
-    pictures = {Path(name).stem: name for name in files(root / PICTURES) if is_picture(root / PICTURES / name)}
+    images = {Path(name).stem: name for name in files(root / IMAGES) if is_image(root / IMAGES / name)}
     found, problems = [], []
     for page in pages:
-        name = pictures.pop(page.stem, None) or pictures.pop(Path(page.filename).stem, None)
+        name = images.pop(page.stem, None) or images.pop(Path(page.filename).stem, None)
         if name is None:
-            detail = f"there is no picture of this name in {PICTURES}; named in {ANNOTATIONS}/{page.stem}.xml"
-            problems.append(Problem(f"{PICTURES}/{page.stem}", "missing", detail, left_out=True))
+            detail = f"there is no image of this name in {IMAGES}; named in {ANNOTATIONS}/{page.stem}.xml"
+            problems.append(Problem(f"{IMAGES}/{page.stem}", "missing", detail, left_out=True))
             continue
-        clipped = clip(f"{PICTURES}/{name}", _boxes(page, labels, shift), page.size)
+        clipped = clip(f"{IMAGES}/{name}", _boxes(page, labels, shift), page.size)
         problems += clipped.problems
-        found.append(Found(f"{PICTURES}/{name}", "", splits[page.stem], (), clipped.boxes, page.size))
-    if pictures and not notes:
-        notes = (f"{len(pictures)} pictures of '{PICTURES}' have no annotation and were not used.",)
+        found.append(Found(f"{IMAGES}/{name}", "", splits[page.stem], (), clipped.boxes, page.size))
+    if images and not notes:
+        notes = (f"{len(images)} images of '{IMAGES}' have no annotation and were not used.",)
     if not found:
-        raise DataError(f"no picture of '{root / PICTURES}' has an annotation in '{root / ANNOTATIONS}'.")
+        raise DataError(f"no image of '{root / IMAGES}' has an annotation in '{root / ANNOTATIONS}'.")
     return Listing(root, labels, in_order(found), tuple(problems), notes, "boxes")
 
 
@@ -99,7 +99,7 @@ def _boxes(page: Page, labels: tuple[str, ...], shift: float) -> list[Box]:
 
 
 def _splits(root: Path, stems: list[str]) -> tuple[dict[str, Split | None], tuple[str, ...]]:
-    """Return the split of each picture that is in a set; of all, None, where there are no sets."""
+    """Return the split of each image that is in a set; of all, None, where there are no sets."""
     sets = {name: _set(root / SETS / f"{name}.txt") for name in SET_FILES if (root / SETS / f"{name}.txt").is_file()}
     if not sets:
         return dict.fromkeys(stems), ()
@@ -161,7 +161,7 @@ def _tree(path: Path) -> Element:
     parser.StartDoctypeDeclHandler = _refuse
     try:
         if path.stat().st_size > LARGEST_XML:
-            raise DataError(f"'{path}' has more than {LARGEST_XML} bytes: that is no annotation of one picture.")
+            raise DataError(f"'{path}' has more than {LARGEST_XML} bytes: that is no annotation of one image.")
         parser.Parse(path.read_bytes(), True)
         return builder.close()
     except _DoctypeError:

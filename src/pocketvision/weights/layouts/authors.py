@@ -16,7 +16,7 @@ _SQUEEZENET: dict[tuple[int, ...], str] = {(3, 4, 1): "squeezenet1_0", (2, 2, 4)
 
 
 def match(shapes: Shapes, file: str) -> Match | None:
-    """Recognise a state dict by its characteristic names; None if it is none of these."""
+    """Recognize a state dict by its characteristic names; None if it is none of these."""
     if "features.dw_conv_0.weight" in shapes:
         return _fd_mobilenet()
     if "features.stage1.unit1.dw_conv.conv.weight" in shapes:

@@ -84,10 +84,10 @@ def _laid_out(layer: str, value: Array) -> Array:
 
 
 def match(shapes: Shapes) -> Match | None:
-    """Recognise a net by its layers' names, as `to_torch` writes them; None if it is none of Keras's."""
-    for mark, recognise in _MARKS.items():
+    """Recognize a net by its layers' names, as `to_torch` writes them; None if it is none of Keras's."""
+    for mark, recognize in _MARKS.items():
         if f"{mark}.weight" in shapes or f"{mark}.running_mean" in shapes:
-            return recognise(shapes)
+            return recognize(shapes)
     return _inception_v3(shapes) if len(_numbers(shapes, "conv2d", "weight")) > 50 else None
 
 

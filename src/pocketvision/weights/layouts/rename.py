@@ -1,4 +1,4 @@
-"""Recognises whose names a state dict has, and gives its tensors ours: nothing left over, nothing missing."""
+"""Recognizes whose names a state dict has, and gives its tensors ours: nothing left over, nothing missing."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -40,7 +40,7 @@ def rename(tensors: Mapping[str, Array], file: str, architecture: str = "") -> R
     """
     if keras.is_keras(tensors):
         tensors = keras.to_torch(tensors)
-    layout, match = _recognise(tensors, file, architecture)
+    layout, match = _recognize(tensors, file, architecture)
     ours = leaves(match.name, match.groups)
     kept = {
         key: value
@@ -57,7 +57,7 @@ def rename(tensors: Mapping[str, Array], file: str, architecture: str = "") -> R
     return Renamed(match.name, layout, renamed, match.norm_eps, match.padding)
 
 
-def _recognise(tensors: Mapping[str, Array], file: str, architecture: str) -> tuple[Layout, Match]:
+def _recognize(tensors: Mapping[str, Array], file: str, architecture: str) -> tuple[Layout, Match]:
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     found: tuple[tuple[Layout, Match | None], ...] = (
         ("keras", keras.match(shapes)),

@@ -40,7 +40,7 @@ _V3: dict[tuple[int, ...], str] = {(1, 2, 3, 4, 2, 3): "mobilenet_v3_large", (1,
 
 
 def match(shapes: Shapes, file: str, architecture: str) -> Match | None:
-    """Recognise a state dict by its characteristic names; None if it is none of timm's own.
+    """Recognize a state dict by its characteristic names; None if it is none of timm's own.
 
     Weights that came from TensorFlow have the same names and shapes; only the architecture, `tf_...`, or their file's
     name tells them. `WeightsError` where neither does and there are both.
@@ -61,7 +61,7 @@ def _from_tensorflow(net: str, architecture: str, file: str) -> bool:
     if net not in _BOTH or spelled(architecture, families()) is not None:
         return False
     raise WeightsError(
-        f"{file} holds timm's {net} or its tf_ twin, which pads and normalises differently: names and shapes are the "
+        f"{file} holds timm's {net} or its tf_ twin, which pads and normalizes differently: names and shapes are the "
         "same, and nothing says which. Put the config.json of the hub beside it, or begin the file's name with timm's "
         f"name of the net, '{_BOTH[net]}' or 'tf_{_BOTH[net]}'"
     )

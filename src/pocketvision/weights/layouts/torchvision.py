@@ -13,10 +13,10 @@ _TENSORFLOW_EPS = 1e-3
 
 
 def match(shapes: Shapes) -> Match | None:
-    """Recognise a state dict by its characteristic names; None if it is none of torchvision's."""
-    for mark, recognise in _MARKS.items():
+    """Recognize a state dict by its characteristic names; None if it is none of torchvision's."""
+    for mark, recognize in _MARKS.items():
         if mark in shapes:
-            return recognise(shapes)
+            return recognize(shapes)
     return None
 
 

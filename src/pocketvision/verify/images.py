@@ -27,7 +27,7 @@ UNSEEN: tuple[Origin, ...] = ("test", "new", "relabeled")
 
 
 @dataclass(frozen=True)
-class Pictures:
+class GivenImages:
     """Examples to judge a file by, their labels numbered as its outputs are, and where they come from."""
 
     root: Path
@@ -72,9 +72,9 @@ class Pictures:
         )
 
 
-def find_pictures(
+def find_images(
     file: Path, data: str | Path | Dataset, manifest: Manifest, *, split: Split | None, progress: Progress
-) -> Pictures:
+) -> GivenImages:
     """Choose among the images given; raises DataError where the net has not their labels, or none is left.
 
     Without `split` all are judged but those that the run trained or chose on; with it, those that the run had in it.
@@ -100,7 +100,7 @@ def find_pictures(
     if not examples:
         raise DataError(_nothing(given, split, Counter(origins.values())))
     fault = _other_order(past.dataset.labels, manifest.labels) if past and past.certain else None
-    return Pictures(given.root, given.name, len(given.images), examples, split, origins, past, fault)
+    return GivenImages(given.root, given.name, len(given.images), examples, split, origins, past, fault)
 
 
 # ---------------------------------------------------------------- what is given

@@ -1,14 +1,14 @@
-"""What each step of int8 brings: float, the plain ways, then range search, equalisation and bias correction.
+"""What each step of int8 brings: float, the plain ways, then range search, equalization and bias correction.
 
-    python benchmarks/quantisation.py --weights ../shared/weights --images ../shared/data/imagenet-sample
+    python benchmarks/quantization.py --weights ../shared/weights --images ../shared/data/imagenet-sample
 
-Needs the `tflite` and `onnx` extras. Every fifth picture calibrates, the others judge. A picture's file name begins
+Needs the `tflite` and `onnx` extras. Every fifth image calibrates, the others judge. An image's file name begins
 with its ImageNet class. All files run in onnxruntime on one thread. `same` is how often a net names the float net's
-class; `lost` is float's top-1 less its own, with the standard error over the same pictures; `KL` is the mean
-divergence from float's probabilities, in nats. The MobileNets' files were quantised before: their weights lie on a
+class; `lost` is float's top-1 less its own, with the standard error over the same images; `KL` is the mean
+divergence from float's probabilities, in nats. The MobileNets' files were quantized before: their weights lie on a
 grid, per tensor but for the file `tf2_...`, so FD-MobileNet is the one that was never rounded. `--layers N` adds what
-each layer costs, on N judging pictures. `--runs` takes folders of `train` or `fit` and judges on their validation
-pictures.
+each layer costs, on N judging images. `--runs` takes folders of `train` or `fit` and judges on their validation
+images.
 """
 
 import argparse
@@ -52,18 +52,18 @@ FILES = (
     "compressed_SqueezeNet.net",
 )
 BATCH = 20
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Answers = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One float net, and pictures to calibrate and to judge on."""
+    """One float net, and images to calibrate and to judge on."""
 
     name: str
     graph: Graph
-    calibration: Pictures
-    judged: Pictures
+    calibration: Images
+    judged: Images
     truth: NDArray[np.int64]
 
 
@@ -72,10 +72,10 @@ def published(path: Path, images: list[Path]) -> Case:
     weights = read(path)
     net = build_spec(weights.spec)
     load_into(net, weights, keep_head=True)
-    pictures = np.stack([load(image, weights.image) for image in images])
+    images = np.stack([load(image, weights.image) for image in images])
     truth = np.array([int(image.name[:3]) for image in images]) + weights.spec.num_classes - 1000
     chosen = np.arange(len(images)) % 5 == 0
-    return Case(path.name, trace(net.eval(), weights.image), pictures[chosen], pictures[~chosen], truth[~chosen])
+    return Case(path.name, trace(net.eval(), weights.image), images[chosen], images[~chosen], truth[~chosen])
 
 
 def trained(run: Path) -> Case:
@@ -84,9 +84,9 @@ def trained(run: Path) -> Case:
     labels = tuple((run / "labels.txt").read_text(encoding="utf-8").splitlines())
     dataset = read_dataset(Path(read_json(Health, run / "check.json").root), labels, run / "splits.csv")
     judged = dataset.of("val")
-    pictures = prepared(dataset, judged, record.image)
+    images = prepared(dataset, judged, record.image)
     return Case(
-        run.name, trace(net, record.image), calibration(dataset, record.image), pictures, np.array(labels_of(judged))
+        run.name, trace(net, record.image), calibration(dataset, record.image), images, np.array(labels_of(judged))
     )
 
 
@@ -115,7 +115,7 @@ def variants(case: Case) -> Iterator[tuple[str, Graph]]:
 
 
 def per_tensor(plain: Graph, small: Graph) -> Graph:
-    """Return the quantised net with one scale for all weights of a layer."""
+    """Return the quantized net with one scale for all weights of a layer."""
     assert small.quant is not None
     floats = {node.name: node for node in lower(plain).graph.nodes if isinstance(node, Conv | Linear)}
     quants = small.quant
@@ -129,17 +129,17 @@ def per_tensor(plain: Graph, small: Graph) -> Graph:
     return Graph(tuple(one_scale(node) if isinstance(node, Conv | Linear) else node for node in small.nodes), quants)
 
 
-def answers(graph: Graph, pictures: Pictures) -> Answers:
+def answers(graph: Graph, images: Images) -> Answers:
     """Answer in onnxruntime on one thread."""
     answer = answer_of(to_bytes(graph))
-    return np.concatenate([answer(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)])
+    return np.concatenate([answer(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
 
 
 def compare(case: Case) -> None:
     """Print one net's table."""
     exact = answers(case.graph, case.judged)
     right = exact.argmax(1) == case.truth
-    print(f"\n{case.name}: float top-1 {right.mean():.2%} of {len(right)} pictures\n")
+    print(f"\n{case.name}: float top-1 {right.mean():.2%} of {len(right)} images\n")
     print("| steps | top-1 | lost, points | same as float | KL |\n| --- | --- | --- | --- | --- |", flush=True)
     for name, graph in variants(case):
         found = answers(graph, case.judged)
@@ -158,7 +158,7 @@ def compare_layers(case: Case, count: int) -> None:
     """Print what each layer costs under the default steps, and how long those took."""
     started = time.process_time()
     done = compress(case.graph, case.calibration)
-    print(f"\nquantised in {time.process_time() - started:.1f} s of one core, {len(case.calibration)} pictures\n")
+    print(f"\nquantised in {time.process_time() - started:.1f} s of one core, {len(case.calibration)} images\n")
     print("| layer | kind | noise, dB | alone: logits, dB | alone: same as float |\n| --- | --- | --- | --- | --- |")
     for loss in layer_losses(done.plain, done.graph, case.judged[:: len(case.judged) // count][:count]):
         print(

@@ -1,4 +1,4 @@
-"""Where a picture is normalised: parts of it can move from the input into the first convolutions."""
+"""Where an image is normalized: parts of it can move from the input into the first convolutions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +11,10 @@ from pocketvision.graph.sums import Tensor
 
 
 def with_deviation(graph: Graph, deviation: float) -> Graph:
-    """Return an equal net that divides the picture by `deviation`; its first weights make up for it."""
-    picture = replace(graph.input, std=(deviation,) * len(graph.input.std))
+    """Return an equal net that divides the image by `deviation`; its first weights make up for it."""
+    image = replace(graph.input, std=(deviation,) * len(graph.input.std))
     factors = deviation / np.array(graph.input.std)
-    return _moved(graph, picture, lambda node: _scaled(node, factors))
+    return _moved(graph, image, lambda node: _scaled(node, factors))
 
 
 def with_mean(graph: Graph, mean: float) -> Graph:
@@ -22,13 +22,13 @@ def with_mean(graph: Graph, mean: float) -> Graph:
 
     Padding then means a pixel of `mean`, not of each channel's own mean.
     """
-    picture = replace(graph.input, mean=(mean,) * len(graph.input.mean))
+    image = replace(graph.input, mean=(mean,) * len(graph.input.mean))
     shifts = (mean - np.array(graph.input.mean)) / np.array(graph.input.std)
-    return _moved(graph, picture, lambda node: _shifted(node, shifts))
+    return _moved(graph, image, lambda node: _shifted(node, shifts))
 
 
 def feeds_convolutions(graph: Graph) -> bool:
-    """Whether only convolutions read the picture."""
+    """Whether only convolutions read the image."""
     return all(isinstance(node, Conv) for node in graph.consumers(graph.input.name))
 
 
@@ -37,15 +37,15 @@ def in_half(graph: Graph) -> bool:
     return any(isinstance(node, Conv | Linear) and node.weight.dtype == np.float16 for node in graph.nodes)
 
 
-def _moved(graph: Graph, picture: Input, change: Callable[[Conv], Conv]) -> Graph:
-    nodes: list[Node] = [picture]
+def _moved(graph: Graph, image: Input, change: Callable[[Conv], Conv]) -> Graph:
+    nodes: list[Node] = [image]
     for node in graph.nodes[1:]:
-        if picture.name not in node.inputs:
+        if image.name not in node.inputs:
             nodes.append(node)
         elif isinstance(node, Conv):
             nodes.append(change(node))
         else:
-            raise GraphError(f"the picture has to go into a convolution, not into '{node.name}'")
+            raise GraphError(f"the image has to go into a convolution, not into '{node.name}'")
     return Graph(tuple(nodes))
 
 

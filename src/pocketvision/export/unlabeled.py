@@ -1,4 +1,4 @@
-"""Pictures given beside a file: class folders as everywhere, or one folder of pictures without labels."""
+"""Images given beside a file: class folders as everywhere, or one folder of images without labels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.data.layout import Found, Listing, pictures_in, scan
+from pocketvision.data.layout import Found, Listing, images_in, scan
 from pocketvision.data.looks import look_at
 from pocketvision.data.splits import Rule, split_of
 from pocketvision.errors import DataError
@@ -14,18 +14,18 @@ from pocketvision.progress import Progress
 from pocketvision.values import NO_LABEL, Dataset, Example
 
 
-def load_pictures(data: str | Path, splits: Mapping[str, float | int], progress: Progress) -> Dataset:
-    """Return the pictures with their splits, by the rule of the file's manifest or the usual one.
+def load_images(data: str | Path, splits: Mapping[str, float | int], progress: Progress) -> Dataset:
+    """Return the images with their splits, by the rule of the file's manifest or the usual one.
 
-    Pictures that lie in one folder, without classes, become examples without labels; those that cannot be decoded are
-    told and left out. Raises DataError where there is no picture.
+    Images that lie in one folder, without classes, become examples without labels; those that cannot be decoded are
+    told and left out. Raises DataError where there is no image.
     """
     root, usual = resolve(data, progress), Rule()
     rule = Rule(
         int(splits.get("seed", usual.seed)), float(splits.get("val", usual.val)), float(splits.get("test", usual.test))
     )
-    loose = pictures_in(root) if root.is_dir() else []
-    if not loose or _labelled(root, len(loose)):
+    loose = images_in(root) if root.is_dir() else []
+    if not loose or _labeled(root, len(loose)):
         return load_dataset(root, val=rule.val, test=rule.test, seed=rule.seed, progress=progress)[0]
     listing = Listing(root, (), tuple(Found(path.name, "", None) for path in loose))
     kept = {}
@@ -35,13 +35,13 @@ def load_pictures(data: str | Path, splits: Mapping[str, float | int], progress:
         else:
             progress.say(f"left out: {look.file}: {look.problems[0].detail}")
     if not kept:
-        raise DataError(f"none of the {len(loose)} pictures in '{root}' can be used; give others")
+        raise DataError(f"none of the {len(loose)} images in '{root}' can be used; give others")
     where = {sha256: split_of(sha256, seed=rule.seed, val=rule.val, test=rule.test) for sha256 in kept}
     return Dataset(str(root), (), tuple(Example(kept[each], NO_LABEL, where[each], each) for each in kept))
 
 
-def _labelled(root: Path, loose: int) -> bool:
-    """Tell whether a table labels the loose pictures, or as many at least lie in class folders."""
+def _labeled(root: Path, loose: int) -> bool:
+    """Tell whether a table labels the loose images, or as many at least lie in class folders."""
     try:
         listing = scan(root)
     except DataError:

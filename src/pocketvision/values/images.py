@@ -1,4 +1,4 @@
-"""The data: pictures, labels, splits, and what is wrong with them."""
+"""The data: images, labels, splits, and what is wrong with them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Literal
 
 Split = Literal["train", "val", "test"]
 Kind = Literal["classes", "attributes", "boxes"]
-"""What is known of each picture: its one class, several 0/1 attributes, or boxes with a class each."""
+"""What is known of each image: its one class, several 0/1 attributes, or boxes with a class each."""
 
 NO_LABEL = -1
 """The label of an example that has attributes or boxes instead of a class."""
@@ -14,7 +14,7 @@ NO_LABEL = -1
 
 @dataclass(frozen=True)
 class Box:
-    """A thing in a picture: where, in pixels from the upper left corner of the file as stored, and what."""
+    """A thing in an image: where, in pixels from the upper left corner of the file as stored, and what."""
 
     label: int
     x1: float
@@ -28,7 +28,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Example:
-    """One readable picture of the data set."""
+    """One readable image of the data set."""
 
     file: str
     """Path below the data set's root, with forward slashes."""
@@ -43,14 +43,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures with labels and splits; `labels` in the order of the net's outputs."""
+    """Images with labels and splits; `labels` in the order of the net's outputs."""
 
     root: str
     labels: tuple[str, ...]
-    """The classes of the pictures or of the boxes; empty where there are attributes."""
+    """The classes of the images or of the boxes; empty where there are attributes."""
     examples: tuple[Example, ...]
     mirror_safe: bool = True
-    """False where a mirrored picture means something else, as with digits."""
+    """False where a mirrored image means something else, as with digits."""
     kind: Kind = "classes"
     attributes: tuple[str, ...] = ()
 
@@ -73,7 +73,7 @@ ProblemKind = Literal[
     "empty file",
     "missing",
     "listed twice",
-    "unlabelled",
+    "unlabeled",
     "box",
     "leak",
     "near duplicate",
@@ -103,7 +103,7 @@ TraitKind = Literal[
 
 @dataclass(frozen=True)
 class Trait:
-    """What some usable pictures have in common; nothing need be wrong with it."""
+    """What some usable images have in common; nothing need be wrong with it."""
 
     kind: TraitKind
     detail: str
@@ -119,7 +119,7 @@ class Health:
     root: str
     labels: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    """Per label the number of pictures in train, val and test; per attribute of those that have it; per class of boxes
+    """Per label the number of images in train, val and test; per attribute of those that have it; per class of boxes
     the number of boxes."""
     problems: tuple[Problem, ...]
     median_short_side: int
@@ -133,5 +133,5 @@ class Health:
     traits: tuple[Trait, ...] = ()
     faults: tuple[str, ...] = ()
     """What keeps a net from being trained on this data, and what to do about it."""
-    pictures: int = 0
+    images: int = 0
     """How many are usable."""

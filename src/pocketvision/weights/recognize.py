@@ -52,13 +52,13 @@ class Slot(NamedTuple):
     linear: bool
 
 
-class Recognised(NamedTuple):
+class Recognized(NamedTuple):
     """What a file of folded layers holds, under our names."""
 
     spec: ModelSpec
     tensors: dict[str, Array]
     levels: dict[str, Levels]
-    """Of each convolution and fully connected layer, where the file is quantised."""
+    """Of each convolution and fully connected layer, where the file is quantized."""
 
 
 @cache
@@ -148,7 +148,7 @@ def _additions(name: str, width: float, groups: int | None) -> int:
 # ---------------------------------------------------------------- folded layers
 
 
-def recognise_layers(found: TfliteNet, file: str, known: ModelSpec | None = None) -> Recognised:
+def recognize_layers(found: TfliteNet, file: str, known: ModelSpec | None = None) -> Recognized:
     """Match folded layers with a net's, in order: with those of `known`, else of the catalogue at published widths.
 
     `WeightsError` says where the nearest net parts from the file.
@@ -166,7 +166,7 @@ def recognise_layers(found: TfliteNet, file: str, known: ModelSpec | None = None
         if not difference:
             padding = _padding(found.layers, name, file)
             spec = ModelSpec(name, width, found.resolution, found.num_classes, padding, groups)
-            return Recognised(spec, *_named(found.layers, expected))
+            return Recognized(spec, *_named(found.layers, expected))
         nearest = max(nearest, (_alike(found.layers, expected), f"{name} of width {width:g}, but {difference}"))
     raise WeightsError(
         f"{file} holds no net of the catalogue, which `pocketvision models` lists. It is nearest to {nearest[1]}"
@@ -246,7 +246,7 @@ def last_weight(name: str) -> str:
     return f"{slots(name, 1.0, 1000)[-1].name}.weight"
 
 
-def recognise_state(name: str, shapes: Mapping[str, Shape], file: str) -> ModelSpec:
+def recognize_state(name: str, shapes: Mapping[str, Shape], file: str) -> ModelSpec:
     """Find the width at which our net has these state dict shapes, batch norm counters left out.
 
     Without a classifier it counts as one of 1000 classes. `WeightsError` names what is missing, left over and
