@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import logsumexp
 
+from pocketvision.clock import Clock
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
@@ -45,7 +46,6 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
-from pocketvision.train.clock import Clock
 from pocketvision.train.device import device_for
 from pocketvision.train.transfer import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained

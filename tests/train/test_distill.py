@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import pocketvision
+from pocketvision.clock import Clock
 from pocketvision.data.augment import Augment
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
@@ -20,7 +21,6 @@ from pocketvision.models.catalogue import build
 from pocketvision.progress import Silent
 from pocketvision.train import pace
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.clock import Clock
 from pocketvision.train.job import RECORD, Job, TrainOptions, make_job, trained_net
 from pocketvision.train.lesson import Lesson
 from pocketvision.train.plan import Speed

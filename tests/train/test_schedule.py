@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvision.clock import Clock, command_begins, seconds
 from pocketvision.errors import UsageError
 from pocketvision.models.catalogue import build
 from pocketvision.train import plan as planning
 from pocketvision.train.ahead import ahead
 from pocketvision.train.calibrate import temperature
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.clock import Clock, command_begins, seconds
 from pocketvision.train.judge import evaluate, noise
 from pocketvision.train.loop import _optimizer, step
 from pocketvision.train.losses import Batch, CrossEntropy, class_weights, mixed

@@ -14,9 +14,9 @@ import pocketvision
 from pocketvision import weights
 from pocketvision.budget.parse import parse_budget
 from pocketvision.cli.app import run
+from pocketvision.clock import seconds
 from pocketvision.errors import UsageError
 from pocketvision.export.trust import abstain_of
-from pocketvision.train.clock import seconds
 from pocketvision.values.ranges import RANGES, check_ranges
 
 VERBS: dict[str, Callable[..., Any]] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pocketvision.budget.parse import Amount, parse_budget
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export.trust import abstain_of
 from pocketvision.files import read_json, write_json
@@ -19,7 +20,6 @@ from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import PAGE, report
 from pocketvision.runs import finished, name_for, nothing_left_on, open_run, summary_of, write_checksums
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.start import given_weights, load_data

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
 from pocketvision.train.job import BEST, Job, TrainOptions, make_job
 from pocketvision.train.lesson import EPOCHS, Lesson, run_lesson

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pocketvision.clock import Clock, seconds
 from pocketvision.data.arrays import labels_of, prepared_each
 from pocketvision.errors import Diverged, PocketvisionError, UsageError
 from pocketvision.files import read_json, write_json
@@ -20,7 +21,6 @@ from pocketvision.models.catalogue import build_spec, has_norms
 from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import Engine, engine_for
 from pocketvision.train.logs import open_logs
 from pocketvision.train.passes import pass_size

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from pocketvision.clock import Clock
 from pocketvision.errors import Diverged
 from pocketvision.progress import Progress
 from pocketvision.train.ahead import ahead
 from pocketvision.train.checkpoint import Checkpoint, Standing, State
-from pocketvision.train.clock import Clock
 from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.judge import Judged, evaluate
 from pocketvision.train.logs import Logs

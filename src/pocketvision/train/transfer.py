@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pocketvision.clock import Clock
 from pocketvision.data.arrays import Prepared
 from pocketvision.data.augment import Augment, augment, seed_of, seeds_of, turns_of
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.train.checkpoint import Checkpoint, Standing
-from pocketvision.train.clock import Clock
 from pocketvision.train.device import Engine
 from pocketvision.train.logs import Logs
 from pocketvision.train.loop import Phase, run_phase

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import PocketvisionError
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
 from pocketvision.train.job import TrainOptions, make_job, run_job
 from pocketvision.train.logs import require_logs

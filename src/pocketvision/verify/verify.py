@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypedDict, get_args, overload
 
 from pocketvision.budget.parse import Amount, parse_budget
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import DataError, UnknownName, UsageError
 from pocketvision.files import claim, write_json
 from pocketvision.metrics.accuracy import accuracy
@@ -16,7 +17,6 @@ from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import computes_in_half, digest, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
