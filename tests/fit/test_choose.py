@@ -17,7 +17,7 @@ from pocketvision.fit.choose import Compared, Comparison, hint_for
 from pocketvision.fit.limits import outlook
 from pocketvision.metrics.paired import paired
 from pocketvision.models.catalogue import build_spec
-from pocketvision.train import features
+from pocketvision.probe import features
 from pocketvision.values import Accuracy, Candidate, ImageSpec, Latency, ModelSpec
 from pocketvision.weights.safetensors import save
 

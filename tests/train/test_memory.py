@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pocketvision.data.tensors import eval_batch_size, eval_batches
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import build
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.loop import step
 from pocketvision.train.losses import Batch, CrossEntropy
-from pocketvision.train.passes import pass_size, passes
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.speed import probe
 from pocketvision.train.transfer import TrainImages, Training, train_net
@@ -154,7 +154,7 @@ def test_a_batch_size_that_is_none_is_said(size: str) -> None:
 
 
 def test_passes_keep_to_a_number_of_pixels_on_a_cpu() -> None:
-    assert [pass_size(side, CPU) for side in (2000, 224, 160, 96, 32)] == [1, 4, 7, 21, 64]
-    assert pass_size(224, torch.device("cuda")) == 64
-    covered = [place for part in passes(10, 224, CPU) for place in range(part.start, part.stop)]
+    assert [eval_batch_size(side, CPU) for side in (2000, 224, 160, 96, 32)] == [1, 4, 7, 21, 64]
+    assert eval_batch_size(224, torch.device("cuda")) == 64
+    covered = [place for part in eval_batches(10, 224, CPU) for place in range(part.start, part.stop)]
     assert covered == list(range(10))

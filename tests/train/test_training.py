@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvision.data.tensors import to_input
 from pocketvision.errors import UnknownName, UsageError, WeightsError
 from pocketvision.models.catalogue import build
 from pocketvision.progress import Silent
@@ -15,7 +16,7 @@ from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import device_for
 from pocketvision.train.loop import Phase, learning_rate, moving_average
 from pocketvision.train.recipe import Recipe, recipe_for
-from pocketvision.train.transfer import TrainImages, Training, logits, shuffled, to_input, train_net
+from pocketvision.train.transfer import TrainImages, Training, logits, shuffled, train_net
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")

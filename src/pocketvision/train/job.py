@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.clock import Clock, seconds
+from pocketvision.compress.slim import sliced
 from pocketvision.data.arrays import labels_of, prepared_each
+from pocketvision.data.tensors import eval_batch_size, to_input
 from pocketvision.errors import Diverged, PocketvisionError, UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
@@ -23,11 +25,9 @@ from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, engine_for
 from pocketvision.train.logs import open_logs
-from pocketvision.train.passes import pass_size
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
-from pocketvision.train.slice import sliced
 from pocketvision.train.start import Loaded, image_spec, published_weights
-from pocketvision.train.transfer import TrainImages, Training, logits, plan_of, to_input, train_net
+from pocketvision.train.transfer import TrainImages, Training, logits, plan_of, train_net
 from pocketvision.values import CropMode, Epoch, ImageSpec, ModelSpec, Plan, Trained
 from pocketvision.weights.load import Weights, load_into, read
 from pocketvision.weights.norms import restore_batch_norms
@@ -194,7 +194,7 @@ def later_s(job: Job, net: Net, images: TrainImages, device: torch.device) -> fl
     """Estimate the seconds from the last step to the end; nothing is timed where nothing is limited."""
     if not job.clock.limited:
         return 0.0
-    some = images.val[: pass_size(job.image.resolution, device)]
+    some = images.val[: eval_batch_size(job.image.resolution, device)]
     took = []
     for _ in range(2):
         started = time.perf_counter()

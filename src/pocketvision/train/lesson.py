@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pocketvision.data.arrays import prepared
 from pocketvision.data.augment import Augment
+from pocketvision.data.tensors import normalize, to_input
 from pocketvision.errors import UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
@@ -25,7 +26,7 @@ from pocketvision.train.pace import Lecture, plan_of_lesson
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, KEPT, Answers, Teacher, Views, answers, check_labels, pooled
 from pocketvision.train.threads import threads_for
-from pocketvision.train.transfer import TrainImages, Training, aims, logits, normalize, to_input, validation_of
+from pocketvision.train.transfer import TrainImages, Training, aims, logits, validation_of
 from pocketvision.values import Plan, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.safetensors import save

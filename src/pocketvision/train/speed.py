@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import torch
 
+from pocketvision.data.tensors import eval_batch_size
 from pocketvision.train.loop import step
 from pocketvision.train.losses import CrossEntropy
 from pocketvision.train.modes import layers_of, set_modes
-from pocketvision.train.passes import pass_size
 from pocketvision.train.plan import SMALLEST, STEP, Speed
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.transfer import Training, logits, view_batches
@@ -27,7 +27,7 @@ def measured(task: Training, recipe: Recipe) -> Speed:
     with torch.random.fork_rng():
         full = _step_s(trial, recipe, largest)
         less = full if small == largest else _step_s(trial, recipe, small)
-        part = task.images.val[: pass_size(largest, task.device)]
+        part = task.images.val[: eval_batch_size(largest, task.device)]
         answer = _median(lambda: logits(trial.net, part, task.image, task.device), 1) / len(part)
     task.engine.most = trial.engine.most
     return Speed(

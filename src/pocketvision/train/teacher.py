@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from pocketvision.data.arrays import Prepared
 from pocketvision.data.augment import Augment, augment, seeds_of
+from pocketvision.data.tensors import normalize
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
 from pocketvision.train.job import BEST, trained_net
-from pocketvision.train.transfer import normalize
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pocketvision.clock import Clock
 from pocketvision.data.arrays import Prepared
 from pocketvision.data.augment import Augment, augment, seed_of, seeds_of, turns_of
+from pocketvision.data.tensors import eval_batches, normalize, to_input
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.train.checkpoint import Checkpoint, Standing
@@ -20,7 +21,6 @@ from pocketvision.train.logs import Logs
 from pocketvision.train.loop import Phase, run_phase
 from pocketvision.train.losses import Batch, CrossEntropy, Objective, class_weights, mixed
 from pocketvision.train.modes import layers_of, set_modes
-from pocketvision.train.passes import passes
 from pocketvision.train.plan import FEWEST, fitted, head_images, planned
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.threads import threads_for
@@ -41,20 +41,6 @@ class TrainImages:
     train_labels: Labels
     val: Prepared
     val_labels: Labels
-
-
-def to_input(pixels: Pixels | Tensor, image: ImageSpec, device: torch.device) -> Tensor:
-    """Turn uint8 [N, R, R, 3] into normalized float [N, 3, R, R]."""
-    batch = torch.as_tensor(pixels).to(device).permute(0, 3, 1, 2).float().div_(255)
-    return normalize(batch, image)
-
-
-def normalize(batch_nchw: Tensor, image: ImageSpec) -> Tensor:
-    """Apply (x - mean) / std to values in 0..1, channels last in memory."""
-    mean = torch.tensor(image.mean, device=batch_nchw.device).view(1, 3, 1, 1)
-    std = torch.tensor(image.std, device=batch_nchw.device).view(1, 3, 1, 1)
-    # In place, since each new batch of this size costs the page faults of its memory.
-    return (batch_nchw - mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -204,7 +190,7 @@ def validation_of(task: Training) -> Callable[[], Iterator[Batch]]:
     """Return what yields the validation images, as many at once as the device takes fastest."""
 
     def batches() -> Iterator[Batch]:
-        for part in passes(len(task.images.val), task.image.resolution, task.device):
+        for part in eval_batches(len(task.images.val), task.image.resolution, task.device):
             labels = torch.from_numpy(task.images.val_labels[part]).to(task.device)
             yield Batch(to_input(task.images.val[part], task.image, task.device), labels, torch.arange(len(labels)))
 
@@ -252,7 +238,7 @@ def _head(task: Training, recipe: Recipe, plan: Plan, progress: Progress) -> Pha
 @torch.no_grad()
 def _features(task: Training, pixels: Prepared, progress: Progress, *, columns: slice = slice(None)) -> Tensor:
     task.net.eval()
-    parts = list(passes(len(pixels), task.image.resolution, task.device))
+    parts = list(eval_batches(len(pixels), task.image.resolution, task.device))
     return torch.cat(
         [
             task.net.embed(to_input(np.ascontiguousarray(pixels[part][:, :, columns]), task.image, task.device))
@@ -285,5 +271,5 @@ def shuffled(
 def logits(net: nn.Module, pixels: Prepared, image: ImageSpec, device: torch.device) -> NDArray[np.float32]:
     """Return the net's logits [N, classes] for prepared uint8 images [N, R, R, 3]."""
     net.eval()
-    parts = passes(len(pixels), image.resolution, device)
+    parts = eval_batches(len(pixels), image.resolution, device)
     return torch.cat([net(to_input(pixels[part], image, device)).cpu() for part in parts]).numpy()
