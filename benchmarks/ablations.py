@@ -31,12 +31,12 @@ from training_peers import CPU, Watch
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.augment import BILINEAR, Augment
 from pocketvision.progress import Silent
-from pocketvision.train import lesson, loop, transfer
+from pocketvision.train import distillation, loop, transfer
 from pocketvision.train.calibrate import fitted
-from pocketvision.train.distill import for_lesson
+from pocketvision.train.distill import for_distillation
+from pocketvision.train.distillation import Distillation, run_distillation
+from pocketvision.train.inputs import Loaded
 from pocketvision.train.job import Job, TrainOptions, load_images, make_job, run_job, trained_net
-from pocketvision.train.lesson import Lesson, run_lesson
-from pocketvision.train.start import Loaded
 from pocketvision.train.teacher import Teacher, teachers_of
 from pocketvision.train.transfer import TrainImages, logits
 from pocketvision.weights.load import read
@@ -62,18 +62,18 @@ class Change:
     """Fields of the recipe, once all others follow from the options."""
     rate: float = 1.0
     """Factor of the whole net's learning rate."""
-    dice: int = 0
+    rng: int = 0
     """Added to the training's seed; the split stays."""
     averaged_epochs: int = loop.AVERAGED_EPOCHS
     views: dict[str, object] = field(default_factory=dict)
     """Fields of `Augment`."""
-    lesson: Lesson | None = None
+    distillation: Distillation | None = None
     """Of a pupil; None for plain training."""
 
 
 TRAINING = {
     BASE: Change(),
-    "other-dice": Change(dice=1000),
+    "other-dice": Change(rng=1000),
     "no-average": Change(averaged_epochs=0),
     "mixup": Change(recipe={"mixup": 0.2}),
     "no-smoothing": Change(recipe={"label_smoothing": 0.0}),
@@ -88,18 +88,18 @@ TRAINING = {
     "rate-double": Change(rate=2.0),
 }
 LESSONS = {
-    BASE: Change(lesson=Lesson()),
-    "other-dice": Change(lesson=Lesson(), dice=1000),
-    "temperature-1": Change(lesson=Lesson(temperature=1.0)),
-    "temperature-4": Change(lesson=Lesson(temperature=4.0)),
-    "temperature-8": Change(lesson=Lesson(temperature=8.0)),
-    "no-features": Change(lesson=Lesson(features=0.0)),
-    "trust-half": Change(lesson=Lesson(trust=0.5)),
-    "trust-all": Change(lesson=Lesson(trust=1.0)),
-    "labels-and-features": Change(lesson=Lesson(trust=0.0)),
-    "labels-alone": Change(lesson=Lesson(trust=0.0, features=0.0)),
-    "views-1": Change(lesson=Lesson(views=1)),
-    "untaught": Change(epochs=lesson.EPOCHS),
+    BASE: Change(distillation=Distillation()),
+    "other-dice": Change(distillation=Distillation(), rng=1000),
+    "temperature-1": Change(distillation=Distillation(temperature=1.0)),
+    "temperature-4": Change(distillation=Distillation(temperature=4.0)),
+    "temperature-8": Change(distillation=Distillation(temperature=8.0)),
+    "no-features": Change(distillation=Distillation(features=0.0)),
+    "trust-half": Change(distillation=Distillation(alpha=0.5)),
+    "trust-all": Change(distillation=Distillation(alpha=1.0)),
+    "labels-and-features": Change(distillation=Distillation(alpha=0.0)),
+    "labels-alone": Change(distillation=Distillation(alpha=0.0, features=0.0)),
+    "views-1": Change(distillation=Distillation(views=1)),
+    "untaught": Change(epochs=distillation.EPOCHS),
     "untaught-usual": Change(),
 }
 WAYS = {"train": TRAINING, "distill": LESSONS}
@@ -149,9 +149,9 @@ def changed(bench: Bench, change: Change, folder: Path) -> Job:
     """Return the job with one default changed, in a folder of its own."""
     options = replace(bench.options, epochs=change.epochs)
     job = make_job(folder, bench.loaded, bench.job.spec, bench.job.weights, options=options, progress=Silent())
-    job = for_lesson(job, options) if change.lesson else job
+    job = for_distillation(job, options) if change.distillation else job
     recipe = replace(
-        job.recipe, learning_rate=job.recipe.learning_rate * change.rate, seed=job.recipe.seed + change.dice
+        job.recipe, learning_rate=job.recipe.learning_rate * change.rate, seed=job.recipe.seed + change.rng
     )
     return replace(job, recipe=replace(recipe, **change.recipe))  # type: ignore[arg-type]
 
@@ -163,7 +163,7 @@ def patched(change: Change) -> Iterator[None]:
     with (
         mock.patch.object(loop, "AVERAGED_EPOCHS", change.averaged_epochs),
         mock.patch.object(transfer, "Augment", views),
-        mock.patch.object(lesson, "Augment", views),
+        mock.patch.object(distillation, "Augment", views),
     ):
         yield
 
@@ -173,8 +173,8 @@ def run(bench: Bench, change: Change) -> Outcome:
     with tempfile.TemporaryDirectory() as folder, patched(change):
         job = changed(bench, change, Path(folder))
         watch = Watch()
-        if change.lesson:
-            run_lesson(job, bench.teachers, change.lesson, progress=Silent())
+        if change.distillation:
+            run_distillation(job, bench.teachers, change.distillation, progress=Silent())
         else:
             run_job(job, progress=Silent())
         cpu_s = watch.passed()[1]

@@ -30,8 +30,8 @@ from training_peers import CPU, Result, Setting, Watch, prepared, regression, tu
 
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Silent
+from pocketvision.train.inputs import Loaded, load_data
 from pocketvision.train.job import trained_net
-from pocketvision.train.start import Loaded, load_data
 from pocketvision.train.transfer import logits
 
 SETTINGS = {

@@ -10,7 +10,7 @@ from pocketvision.clock import Clock
 from pocketvision.fit import pacing
 from pocketvision.fit.pacing import REPORT_S, delivery_s, proof_s, reading_s, spread
 from pocketvision.progress import Silent
-from pocketvision.train.start import load_data
+from pocketvision.train.inputs import load_data
 from pocketvision.values import ImageSpec
 
 

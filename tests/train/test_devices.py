@@ -15,8 +15,8 @@ from pocketvision.errors import PocketvisionError, UnknownName
 from pocketvision.models.catalogue import build
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, Precision, engine_for, precision_for
+from pocketvision.train.distributed import Shard
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.share import Share
 from pocketvision.train.transfer import TrainImages, Training, train_net
 from pocketvision.values import ImageSpec
 
@@ -25,11 +25,11 @@ CPU = torch.device("cpu")
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """TrainImages with bright stripes, either lying (0) or standing (1)."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     lines = (np.arange(32) // 4 % 2 * 255).astype(np.uint8)
     images = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
-    images = images[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
+    images = images[..., None].repeat(3, -1) // 2 + rng.integers(0, 100, (count, 32, 32, 3), np.uint8)
     return images.astype(np.uint8), labels.astype(np.int64)
 
 
@@ -78,9 +78,9 @@ def test_alone_there_is_nobody_to_wait_for() -> None:
 def test_shares_cover_a_batch() -> None:
     for count in (1, 2, 7, 32):
         for processes in (2, 3, 4):
-            shares = [Share.of(count, processes, place) for place in range(processes)]
-            assert [place for share in shares for place in range(share.start, share.stop)] == list(range(count))
-            assert max(s.stop - s.start for s in shares) - min(s.stop - s.start for s in shares) <= 1
+            probabilities = [Shard.of(count, processes, place) for place in range(processes)]
+            assert [place for share in probabilities for place in range(share.start, share.stop)] == list(range(count))
+            assert max(s.stop - s.start for s in probabilities) - min(s.stop - s.start for s in probabilities) <= 1
 
 
 def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,9 +94,9 @@ def few_steps(engine: Engine, name: str) -> dict[str, torch.Tensor]:
     torch.manual_seed(3)
     net = build(name, width=0.125, resolution=32, num_classes=2).double().train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-    dice = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     for count in (10, 7):
-        pixels = torch.rand(count, 3, 32, 32, generator=dice, dtype=torch.float64)
+        pixels = torch.rand(count, 3, 32, 32, generator=rng, dtype=torch.float64)
         loss = torch.nn.functional.cross_entropy(engine.answers(net, pixels), torch.arange(count) % 2)
         optimizer.zero_grad()
         engine.backward(loss)

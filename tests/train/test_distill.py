@@ -16,16 +16,16 @@ from pocketvision.clock import Clock
 from pocketvision.data.augment import Augment
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
-from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, lesson_s, teachers_for, train_or_teach
+from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, distillation_s, teachers_for, train_or_teach
 from pocketvision.models.catalogue import build
 from pocketvision.progress import Silent
 from pocketvision.train import pace
 from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.distillation import Distillation
+from pocketvision.train.inputs import load_data
 from pocketvision.train.job import RECORD, Job, TrainOptions, make_job, trained_net
-from pocketvision.train.lesson import Lesson
-from pocketvision.train.plan import Speed
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.start import load_data
+from pocketvision.train.schedule import Speed
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
 from pocketvision.train.transfer import TrainImages, Training, logits
 from pocketvision.values import ImageSpec, ModelSpec, Trained
@@ -46,15 +46,15 @@ class Told(Silent):
 
 def stripes(folder: Path, names: tuple[str, ...], count: int = 48, seed: int = 0) -> Path:
     """TrainImages of bright stripes under noise: lying, standing, or leaning."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:32, :32]
     for kind, name in enumerate(names):
         (folder / name).mkdir(parents=True)
         for number in range(count):
-            along = (rows, columns, rows + columns)[kind] + dice.integers(0, 8)
+            along = (rows, columns, rows + columns)[kind] + rng.integers(0, 8)
             lines = (along // 4 % 2 * 150)[..., None].repeat(3, 2)
-            noise = dice.integers(0, 100, (32, 32, 3))
-            Image.fromarray((lines + noise).astype(np.uint8)).save(folder / name / f"{number}.png")
+            within_noise = rng.integers(0, 100, (32, 32, 3))
+            Image.fromarray((lines + within_noise).astype(np.uint8)).save(folder / name / f"{number}.png")
     return folder
 
 
@@ -185,7 +185,7 @@ def test_wrong_wishes_are_refused_before_any_folder(data: Path, teacher: str, tm
         pocketvision.distill(teacher, data, trust=2.0, **wish)
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="temperature"):
-        Lesson(temperature=0)
+        Distillation(temperature=0)
 
 
 def test_a_view_is_the_same_at_any_resolution_and_each_time() -> None:
@@ -245,13 +245,13 @@ def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_p
 
 def test_plain_training_leaves_the_lesson_its_share_of_a_limit(data: Path, teacher: str, tmp_path: Path) -> None:
     job, asked = fit_job(data, tmp_path, limit_s=60, later_s=5)
-    assert lesson_s(job) == pytest.approx(55 * 2 / 3, abs=0.5)
-    assert lesson_s(replace(job, clock=Clock())) == 0
+    assert distillation_s(job) == pytest.approx(55 * 2 / 3, abs=0.5)
+    assert distillation_s(replace(job, clock=Clock())) == 0
     train_or_teach(job, teachers_for(teacher, job.data, asked), asked, progress=Silent())
-    plan = read_json(Trained, tmp_path / LESSON / RECORD).plan
-    assert plan is not None
-    assert plan.asking_s > 0
-    assert plan.asking_s + sum(plan.seconds) < 55
+    schedule = read_json(Trained, tmp_path / LESSON / RECORD).schedule
+    assert schedule is not None
+    assert schedule.teacher_s > 0
+    assert schedule.teacher_s + sum(schedule.seconds) < 55
     assert job.clock.spent() < 55
 
 
@@ -279,8 +279,8 @@ def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views(
     task = Training(net, images, ImageSpec(32), tmp_path, torch.device("cpu"), clock=Clock(30))
     recipe = recipe_for(transfer=False, examples=8, epochs=40, batch_size=8, patience=9, flip=False)
     lecture = pace.Lecture((), Views(8, 0, Augment(flip=False)), 2.0)
-    plan = pace.plan_of_lesson(task, recipe, lecture, Checkpoint(tmp_path), progress=Silent())
-    assert (plan.views, plan.seconds, plan.asking_s) == (4, (21.0,), 8.0)
+    schedule = pace.schedule_of_distillation(task, recipe, lecture, Checkpoint(tmp_path), progress=Silent())
+    assert (schedule.views, schedule.seconds, schedule.teacher_s) == (4, (21.0,), 8.0)
 
 
 def test_train_cuts_a_narrower_net_out_of_wider_weights(data: Path, teacher: str, tmp_path: Path) -> None:
@@ -300,12 +300,12 @@ def test_train_cuts_a_narrower_net_out_of_wider_weights(data: Path, teacher: str
 def test_a_lesson_keeps_a_time_limit(data: Path, teacher: str, tmp_path: Path) -> None:
     settings = {"width": 0.125, "epochs": 400, "output": tmp_path, **COMMON}
     found = pocketvision.distill(teacher, data, time_limit="6s", balance="weights", precision="bf16", **settings)
-    plan = found.trained.plan
-    assert plan is not None
-    assert plan.views is not None
-    assert 1 <= plan.views <= 8
-    assert found.trained.epochs <= len(plan.resolutions) < 400
-    assert len(plan.seconds) == len(plan.resolutions)
+    schedule = found.trained.schedule
+    assert schedule is not None
+    assert schedule.views is not None
+    assert 1 <= schedule.views <= 8
+    assert found.trained.epochs <= len(schedule.resolutions) < 400
+    assert len(schedule.seconds) == len(schedule.resolutions)
     assert found.trained.balance == "weights"
     with pytest.raises(UsageError, match="--balance weights"):
         pocketvision.distill(teacher, data, balance="sampler", name="other", **settings)

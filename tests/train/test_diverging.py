@@ -25,11 +25,11 @@ TINY = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: Any) -> Path:
     monkeypatch.chdir(tmp_path)
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for label, light in (("cat", 60), ("dog", 180)):
         (tmp_path / "base" / label).mkdir(parents=True)
         for number in range(12):
-            pixels = (dice.integers(0, 70, (40, 40, 3)) + light).astype(np.uint8)
+            pixels = (rng.integers(0, 70, (40, 40, 3)) + light).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "base" / label / f"{number}.png")
     return tmp_path
 
@@ -65,8 +65,8 @@ def test_weights_from_before_are_kept_as_the_last(photos: Path, capsys: Any) -> 
 def trained(folder: Path, rate: float, transfer: bool) -> Training:
     torch.manual_seed(0)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
-    dice, labels = np.random.default_rng(0), np.arange(24) % 2
-    shown = (dice.integers(0, 100, (24, 32, 32, 3)) + 150 * labels[:, None, None, None]).astype(np.uint8)
+    rng, labels = np.random.default_rng(0), np.arange(24) % 2
+    shown = (rng.integers(0, 100, (24, 32, 32, 3)) + 150 * labels[:, None, None, None]).astype(np.uint8)
     images = TrainImages(shown, shown, labels, shown, labels)
     recipe = recipe_for(examples=24, transfer=transfer, epochs=2, batch_size=8, learning_rate=rate, flip=False)
     task = Training(net, images, ImageSpec(32), folder, torch.device("cpu"))
@@ -93,11 +93,11 @@ def test_a_checkpoint_that_holds_no_numbers_is_not_gone_on_with(tmp_path: Path, 
 
 
 def _ruined(phase: Any, recipe: Any, state: Any, number: int, advance: Any) -> Any:
-    from pocketvision.train.judge import Judged
+    from pocketvision.train.evaluate import Evaluation
     from pocketvision.values import Epoch
 
     for weight in (*state.module.parameters(), *state.average.module.parameters()):
         weight.data.fill_(torch.nan)
     losses = np.full(24, np.nan)
     epoch = Epoch(number + 1, "all", 0.01, np.nan, 0.5, np.nan, 0.5, 1.0, 1.0)
-    return epoch, Judged(losses, 0.5, 0.5), False
+    return epoch, Evaluation(losses, 0.5, 0.5), False

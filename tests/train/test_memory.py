@@ -14,7 +14,7 @@ from pocketvision.models.catalogue import build
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.loop import step
-from pocketvision.train.losses import Batch, CrossEntropy
+from pocketvision.train.objective import Batch, CrossEntropy
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.speed import probe
 from pocketvision.train.transfer import TrainImages, Training, train_net
@@ -103,8 +103,8 @@ def test_other_errors_come_through() -> None:
 
 
 def task(folder: Path, engine: Engine, most: int) -> tuple[Training, list[int]]:
-    dice = np.random.default_rng(0)
-    train, val = (dice.integers(0, 256, (count, 32, 32, 3), np.uint8) for count in (48, 20))
+    rng = np.random.default_rng(0)
+    train, val = (rng.integers(0, 256, (count, 32, 32, 3), np.uint8) for count in (48, 20))
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
     seen: list[int] = []

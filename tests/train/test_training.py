@@ -25,11 +25,11 @@ IMAGE = ImageSpec(32)
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """TrainImages with bright stripes, either lying (0) or standing (1)."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     lines = (np.arange(32) // 4 % 2 * 255).astype(np.uint8)
     image_batch = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
-    image_batch = image_batch[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
+    image_batch = image_batch[..., None].repeat(3, -1) // 2 + rng.integers(0, 100, (count, 32, 32, 3), np.uint8)
     return image_batch.astype(np.uint8), labels.astype(np.int64)
 
 
@@ -53,8 +53,8 @@ def test_it_learns(tmp_path: Path) -> None:
     epochs = train_net(job, recipe_for(examples=48, transfer=False, epochs=30, batch_size=8, patience=99, flip=False))
     assert [epoch.phase for epoch in epochs] == ["all"] * 30
     assert max(epoch.val_accuracy for epoch in epochs) >= 0.95
-    found = logits(job.net, job.image_batch.val, IMAGE, CPU)
-    assert (found.argmax(1) == job.image_batch.val_labels).mean() >= 0.95
+    found = logits(job.net, job.images.val, IMAGE, CPU)
+    assert (found.argmax(1) == job.images.val_labels).mean() >= 0.95
     assert (tmp_path / "results.csv").read_text().count("\n") == 31
 
 
@@ -136,7 +136,7 @@ def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
     job = task(tmp_path)
     settings = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=1e-9, flip=False)
     epochs = train_net(job, settings)
-    _, loss = fitted(logits(job.net, job.image_batch.val, IMAGE, CPU), job.image_batch.val_labels)
+    _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
     kept = [epoch for epoch in epochs if epoch.kept][-1]
     assert loss == pytest.approx(kept.val_loss, rel=1e-4)
     assert kept.epoch >= min(epochs, key=lambda epoch: epoch.val_loss).epoch
@@ -146,7 +146,7 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     job = task(tmp_path)
     ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
     epochs = train_net(job, ruinous)
-    _, loss = fitted(logits(job.net, job.image_batch.val, IMAGE, CPU), job.image_batch.val_labels)
+    _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
     assert loss == pytest.approx([epoch for epoch in epochs if epoch.kept][-1].val_loss, rel=1e-4)
     assert not epochs[-1].kept
     assert loss < epochs[-1].val_loss
@@ -183,10 +183,10 @@ def test_input_is_normalized_as_the_rule_says() -> None:
 
 
 def test_temperature_makes_confidence_match_accuracy() -> None:
-    dice = np.random.default_rng(0)
-    honest = dice.normal(size=(4000, 5)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    honest = rng.normal(size=(4000, 5)).astype(np.float32)
     shares = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
-    labels = np.array([dice.choice(5, p=row / row.sum()) for row in shares.astype(np.float64)])
+    labels = np.array([rng.choice(5, p=row / row.sum()) for row in shares.astype(np.float64)])
     assert temperature(3 * honest, labels) == pytest.approx(3, rel=0.1)
     assert temperature(honest / 2, labels) == pytest.approx(0.5, rel=0.1)
     sure = np.eye(5, dtype=np.float32)[labels]

@@ -19,8 +19,8 @@ from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import family_of, largest_useful_resolution, parse_name
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import runtime_name
+from pocketvision.train.inputs import SCRATCH, Loaded, fits, image_spec
 from pocketvision.train.memory import require_memory
-from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
 from pocketvision.values import (
     Budget,
     Candidate,

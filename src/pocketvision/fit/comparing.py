@@ -23,7 +23,7 @@ from pocketvision.metrics.calibration import measured, softened
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of, runtime_name
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Compression, Precision, Trained, Variant
 
 FASTER = 0.95

@@ -15,7 +15,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.process import run_own
 from pocketvision.progress import Progress
 from pocketvision.runtime import RUNTIMES
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Proof, Trained
 
 FILE = "export/model.onnx"

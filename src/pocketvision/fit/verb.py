@@ -20,9 +20,9 @@ from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import PAGE, report
 from pocketvision.runs import finished, name_for, nothing_left_on, open_run, summary_of, write_checksums
+from pocketvision.train.inputs import given_weights, load_data
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
-from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, CropMode, Health, Precision, Proof, Summary, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.verify.outcome import raise_for

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pocketvision.errors import PocketvisionError, UnknownName, UsageError
 from pocketvision.files import several_processes
-from pocketvision.train.share import Share, add_gradients, sum_over_processes, whole_batch
+from pocketvision.train.distributed import Shard, add_gradients, sum_over_processes, whole_batch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -48,7 +48,7 @@ def precision_for(asked: str, device: torch.device) -> Precision:
 class Engine:
     """Computes steps: on one device, at one precision, alone or as one of several processes that share each batch.
 
-    Every process goes through the same whole batches and holds the same weights. Of each batch it computes its share;
+    Every process goes through the same whole batches and holds the same weights. Of each batch it computes its shard;
     the loss is that of the whole batch, and the gradients are added up. So the result is that of a single process,
     but for the order in which floats are added.
     """
@@ -76,16 +76,16 @@ class Engine:
         return torch.autocast(self.device.type, dtype=_TYPES[self.precision])
 
     def answers(self, module: nn.Module, inputs: Tensor) -> Tensor:
-        """Return the logits of a whole training batch; gradients flow into this process's share of them."""
+        """Return the logits of a whole training batch; gradients flow into this process's shard of them."""
         if self.alone:
             return _single(module(inputs))
-        share = Share.of(len(inputs), self.processes, self.place)
-        with whole_batch(module, share):
-            own = _single(module(inputs[share.start : share.stop]))
-        every = own.new_zeros((share.count, *own.shape[1:]))
-        every[share.start : share.stop] = own.detach()
+        shard = Shard.of(len(inputs), self.processes, self.place)
+        with whole_batch(module, shard):
+            own = _single(module(inputs[shard.start : shard.stop]))
+        every = own.new_zeros((shard.count, *own.shape[1:]))
+        every[shard.start : shard.stop] = own.detach()
         sum_over_processes(every)
-        return torch.cat([every[: share.start], own, every[share.stop :]])
+        return torch.cat([every[: shard.start], own, every[shard.stop :]])
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss, of a whole batch or of a part of one, to those there are."""

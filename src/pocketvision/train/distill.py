@@ -10,11 +10,11 @@ from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
 from pocketvision.train.device import engine_for
+from pocketvision.train.distillation import EPOCHS, Distillation, run_distillation
+from pocketvision.train.inputs import Loaded, given_weights, image_spec, load_data
 from pocketvision.train.job import BEST, Job, TrainOptions, make_job
-from pocketvision.train.lesson import EPOCHS, Lesson, run_lesson
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
-from pocketvision.train.start import Loaded, given_weights, image_spec, load_data
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.values import Accuracy, CropMode, ModelSpec, Trained
 from pocketvision.values.ranges import check_ranges
@@ -86,7 +86,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
     require_logs(log)
     engine_for(device, precision)
-    lesson = Lesson(temperature, trust, features, views)
+    distillation = Distillation(temperature, alpha=trust, features=features, views=views)
     teachers = teachers_of(run)
     folder = open_run(
         output,
@@ -99,7 +99,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     )
     with nothing_left_on(PocketvisionError, run=folder):
         start = given_weights(weights, progress)
-        spec = pupil_spec(model, width, start, teachers[0])
+        spec = student_spec(model, width, start, teachers[0])
         loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
         for teacher in teachers:
             check_labels(teacher, loaded.dataset.labels)
@@ -111,17 +111,19 @@ def distill(  # noqa: PLR0913  each is an option of the command line
         )
         require_memory(loaded, spec, device)
         options = TrainOptions.of(settings)
-        own = wider(spec, teachers) if weights is None else None
+        own = wider_teacher(spec, teachers) if weights is None else None
         job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)
-        job = for_lesson(from_teacher(job, teachers) or job if own else job, options)
-    trained = run_lesson(replace(job, clock=clock), teachers, lesson, keep_head=own is not None, progress=progress)
+        job = for_distillation(from_teacher(job, teachers) or job if own else job, options)
+    trained = run_distillation(
+        replace(job, clock=clock), teachers, distillation, keep_head=own is not None, progress=progress
+    )
     if not finished(folder):
         write_checksums(folder)
     told = tuple(TaughtBy(one.run.as_posix(), one.trained.spec, one.trained.validation) for one in teachers)
     return DistillResult(folder.as_posix(), (folder / BEST).as_posix(), trained, told)
 
 
-def pupil_spec(model: str | None, width: float | None, start: Weights | None, teacher: Teacher) -> ModelSpec:
+def student_spec(model: str | None, width: float | None, start: Weights | None, teacher: Teacher) -> ModelSpec:
     """Settle family and width: as asked, else as the weights are, else the teacher's family at half its width."""
     own = teacher.trained.spec
     if model is not None:
@@ -135,7 +137,7 @@ def pupil_spec(model: str | None, width: float | None, start: Weights | None, te
     return replace(named, width=width) if width is not None else named
 
 
-def wider(spec: ModelSpec, teachers: Sequence[Teacher]) -> Teacher | None:
+def wider_teacher(spec: ModelSpec, teachers: Sequence[Teacher]) -> Teacher | None:
     """Return the first teacher of the same family that is at least as wide."""
     found = (one for one in teachers if one.weights.spec.name == spec.name and one.weights.spec.width >= spec.width)
     return next(found, None)
@@ -143,7 +145,7 @@ def wider(spec: ModelSpec, teachers: Sequence[Teacher]) -> Teacher | None:
 
 def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
     """Let a job start from the channels of a teacher of its family; None where there is none."""
-    own = wider(job.spec, teachers)
+    own = wider_teacher(job.spec, teachers)
     if own is None:
         return None
     return replace(
@@ -155,10 +157,10 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
     )
 
 
-def for_lesson(job: Job, options: TrainOptions) -> Job:
-    """Give a job the epochs of a lesson, which has no phase of the head alone and never stops early by itself."""
+def for_distillation(job: Job, options: TrainOptions) -> Job:
+    """Give a job the epochs of a distillation, which has no phase of the head alone and never stops early by itself."""
     if job.recipe.balance == "sampler":
-        raise UsageError("a lesson shows every image equally often; use --balance weights or none")
+        raise UsageError("distillation shows every image equally often; use --balance weights or none")
     total = options.epochs or EPOCHS
     recipe = replace(
         job.recipe,
@@ -166,8 +168,8 @@ def for_lesson(job: Job, options: TrainOptions) -> Job:
         head_epochs=0,
         warmup_epochs=min(2.0, total / 5),
         patience=options.patience or total,
-        smallest=1.0,
-        rising=0.0,
+        progressive_start=1.0,
+        progressive_epochs=0.0,
     )
     return replace(job, recipe=recipe)
 

@@ -24,11 +24,11 @@ from pocketvision.progress import Progress
 from pocketvision.train.calibrate import fold_temperature, temperature
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, engine_for
+from pocketvision.train.inputs import Loaded, image_spec, published_weights
 from pocketvision.train.logs import open_logs
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
-from pocketvision.train.start import Loaded, image_spec, published_weights
-from pocketvision.train.transfer import TrainImages, Training, logits, plan_of, train_net
-from pocketvision.values import CropMode, Epoch, ImageSpec, ModelSpec, Plan, Trained
+from pocketvision.train.transfer import TrainImages, Training, logits, schedule_of, train_net
+from pocketvision.values import CropMode, Epoch, ImageSpec, ModelSpec, Schedule, Trained
 from pocketvision.weights.load import Weights, load_into, read
 from pocketvision.weights.norms import restore_batch_norms
 from pocketvision.weights.safetensors import save
@@ -142,8 +142,8 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
     torch.manual_seed(job.recipe.seed)
     net = started_net(job, images, engine.device, progress=progress)
     checkpoint = Checkpoint(job.folder / "weights")
-    plan, epochs = _learn(job, net, images, engine, progress)
-    if plan.resolutions:
+    schedule, epochs = _learn(job, net, images, engine, progress)
+    if schedule.resolutions:
         _save_last(job, net, checkpoint)
     else:
         _save(job, net, LAST)
@@ -160,7 +160,7 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
         temperature=value,
         data_digest=job.data.health.digest,
         splits=job.splits,
-        plan=plan,
+        schedule=schedule,
         balance=job.recipe.balance,
     )
     write_json(job.folder / RECORD, trained)
@@ -171,16 +171,16 @@ def run_job(job: Job, *, progress: Progress) -> Trained:
 
 def _learn(
     job: Job, net: Net, images: TrainImages, engine: Engine, progress: Progress
-) -> tuple[Plan, tuple[Epoch, ...]]:
+) -> tuple[Schedule, tuple[Epoch, ...]]:
     if job.clock.limited and not engine.alone:
         raise UsageError("--time-limit works in one process only: several would not agree on the time; give --epochs")
     logs = open_logs(job.log if engine.place == 0 else "csv", job.folder, asdict(job.recipe))
     try:
         job.clock.reserve(later_s(job, net, images, engine.device))
         task = Training(net, images, job.image, job.folder, engine.device, clock=job.clock, engine=engine, logs=logs)
-        plan = plan_of(task, job.recipe, Checkpoint(job.folder / "weights"), progress)
+        schedule = schedule_of(task, job.recipe, Checkpoint(job.folder / "weights"), progress)
         with finite_kept(job, net):
-            return plan, train_net(task, job.recipe, progress=progress)
+            return schedule, train_net(task, job.recipe, progress=progress)
     except torch.OutOfMemoryError as error:
         raise PocketvisionError(
             f"the device's memory cannot hold {job.spec} beside what else it holds; end other programs on it, or take "

@@ -18,12 +18,12 @@ from torch.optim.swa_utils import AveragedModel
 from pocketvision.clock import Clock
 from pocketvision.errors import Diverged
 from pocketvision.progress import Progress
-from pocketvision.train.ahead import ahead
-from pocketvision.train.checkpoint import Checkpoint, Standing, State
+from pocketvision.train.checkpoint import Checkpoint, Position, TrainState
 from pocketvision.train.device import Engine, out_of_memory
-from pocketvision.train.judge import Judged, evaluate
+from pocketvision.train.evaluate import Evaluation, evaluate
 from pocketvision.train.logs import Logs
-from pocketvision.train.losses import Batch, CrossEntropy, Objective
+from pocketvision.train.objective import Batch, CrossEntropy, Objective
+from pocketvision.train.prefetch import prefetch
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.threads import Threads, all_threads_after
 from pocketvision.values import Epoch
@@ -35,7 +35,7 @@ _NOTE_S = 0.2
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerGroup:
     """Weights that learn at the same rate."""
 
     module: nn.Module
@@ -62,7 +62,7 @@ class Phase:
     objective: Objective = field(default_factory=CrossEntropy)
     weights: NDArray[np.float64] | None = None
     """How much each class counts in the validation loss."""
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[LayerGroup, ...] = ()
     """The module's parts with their rates; empty for one rate throughout."""
     prepare: Callable[[int], int] | None = None
     """Puts the module in the mode of an epoch and returns the side of its images; without it, plain `train()`."""
@@ -77,42 +77,42 @@ class Phase:
     threads: Threads = field(default_factory=Threads)
 
 
-def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: Path, progress: Progress) -> Standing:
+def run_phase(phase: Phase, recipe: Recipe, checkpoint: Checkpoint, *, folder: Path, progress: Progress) -> Position:
     """Train a phase to its end, its early stop or the end of the time, going on from its checkpoint if there is one.
 
     Leaves in `phase.module` the weights of the last epoch whose validation loss is the lowest but for chance.
     """
-    state = State(phase.module, moving_average(phase), _optimizer(phase, recipe), phase.engine.scaler)
+    state = TrainState(phase.module, moving_average(phase), _optimizer(phase, recipe), phase.engine.scaler)
     logs = phase.logs or Logs(folder)
-    standing = checkpoint.restore(phase.name, state)
+    position = checkpoint.restore(phase.name, state)
     with _last_finite(phase, checkpoint):
-        _require_finite(state, max(0, standing.epoch - 1), phase.learning_rate)
-    phase.clock.count(standing.spent_s)
-    phase.engine.most = standing.most or phase.engine.most
-    if standing.lowest_loss is None and phase.counts_start:
+        _require_finite(state, max(0, position.epoch - 1), phase.learning_rate)
+    phase.clock.count(position.spent_s)
+    phase.engine.most = position.most or phase.engine.most
+    if position.lowest_loss is None and phase.counts_start:
         start = phase.engine.first(lambda: evaluate(phase.module, phase.validation(), phase.weights))
-        standing = checkpoint.start(standing, phase.module, start)
+        position = checkpoint.start(position, phase.module, start)
     title = "head" if phase.name == "head" else "training"
     with (
         progress.bar(title, phase.epochs * phase.steps) as bar,
         _last_finite(phase, checkpoint),
         all_threads_after(phase.threads),
     ):
-        bar.advance(standing.epoch * phase.steps)
-        while standing.epoch < phase.epochs and standing.since_best < recipe.patience and not standing.cut:
-            skipped = _too_many(phase, standing)
-            standing = replace(standing, epoch=standing.epoch + skipped)
+        bar.advance(position.epoch * phase.steps)
+        while position.epoch < phase.epochs and position.since_best < recipe.patience and not position.cut:
+            skipped = _too_many(phase, position)
+            position = replace(position, epoch=position.epoch + skipped)
             bar.advance(skipped * phase.steps)
-            _choose_threads(phase, checkpoint, standing.epoch)
-            torch.manual_seed(_epoch_seed(recipe.seed, phase.name, standing.epoch))
-            epoch, judged, cut = _epoch(phase, recipe, state, standing.epoch, bar.advance)
-            standing = replace(standing, cut=cut, spent_s=phase.clock.spent(), most=phase.engine.most)
-            standing = checkpoint.keep(standing, epoch, state, judged)
-            logs.epochs(standing.epochs)
-        bar.advance((phase.epochs - standing.epoch) * phase.steps, note=_stopped(standing, phase))
+            _choose_threads(phase, checkpoint, position.epoch)
+            torch.manual_seed(_epoch_seed(recipe.seed, phase.name, position.epoch))
+            epoch, evaluated, cut = _epoch(phase, recipe, state, position.epoch, bar.advance)
+            position = replace(position, cut=cut, spent_s=phase.clock.spent(), most=phase.engine.most)
+            position = checkpoint.keep(position, epoch, state, evaluated)
+            logs.epochs(position.epochs)
+        bar.advance((phase.epochs - position.epoch) * phase.steps, note=_stopped(position, phase))
     phase.engine.wait()
     checkpoint.load_best(phase.name, phase.module)
-    return replace(standing, since_best=0)
+    return replace(position, since_best=0)
 
 
 @contextmanager
@@ -159,19 +159,19 @@ def _trial(phase: Phase, epoch: int) -> Callable[[], object]:
     return one
 
 
-def _stopped(standing: Standing, phase: Phase) -> str:
-    why = "the time is over" if standing.cut else "stopped early"
-    early = f", {why} after {standing.epoch} of {phase.epochs} epochs" if standing.epoch < phase.epochs else ""
-    return f"validation accuracy {standing.kept_accuracy:.1%}{early}"
+def _stopped(position: Position, phase: Phase) -> str:
+    why = "the time is over" if position.cut else "stopped early"
+    early = f", {why} after {position.epoch} of {phase.epochs} epochs" if position.epoch < phase.epochs else ""
+    return f"validation accuracy {position.kept_accuracy:.1%}{early}"
 
 
-def _too_many(phase: Phase, standing: Standing) -> int:
+def _too_many(phase: Phase, position: Position) -> int:
     """Count the next epochs to skip so that the last ones, at all pixels and a low rate, are still in time."""
-    coming = phase.seconds[standing.epoch :]
-    taken = [epoch.seconds for epoch in standing.epochs if epoch.phase == phase.name]
+    coming = phase.seconds[position.epoch :]
+    taken = [epoch.seconds for epoch in position.epochs if epoch.phase == phase.name]
     if not phase.clock.limited or not taken or not coming:
         return 0
-    slower = taken[-1] / max(1e-9, phase.seconds[standing.epoch - 1])
+    slower = taken[-1] / max(1e-9, phase.seconds[position.epoch - 1])
     left = phase.clock.left()
     fitting = [skip for skip in range(len(coming)) if slower * sum(coming[skip:]) <= left]
     return fitting[0] if fitting else len(coming) - 1
@@ -205,7 +205,7 @@ def _optimizer(phase: Phase, recipe: Recipe) -> torch.optim.Optimizer:
     # Norms and biases are not decayed: they have no scale that decay could usefully shrink.
     groups = [
         {"params": found, "weight_decay": recipe.weight_decay * many, "share": layer.rate}
-        for layer in phase.layers or (Layer(phase.module),)
+        for layer in phase.layers or (LayerGroup(phase.module),)
         for many in (True, False)
         if (found := [p for p in layer.module.parameters() if (p.ndim >= 2) == many])
     ]
@@ -264,14 +264,14 @@ class _Tally:
 
 
 def _epoch(
-    phase: Phase, recipe: Recipe, state: State, number: int, advance: Callable[..., None]
-) -> tuple[Epoch, Judged, bool]:
+    phase: Phase, recipe: Recipe, state: TrainState, number: int, advance: Callable[..., None]
+) -> tuple[Epoch, Evaluation, bool]:
     """Train one epoch and judge it; the last value tells whether the time ran out within it."""
     started, tally, rate, cut = time.perf_counter(), _Tally(), 0.0, False
     phase.module.train()
     side = phase.prepare(number) if phase.prepare else 0
     total, warmup = phase.epochs * phase.steps, recipe.warmup_epochs * phase.steps
-    for place, batch in enumerate(ahead(phase.batches(number))):
+    for place, batch in enumerate(prefetch(phase.batches(number))):
         rate = learning_rate(number * phase.steps + place, total, warmup, phase.learning_rate)
         taken = step(phase.module, state.optimizer, batch, objective=phase.objective, rate=rate, engine=phase.engine)
         tally.add(*taken)
@@ -284,8 +284,8 @@ def _epoch(
             break
     training_s = time.perf_counter() - started
     _require_finite(state, number, phase.learning_rate)
-    judged = phase.engine.first(lambda: evaluate(state.average.module, phase.validation(), phase.weights))
-    if not math.isfinite(judged.loss):
+    evaluated = phase.engine.first(lambda: evaluate(state.average.module, phase.validation(), phase.weights))
+    if not math.isfinite(evaluated.loss):
         raise Diverged(number + 1, phase.learning_rate)
     record = Epoch(
         epoch=number + 1,
@@ -293,17 +293,17 @@ def _epoch(
         learning_rate=rate,
         train_loss=tally.loss(),
         train_accuracy=tally.accuracy(),
-        val_loss=judged.loss,
-        val_accuracy=judged.accuracy,
+        val_loss=evaluated.loss,
+        val_accuracy=evaluated.accuracy,
         images_per_s=tally.seen() / training_s,
         seconds=time.perf_counter() - started,
-        val_macro=judged.macro,
+        val_macro=evaluated.macro,
         resolution=side,
     )
-    return record, judged, cut
+    return record, evaluated, cut
 
 
-def _require_finite(state: State, number: int, rate: float) -> None:
+def _require_finite(state: TrainState, number: int, rate: float) -> None:
     """Raise Diverged where weights, or what batch norms have counted, are no numbers any more."""
     held = (*state.module.state_dict().values(), *state.average.state_dict().values())
     if not all(bool(tensor.isfinite().all()) for tensor in held if tensor.is_floating_point()):

@@ -9,10 +9,10 @@ import torch
 
 from pocketvision.data.tensors import eval_batch_size
 from pocketvision.train.loop import step
-from pocketvision.train.losses import CrossEntropy
-from pocketvision.train.modes import layers_of, set_modes
-from pocketvision.train.plan import SMALLEST, STEP, Speed
+from pocketvision.train.modes import layer_groups, set_train_mode
+from pocketvision.train.objective import CrossEntropy
 from pocketvision.train.recipe import Recipe
+from pocketvision.train.schedule import SMALLEST, STEP, Speed
 from pocketvision.train.transfer import Training, logits, view_batches
 
 TRIES = 3
@@ -22,7 +22,7 @@ TRIES = 3
 def measured(task: Training, recipe: Recipe) -> Speed:
     """Time steps and answers; the net itself and torch's random state stay as they are."""
     largest = task.image.resolution
-    small = min(largest, max(SMALLEST, round(largest * recipe.smallest / STEP) * STEP))
+    small = min(largest, max(SMALLEST, round(largest * recipe.progressive_start / STEP) * STEP))
     trial = _trial(task)
     with torch.random.fork_rng():
         full = _step_s(trial, recipe, largest)
@@ -53,9 +53,9 @@ def _trial(task: Training) -> Training:
 
 
 def _step_s(task: Training, recipe: Recipe, resolution: int, tries: int = TRIES) -> float:
-    parts = layers_of(task.net, 1.0)
+    parts = layer_groups(task.net, 1.0)
     optimizer = torch.optim.SGD([{"params": list(part.module.parameters()), "share": 1.0} for part in parts], lr=0.0)
-    set_modes(task.net, resting=0, fixed_norms=recipe.norms == "fixed")
+    set_train_mode(task.net, frozen=0, fixed_norms=recipe.norms == "fixed")
     batches = view_batches(task, recipe, 0, resolution)
     kept = next(batches)
 

@@ -64,10 +64,10 @@ class Views:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class TeacherOutputs:
     """What the teachers say together of every view."""
 
-    shares: Tensor
+    probabilities: Tensor
     """Probabilities at the lesson's temperature, the teachers' mean: [views * images, classes]."""
     features: Tensor
     """The teachers' features side by side, each of length 1: [views * images, channels]."""
@@ -110,7 +110,7 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def answers(
+def teacher_outputs(
     teachers: Sequence[Teacher],
     source: Prepared,
     views: Views,
@@ -119,13 +119,13 @@ def answers(
     kept: Path,
     device: torch.device,
     progress: Progress,
-) -> Answers:
+) -> TeacherOutputs:
     """Ask the teachers about every view, or read what they said before an interruption from `kept`."""
     key = _key(teachers, source, views, temperature)
     if kept.exists():
         with np.load(kept, allow_pickle=False) as stored:
             if str(stored["key"]) == key:
-                return Answers(torch.from_numpy(stored["shares"]), torch.from_numpy(stored["features"]))
+                return TeacherOutputs(torch.from_numpy(stored["probabilities"]), torch.from_numpy(stored["features"]))
     rows: list[tuple[Tensor, ...]] = []
     places: list[NDArray[np.int64]] = []
     total = views.count * len(views.chunks(len(source), 0))
@@ -133,32 +133,32 @@ def answers(
         for view in range(views.count):
             for number, chosen in enumerate(views.chunks(len(source), view)):
                 draw = partial(views.pixels, source[chosen], view, number)
-                rows.append(asked(teachers, draw, temperature=temperature, device=device))
+                rows.append(outputs_for(teachers, draw, temperature=temperature, device=device))
                 places.append(chosen + view * len(source))
                 bar.advance()
     back = torch.from_numpy(np.concatenate(places).argsort())
     ordered = [torch.cat(parts)[back] for parts in zip(*rows, strict=True)]
     stream = io.BytesIO()
-    np.savez(stream, key=np.array(key), shares=ordered[0].numpy(), features=ordered[1].numpy())
+    np.savez(stream, key=np.array(key), probabilities=ordered[0].numpy(), features=ordered[1].numpy())
     write_bytes(kept, stream.getvalue())
-    return Answers(*ordered)
+    return TeacherOutputs(*ordered)
 
 
 @torch.no_grad()
-def asked(
+def outputs_for(
     teachers: Sequence[Teacher], draw: Callable[[int], Tensor], *, temperature: float, device: torch.device
 ) -> tuple[Tensor, ...]:
     """Return softened probabilities and features of the images that `draw` makes at each teacher's resolution."""
-    shares, features = [], []
+    probabilities, features = [], []
     shown: dict[int, Tensor] = {}
     for teacher in teachers:
         image = teacher.trained.image
         if image.resolution not in shown:
             shown[image.resolution] = draw(image.resolution).to(device)
         seen = teacher.net.to(device).embed(normalize(shown[image.resolution], image))
-        shares.append((teacher.net.classifier(seen) / temperature).softmax(1).cpu())
+        probabilities.append((teacher.net.classifier(seen) / temperature).softmax(1).cpu())
         features.append(nn.functional.normalize(pooled(seen), dim=1).cpu())
-    return torch.stack(shares).mean(0), torch.cat(features, 1)
+    return torch.stack(probabilities).mean(0), torch.cat(features, 1)
 
 
 def pooled(features: Tensor) -> Tensor:

@@ -15,16 +15,16 @@ from pocketvision.data.augment import Augment, augment, seed_of, seeds_of, turns
 from pocketvision.data.tensors import eval_batches, normalize, to_input
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent, track
-from pocketvision.train.checkpoint import Checkpoint, Standing
+from pocketvision.train.checkpoint import Checkpoint, Position
 from pocketvision.train.device import Engine
 from pocketvision.train.logs import Logs
 from pocketvision.train.loop import Phase, run_phase
-from pocketvision.train.losses import Batch, CrossEntropy, Objective, class_weights, mixed
-from pocketvision.train.modes import layers_of, set_modes
-from pocketvision.train.plan import FEWEST, fitted, head_images, planned
+from pocketvision.train.modes import layer_groups, set_train_mode
+from pocketvision.train.objective import Batch, CrossEntropy, Objective, class_weights, mixed
 from pocketvision.train.recipe import Recipe
+from pocketvision.train.schedule import FEWEST, fitted, head_images, scheduled
 from pocketvision.train.threads import threads_for
-from pocketvision.values import Epoch, ImageSpec, Plan
+from pocketvision.values import Epoch, ImageSpec, Schedule
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -69,40 +69,40 @@ def train_net(task: Training, recipe: Recipe, *, progress: Progress = Silent()) 
     """
     checkpoint = Checkpoint(task.folder / "weights")
     task.net.to(task.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    plan = plan_of(task, recipe, checkpoint, progress)
+    schedule = schedule_of(task, recipe, checkpoint, progress)
     settings = {"folder": task.folder, "progress": progress}
-    standing = Standing("all")
+    position = Position("all")
     if task.device.type == "cuda" and checkpoint.phase() is None and task.engine.alone:
         from pocketvision.train.speed import probe
 
         probe(task, recipe)
-    if plan.head_epochs and checkpoint.phase() != "all":
-        standing = run_phase(_head(task, recipe, plan, progress), recipe, checkpoint, **settings)  # type: ignore[arg-type]
-    if plan.resolutions:
-        standing = run_phase(_whole(task, recipe, plan), recipe, checkpoint, **settings)  # type: ignore[arg-type]
-    set_modes(task.net, resting=0, fixed_norms=False)
+    if schedule.head_epochs and checkpoint.phase() != "all":
+        position = run_phase(_head(task, recipe, schedule, progress), recipe, checkpoint, **settings)  # type: ignore[arg-type]
+    if schedule.resolutions:
+        position = run_phase(_whole(task, recipe, schedule), recipe, checkpoint, **settings)  # type: ignore[arg-type]
+    set_train_mode(task.net, frozen=0, fixed_norms=False)
     task.net.eval()
-    return standing.epochs
+    return position.epochs
 
 
-def plan_of(task: Training, recipe: Recipe, checkpoint: Checkpoint, progress: Progress) -> Plan:
+def schedule_of(task: Training, recipe: Recipe, checkpoint: Checkpoint, progress: Progress) -> Schedule:
     """Settle what the epochs do: as the recipe says, or as fits the time; an interrupted run keeps its plan."""
 
-    def of(epochs: int) -> Plan:
-        return planned(replace(recipe, epochs=epochs), task.image.resolution, len(task.net.features))
+    def of(epochs: int) -> Schedule:
+        return scheduled(replace(recipe, epochs=epochs), task.image.resolution, len(task.net.features))
 
     if not task.clock.limited:
         return of(recipe.epochs)
-    stored = checkpoint.plan()
+    stored = checkpoint.schedule()
     if stored is not None:
         return stored
     if task.clock.left() <= 0 and recipe.head_epochs:
         progress.say("time limit: over already; the head alone is trained, on few images")
-        return checkpoint.keep_plan(Plan(recipe.head_epochs, (), (), head_images=FEWEST))
-    return checkpoint.keep_plan(_timed_plan(task, recipe, of, progress))
+        return checkpoint.keep_schedule(Schedule(recipe.head_epochs, (), (), head_images=FEWEST))
+    return checkpoint.keep_schedule(_timed_schedule(task, recipe, of, progress))
 
 
-def _timed_plan(task: Training, recipe: Recipe, of: Callable[[int], Plan], progress: Progress) -> Plan:
+def _timed_schedule(task: Training, recipe: Recipe, of: Callable[[int], Schedule], progress: Progress) -> Schedule:
     from pocketvision.train.speed import measured
 
     steps = len(_orders(task.images, recipe, 0))
@@ -110,16 +110,18 @@ def _timed_plan(task: Training, recipe: Recipe, of: Callable[[int], Plan], progr
     left = max(0.0, task.clock.left())
     count, features_s = head_images(len(task.images.train), speed, mirrored=recipe.flip, left_s=left)
     head_s = features_s + 2 * speed.validation if recipe.head_epochs else 0.0
-    plan = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=max(0.0, left - head_s))
+    schedule = fitted(of, speed, steps=steps, most=recipe.epochs, left_s=max(0.0, left - head_s))
     late = head_s - task.clock.left()
     if late > 0:
         progress.say(
             f"time limit: too short for this data and machine; the head alone is trained, about {late:.0f} s late"
         )
     else:
-        told = f"{len(plan.resolutions)} of up to {recipe.epochs} epochs, about {sum(plan.seconds) + head_s:.0f} s"
+        told = (
+            f"{len(schedule.resolutions)} of up to {recipe.epochs} epochs, about {sum(schedule.seconds) + head_s:.0f} s"
+        )
         progress.say(f"time limit: {told} of the {left:.0f} s left")
-    return replace(plan, head_images=count if recipe.head_epochs else None)
+    return replace(schedule, head_images=count if recipe.head_epochs else None)
 
 
 def _orders(images: TrainImages, recipe: Recipe, epoch: int) -> list[NDArray[np.int64]]:
@@ -150,34 +152,34 @@ def classes_of(net: Net) -> int:
     return int(last.weight.shape[0])
 
 
-def _whole(task: Training, recipe: Recipe, plan: Plan) -> Phase:
+def _whole(task: Training, recipe: Recipe, schedule: Schedule) -> Phase:
     def prepare(epoch: int) -> int:
-        set_modes(task.net, resting=plan.resting[epoch], fixed_norms=recipe.norms == "fixed")
-        return plan.resolutions[epoch]
+        set_train_mode(task.net, frozen=schedule.frozen[epoch], fixed_norms=recipe.norms == "fixed")
+        return schedule.resolutions[epoch]
 
-    plain, weights = aims(task, recipe)
+    plain, weights = label_objective(task, recipe)
     return Phase(
         "all",
         task.net,
-        len(plan.resolutions),
+        len(schedule.resolutions),
         recipe.learning_rate,
         len(_orders(task.images, recipe, 0)),
-        lambda epoch: view_batches(task, recipe, epoch, plan.resolutions[epoch]),
+        lambda epoch: view_batches(task, recipe, epoch, schedule.resolutions[epoch]),
         validation_of(task),
-        counts_start=plan.head_epochs > 0,
+        counts_start=schedule.head_epochs > 0,
         objective=task.objective or plain,
         weights=weights,
-        layers=layers_of(task.net, recipe.rate_decay),
+        layers=layer_groups(task.net, recipe.rate_decay),
         prepare=prepare,
         clock=task.clock,
-        seconds=plan.seconds,
+        seconds=schedule.seconds,
         engine=task.engine,
         logs=task.logs,
         threads=threads_for(task.device, alone=task.engine.alone),
     )
 
 
-def aims(task: Training, recipe: Recipe) -> tuple[CrossEntropy, NDArray[np.float64] | None]:
+def label_objective(task: Training, recipe: Recipe) -> tuple[CrossEntropy, NDArray[np.float64] | None]:
     """Return the loss, and what each class counts in the validation loss where classes are balanced."""
     if recipe.balance == "none":
         return CrossEntropy(recipe.label_smoothing), None
@@ -197,8 +199,8 @@ def validation_of(task: Training) -> Callable[[], Iterator[Batch]]:
     return batches
 
 
-def _head(task: Training, recipe: Recipe, plan: Plan, progress: Progress) -> Phase:
-    images, few = task.images, plan.head_images
+def _head(task: Training, recipe: Recipe, schedule: Schedule, progress: Progress) -> Phase:
+    images, few = task.images, schedule.head_images
     views = [slice(None), slice(None, None, -1)] if recipe.flip and few is None else [slice(None)]
     shown = np.sort(np.random.default_rng(recipe.seed).permutation(len(images.train))[:few])
     train = images.train if few is None else images.train[shown]
@@ -216,7 +218,7 @@ def _head(task: Training, recipe: Recipe, plan: Plan, progress: Progress) -> Pha
     def validation() -> Iterator[Batch]:
         yield Batch(val_features, val_labels, torch.arange(len(val_labels)))
 
-    plain, weights = aims(task, recipe)
+    plain, weights = label_objective(task, recipe)
     return Phase(
         "head",
         task.net.classifier,
@@ -255,12 +257,12 @@ def shuffled(
 
     With `balanced` labels examples are drawn with replacement, so that every class comes equally often.
     """
-    dice = np.random.default_rng([seed, epoch])
+    rng = np.random.default_rng([seed, epoch])
     if balanced is None:
-        order = dice.permutation(count)
+        order = rng.permutation(count)
     else:
         share = 1 / np.bincount(balanced)[balanced]
-        order = dice.choice(count, count, p=share / share.sum())
+        order = rng.choice(count, count, p=share / share.sum())
     batches = [order[start : start + batch_size] for start in range(0, count, batch_size)]
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]

@@ -11,7 +11,7 @@ T = TypeVar("T")
 DEPTH = 2
 
 
-def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[T]:
+def prefetch(items: Iterator[T], depth: int = DEPTH) -> Iterator[T]:
     """Yield the same items in the same order; up to `depth` of them are made before they are asked for."""
     # One thread of its own kind: a team of them beside the training's would outnumber the cores.
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:

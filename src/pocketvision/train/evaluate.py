@@ -11,13 +11,13 @@ from torch import nn
 
 from pocketvision.metrics.accuracy import macro_accuracy
 from pocketvision.train.calibrate import fitted
-from pocketvision.train.losses import Batch
+from pocketvision.train.objective import Batch
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Evaluation:
     """What a module is worth on the validation images."""
 
     losses: Floats
@@ -32,7 +32,7 @@ class Judged:
 
 
 @torch.no_grad()
-def evaluate(module: nn.Module, batches: Iterator[Batch], weights: Floats | None = None) -> Judged:
+def evaluate(module: nn.Module, batches: Iterator[Batch], weights: Floats | None = None) -> Evaluation:
     """Judge a module in eval mode; with `weights` [C] classes count by them in the loss.
 
     The temperature is fitted because the file's will be too; without it, label smoothing, which makes a net ever less
@@ -48,10 +48,10 @@ def evaluate(module: nn.Module, batches: Iterator[Batch], weights: Floats | None
     losses = np.logaddexp.reduce(cooled, axis=1) - cooled[np.arange(len(labels)), labels]
     if weights is not None and weights[labels].any():
         losses = losses * weights[labels] / weights[labels].mean()
-    return Judged(losses, float((answers == labels).mean()), macro_accuracy(labels, answers, logits.shape[1]))
+    return Evaluation(losses, float((answers == labels).mean()), macro_accuracy(labels, answers, logits.shape[1]))
 
 
-def noise(more: Floats) -> bool:
+def within_noise(more: Floats) -> bool:
     """Tell whether losses that are higher by `more` [N], image by image, are so by chance.
 
     So it is where their mean is within one standard error of zero: the rule by which L. Breiman and others,

@@ -21,13 +21,22 @@ from pocketvision.train.device import engine_for
 from pocketvision.train.job import BEST, LAST, RECORD, Job, finite_kept, later_s, load_images, started_net
 from pocketvision.train.logs import open_logs
 from pocketvision.train.loop import Phase, run_phase
-from pocketvision.train.losses import Batch, CrossEntropy, class_weights
-from pocketvision.train.pace import Lecture, plan_of_lesson
+from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.pace import Lecture, schedule_of_distillation
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.teacher import CHUNK, KEPT, Answers, Teacher, Views, answers, check_labels, pooled
+from pocketvision.train.teacher import (
+    CHUNK,
+    KEPT,
+    Teacher,
+    TeacherOutputs,
+    Views,
+    check_labels,
+    pooled,
+    teacher_outputs,
+)
 from pocketvision.train.threads import threads_for
-from pocketvision.train.transfer import TrainImages, Training, aims, logits, validation_of
-from pocketvision.values import Plan, Trained
+from pocketvision.train.transfer import TrainImages, Training, label_objective, logits, validation_of
+from pocketvision.values import Schedule, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.safetensors import save
 
@@ -37,12 +46,12 @@ _DETAIL = 1.25
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Distillation:
     """How a teacher's word is weighed; docs/distillation.md says what each does."""
 
     temperature: float = 2.0
     """Softens both nets' answers; at 1 they are as in the file."""
-    trust: float = 0.9
+    alpha: float = 0.9
     """Share of the loss that the teacher's answers make; the labels make the rest."""
     features: float = 1.0
     """Weight of the distance between the projected features and the teacher's; 0 for none."""
@@ -50,10 +59,11 @@ class Lesson:
     """Random views of each image; the teacher answers once for each."""
 
     def __post_init__(self) -> None:
-        check_ranges(asdict(self))
+        # The option of the command line has the older name.
+        check_ranges({**asdict(self), "trust": self.alpha})
 
 
-class Pupil(nn.Module):
+class Student(nn.Module):
     """A net with a linear layer from its features to the teachers', which is dropped after the lesson."""
 
     def __init__(self, net: Net, inputs: int, outputs: int) -> None:
@@ -72,25 +82,31 @@ class Pupil(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class DistillationLoss:
     """The loss: the teachers' softened answers, the labels, and the angle between features."""
 
-    pupil: Pupil
-    said: Answers
-    lesson: Lesson
+    student: Student
+    outputs: TeacherOutputs
+    distillation: Distillation
     labels: CrossEntropy
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss of logits [n, C]; the batch's places count through the images of all views."""
-        lesson, heat = self.lesson, self.lesson.temperature
-        shares = self.said.shares[batch.places].to(logits.device)
+        distillation, temperature = self.distillation, self.distillation.temperature
+        probabilities = self.outputs.probabilities[batch.places].to(logits.device)
         # Times the square, since gradients of softened answers shrink with it (Hinton et al., section 2).
-        soft = nn.functional.kl_div((logits / heat).log_softmax(1), shares, reduction="batchmean") * heat**2
-        loss = lesson.trust * soft + (1 - lesson.trust) * self.labels(logits, batch)
-        if lesson.features:
-            assert self.pupil.projected is not None
-            wanted = self.said.features[batch.places].to(logits.device)
-            loss = loss + lesson.features * (1 - nn.functional.cosine_similarity(self.pupil.projected, wanted)).mean()
+        soft = (
+            nn.functional.kl_div((logits / temperature).log_softmax(1), probabilities, reduction="batchmean")
+            * temperature**2
+        )
+        loss = distillation.alpha * soft + (1 - distillation.alpha) * self.labels(logits, batch)
+        if distillation.features:
+            assert self.student.projected is not None
+            wanted = self.outputs.features[batch.places].to(logits.device)
+            loss = (
+                loss
+                + distillation.features * (1 - nn.functional.cosine_similarity(self.student.projected, wanted)).mean()
+            )
         return loss
 
     def weight(self, batch: Batch) -> float:
@@ -103,10 +119,10 @@ class Ready:
     """A lesson that is about to begin."""
 
     job: Job
-    lesson: Lesson
+    distillation: Distillation
     task: Training
     lecture: Lecture
-    plan: Plan
+    schedule: Schedule
 
     @property
     def late_s(self) -> float:
@@ -114,11 +130,11 @@ class Ready:
         clock, begun = self.job.clock, Checkpoint(self.job.folder / "weights").phase() is not None
         if not clock.limited or begun:
             return 0.0
-        return max(0.0, self.plan.asking_s + sum(self.plan.seconds) - clock.left())
+        return max(0.0, self.schedule.teacher_s + sum(self.schedule.seconds) - clock.left())
 
 
-def run_lesson(
-    job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: bool = False, progress: Progress
+def run_distillation(
+    job: Job, teachers: Sequence[Teacher], distillation: Distillation, *, keep_head: bool = False, progress: Progress
 ) -> Trained:
     """Teach, calibrate and save; an unfinished lesson of the same folder goes on where it stopped.
 
@@ -126,10 +142,12 @@ def run_lesson(
     """
     if (job.folder / RECORD).exists():
         return read_json(Trained, job.folder / RECORD)
-    return give(ready(job, teachers, lesson, keep_head=keep_head, progress=progress), progress=progress)
+    return give(ready(job, teachers, distillation, keep_head=keep_head, progress=progress), progress=progress)
 
 
-def ready(job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: bool, progress: Progress) -> Ready:
+def ready(
+    job: Job, teachers: Sequence[Teacher], distillation: Distillation, *, keep_head: bool, progress: Progress
+) -> Ready:
     """Load images and net, and settle how many views and epochs there will be."""
     for teacher in teachers:
         check_labels(teacher, job.data.dataset.labels)
@@ -145,27 +163,29 @@ def ready(job: Job, teachers: Sequence[Teacher], lesson: Lesson, *, keep_head: b
     net = started_net(job, images, engine.device, keep_head=keep_head, progress=progress)
     job.clock.reserve(later_s(job, net, images, engine.device))
     task = Training(net, images, job.image, job.folder, engine.device, clock=job.clock, engine=engine)
-    views = Views(lesson.views, job.recipe.seed, Augment(flip=job.recipe.flip))
-    lecture = Lecture(teachers, views, lesson.temperature)
-    plan = plan_of_lesson(task, job.recipe, lecture, Checkpoint(job.folder / "weights"), progress=progress)
-    lecture = replace(lecture, views=replace(views, count=plan.views or lesson.views))
-    return Ready(job, lesson, task, lecture, plan)
+    views = Views(distillation.views, job.recipe.seed, Augment(flip=job.recipe.flip))
+    lecture = Lecture(teachers, views, distillation.temperature)
+    schedule = schedule_of_distillation(
+        task, job.recipe, lecture, Checkpoint(job.folder / "weights"), progress=progress
+    )
+    lecture = replace(lecture, views=replace(views, count=schedule.views or distillation.views))
+    return Ready(job, distillation, task, lecture, schedule)
 
 
 def give(found: Ready, *, progress: Progress) -> Trained:
     """Give a lesson that is ready."""
     job, task, device = found.job, found.task, found.task.device
-    pupil, said = _seated(job, task.net, task.images, found.lecture, device=device, progress=progress)
-    taught = Taught(pupil, said, found.lesson, _labels_loss(job, task.images, device))
-    epochs = _learned(job, task, pupil, taught, (found.plan, found.lecture.views), progress=progress)
-    return _finished(job, task.net, task.images, epochs, found.plan)
+    student, outputs = _seated(job, task.net, task.images, found.lecture, device=device, progress=progress)
+    taught = DistillationLoss(student, outputs, found.distillation, _labels_loss(job, task.images, device))
+    epochs = _learned(job, task, student, taught, (found.schedule, found.lecture.views), progress=progress)
+    return _finished(job, task.net, task.images, epochs, found.schedule)
 
 
 def _seated(
     job: Job, net: Net, images: TrainImages, lecture: Lecture, *, device: torch.device, progress: Progress
-) -> tuple[Pupil, Answers]:
+) -> tuple[Student, TeacherOutputs]:
     """Let the teachers answer, and give the net a layer towards their features."""
-    said = answers(
+    outputs = teacher_outputs(
         lecture.teachers,
         images.source,
         lecture.views,
@@ -177,26 +197,32 @@ def _seated(
     with torch.no_grad():
         width = pooled(net.eval().embed(to_input(images.train[:1], job.image, device))).shape[1]
     torch.manual_seed(job.recipe.seed + 1)
-    return Pupil(net, width, said.features.shape[1]).to(device), said
+    return Student(net, width, outputs.features.shape[1]).to(device), outputs
 
 
 def _learned(
-    job: Job, task: Training, pupil: Pupil, taught: Taught, course: tuple[Plan, Views], *, progress: Progress
+    job: Job,
+    task: Training,
+    student: Student,
+    taught: DistillationLoss,
+    course: tuple[Schedule, Views],
+    *,
+    progress: Progress,
 ) -> int:
     """Learn, leave the best weights in the pupil and store the last ones; return the number of epochs."""
     checkpoint = Checkpoint(job.folder / "weights")
     logs = open_logs(job.log, job.folder, asdict(job.recipe))
     try:
-        phase = _phase(replace(task, logs=logs), job.recipe, pupil, taught, course)
-        with finite_kept(job, pupil.net):
-            standing = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
+        phase = _phase(replace(task, logs=logs), job.recipe, student, taught, course)
+        with finite_kept(job, student.net):
+            position = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
     finally:
         logs.close()
-    best = {name: tensor.clone() for name, tensor in pupil.state_dict().items()}
-    pupil.load_state_dict(checkpoint.last())
-    _save(job, pupil.net, LAST)
-    pupil.load_state_dict(best)
-    return len(standing.epochs)
+    best = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    student.load_state_dict(checkpoint.last())
+    _save(job, student.net, LAST)
+    student.load_state_dict(best)
+    return len(position.epochs)
 
 
 def _labels_loss(job: Job, images: TrainImages, device: torch.device) -> CrossEntropy:
@@ -207,7 +233,7 @@ def _labels_loss(job: Job, images: TrainImages, device: torch.device) -> CrossEn
     return CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
 
 
-def _finished(job: Job, net: Net, images: TrainImages, epochs: int, plan: Plan) -> Trained:
+def _finished(job: Job, net: Net, images: TrainImages, epochs: int, schedule: Schedule) -> Trained:
     device = next(net.parameters()).device
     found = logits(net, images.val, job.image, device)
     value = temperature(found, images.val_labels)
@@ -222,7 +248,7 @@ def _finished(job: Job, net: Net, images: TrainImages, epochs: int, plan: Plan) 
         temperature=value,
         data_digest=job.data.health.digest,
         splits=job.splits,
-        plan=plan,
+        schedule=schedule,
         balance=job.recipe.balance,
     )
     write_json(job.folder / RECORD, trained)
@@ -250,15 +276,17 @@ def _images(job: Job, teachers: Sequence[Teacher], progress: Progress) -> TrainI
     return replace(images, source=source)
 
 
-def _phase(task: Training, recipe: Recipe, pupil: Pupil, taught: Taught, course: tuple[Plan, Views]) -> Phase:
-    images, image, (plan, views) = task.images, task.image, course
+def _phase(
+    task: Training, recipe: Recipe, student: Student, taught: DistillationLoss, course: tuple[Schedule, Views]
+) -> Phase:
+    images, image, (schedule, views) = task.images, task.image, course
     count, together = len(images.source), max(1, recipe.batch_size // CHUNK)
 
     def batches(epoch: int) -> Iterator[Batch]:
         view = epoch % views.count
         chunks = views.chunks(count, view)
         for group in _groups(len(chunks), together, recipe.seed, epoch):
-            shown = [views.pixels(images.source[chunks[c]], view, c, plan.resolutions[epoch]) for c in group]
+            shown = [views.pixels(images.source[chunks[c]], view, c, schedule.resolutions[epoch]) for c in group]
             chosen = np.concatenate([chunks[c] for c in group])
             labels = torch.from_numpy(images.train_labels[chosen]).to(task.device)
             places = torch.from_numpy(chosen) + view * count
@@ -266,17 +294,17 @@ def _phase(task: Training, recipe: Recipe, pupil: Pupil, taught: Taught, course:
 
     return Phase(
         "all",
-        pupil,
-        len(plan.resolutions),
+        student,
+        len(schedule.resolutions),
         recipe.learning_rate,
         len(_groups(len(views.chunks(count, 0)), together, recipe.seed, 0)),
         batches,
         validation_of(task),
         counts_start=False,
         objective=taught,
-        weights=aims(task, recipe)[1],
+        weights=label_objective(task, recipe)[1],
         clock=task.clock,
-        seconds=plan.seconds,
+        seconds=schedule.seconds,
         engine=task.engine,
         logs=task.logs,
         threads=threads_for(task.device, alone=task.engine.alone),

@@ -78,9 +78,9 @@ def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.flo
 
 def mixed(batch: Batch, num_classes: int, *, alpha: float, seed: int) -> Batch:
     """Blend every image with another of its batch by one random share (mixup, Zhang et al., 2018)."""
-    dice = np.random.default_rng(seed)
-    share = float(dice.beta(alpha, alpha))
-    order = torch.from_numpy(dice.permutation(len(batch.targets))).to(batch.inputs.device)
+    rng = np.random.default_rng(seed)
+    share = float(rng.beta(alpha, alpha))
+    order = torch.from_numpy(rng.permutation(len(batch.targets))).to(batch.inputs.device)
     hot = nn.functional.one_hot(batch.targets, num_classes).to(batch.inputs.dtype)
     inputs = batch.inputs.lerp(batch.inputs[order], 1 - share)
     return Batch(inputs, hot.lerp(hot[order], 1 - share), batch.places)
