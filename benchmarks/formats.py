@@ -47,7 +47,7 @@ from pocketvision.models import build_spec
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
 from pocketvision.train.device import device_for
-from pocketvision.train.transfer import logits
+from pocketvision.train.evaluate import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, compare, read_trained
 from pocketvision.verify.answers import ask

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 
 from pocketvision.train import loop
+from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import image_spec
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.transfer import TrainImages, Training, train_net
+from pocketvision.train.trainer import Trainer
 from pocketvision.weights.load import load_into, read
 
 IMAGES, VALIDATION, CLASSES = 512, 96, 10
@@ -98,7 +99,7 @@ def main() -> None:
     net.forward = watch.timed("forward", net.forward)  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         image = image_spec(resolution, "squash", weights)
-        train_net(Training(net, images, image, Path(folder), torch.device("cpu")), recipe)
+        Trainer(net, images, image, recipe, Path(folder)).train()
         total = time.perf_counter() - watch.started
     shares = dict(watch.seconds)
     shares["other"] = total - sum(shares.values())

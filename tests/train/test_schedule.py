@@ -15,18 +15,18 @@ from torch import nn
 
 from pocketvision.clock import Clock, command_begins, seconds
 from pocketvision.errors import UsageError
+from pocketvision.metrics.calibration import temperature
 from pocketvision.models.catalogue import build
 from pocketvision.train import schedule as scheduling
-from pocketvision.train.calibrate import temperature
+from pocketvision.train.batches import TrainImages, mixed, prefetch, shuffled
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.evaluate import evaluate, within_noise
-from pocketvision.train.loop import _optimizer, step
-from pocketvision.train.modes import layer_groups, set_train_mode
-from pocketvision.train.objective import Batch, CrossEntropy, class_weights, mixed
-from pocketvision.train.prefetch import prefetch
-from pocketvision.train.recipe import balance_for, recipe_for
+from pocketvision.train.loop import step
+from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.optimizer import layer_groups, optimizer_for, set_train_mode
+from pocketvision.train.recipe import Recipe, balance_for, recipe_for
 from pocketvision.train.schedule import Speed, fitted, scheduled
-from pocketvision.train.transfer import TrainImages, Training, shuffled, train_net
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
@@ -41,13 +41,13 @@ RECIPE = replace(
 )
 
 
-def training(folder: Path, clock: Clock | None = None) -> Training:
+def training(folder: Path, recipe: Recipe, clock: Clock | None = None) -> Trainer:
     rng = np.random.default_rng(0)
     train, val = (rng.integers(0, 256, (count, 80, 80, 3), np.uint8) for count in (48, 20))
     images = TrainImages(train, train, np.arange(48) % 3 // 2, val, np.arange(20) % 2)
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=80, num_classes=2)
-    return Training(net, images, ImageSpec(80), folder, CPU, clock=clock or Clock())
+    return Trainer(net, images, ImageSpec(80), recipe, folder, clock=clock or Clock())
 
 
 class Sand(Clock):
@@ -132,13 +132,14 @@ class Fake(Clock):
 
 def test_the_end_is_within_a_twentieth_whatever_the_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps take as long as was forecast, half longer, or twice as long; the time is never over by more than a step."""
-    from pocketvision.train import loop, speed
+    from pocketvision.train import loop, trainer
 
     for slower in (1.0, 1.5, 2.0):
         clock = Fake(100.0)
-        task = training(tmp_path / str(slower), clock)
         forecast = Speed(step=0.5, small_step=0.5, small=80, resolution=80, validation=0.0)
-        monkeypatch.setattr(speed, "measured", lambda *_, found=forecast: found)
+        recipe = replace(RECIPE, epochs=400, progressive_epochs=0.0, mixup=0.0, head_epochs=0, patience=999)
+        task = training(tmp_path / str(slower), recipe, clock)
+        monkeypatch.setattr(trainer, "measured", lambda *_, found=forecast: found)
         real = step
 
         def slow(*args, clock=clock, slower=slower, real=real, **settings):  # type: ignore[no-untyped-def]
@@ -147,17 +148,17 @@ def test_the_end_is_within_a_twentieth_whatever_the_forecast(tmp_path: Path, mon
 
         monkeypatch.setattr(loop, "step", slow)
         monkeypatch.setattr("time.perf_counter", lambda clock=clock: clock.now)
-        train_net(task, replace(RECIPE, epochs=400, progressive_epochs=0.0, mixup=0.0, head_epochs=0, patience=999))
+        task.train()
         monkeypatch.undo()
         assert 93 <= clock.now <= 101
 
 
 def test_a_head_alone_can_be_all_that_is_trained(tmp_path: Path) -> None:
-    task = training(tmp_path, Clock(1e-6))
-    epochs = train_net(task, replace(RECIPE, head_epochs=3))
+    task = training(tmp_path, replace(RECIPE, head_epochs=3), Clock(1e-6))
+    epochs = task.train()
     assert [epoch.phase for epoch in epochs] == ["head"] * 3
-    again = training(tmp_path, Clock(1e-6))
-    assert train_net(again, replace(RECIPE, head_epochs=3)) == epochs
+    again = training(tmp_path, replace(RECIPE, head_epochs=3), Clock(1e-6))
+    assert again.train() == epochs
     assert all(map(torch.equal, task.net.state_dict().values(), again.net.state_dict().values()))
 
 
@@ -172,21 +173,20 @@ def test_a_clock_counts_from_the_commands_beginning() -> None:
 
 
 def test_a_time_limit_is_kept(tmp_path: Path) -> None:
-    train_net(training(tmp_path / "first"), replace(RECIPE, epochs=1))
-    task = training(tmp_path, Clock(5.0))
-    epochs = train_net(task, replace(RECIPE, epochs=400, progressive_epochs=0.0))
+    training(tmp_path / "first", replace(RECIPE, epochs=1)).train()
+    task = training(tmp_path, replace(RECIPE, epochs=400, progressive_epochs=0.0), Clock(5.0))
+    epochs = task.train()
     assert 1 <= sum(epoch.phase == "all" for epoch in epochs) < 400
     # An epoch's validation and files come after the last step; the machine may be busy.
     assert task.clock.spent() < 5 + 5
 
 
 def test_when_the_time_is_over_training_ends_and_stays_ended(tmp_path: Path) -> None:
-    epochs = train_net(training(tmp_path, Sand(30)), replace(RECIPE, epochs=50))
+    epochs = training(tmp_path, replace(RECIPE, epochs=50), Sand(30)).train()
     count = sum(epoch.phase == "all" for epoch in epochs)
     assert 1 <= count < 20
     schedule = Checkpoint(tmp_path / "weights").schedule()
-    again = training(tmp_path, Sand(1e6))
-    assert train_net(again, replace(RECIPE, epochs=50)) == epochs
+    assert training(tmp_path, replace(RECIPE, epochs=50), Sand(1e6)).train() == epochs
     assert Checkpoint(tmp_path / "weights").schedule() == schedule
 
 
@@ -216,8 +216,8 @@ class Killed(Exception):
 
 
 def test_with_every_trick_on_a_kill_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = training(tmp_path / "whole")
-    train_net(whole, RECIPE)
+    whole = training(tmp_path / "whole", RECIPE)
+    whole.train()
     keep = Checkpoint.keep
     for stop in range(1, 5):
         folder = tmp_path / str(stop)
@@ -233,13 +233,13 @@ def test_with_every_trick_on_a_kill_changes_nothing(tmp_path: Path, monkeypatch:
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoint, "keep", kept)
             with pytest.raises(Killed):
-                train_net(training(folder), RECIPE)
-        again = training(folder)
-        train_net(again, RECIPE)
+                training(folder, RECIPE).train()
+        again = training(folder, RECIPE)
+        again.train()
         assert all(map(torch.equal, whole.net.state_dict().values(), again.net.state_dict().values()))
 
 
-def test_early_layers_learn_slower_and_rest() -> None:
+def test_early_layers_learn_slower_and_are_frozen() -> None:
     net = build("mobilenet_v2", width=0.35, resolution=32, num_classes=2)
     layers = layer_groups(net, 0.5)
     assert layers[-1].module is net.classifier
@@ -255,16 +255,12 @@ def test_early_layers_learn_slower_and_rest() -> None:
 
 
 def test_every_weight_has_its_rate(tmp_path: Path) -> None:
-    from pocketvision.progress import Silent
-    from pocketvision.train.transfer import _whole, schedule_of
-
-    task = training(tmp_path)
-    schedule = schedule_of(task, RECIPE, Checkpoint(tmp_path), Silent())
-    optimizer = _optimizer(_whole(task, RECIPE, schedule), RECIPE)
+    task = training(tmp_path, RECIPE)
+    optimizer = optimizer_for(task.whole().groups, RECIPE, 0.01, fused=True)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(task.net.parameters()))
     parts = len(task.net.features) + 1
     expected = {round(0.9**n, 9) for n in range(parts)}
-    assert {round(group["share"], 9) for group in optimizer.param_groups} == expected
+    assert {round(group["rate"], 9) for group in optimizer.param_groups} == expected
 
 
 def test_class_weights_make_classes_equal() -> None:
@@ -274,7 +270,7 @@ def test_class_weights_make_classes_equal() -> None:
     assert sums.tolist() == pytest.approx([4, 4, 0, 4])
     found = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
     batch = Batch(torch.zeros(12, 1), torch.from_numpy(labels), torch.arange(12))
-    evaluated = evaluate(torch.nn.Identity(), iter([Batch(found, batch.targets, batch.places)]), weights)
+    evaluated = evaluate(torch.nn.Identity(), iter([Batch(found, batch.targets, batch.indices)]), weights)
     value = temperature(found.numpy(), labels)
     loss = CrossEntropy(0.0, torch.from_numpy(weights).float())(found / value, batch)
     assert evaluated.loss == pytest.approx(loss.item(), rel=1e-5)
@@ -312,7 +308,7 @@ def test_balance_is_on_where_classes_are_unequal(asked: str, counts: list[int], 
         balance_for("yes", counts)
 
 
-def test_mixed_images_keep_their_shares() -> None:
+def test_mixed_images_keep_their_probabilities() -> None:
     batch = Batch(torch.eye(6).reshape(6, 1, 1, 6), torch.arange(6) % 3, torch.arange(6))
     found = mixed(batch, 3, alpha=0.4, seed=1)
     assert torch.allclose(found.targets.sum(1), torch.ones(6))

@@ -87,7 +87,7 @@ def some(examples: Sequence[Example], most: int) -> list[Example]:
 
 def _run(folder: Path, data: str | Path | None, progress: Progress) -> Subject:
     from pocketvision.graph.trace import trace
-    from pocketvision.train.job import trained_net
+    from pocketvision.train.checkpoint import trained_net
 
     net, trained = trained_net(folder)
     labels = tuple(lines_of((folder / "labels.txt").read_text(encoding="utf-8")))

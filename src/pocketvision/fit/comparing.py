@@ -44,7 +44,7 @@ class Compared:
 def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, *, progress: Progress) -> Compared:
     """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
     from pocketvision.graph.trace import trace
-    from pocketvision.train.job import trained_net
+    from pocketvision.train.checkpoint import trained_net
 
     net, _ = trained_net(run)
     plain = trace(net, trained.image)

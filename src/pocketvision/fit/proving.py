@@ -37,9 +37,9 @@ def export_net(
 
     Returns the files that can be run here. A format that cannot hold the delivered precision is left out.
     """
+    from pocketvision.train.checkpoint import trained_net
     from pocketvision.train.device import device_for
-    from pocketvision.train.job import trained_net
-    from pocketvision.train.transfer import logits
+    from pocketvision.train.evaluate import logits
 
     examples = loaded.dataset.of("test")
     images = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)

@@ -6,11 +6,12 @@ from typing import Literal
 
 from pocketvision.files import read_json, write_bytes, write_json
 from pocketvision.progress import Progress
-from pocketvision.train.distill import check_splits, for_distillation, from_teacher
-from pocketvision.train.distillation import Distillation, give, ready
+from pocketvision.train.checkpoint import BEST, LAST, RECORD
+from pocketvision.train.distillation import Distillation, check_splits, for_distillation, from_teacher
 from pocketvision.train.inputs import Loaded
-from pocketvision.train.job import BEST, LAST, RECORD, Job, TrainOptions, run_job
+from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
+from pocketvision.train.trainer import finish, run_job, trainer_for
 from pocketvision.values import Accuracy, Trained
 
 TEACHING, LESSON = "teaching.json", "lesson"
@@ -77,11 +78,11 @@ def _taught(job: Job, teachers: Sequence[Teacher], options: TrainOptions, *, pro
     job.clock.reserve(job.later_s)
     found = None
     if job.clock.left() > 0:
-        found = ready(own or planned, teachers, Distillation(), keep_head=own is not None, progress=progress)
+        found = trainer_for(own or planned, distillation=Distillation(teachers), progress=progress)
     if found is None or found.late_s > 0:
         progress.say(
             "time limit: not enough time is left for a lesson, so the plain net is taken; allow more time, or leave "
             "--teacher away"
         )
         return None
-    return give(found, progress=progress)
+    return finish(own or planned, found)

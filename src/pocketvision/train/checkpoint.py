@@ -1,4 +1,4 @@
-"""Checkpoints: everything an interrupted training needs to end with the same weights, in one file, as plain data."""
+"""What training keeps on disk: all that an interrupted one needs to end with the same weights, and what it leaves."""
 
 import json
 import math
@@ -11,15 +11,22 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pocketvision.errors import WeightsError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import read_json, write_bytes, write_json
+from pocketvision.models.blocks import Net
+from pocketvision.models.catalogue import build_spec
 from pocketvision.train.evaluate import Evaluation, within_noise
-from pocketvision.values import Epoch, Schedule, from_json, to_json
+from pocketvision.values import Epoch, Schedule, Trained, from_json, to_json
+from pocketvision.weights.load import load_into
+from pocketvision.weights.load import read as read_weights
+
+BEST, LAST = "weights/best.safetensors", "weights/last.safetensors"
+RECORD = "train.json"
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training stands after `epoch` epochs of its phase."""
+    """Where a training is after `epoch` epochs of its phase."""
 
     phase: str
     epoch: int = 0
@@ -65,7 +72,7 @@ class Checkpoint:
         return stored[0].phase if stored else None
 
     def restore(self, phase: str, state: TrainState) -> Position:
-        """Put the stored state of this phase back in place; a fresh standing if there is none."""
+        """Put the stored state of this phase back in place; a fresh position if there is none."""
         stored = self._stored()
         if stored is None or stored[0].phase != phase:
             return Position(phase, epochs=self._earlier)
@@ -92,7 +99,7 @@ class Checkpoint:
     def keep(self, position: Position, epoch: Epoch, state: TrainState, evaluated: Evaluation) -> Position:
         """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch.
 
-        `standing` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
+        `position` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
         The epoch's weights are kept if their validation loss is the lowest so far, or above it by less than chance.
         """
         before = position.lowest_loss
@@ -118,7 +125,7 @@ class Checkpoint:
         scaling = state.scaler.state_dict() if state.scaler is not None else {}
         tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in scaling.items()}
         tensors["lowest"] = self._lowest
-        meta = {"standing": json.dumps(to_json(position))}
+        meta = {"position": json.dumps(to_json(position))}
         write_bytes(self.path, save(tensors, metadata=meta))
         self._earlier = position.epochs
         return position
@@ -138,11 +145,11 @@ class Checkpoint:
         return _under("average.module.", _read(self.path))
 
     def schedule(self) -> Schedule | None:
-        """Return the plan that this run was started with, if it was."""
+        """Return the schedule that this run was started with, if it was."""
         return read_json(Schedule, self._schedule) if self._schedule.exists() else None
 
     def keep_schedule(self, schedule: Schedule) -> Schedule:
-        """Store the plan, which was made by this machine's clock and would not be made twice the same."""
+        """Store the schedule, which was made by this machine's clock and would not be made twice the same."""
         write_json(self._schedule, schedule)
         return schedule
 
@@ -162,7 +169,7 @@ class Checkpoint:
 
     @property
     def _schedule(self) -> Path:
-        return self.path.with_name("plan.json")
+        return self.path.with_name("schedule.json")
 
     def discard(self) -> None:
         """Remove the files of a finished training."""
@@ -177,7 +184,7 @@ class Checkpoint:
             return None
         tensors = _read(self.path)
         try:
-            position = from_json(Position, json.loads(_metadata(self.path)["standing"]))
+            position = from_json(Position, json.loads(_metadata(self.path)["position"]))
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(
                 f"{self.path} was not written by this version ({error}); delete it and start the run anew"
@@ -227,3 +234,14 @@ def _laid_out(optimizer: torch.optim.Optimizer) -> None:
             for name, value in moments.items():
                 if isinstance(value, torch.Tensor) and value.shape == weight.shape:
                     moments[name] = torch.empty_like(weight).copy_(value)
+
+
+def trained_net(folder: Path) -> tuple[Net, Trained]:
+    """Load the best weights of a training's folder, in eval mode."""
+    if not (folder / RECORD).exists():
+        raise UsageError(f"{folder} holds no finished training; start one with `pocketvision train` or `fit`")
+    trained = read_json(Trained, folder / RECORD)
+    spec = trained.spec
+    net = build_spec(spec)
+    load_into(net, read_weights(folder / BEST), keep_head=True)
+    return net.eval(), trained

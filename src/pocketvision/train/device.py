@@ -1,8 +1,10 @@
-"""Where training runs: device, precision and processes."""
+"""Where training runs: device, precision, processes and threads."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from statistics import median
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -17,6 +19,14 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 Precision = Literal["fp32", "bf16", "fp16"]
 _TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 T = TypeVar("T")
+
+WORTH = 1.25
+"""Fewer threads than all are taken where a step is so many times faster: gradients differ in their last bits then."""
+TURNS = 3
+"""Steps that each number of threads takes, in turns, after one that warms up."""
+AGAIN_S = 60.0
+COST = 0.05
+"""Share of the time that measuring may take."""
 
 
 def device_for(asked: str = "auto") -> torch.device:
@@ -68,6 +78,12 @@ class Engine:
     def alone(self) -> bool:
         """Tell whether this is the only process."""
         return self.processes == 1
+
+    @property
+    def fused(self) -> bool:
+        """Tell whether optimizers may be fused."""
+        # A fused optimizer whose first step the scaler leaves out starts its momentum from memory never written.
+        return self.precision != "fp16"
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Compute the body at the engine's precision; goes around forward and loss."""
@@ -192,3 +208,73 @@ def out_of_memory(error: Exception) -> bool:
 def _single(logits: Tensor) -> Tensor:
     """Return logits as float32: a softmax at half precision loses what training needs."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+class Threads:
+    """Chooses by how many threads a step is computed: measured in turns, all and fewer; `most` of 1 never measures.
+
+    A thread that waits for a core which another program has holds up all the others.
+    """
+
+    def __init__(
+        self,
+        most: int = 1,
+        *,
+        now: Callable[[], float] = time.perf_counter,
+        use: Callable[[int], None] = torch.set_num_threads,
+    ) -> None:
+        self.most, self.taken = most, most
+        self._now, self._use = now, use
+        self._measured: float | None = None
+        self._cost_s = 0.0
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Return the numbers that are tried: all, one left to another program, half of them, one."""
+        return tuple(sorted({self.most, max(1, self.most - 1), max(1, self.most // 2), 1}, reverse=True))
+
+    def due(self, steps: int) -> bool:
+        """Tell whether it is time to measure, with so many steps to come."""
+        if self.most == 1:
+            return False
+        if self._measured is None:
+            return steps * COST >= len(self.choices) * TURNS
+        return self._now() - self._measured >= max(AGAIN_S, self._cost_s / COST)
+
+    def measure(self, step: Callable[[], object]) -> int:
+        """Time a step by each number of threads, in turns, and return the one to take."""
+        began = self._now()
+        times: dict[int, list[float]] = {count: [] for count in self.choices}
+        for turn in range(TURNS + 1):
+            for count, taken in times.items():
+                self._use(count)
+                started = self._now()
+                step()
+                if turn:
+                    taken.append(self._now() - started)
+        self._measured = self._now()
+        self._cost_s = self._measured - began
+        medians = {count: median(taken) for count, taken in times.items()}
+        fastest = min(medians, key=lambda count: medians[count])
+        return fastest if medians[self.most] >= WORTH * medians[fastest] else self.most
+
+    def take(self, count: int) -> None:
+        """Let steps be computed by so many threads from now on."""
+        self.taken = min(count, self.most)
+        if self.most > 1:
+            self._use(self.taken)
+
+
+@contextmanager
+def all_threads_after(threads: Threads) -> Iterator[None]:
+    """Give what follows the body all threads again."""
+    try:
+        yield
+    finally:
+        threads.take(threads.most)
+
+
+def threads_for(device: torch.device, *, alone: bool) -> Threads:
+    """Return what chooses the threads of a training: all that PyTorch has, a single choice where it is not ours."""
+    fixed = "OMP_NUM_THREADS" in os.environ or device.type != "cpu" or not alone
+    return Threads(1 if fixed else torch.get_num_threads())

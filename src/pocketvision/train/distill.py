@@ -1,6 +1,5 @@
 """The verb `distill`: a small net is taught by larger trained ones, from the best start there is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,13 +8,15 @@ from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
+from pocketvision.train.checkpoint import BEST
 from pocketvision.train.device import engine_for
-from pocketvision.train.distillation import EPOCHS, Distillation, run_distillation
-from pocketvision.train.inputs import Loaded, given_weights, image_spec, load_data
-from pocketvision.train.job import BEST, Job, TrainOptions, make_job
+from pocketvision.train.distillation import Distillation, check_splits, for_distillation, from_teacher, wider_teacher
+from pocketvision.train.inputs import given_weights, load_data
+from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
+from pocketvision.train.trainer import run_job
 from pocketvision.values import Accuracy, CropMode, ModelSpec, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.load import Weights
@@ -86,8 +87,8 @@ def distill(  # noqa: PLR0913  each is an option of the command line
     settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
     require_logs(log)
     engine_for(device, precision)
-    distillation = Distillation(temperature, alpha=trust, features=features, views=views)
     teachers = teachers_of(run)
+    distillation = Distillation(teachers, temperature, trust, features, views)
     folder = open_run(
         output,
         "distill",
@@ -111,12 +112,10 @@ def distill(  # noqa: PLR0913  each is an option of the command line
         )
         require_memory(loaded, spec, device)
         options = TrainOptions.of(settings)
-        own = wider_teacher(spec, teachers) if weights is None else None
+        own = wider_teacher(spec.name, spec.width, teachers) if weights is None else None
         job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)
         job = for_distillation(from_teacher(job, teachers) or job if own else job, options)
-    trained = run_distillation(
-        replace(job, clock=clock), teachers, distillation, keep_head=own is not None, progress=progress
-    )
+    trained = run_job(replace(job, clock=clock), distillation=distillation, progress=progress)
     if not finished(folder):
         write_checksums(folder)
     told = tuple(TaughtBy(one.run.as_posix(), one.trained.spec, one.trained.validation) for one in teachers)
@@ -135,52 +134,3 @@ def student_spec(model: str | None, width: float | None, start: Weights | None, 
     else:
         named = replace(own, width=own.width / 2)
     return replace(named, width=width) if width is not None else named
-
-
-def wider_teacher(spec: ModelSpec, teachers: Sequence[Teacher]) -> Teacher | None:
-    """Return the first teacher of the same family that is at least as wide."""
-    found = (one for one in teachers if one.weights.spec.name == spec.name and one.weights.spec.width >= spec.width)
-    return next(found, None)
-
-
-def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
-    """Let a job start from the channels of a teacher of its family; None where there is none."""
-    own = wider_teacher(job.spec, teachers)
-    if own is None:
-        return None
-    return replace(
-        job,
-        spec=replace(job.spec, padding=own.weights.spec.padding),
-        image=image_spec(job.spec.resolution, job.image.crop_mode, own.weights),
-        weights=own.weights,
-        start=f"{own.run.name}/{BEST}",
-    )
-
-
-def for_distillation(job: Job, options: TrainOptions) -> Job:
-    """Give a job the epochs of a distillation, which has no phase of the head alone and never stops early by itself."""
-    if job.recipe.balance == "sampler":
-        raise UsageError("distillation shows every image equally often; use --balance weights or none")
-    total = options.epochs or EPOCHS
-    recipe = replace(
-        job.recipe,
-        epochs=total,
-        head_epochs=0,
-        warmup_epochs=min(2.0, total / 5),
-        patience=options.patience or total,
-        progressive_start=1.0,
-        progressive_epochs=0.0,
-    )
-    return replace(job, recipe=recipe)
-
-
-def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainOptions) -> None:
-    """Raise UsageError where a teacher has learned from images that are kept apart here: figures would flatter."""
-    splits = {"seed": options.seed, "val": options.val, "test": options.test}
-    for teacher in teachers:
-        if teacher.trained.data_digest == loaded.health.digest and teacher.trained.splits != splits:
-            said = ", ".join(f"--{key} {value}" for key, value in teacher.trained.splits.items())
-            raise UsageError(
-                f"the teacher {teacher.run} learned from images that would be used for judging here; "
-                f"split them as it did: {said}"
-            )

@@ -1,70 +1,116 @@
-"""Distillation: a small net learns what larger ones answer, not only what is right (Hinton et al., 2015)."""
+"""Distillation: a small net learns what larger ones answer, not only what is right (Hinton et al., 2015).
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+It is an objective and a source of batches for the one loop of training; `Trainer` does all the rest.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pocketvision.data.arrays import prepared
 from pocketvision.data.augment import Augment
 from pocketvision.data.tensors import normalize, to_input
 from pocketvision.errors import UsageError
-from pocketvision.files import read_json, write_json
-from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
-from pocketvision.train.calibrate import fold_temperature, temperature
-from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.device import engine_for
-from pocketvision.train.job import BEST, LAST, RECORD, Job, finite_kept, later_s, load_images, started_net
-from pocketvision.train.logs import open_logs
-from pocketvision.train.loop import Phase, run_phase
+from pocketvision.train.batches import RandomViews
+from pocketvision.train.checkpoint import BEST
+from pocketvision.train.inputs import Loaded, image_spec
+from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.objective import Batch, CrossEntropy, class_weights
-from pocketvision.train.pace import Lecture, schedule_of_distillation
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.teacher import (
-    CHUNK,
-    KEPT,
-    Teacher,
-    TeacherOutputs,
-    Views,
-    check_labels,
-    pooled,
-    teacher_outputs,
-)
-from pocketvision.train.threads import threads_for
-from pocketvision.train.transfer import TrainImages, Training, label_objective, logits, validation_of
-from pocketvision.values import Schedule, Trained
+from pocketvision.train.schedule import Speed, fitted
+from pocketvision.train.speed import median_s
+from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
+from pocketvision.values import Schedule
 from pocketvision.values.ranges import check_ranges
-from pocketvision.weights.safetensors import save
 
 EPOCHS = 40
 """Of the whole net, unless said otherwise."""
-_DETAIL = 1.25
+TEACHER_SHARE = 1 / 3
+"""Share of the time left that the teachers' outputs may take; fewer views are better than fewer steps."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distillation:
-    """How a teacher's word is weighed; docs/distillation.md says what each does."""
+    """Who teaches, and how that is weighed; docs/distillation.md says what each does."""
 
+    teachers: Sequence[Teacher] = ()
     temperature: float = 2.0
-    """Softens both nets' answers; at 1 they are as in the file."""
+    """Softens both nets' outputs; at 1 they are as in the file."""
     alpha: float = 0.9
-    """Share of the loss that the teacher's answers make; the labels make the rest."""
+    """Share of the loss that the teachers' probabilities make; the labels make the rest."""
     features: float = 1.0
-    """Weight of the distance between the projected features and the teacher's; 0 for none."""
+    """Weight of the distance between the projected features and the teachers'; 0 for none."""
     views: int = 8
-    """Random views of each image; the teacher answers once for each."""
+    """Random views of each image; the teachers answer once for each."""
 
     def __post_init__(self) -> None:
-        # The option of the command line has the older name.
-        check_ranges({**asdict(self), "trust": self.alpha})
+        # `trust` is what the option of alpha is called.
+        settings = {name: getattr(self, name) for name in ("temperature", "features", "views")}
+        check_ranges({**settings, "trust": self.alpha})
+
+    @property
+    def resolution(self) -> int:
+        """Return the teachers' largest resolution."""
+        return max(teacher.trained.image.resolution for teacher in self.teachers)
+
+    def check(self, job: Job) -> None:
+        """Raise DataError for teachers of other classes, UsageError for those that saw other parts of the images."""
+        for teacher in self.teachers:
+            check_labels(teacher, job.data.dataset.labels)
+            if teacher.trained.image.crop_mode != job.image.crop_mode:
+                raise UsageError(
+                    f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
+                    "give the same, so that both see the same part of an image"
+                )
+
+    def views_of(self, recipe: Recipe, count: int | None = None) -> Views:
+        """Return the views that teachers and student are shown, the same to both."""
+        return Views(count or self.views, recipe.seed, Augment(flip=recipe.flip))
+
+    def view_s(self, views: RandomViews) -> float:
+        """Return the seconds that the teachers take for one view of every image."""
+        shown = self.views_of(views.recipe)
+        chunks = shown.chunks(len(views.images.source), 0)
+        draw = partial(shown.pixels, views.images.source[chunks[0]], 0, 0)
+        with torch.random.fork_rng():
+            once = median_s(lambda: ask(self.teachers, draw, temperature=self.temperature, device=views.device), 3)
+        return max(1e-6, once) * len(chunks)
+
+    def begin(
+        self, net: Net, views: RandomViews, schedule: Schedule, *, kept: Path, progress: Progress
+    ) -> tuple["Student", "TeacherViews", "DistillationLoss"]:
+        """Ask the teachers, or read from `kept` what they answered before; return module, data and objective."""
+        images, recipe, device = views.images, views.recipe, views.device
+        shown = self.views_of(recipe, schedule.views)
+        outputs = teacher_outputs(
+            self.teachers,
+            images.source,
+            shown,
+            temperature=self.temperature,
+            kept=kept,
+            device=device,
+            progress=progress,
+        )
+        with torch.no_grad():
+            width = pooled(net.eval().embed(to_input(images.train[:1], views.image, device))).shape[1]
+        torch.manual_seed(recipe.seed + 1)
+        student = Student(net, width, outputs.features.shape[1]).to(device)
+        # Labels are not smoothed: the teachers' probabilities are smooth already.
+        labels = CrossEntropy()
+        if recipe.balance != "none":
+            weights = class_weights(images.train_labels, views.num_classes)
+            labels = CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
+        return student, TeacherViews(views, shown), DistillationLoss(student, outputs, self, labels)
 
 
 class Student(nn.Module):
-    """A net with a linear layer from its features to the teachers', which is dropped after the lesson."""
+    """A net with a linear layer from its features to the teachers', which is dropped after training."""
 
     def __init__(self, net: Net, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -74,39 +120,35 @@ class Student(nn.Module):
 
     def forward(self, batch_nchw: Tensor) -> Tensor:
         """Return logits [N, classes]; while training, keep the projected features for the loss."""
-        seen = self.net.embed(batch_nchw)
+        features = self.net.embed(batch_nchw)
         if self.training:
-            self.projected = self.projection(pooled(seen))
-        found: Tensor = self.net.classifier(seen)
-        return found
+            self.projected = self.projection(pooled(features))
+        logits: Tensor = self.net.classifier(features)
+        return logits
 
 
 @dataclass(frozen=True, eq=False)
 class DistillationLoss:
-    """The loss: the teachers' softened answers, the labels, and the angle between features."""
+    """The objective: the teachers' softened probabilities, the labels, and the angle between features."""
 
     student: Student
     outputs: TeacherOutputs
-    distillation: Distillation
+    settings: Distillation
     labels: CrossEntropy
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of logits [n, C]; the batch's places count through the images of all views."""
-        distillation, temperature = self.distillation, self.distillation.temperature
-        probabilities = self.outputs.probabilities[batch.places].to(logits.device)
-        # Times the square, since gradients of softened answers shrink with it (Hinton et al., section 2).
-        soft = (
-            nn.functional.kl_div((logits / temperature).log_softmax(1), probabilities, reduction="batchmean")
-            * temperature**2
-        )
-        loss = distillation.alpha * soft + (1 - distillation.alpha) * self.labels(logits, batch)
-        if distillation.features:
+        """Return the loss of logits [n, C]; the batch's indices count through the images of all views."""
+        settings, temperature = self.settings, self.settings.temperature
+        targets = self.outputs.probabilities[batch.indices].to(logits.device)
+        # Times the square, since gradients of softened outputs shrink with it (Hinton et al., section 2).
+        softened = (logits / temperature).log_softmax(1)
+        soft = nn.functional.kl_div(softened, targets, reduction="batchmean") * temperature**2
+        loss = settings.alpha * soft + (1 - settings.alpha) * self.labels(logits, batch)
+        if settings.features:
             assert self.student.projected is not None
-            wanted = self.outputs.features[batch.places].to(logits.device)
-            loss = (
-                loss
-                + distillation.features * (1 - nn.functional.cosine_similarity(self.student.projected, wanted)).mean()
-            )
+            wanted = self.outputs.features[batch.indices].to(logits.device)
+            cosine = nn.functional.cosine_similarity(self.student.projected, wanted)
+            loss = loss + settings.features * (1 - cosine).mean()
         return loss
 
     def weight(self, batch: Batch) -> float:
@@ -115,203 +157,92 @@ class DistillationLoss:
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
-    """A lesson that is about to begin."""
+class TeacherViews:
+    """The views that the teachers have seen, one of each image in an epoch; batches are made of whole chunks."""
 
-    job: Job
-    distillation: Distillation
-    task: Training
-    lecture: Lecture
-    schedule: Schedule
+    plain: RandomViews
+    views: Views
 
-    @property
-    def late_s(self) -> float:
-        """By how many seconds the shortest lesson would be late; 0 where the time suffices, or it had begun before."""
-        clock, begun = self.job.clock, Checkpoint(self.job.folder / "weights").phase() is not None
-        if not clock.limited or begun:
-            return 0.0
-        return max(0.0, self.schedule.teacher_s + sum(self.schedule.seconds) - clock.left())
+    @cached_property
+    def steps(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self._groups(len(self.views.chunks(len(self.plain.images.source), 0)), 0))
 
-
-def run_distillation(
-    job: Job, teachers: Sequence[Teacher], distillation: Distillation, *, keep_head: bool = False, progress: Progress
-) -> Trained:
-    """Teach, calibrate and save; an unfinished lesson of the same folder goes on where it stopped.
-
-    `job.weights` may be of a wider net: it is cut to the job's width. With `keep_head` its classifier is taken too.
-    """
-    if (job.folder / RECORD).exists():
-        return read_json(Trained, job.folder / RECORD)
-    return give(ready(job, teachers, distillation, keep_head=keep_head, progress=progress), progress=progress)
-
-
-def ready(
-    job: Job, teachers: Sequence[Teacher], distillation: Distillation, *, keep_head: bool, progress: Progress
-) -> Ready:
-    """Load images and net, and settle how many views and epochs there will be."""
-    for teacher in teachers:
-        check_labels(teacher, job.data.dataset.labels)
-        if teacher.trained.image.crop_mode != job.image.crop_mode:
-            raise UsageError(
-                f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
-                "give the same, so that both see the same part of an image"
-            )
-    engine = engine_for(job.device, job.precision)
-    engine.say = progress.say
-    images = _images(job, teachers, progress)
-    torch.manual_seed(job.recipe.seed)
-    net = started_net(job, images, engine.device, keep_head=keep_head, progress=progress)
-    job.clock.reserve(later_s(job, net, images, engine.device))
-    task = Training(net, images, job.image, job.folder, engine.device, clock=job.clock, engine=engine)
-    views = Views(distillation.views, job.recipe.seed, Augment(flip=job.recipe.flip))
-    lecture = Lecture(teachers, views, distillation.temperature)
-    schedule = schedule_of_distillation(
-        task, job.recipe, lecture, Checkpoint(job.folder / "weights"), progress=progress
-    )
-    lecture = replace(lecture, views=replace(views, count=schedule.views or distillation.views))
-    return Ready(job, distillation, task, lecture, schedule)
-
-
-def give(found: Ready, *, progress: Progress) -> Trained:
-    """Give a lesson that is ready."""
-    job, task, device = found.job, found.task, found.task.device
-    student, outputs = _seated(job, task.net, task.images, found.lecture, device=device, progress=progress)
-    taught = DistillationLoss(student, outputs, found.distillation, _labels_loss(job, task.images, device))
-    epochs = _learned(job, task, student, taught, (found.schedule, found.lecture.views), progress=progress)
-    return _finished(job, task.net, task.images, epochs, found.schedule)
-
-
-def _seated(
-    job: Job, net: Net, images: TrainImages, lecture: Lecture, *, device: torch.device, progress: Progress
-) -> tuple[Student, TeacherOutputs]:
-    """Let the teachers answer, and give the net a layer towards their features."""
-    outputs = teacher_outputs(
-        lecture.teachers,
-        images.source,
-        lecture.views,
-        temperature=lecture.temperature,
-        kept=job.folder / "weights" / KEPT,
-        device=device,
-        progress=progress,
-    )
-    with torch.no_grad():
-        width = pooled(net.eval().embed(to_input(images.train[:1], job.image, device))).shape[1]
-    torch.manual_seed(job.recipe.seed + 1)
-    return Student(net, width, outputs.features.shape[1]).to(device), outputs
-
-
-def _learned(
-    job: Job,
-    task: Training,
-    student: Student,
-    taught: DistillationLoss,
-    course: tuple[Schedule, Views],
-    *,
-    progress: Progress,
-) -> int:
-    """Learn, leave the best weights in the pupil and store the last ones; return the number of epochs."""
-    checkpoint = Checkpoint(job.folder / "weights")
-    logs = open_logs(job.log, job.folder, asdict(job.recipe))
-    try:
-        phase = _phase(replace(task, logs=logs), job.recipe, student, taught, course)
-        with finite_kept(job, student.net):
-            position = run_phase(phase, job.recipe, checkpoint, folder=job.folder, progress=progress)
-    finally:
-        logs.close()
-    best = {name: tensor.clone() for name, tensor in student.state_dict().items()}
-    student.load_state_dict(checkpoint.last())
-    _save(job, student.net, LAST)
-    student.load_state_dict(best)
-    return len(position.epochs)
-
-
-def _labels_loss(job: Job, images: TrainImages, device: torch.device) -> CrossEntropy:
-    """Return the labels' part of the loss; the teachers' answers are smooth already."""
-    if job.recipe.balance == "none":
-        return CrossEntropy()
-    weights = class_weights(images.train_labels, job.spec.num_classes)
-    return CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
-
-
-def _finished(job: Job, net: Net, images: TrainImages, epochs: int, schedule: Schedule) -> Trained:
-    device = next(net.parameters()).device
-    found = logits(net, images.val, job.image, device)
-    value = temperature(found, images.val_labels)
-    fold_temperature(net, value)
-    _save(job, net, BEST)
-    trained = Trained(
-        spec=job.spec,
-        image=job.image,
-        start=job.start,
-        epochs=epochs,
-        validation=accuracy(found, images.val_labels),
-        temperature=value,
-        data_digest=job.data.health.digest,
-        splits=job.splits,
-        schedule=schedule,
-        balance=job.recipe.balance,
-    )
-    write_json(job.folder / RECORD, trained)
-    Checkpoint(job.folder / "weights").discard()
-    (job.folder / "weights" / KEPT).unlink(missing_ok=True)
-    return trained
-
-
-def _save(job: Job, net: Net, name: str) -> None:
-    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=job.folder / name)
-
-
-def _images(job: Job, teachers: Sequence[Teacher], progress: Progress) -> TrainImages:
-    """Load the images, with as much detail as the teachers' resolution asks for and the files have."""
-    images = load_images(job, progress)
-    largest = max(teacher.trained.image.resolution for teacher in teachers)
-    finer = min(round(largest * _DETAIL), job.data.health.median_short_side)
-    if finer <= images.source.shape[1]:
-        return images
-    data = job.data
-    train = data.dataset.of("train")
-    source = prepared(
-        data.dataset, train, replace(job.image, resolution=finer), decoded=data.decoded, progress=progress
-    )
-    return replace(images, source=source)
-
-
-def _phase(
-    task: Training, recipe: Recipe, student: Student, taught: DistillationLoss, course: tuple[Schedule, Views]
-) -> Phase:
-    images, image, (schedule, views) = task.images, task.image, course
-    count, together = len(images.source), max(1, recipe.batch_size // CHUNK)
-
-    def batches(epoch: int) -> Iterator[Batch]:
-        view = epoch % views.count
-        chunks = views.chunks(count, view)
-        for group in _groups(len(chunks), together, recipe.seed, epoch):
-            shown = [views.pixels(images.source[chunks[c]], view, c, schedule.resolutions[epoch]) for c in group]
+    def batches(self, epoch: int, resolution: int) -> Iterator[Batch]:
+        """Yield an epoch's batches; their indices are those of the teachers' outputs."""
+        images, device, view = self.plain.images, self.plain.device, epoch % self.views.count
+        count = len(images.source)
+        chunks = self.views.chunks(count, view)
+        for group in self._groups(len(chunks), epoch):
+            shown = [self.views.pixels(images.source[chunks[c]], view, c, resolution) for c in group]
             chosen = np.concatenate([chunks[c] for c in group])
-            labels = torch.from_numpy(images.train_labels[chosen]).to(task.device)
-            places = torch.from_numpy(chosen) + view * count
-            yield Batch(normalize(torch.cat(shown).to(task.device), image), labels, places)
+            labels = torch.from_numpy(images.train_labels[chosen]).to(device)
+            indices = torch.from_numpy(chosen) + view * count
+            yield Batch(normalize(torch.cat(shown).to(device), self.plain.image), labels, indices)
 
-    return Phase(
-        "all",
-        student,
-        len(schedule.resolutions),
-        recipe.learning_rate,
-        len(_groups(len(views.chunks(count, 0)), together, recipe.seed, 0)),
-        batches,
-        validation_of(task),
-        counts_start=False,
-        objective=taught,
-        weights=label_objective(task, recipe)[1],
-        clock=task.clock,
-        seconds=schedule.seconds,
-        engine=task.engine,
-        logs=task.logs,
-        threads=threads_for(task.device, alone=task.engine.alone),
+    def _groups(self, chunks: int, epoch: int) -> list[list[int]]:
+        """Put chunks together to batches, in another order in each epoch."""
+        together = max(1, self.plain.recipe.batch_size // CHUNK)
+        order = np.random.default_rng([self.plain.recipe.seed, epoch, chunks]).permutation(chunks).tolist()
+        return [order[start : start + together] for start in range(0, chunks, together)]
+
+
+def timed_schedule(
+    of: Callable[[int], Schedule], speed: Speed, *, steps: int, most: int, views: int, view_s: float, left_s: float
+) -> Schedule:
+    """Return the schedule with as many views, up to `views`, and epochs, up to `most`, as fit into `left_s`."""
+    views = max(1, min(views, int(TEACHER_SHARE * left_s / view_s)))
+    schedule = fitted(of, speed, steps=steps, most=most, left_s=max(0.0, left_s - views * view_s))
+    # Where the epoch does not fit behind so many views, it may behind fewer.
+    views = max(1, min(views, int((left_s - sum(schedule.seconds)) / view_s)))
+    return replace(schedule, views=views, teacher_s=round(views * view_s, 3))
+
+
+def for_distillation(job: Job, options: TrainOptions) -> Job:
+    """Give a job the epochs of a distillation: none of the head alone, and no early stop unless asked for."""
+    if job.recipe.balance == "sampler":
+        raise UsageError("distillation shows every image equally often; use --balance weights or none")
+    total = options.epochs or EPOCHS
+    recipe = replace(
+        job.recipe,
+        epochs=total,
+        head_epochs=0,
+        warmup_epochs=min(2.0, total / 5),
+        patience=options.patience or total,
+        progressive_start=1.0,
+        progressive_epochs=0.0,
+    )
+    return replace(job, recipe=recipe)
+
+
+def wider_teacher(family: str, width: float, teachers: Sequence[Teacher]) -> Teacher | None:
+    """Return the first teacher of the same family that is at least as wide."""
+    found = (one for one in teachers if one.weights.spec.name == family and one.weights.spec.width >= width)
+    return next(found, None)
+
+
+def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
+    """Let a job start from the channels of a teacher of its family; None where there is none."""
+    own = wider_teacher(job.spec.name, job.spec.width, teachers)
+    if own is None:
+        return None
+    return replace(
+        job,
+        spec=replace(job.spec, padding=own.weights.spec.padding),
+        image=image_spec(job.spec.resolution, job.image.crop_mode, own.weights),
+        weights=own.weights,
+        start=f"{own.run.name}/{BEST}",
+        keep_head=True,
     )
 
 
-def _groups(chunks: int, together: int, seed: int, epoch: int) -> list[list[int]]:
-    """Put chunks together to batches, in another order in each epoch."""
-    order = np.random.default_rng([seed, epoch, chunks]).permutation(chunks).tolist()
-    return [order[start : start + together] for start in range(0, chunks, together)]
+def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainOptions) -> None:
+    """Raise UsageError where a teacher has learned from images that are kept apart here: figures would flatter."""
+    splits = {"seed": options.seed, "val": options.val, "test": options.test}
+    for teacher in teachers:
+        if teacher.trained.data_digest == loaded.health.digest and teacher.trained.splits != splits:
+            given = ", ".join(f"--{key} {value}" for key, value in teacher.trained.splits.items())
+            raise UsageError(
+                f"the teacher {teacher.run} learned from images that would be used for judging here; "
+                f"split them as it did: {given}"
+            )

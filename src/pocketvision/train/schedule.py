@@ -1,4 +1,4 @@
-"""What each epoch does: at which resolution and with which layers at rest; fitted to the time where it is limited."""
+"""Schedules: the learning rate of each step, resolution and frozen layers of each epoch, fitted to a time limit."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ STEP = 16
 SMALLEST = 64
 """No epoch is below this resolution: the last maps would be a single pixel or two."""
 MARGIN = 0.95
-"""Share of the time left that a plan may fill: other programs may want the cores too."""
+"""Share of the time left that a schedule may fill: other programs may want the cores too."""
 HEAD_SHARE = 0.5
 """Share of the time left that the head alone may take where not every image's features fit."""
 FEWEST = 256
@@ -39,6 +39,13 @@ def _between(share: float, resolution: int, place: float) -> int:
     return min(resolution, max(SMALLEST, round(exact / STEP) * STEP))
 
 
+def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
+    """Return the rate of a step: linear up to `peak` over `warmup` steps, then half a cosine down to zero."""
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+
+
 @dataclass(frozen=True)
 class Speed:
     """What this machine takes, in seconds."""
@@ -63,7 +70,7 @@ class Speed:
 
 
 def fitted(schedule_of: Callable[[int], Schedule], speed: Speed, *, steps: int, most: int, left_s: float) -> Schedule:
-    """Return the longest plan of at most `most` epochs that fits into `left_s`, with the forecast of every epoch.
+    """Return the longest schedule of at most `most` epochs that fits into `left_s`, with the forecast of every epoch.
 
     Of as many epochs the usual one is taken where it fits, else one with all but the last at the lowest resolution:
     what counts in few epochs is the number of steps. Where not even one low epoch fits, none where a head was trained

@@ -1,4 +1,4 @@
-"""Teachers: trained nets whose answers and features a smaller net learns from, computed once for each view."""
+"""Teachers: trained nets whose probabilities and features a student learns from, computed once for each view."""
 
 import hashlib
 import io
@@ -19,14 +19,13 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
-from pocketvision.train.job import BEST, trained_net
+from pocketvision.train.checkpoint import BEST, trained_net
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
 
 Pixels = NDArray[np.uint8]
 CHUNK = 8
-"""Images that share the dice of a view: batches are made of whole chunks, so that every view can be made again."""
-KEPT = "teacher.npz"
+"""Images that share the random numbers of a view: batches are whole chunks, so that every view can be made again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +64,10 @@ class Views:
 
 @dataclass(frozen=True, eq=False)
 class TeacherOutputs:
-    """What the teachers say together of every view."""
+    """What the teachers together make of every view."""
 
     probabilities: Tensor
-    """Probabilities at the lesson's temperature, the teachers' mean: [views * images, classes]."""
+    """Probabilities at the temperature of the distillation, the teachers' mean: [views * images, classes]."""
     features: Tensor
     """The teachers' features side by side, each of length 1: [views * images, channels]."""
 
@@ -120,7 +119,7 @@ def teacher_outputs(
     device: torch.device,
     progress: Progress,
 ) -> TeacherOutputs:
-    """Ask the teachers about every view, or read what they said before an interruption from `kept`."""
+    """Ask the teachers about every view, or read from `kept` what they answered before an interruption."""
     key = _key(teachers, source, views, temperature)
     if kept.exists():
         with np.load(kept, allow_pickle=False) as stored:
@@ -133,7 +132,7 @@ def teacher_outputs(
         for view in range(views.count):
             for number, chosen in enumerate(views.chunks(len(source), view)):
                 draw = partial(views.pixels, source[chosen], view, number)
-                rows.append(outputs_for(teachers, draw, temperature=temperature, device=device))
+                rows.append(ask(teachers, draw, temperature=temperature, device=device))
                 places.append(chosen + view * len(source))
                 bar.advance()
     back = torch.from_numpy(np.concatenate(places).argsort())
@@ -145,7 +144,7 @@ def teacher_outputs(
 
 
 @torch.no_grad()
-def outputs_for(
+def ask(
     teachers: Sequence[Teacher], draw: Callable[[int], Tensor], *, temperature: float, device: torch.device
 ) -> tuple[Tensor, ...]:
     """Return softened probabilities and features of the images that `draw` makes at each teacher's resolution."""

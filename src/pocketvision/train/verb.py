@@ -10,9 +10,10 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
 from pocketvision.train.device import engine_for
 from pocketvision.train.inputs import fits, given_weights, load_data
-from pocketvision.train.job import TrainOptions, make_job, run_job
+from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
+from pocketvision.train.trainer import run_job
 from pocketvision.values import CropMode, ModelSpec, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.load import Weights
