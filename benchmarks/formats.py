@@ -48,7 +48,7 @@ from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
 from pocketvision.train.device import device_for
 from pocketvision.train.evaluate import logits
-from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
+from pocketvision.values import Agreement, Dataset, Example, Latency, Precision, Score, Split, Trained
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, compare, read_trained
 from pocketvision.verify.answers import ask
 from pocketvision.verify.failures import tolerance
@@ -82,7 +82,7 @@ class Found:
 
     size_bytes: int
     agreement: Agreement | None = None
-    accuracy: Accuracy | None = None
+    accuracy: Score | None = None
     latency: Latency | None = None
     loading: Loading | None = None
     failures: tuple[str, ...] = ()

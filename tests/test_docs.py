@@ -181,7 +181,7 @@ def sections(text: str) -> dict[str, str]:
 JSON_PAGE = sections(text_of(ROOT / "docs" / "exit-codes-and-json.md"))
 SHARED = {
     "Verdict": "verdict",
-    "Accuracy": "accuracy",
+    "Score": "accuracy",
     "Latency": "latency",
     "ModelSpec": "net",
     "ImageSpec": "image rule",

@@ -19,7 +19,7 @@ from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress, Silent
-from pocketvision.values import Accuracy, Dataset, Example, Manifest
+from pocketvision.values import Dataset, Example, Manifest, Score
 
 MOST_JUDGED = 500
 """Validation images, evenly spread; the numpy reference answers some 40 a second."""
@@ -33,7 +33,7 @@ class Stage:
 
     steps: str
     weight_bytes: int
-    validation: Accuracy | None
+    validation: Score | None
     """None where the images have no labels of the net's."""
     same_answer: float
     """Share of images, 0..1, on which it names the float net's class."""

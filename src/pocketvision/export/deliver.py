@@ -17,7 +17,7 @@ from pocketvision.files import write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
-from pocketvision.values import Accuracy, Dataset, Io, Manifest, Precision, Trained
+from pocketvision.values import Dataset, Io, Manifest, Precision, Score, Trained
 
 MANIFEST, COST = "manifest.json", "cost.json"
 WHOLE = ("c", "litert")
@@ -89,7 +89,7 @@ def write_file(
     path: Path,
     *,
     precision: Precision,
-    figures: dict[str, Accuracy],
+    figures: dict[str, Score],
     threshold: Threshold | None = None,
 ) -> Exported:
     """Write the graph of a run with its manifest, as `deliver` does."""

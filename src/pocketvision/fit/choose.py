@@ -26,7 +26,7 @@ from pocketvision.probe.features import Backbone, Features, ProbeImages, ProbeVi
 from pocketvision.probe.heads import Balance, Head, LabeledFeatures, best_logistic, class_means
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.train.device import device_for
-from pocketvision.values import Accuracy, Budget, CropMode, Dataset, Latency, ModelSpec, Precision
+from pocketvision.values import Budget, CropMode, Dataset, Latency, ModelSpec, Precision, Score
 from pocketvision.values.ranges import check_ranges
 
 HeadKind = Literal["logistic", "mean"]
@@ -53,9 +53,9 @@ class Compared:
     """Of the int8 file, estimated from the count; of the file that was timed, as written."""
     peak_bytes: int
     """Of activations in 8 bit; of the file that was timed, at its precision."""
-    validation: Accuracy | None = None
+    validation: Score | None = None
     """None where it breaks the budget, which is known without looking at an image."""
-    test: Accuracy | None = None
+    test: Score | None = None
     against_taken: Paired | None = None
     """This one less the taken one, on the test images, by which nothing was chosen."""
     against_taken_on_validation: Paired | None = None
@@ -230,8 +230,8 @@ class _Tried:
     start: Start
     head: Head
     seen: _Seen
-    validation: Accuracy
-    test: Accuracy | None
+    validation: Score
+    test: Score | None
     right: dict[str, Right]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
 from pocketvision.report import words
-from pocketvision.values import Accuracy, Answer, Candidate, Choice, Health, Proof, Verdict
+from pocketvision.values import Answer, Candidate, Choice, Health, Proof, Score, Verdict
 from pocketvision.verify.verdicts import NOT_MEASURED
 
 MATRIX_CLASSES = 20
@@ -131,7 +131,7 @@ class ClassResult:
     label: str
     total: int
     """Test images of the class."""
-    recall: Accuracy | None
+    recall: Score | None
     """None where the class has no test image."""
     answered: int
     """How often the file gave this answer."""
@@ -239,7 +239,7 @@ class Threshold:
     least: float
     kept: float
     """Share of the images still answered."""
-    right: Accuracy | None
+    right: Score | None
     """Of those; None where none is left."""
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from pocketvision.values import Accuracy, Budget
+from pocketvision.values import Budget, Score
 
 SPACE = "\N{NO-BREAK SPACE}"
 """A number and its unit stay on one line."""
@@ -74,7 +74,7 @@ def seconds(value: float) -> str:
     return f"{minutes}{SPACE}min" if minutes < 60 else f"{minutes // 60}{SPACE}h {minutes % 60}{SPACE}min"
 
 
-def interval(accuracy: Accuracy) -> str:
+def interval(accuracy: Score) -> str:
     """Write the 95% interval alone."""
     return f"{percent(accuracy.low)} to {percent(accuracy.high)}"
 

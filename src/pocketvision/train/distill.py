@@ -17,7 +17,7 @@ from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.train.trainer import run_job
-from pocketvision.values import Accuracy, CropMode, ModelSpec, Trained
+from pocketvision.values import CropMode, ModelSpec, Score, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.load import Weights
 
@@ -28,7 +28,7 @@ class TaughtBy:
 
     run: str
     spec: ModelSpec
-    validation: Accuracy
+    validation: Score
 
 
 @dataclass(frozen=True)

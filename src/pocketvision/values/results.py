@@ -12,7 +12,7 @@ Io = Literal["mixed", "uint8", "int8"]
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Score:
     """A share of right answers with its 95% Wilson interval; all in 0..1."""
 
     value: float
@@ -50,9 +50,9 @@ class Confidence:
 class Refusal:
     """What refusing unsure answers costs and gains on some images."""
 
-    coverage: Accuracy
+    coverage: Score
     """Share of images still answered."""
-    right: Accuracy | None
+    right: Score | None
     """Share of right answers among those; None where all are refused."""
 
 
@@ -61,7 +61,7 @@ class Variant:
     """The same trained net at one precision, judged on the validation images."""
 
     precision: Precision
-    validation: Accuracy
+    validation: Score
     size_bytes: int
     latency: Latency
     confidence: Confidence | None = None
@@ -109,7 +109,7 @@ class Manifest:
     data_digest: str
     splits: dict[str, float | int]
     """`seed`, `val`, `test`: the split's rule, so that the test images can be found again."""
-    figures: dict[str, Accuracy]
+    figures: dict[str, Score]
     """Measured on the trained net before export: `validation`, `test`."""
     probes: tuple[Probe, ...]
     versions: dict[str, str]
@@ -175,7 +175,7 @@ class Resized:
 
     resizer: str
     """One of `images.resizers.NAMES`."""
-    accuracy: Accuracy
+    accuracy: Score
     same_answer: float
     """Share of images answered as with our resizing, 0..1."""
 
@@ -216,7 +216,7 @@ class Proof:
     file: str
     sha256: str
     size_bytes: int
-    accuracy: Accuracy
+    accuracy: Score
     agreement: Agreement | None
     probe_gap: float
     """Largest difference of a probability from those stored in the file's probes."""
@@ -294,7 +294,7 @@ class Trained:
     """Where the weights came from before training: a file's name, or `from scratch`."""
     epochs: int
     """Epochs of the whole net that were run."""
-    validation: Accuracy
+    validation: Score
     temperature: float
     """What the logits were divided by, so that probabilities mean what they say; folded into the weights."""
     data_digest: str

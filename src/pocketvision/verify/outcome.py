@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pocketvision.budget.parse import bytes_text
 from pocketvision.errors import BudgetMissed, DataError, VerificationFailed
-from pocketvision.values import Accuracy, Confidence, Judged, Proof, Refusal, Verdict
+from pocketvision.values import Confidence, Judged, Proof, Refusal, Score, Verdict
 from pocketvision.verify.predict import Prediction
 from pocketvision.verify.several import Several
 from pocketvision.verify.verdicts import NOT_MEASURED
@@ -72,7 +72,7 @@ def verdict_lines(proof: Proof) -> list[str]:
     return [verdict_line(verdict, proof.accuracy) for verdict in proof.verdicts]
 
 
-def verdict_line(verdict: Verdict, accuracy: Accuracy | None = None) -> str:
+def verdict_line(verdict: Verdict, accuracy: Score | None = None) -> str:
     """Return PASS or FAIL, what was measured and what is allowed; `accuracy` adds the interval to its own line."""
     word = "PASS" if verdict.passed else "FAIL"
     bound = "at least" if verdict.limit == "min_accuracy" else "at most"

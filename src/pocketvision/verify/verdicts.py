@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pocketvision.errors import DataError
 from pocketvision.files import read_json
-from pocketvision.values import Accuracy, Budget, Cost, Latency, Verdict
+from pocketvision.values import Budget, Cost, Latency, Score, Verdict
 
 COST_FILE = "cost.json"
 """Lies beside the delivered file: the counts of its graph."""
@@ -22,7 +22,7 @@ class Measured:
 
     size_bytes: int
     latency: Latency
-    accuracy: Accuracy
+    accuracy: Score
     cost: Cost | None
 
 

@@ -17,7 +17,7 @@ from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import computes_in_half, digest, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
+from pocketvision.values import Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Score, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
@@ -206,7 +206,7 @@ def prove_with_answers(
 class _Checked:
     manifest: Manifest
     answers: Answers
-    accuracy: Accuracy
+    accuracy: Score
     compared: Comparison | None
     gap: float
     failures: tuple[str, ...]
