@@ -39,6 +39,7 @@ from pocketvision.graph.graph import (
     Node,
     Opaque,
     Shuffle,
+    Sigmoid,
     Slice,
     Softmax,
 )
@@ -140,6 +141,8 @@ class _Writer:
                 return mb.reduce_mean(x=inputs[0], axes=[2, 3], keep_dims=node.keep)
             case Softmax():
                 return mb.softmax(x=inputs[0], axis=1)
+            case Sigmoid():
+                return mb.sigmoid(x=inputs[0])
         return self._alone(node, inputs[0])
 
     def _alone(self, node: Node, x: Any) -> Any:
