@@ -46,6 +46,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
+from pocketvision.tasks import spec_for
 from pocketvision.train.device import device_for
 from pocketvision.train.evaluate import logits
 from pocketvision.values import Agreement, Dataset, Example, Latency, Precision, Score, Split, Trained
@@ -167,7 +168,15 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
         for name in (each for each in formats if not refusal(each, precision)):
             path = case.folder / precision / "export" / f"model{SUFFIXES[name]}"
             try:
-                written = write_file(graph, case.trained, case.data, path, precision=precision, figures={})
+                written = write_file(
+                    graph,
+                    case.trained,
+                    case.data,
+                    path,
+                    precision=precision,
+                    figures={},
+                    decision=(spec_for(case.data), None),
+                )
                 yield line(name, precision, judge(case, path, written.size_bytes, precision), len(case.answers))
             except MissingExtra as error:
                 yield f"| {name} | {precision} | not installed: {str(error).partition('Run: ')[2]} |" + " |" * 8

@@ -62,7 +62,8 @@ def test_without_positives_there_is_no_average_precision() -> None:
     probabilities, targets = drawn(100)
     targets[:, 1] = 0
     whole, resampled = average_precisions(probabilities, targets)
-    assert np.isnan(whole[1]) and np.isnan(resampled[:, 1]).all()
+    assert np.isnan(whole[1])
+    assert np.isnan(resampled[:, 1]).all()
     assert not np.isnan(whole[[0, 2]]).any()
     assert interval(resampled[:, 1]) == (0.0, 1.0)
     with pytest.raises(DataError, match="no image"):
@@ -118,6 +119,7 @@ def test_true_probabilities_are_calibrated_and_wrong_ones_are_not() -> None:
     targets = (rng.random(chances.shape) < chances).astype(np.int64)
     good, bad = confidence_of(chances, targets), confidence_of(sigmoid(4 * as_logits(chances)), targets)
     assert good.ece < 0.03 < bad.ece
-    assert good.brier < bad.brier and good.nll < bad.nll
+    assert good.brier < bad.brier
+    assert good.nll < bad.nll
     with pytest.raises(DataError, match="known"):
         confidence_of(chances, np.full(chances.shape, -1))

@@ -19,10 +19,11 @@ from pocketvision.data.copies import Group, followers, leaders, near_copies, nea
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import mirror_safe, resolve
 from pocketvision.data.facts import FactBook
-from pocketvision.data.kinds import counts_of, label_index, line_of, must_be_classes
-from pocketvision.data.layout import Listing, natural_key, scan
+from pocketvision.data.kinds import Counts, counts_of, line_of, must_be_learnable, split_images_of, target_of
+from pocketvision.data.layout import Found, Listing, natural_key, scan
+from pocketvision.data.layouts.listing import few
 from pocketvision.data.looks import Look, look_at
-from pocketvision.data.notes import group_notes, leak_notes, notes_on
+from pocketvision.data.notes import attribute_notes, group_notes, leak_notes, notes_on
 from pocketvision.data.splits import FEWEST, Rule, assign
 from pocketvision.data.traits import traits_of
 from pocketvision.errors import DataError
@@ -67,12 +68,12 @@ def load_dataset(
 ) -> tuple[Dataset, Health, DecodedCache]:
     """Examine the data, and return the usable images with labels and splits, and those kept decoded.
 
-    A `DataError` says what to add where the folder cannot be learnt from: fewer than two classes, or a class with
-    fewer than three different images.
+    A `DataError` says what to add where the folder cannot be learnt from: fewer than two classes, a class with fewer
+    than three different images, or an attribute that as few have, or have not.
     """
     rule = Rule(seed, val, test)
     listing = scan(resolve(data, progress))
-    must_be_classes(listing)
+    must_be_learnable(listing)
     decoded = DecodedCache(facts=FactBook())
     try:
         dataset, health = _judged(listing, look_at(listing, decoded, progress), rule)
@@ -127,6 +128,8 @@ def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Datase
 
 def too_few(listing: Listing, kept: Sequence[Look], reasons: Reasons) -> tuple[str, ...]:
     """Say which classes have too few usable images, and why, in one sentence if any."""
+    if listing.kind == "attributes":
+        return _one_sided(listing, [look.found for look in kept], FEWEST, "usable")
     counts = Counter(look.found.label for look in kept)
     groups = listing.labels if listing.kind == "classes" else ("",)
     short = [label for label in groups if counts[label] < FEWEST]
@@ -146,6 +149,8 @@ def too_few(listing: Listing, kept: Sequence[Look], reasons: Reasons) -> tuple[s
 
 def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split], reasons: Reasons) -> tuple[str, ...]:
     """Say which class has no image to train on, and why, in one sentence if any."""
+    if listing.kind == "attributes":
+        return _one_sided(listing, [look.found for look in kept if splits[look.sha256] == "train"], 1, "training")
     if listing.kind != "classes":
         return ()
     trained = {look.found.label for look in kept if splits[look.sha256] == "train"}
@@ -154,6 +159,22 @@ def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split
         return ()
     why = _because(reasons.get(lacking, ()))
     return (f"no usable image to train on in the class '{lacking}' of '{listing.root}'{why}: add some.",)
+
+
+def _one_sided(listing: Listing, found: Sequence[Found], fewest: int, what: str) -> tuple[str, ...]:
+    """Say which attributes too few images have, or have not, in one sentence if any."""
+    short = [
+        f"'{name}' {has} by {count}"
+        for place, name in enumerate(listing.attributes)
+        for value, has in ((1, "is had"), (0, "is lacked"))
+        if (count := sum(one.attributes[place] == value for one in found)) < fewest
+    ]
+    if not short:
+        return ()
+    return (
+        f"an attribute needs {fewest} {what} images at least that have it, and as many that are known not to: "
+        f"{few(short)}; in '{listing.root}'. Leave the column away, or add images.",
+    )
 
 
 def _reasons(listing: Listing, looks: Sequence[Look], copies: Sequence[Problem]) -> Reasons:
@@ -208,17 +229,11 @@ def _dataset(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split]
     labels = {label: index for index, label in enumerate(listing.labels)}
     return Dataset(
         str(listing.root),
-        listing.labels,
-        tuple(_example(look, labels, splits[look.sha256]) for look in kept),
-        mirror_safe=mirror_safe(listing.root),
+        listing.labels or listing.attributes,
+        tuple(Example(look.file, target_of(look.found, labels), splits[look.sha256], look.sha256) for look in kept),
+        mirror_safe=mirror_safe(listing.root, listing.attributes),
         kind=listing.kind,
-        attributes=listing.attributes,
     )
-
-
-def _example(look: Look, labels: dict[str, int], where: Split) -> Example:
-    found = look.found
-    return Example(found.file, label_index(found, labels), where, look.sha256, found.attributes, found.boxes)
 
 
 def _health(
@@ -236,12 +251,19 @@ def _health(
         smallest_short_side=short[0],
         largest_long_side=max(max(size) for size in sizes),
         digest=digest(dataset),
-        notes=(*listing.notes, *(notes_on(counts, sizes) if dataset.kind == "classes" else ())),
+        notes=(*listing.notes, *_notes(dataset, counts, sizes)),
         kind=dataset.kind,
         traits=traits_of(kept),
         faults=faults,
         images=len(kept),
+        split_images=split_images_of(dataset),
     )
+
+
+def _notes(dataset: Dataset, counts: Counts, sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    if dataset.kind == "boxes":
+        return ()
+    return notes_on(counts, sizes) if dataset.kind == "classes" else attribute_notes(dataset, sizes)
 
 
 def digest(dataset: Dataset) -> str:

@@ -4,8 +4,10 @@ Real data for trying everything out in a minute, with nothing to download. Sourc
 Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (its test part, as scikit-learn ships it).
 """
 
+import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +68,10 @@ def digits_folder() -> Path:
     return folder
 
 
-def mirror_safe(root: Path) -> bool:
-    """Tell whether the images of `root` may be mirrored: digits may not."""
-    return user_path(root).absolute() != _place().absolute()
+def mirror_safe(root: Path, attributes: Sequence[str] = ()) -> bool:
+    """Tell whether the images of `root` may be mirrored: digits may not, nor what has attributes on one side."""
+    sides = {word for name in attributes for word in re.split(r"[\W_]+", name.casefold())} & {"left", "right"}
+    return not sides and user_path(root).absolute() != _place().absolute()
 
 
 def _place() -> Path:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from pocketvision.data.copies import Group
-from pocketvision.values import Problem
+from pocketvision.metrics.multilabel import ENOUGH
+from pocketvision.values import Dataset, Problem
 
 IMBALANCE = 3.0
 """Ratio of the largest class to the smallest above which it is worth a word."""
@@ -25,6 +26,25 @@ def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int,
     filled = {label: splits for label, splits in counts.items() if any(splits.values())}
     totals = {label: sum(splits.values()) for label, splits in filled.items()}
     return (*_imbalance(totals), *_few(totals), *_unjudged(filled), *_tiny(sizes), *_long(sizes))
+
+
+def attribute_notes(dataset: Dataset, sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """Return what to know of 0/1 attributes: unknown cells, rare ones in validation, what mirroring spoils."""
+    rows = [example.target for example in dataset.examples if isinstance(example.target, tuple)]
+    unknown = sum(cell is None for row in rows for cell in row)
+    notes = []
+    if unknown:
+        share = unknown / (len(rows) * len(dataset.labels))
+        notes.append(f"{share:.0%} of all cells are unknown: they are neither learned from nor judged.")
+    val = [example.target for example in dataset.of("val") if isinstance(example.target, tuple)]
+    rare = [name for place, name in enumerate(dataset.labels) if sum(row[place] == 1 for row in val) < ENOUGH]
+    if val and rare:
+        notes.append(
+            f"Fewer than {ENOUGH} validation images have {_named(rare)}: the threshold is partly a rule of thumb."
+        )
+    if not dataset.mirror_safe:
+        notes.append("An attribute speaks of left or right: images are not mirrored in training.")
+    return (*notes, *_tiny(sizes), *_long(sizes))
 
 
 def leak_notes(problems: Iterable[Problem]) -> tuple[str, ...]:

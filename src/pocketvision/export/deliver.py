@@ -17,7 +17,7 @@ from pocketvision.files import write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
-from pocketvision.values import Dataset, Io, Manifest, Precision, Score, Trained
+from pocketvision.values import Dataset, Io, Manifest, Precision, Score, TaskSpec, Trained
 
 MANIFEST, COST = "manifest.json", "cost.json"
 WHOLE = ("c", "litert")
@@ -90,18 +90,19 @@ def write_file(
     *,
     precision: Precision,
     figures: dict[str, Score],
-    threshold: Threshold | None = None,
+    decision: tuple[TaskSpec, Threshold | None],
 ) -> Exported:
-    """Write the graph of a run with its manifest, as `deliver` does."""
+    """Write the graph of a run with its manifest, as `deliver` does; `decision` is how its answers are decided, and
+    when it refuses."""
     pngs = thumbnails(prepared(dataset, dataset.of("val")[:PROBES], trained.image))
     manifest = make_manifest(
         trained,
-        dataset.labels,
+        decision[0],
         name=Path(dataset.root).name,
         precision=precision,
         figures=figures,
         probes=make_probes(graph, trained.image, pngs),
-        threshold=threshold,
+        threshold=decision[1],
     )
     return deliver(graph, manifest, path)
 

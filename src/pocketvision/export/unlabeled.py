@@ -11,7 +11,8 @@ from pocketvision.data.looks import look_at
 from pocketvision.data.splits import Rule, split_of
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress
-from pocketvision.values import NO_LABEL, Dataset, Example
+from pocketvision.tasks import name_for
+from pocketvision.values import Dataset, Example
 
 
 def load_images(data: str | Path, splits: Mapping[str, float | int], progress: Progress) -> Dataset:
@@ -37,7 +38,7 @@ def load_images(data: str | Path, splits: Mapping[str, float | int], progress: P
     if not kept:
         raise DataError(f"none of the {len(loose)} images in '{root}' can be used; give others")
     where = {sha256: split_of(sha256, seed=rule.seed, val=rule.val, test=rule.test) for sha256 in kept}
-    return Dataset(str(root), (), tuple(Example(kept[each], NO_LABEL, where[each], each) for each in kept))
+    return Dataset(str(root), (), tuple(Example(kept[each], None, where[each], each) for each in kept))
 
 
 def _labeled(root: Path, loose: int) -> bool:
@@ -47,4 +48,4 @@ def _labeled(root: Path, loose: int) -> bool:
     except DataError:
         return False
     by_table = any("/" not in found.file for found in listing.found)
-    return listing.kind == "classes" and (by_table or len(listing.found) >= loose)
+    return name_for(listing.kind) is not None and (by_table or len(listing.found) >= loose)

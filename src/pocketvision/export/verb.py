@@ -11,7 +11,7 @@ from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.errors import DataError, UnknownName, UsageError
 from pocketvision.export import SUFFIXES
 from pocketvision.export.deliver import (
@@ -26,12 +26,13 @@ from pocketvision.export.deliver import (
 )
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
 from pocketvision.export.subject import Subject, some, subject_of
-from pocketvision.export.trust import Abstain, abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.trust import Abstain, abstain_of, reason_of, require_refusable, settle, threshold_for
 from pocketvision.export.use import USE_FILE
 from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress, Silent
+from pocketvision.tasks import load, spec_of
 from pocketvision.values import Dataset, ImageSpec, Io, Manifest, Precision
 
 CALIBRATION_IMAGES = 100
@@ -77,6 +78,7 @@ def export(  # noqa: PLR0913  one option per choice of a user
     require_packages(formats)
     wanted = abstain_of(abstain)
     subject = subject_of(source, data, labels=labels, progress=progress)
+    require_refusable(wanted, spec_of(subject.manifest))
     precision = precision or ("float" if subject.whole is None else "int8")
     _require(formats, precision, io)
     graph = _rounded(subject, precision, progress)
@@ -133,11 +135,13 @@ def _settled(subject: Subject, graph: Graph, wanted: Abstain, progress: Progress
         if wanted == "auto":
             return graph, manifest
         return graph, replace(manifest, abstain_below=None if wanted == "off" else wanted, refusal=None)
-    truth = labels_of(examples)
+    spec = spec_of(manifest)
+    truth = load(spec.name).targets(examples)
     found = answer(graph, prepared(subject.dataset, examples, manifest.image, progress=progress))
-    settled = settle(graph, found, truth, folded=subject.trained.temperature)
-    threshold = threshold_for(wanted, settled.probabilities, truth)
-    progress.say(reason_of(wanted, threshold))
+    settled = settle(graph, found, truth, spec, folded=subject.trained.temperature)
+    threshold = threshold_for(wanted, settled.probabilities, truth, settled.spec)
+    progress.say(reason_of(wanted, threshold, settled.spec))
+    manifest = replace(manifest, thresholds=settled.spec.thresholds)
     if threshold is None:
         return settled.graph, manifest
     return settled.graph, replace(manifest, abstain_below=threshold.below, refusal=threshold.refusal)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.budget.parse import Amount, parse_budget
-from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
@@ -25,8 +24,9 @@ from pocketvision.metrics.paired import Paired, paired
 from pocketvision.probe.features import Backbone, Features, ProbeImages, ProbeViews, extract
 from pocketvision.probe.heads import Balance, Head, LabeledFeatures, best_logistic, class_means
 from pocketvision.progress import Progress, Silent, track
+from pocketvision.tasks.classify.answers import targets as labels_of
 from pocketvision.train.device import device_for
-from pocketvision.values import Budget, CropMode, Dataset, Latency, ModelSpec, Precision, Score
+from pocketvision.values import Budget, CropMode, Dataset, Latency, ModelSpec, Precision, Score, TaskSpec
 from pocketvision.values.ranges import check_ranges
 
 HeadKind = Literal["logistic", "mean"]
@@ -166,7 +166,7 @@ def _within(
 ) -> tuple[list[Start], list[Compared]]:
     """Part those that keep the limits, but for the accuracy, from those that do not."""
     kept, out = [], []
-    scale = None if budget.max_latency_ms is None else Scale(labels, starts[0].backbone.image)
+    scale = None if budget.max_latency_ms is None else Scale(TaskSpec("classify", labels), starts[0].backbone.image)
     for start in track(starts, progress, "timing", len(starts)) if scale else starts:
         file, broken = file_of(start, budget, scale)
         judged = replace(start, candidate=file)

@@ -35,7 +35,7 @@ def teachers_for(runs: str | None, loaded: Loaded, options: TrainOptions) -> tup
     """Load the teachers, if any; raises where they have other classes, or learned from images kept apart here."""
     found = teachers_of(runs) if runs else ()
     for teacher in found:
-        check_labels(teacher, loaded.dataset.labels)
+        check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
     check_splits(found, loaded, options)
     return found
 

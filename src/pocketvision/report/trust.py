@@ -36,8 +36,9 @@ class Trust:
     """A sentence on what is refused."""
     reason: str
     """Why this threshold; empty in older runs."""
-    reliability: plots.Chart
-    risk: plots.Chart
+    reliability: plots.Chart | None
+    """None, as the other chart, where an image has several answers."""
+    risk: plots.Chart | None
 
 
 def trust(run: Run) -> Trust | None:
@@ -45,6 +46,8 @@ def trust(run: Run) -> Trust | None:
     proof = run.proof
     if len(proof.answers) != proof.accuracy.count or not proof.answers:
         return None
+    if proof.attributes:
+        return Trust(_rows(run), _calibration(proof.confidence), "", run.compression.abstain, None, None)
     confidence, right = _answers(proof)
     points = risk_coverage(confidence, right)
     if len(points) > CURVE_POINTS:
@@ -62,6 +65,8 @@ def trust(run: Run) -> Trust | None:
 
 def refusal_words(proof: Proof) -> str:
     """Say what the file refuses of the test images, and how often it is wrong on the others."""
+    if proof.attributes:
+        return "It never refuses: each attribute counts as there from its own probability on."
     if proof.abstain_below is None or proof.refusal is None:
         return "It never refuses: every image gets one of the labels."
     least, kept = words.percent(proof.abstain_below), proof.refusal.coverage
@@ -81,7 +86,7 @@ def _errors(right: Score) -> str:
 
 def _answers(proof: Proof) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     confidence = np.array([answer.probability for answer in proof.answers])
-    return confidence, np.array([answer.label == answer.predicted for answer in proof.answers])
+    return confidence, np.array([answer.right for answer in proof.answers])
 
 
 def _calibration(found: Confidence | None) -> str:

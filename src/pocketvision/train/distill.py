@@ -103,7 +103,7 @@ def distill(  # noqa: PLR0913  each is an option of the command line
         spec = student_spec(model, width, start, teachers[0])
         loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
         for teacher in teachers:
-            check_labels(teacher, loaded.dataset.labels)
+            check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
         check_splits(teachers, loaded, TrainOptions.of(settings))
         spec = replace(
             spec,

@@ -2,7 +2,6 @@
 
 from pocketvision.values.costs import Budget, Candidate, Choice, Cost, Latency, Precision
 from pocketvision.values.images import (
-    NO_LABEL,
     Box,
     Dataset,
     Example,
@@ -11,14 +10,16 @@ from pocketvision.values.images import (
     Problem,
     ProblemKind,
     Split,
+    Target,
     Trait,
     TraitKind,
 )
-from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
+from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec, TaskSpec
 from pocketvision.values.records import from_json, to_json, to_line
 from pocketvision.values.results import (
     Agreement,
     Answer,
+    AttributeScore,
     Compression,
     Confidence,
     Epoch,
@@ -38,9 +39,9 @@ from pocketvision.values.results import (
 )
 
 __all__ = [
-    "NO_LABEL",
     "Agreement",
     "Answer",
+    "AttributeScore",
     "Box",
     "Budget",
     "Candidate",
@@ -71,6 +72,8 @@ __all__ = [
     "Score",
     "Split",
     "Summary",
+    "Target",
+    "TaskSpec",
     "Trained",
     "Trait",
     "TraitKind",

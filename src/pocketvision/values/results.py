@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from pocketvision.values.costs import Latency, Precision
 from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
+from pocketvision.values.records import UNSAID
 
 Io = Literal["mixed", "uint8", "int8"]
 """Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
@@ -13,7 +14,7 @@ Io = Literal["mixed", "uint8", "int8"]
 
 @dataclass(frozen=True)
 class Score:
-    """A share of right answers with its 95% Wilson interval; all in 0..1."""
+    """What a net is worth on some images by its task's metric, with a 95% interval; all in 0..1."""
 
     value: float
     low: float
@@ -21,9 +22,14 @@ class Score:
     count: int
     macro: float | None = None
     """The mean over the classes, each counting the same however rare; None where it was not asked for."""
+    metric: str = field(default="accuracy", metadata=UNSAID)
+    """What `value` is: `accuracy`, the share of right answers, or `mean average precision` over the attributes."""
+    others: dict[str, float] = field(default_factory=dict, metadata=UNSAID)
+    """Further figures of the same answers by name, such as `macro F1`; the task says which."""
 
     def __str__(self) -> str:
-        return f"{self.value:.1%} (95% interval {self.low:.1%} to {self.high:.1%}, {self.count} images)"
+        name = "" if self.metric == "accuracy" else f"{self.metric} "
+        return f"{name}{self.value:.1%} (95% interval {self.low:.1%} to {self.high:.1%}, {self.count} images)"
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,26 @@ class Confidence:
     """Mean of -log(probability of the true class)."""
     aurc: float
     """Area under the risk-coverage curve: the mean error over all shares of surest answers."""
+
+
+@dataclass(frozen=True)
+class AttributeScore:
+    """How one attribute fared on some images; figures in 0..1, None where there is nothing to divide by."""
+
+    name: str
+    known: int
+    """Images of which it is known whether they have it."""
+    positives: int
+    """Of those, the ones that have it. Their share is the average precision of chance."""
+    average_precision: float | None
+    low: float
+    high: float
+    """Its 95% bootstrap interval."""
+    threshold: float
+    """The probability from which on the file says that it is there."""
+    precision: float | None
+    recall: float | None
+    f1: float | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +145,8 @@ class Manifest:
     """Top probability below which the answer is "not sure"; None never refuses."""
     refusal: Refusal | None = None
     """What that did on the validation images."""
+    thresholds: tuple[float, ...] = field(default=(), metadata=UNSAID)
+    """Per label the probability from which on it counts as there; empty where exactly one label is true."""
     io: Io = "mixed"
     """Types of the file's input and output. `uint8`: pixels in, probabilities out in steps of 1/256. `int8`: the same
     numbers less 128."""
@@ -128,6 +156,7 @@ class Manifest:
         if self.io not in get_args(Io):
             raise ValueError(f"io is {self.io!r}; known are {', '.join(get_args(Io))}")
         shares = {"abstain_below": self.abstain_below}
+        shares |= {f"thresholds[{place}]": share for place, share in enumerate(self.thresholds)}
         if self.refusal is not None:
             shares |= {"refusal.coverage": self.refusal.coverage.value}
             shares |= {"refusal.right": self.refusal.right.value if self.refusal.right else None}
@@ -156,6 +185,13 @@ class Answer:
     label: str
     predicted: str
     probability: float
+    wrong: tuple[str, ...] | None = field(default=None, metadata=UNSAID)
+    """The attributes that were decided wrongly; None where there is one label, which is right or not."""
+
+    @property
+    def right(self) -> bool:
+        """Whether everything known of the image was answered rightly."""
+        return self.label == self.predicted if self.wrong is None else not self.wrong
 
 
 @dataclass(frozen=True)
@@ -239,6 +275,8 @@ class Proof:
     """On up to 300 of the test images, the same for each; the first is our own resizing."""
     judged: Judged | None = None
     """Which images all this was measured on; None in older proofs."""
+    attributes: tuple[AttributeScore, ...] = field(default=(), metadata=UNSAID)
+    """How each attribute fared; empty for other tasks."""
 
 
 @dataclass(frozen=True)
@@ -302,6 +340,8 @@ class Trained:
     schedule: Schedule | None = None
     balance: Literal["none", "weights", "sampler"] = "none"
     """How unequal classes were made to count the same."""
+    task: str = field(default="classify", metadata=UNSAID)
+    """What the net was trained for, one of `tasks.names()`."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from PIL import Image
 from pocketvision.errors import ImageError
 from pocketvision.images.prepare import load
 from pocketvision.runtime import Runner
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
 from pocketvision.values import Manifest
 
 SIDES = (320, 240)
@@ -47,6 +49,7 @@ class Odd:
 def odd_answers(runner: Runner, shown: Manifest | None = None) -> Odd:
     """Ask a file for one image stored in many ways, the first one plain: its own probe, or that of `shown`."""
     found: list[OddAnswer] = []
+    spec = spec_of(runner.manifest)
     rows = np.zeros((0, len(runner.labels)), np.float32)
     for kind, content in odd_images(shown or runner.manifest):
         try:
@@ -55,9 +58,10 @@ def odd_answers(runner: Runner, shown: Manifest | None = None) -> Odd:
             found.append(OddAnswer(kind, "", 0.0, as_plain=None, error=str(error)))
             row = np.zeros_like(rows[:1])
         else:
-            label = runner.labels[int(row.argmax())]
+            decided = load_task(spec.name).decide(row, spec)
+            label = decided.told[0]
             same = None if kind in OTHER_CONTENT else not found or label == found[0].label
-            found.append(OddAnswer(kind, label, float(row.max()), same))
+            found.append(OddAnswer(kind, label, float(decided.probability[0]), same))
         rows = np.concatenate([rows, row])
     return Odd(tuple(found), rows)
 

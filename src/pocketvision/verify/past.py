@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pocketvision.data.check import digest, split_again
 from pocketvision.data.layout import Listing
-from pocketvision.data.splits import Rule, read_splits
-from pocketvision.errors import DataError
+from pocketvision.data.splits import Rule, dataset_of, read_splits
 from pocketvision.files import lines_of
 from pocketvision.progress import Progress
-from pocketvision.values import Dataset, Example, Manifest, Split
+from pocketvision.tasks import of_kind
+from pocketvision.values import Dataset, Manifest, Split
 from pocketvision.verify.failures import FIGURES
 
 SPLITS_FILE = "splits.csv"
@@ -32,7 +32,8 @@ class Past:
 
     def by_content(self) -> Mapping[str, tuple[str, Split]]:
         """Return label and split of each content."""
-        return {one.sha256: (self.dataset.labels[one.label], one.split) for one in self.dataset.examples}
+        write = of_kind(self.dataset.kind).write
+        return {one.sha256: (write(one.target, self.dataset.labels), one.split) for one in self.dataset.examples}
 
     def contents(self) -> Mapping[str, str]:
         """Return the content hash of each file of the run, by the run's own name; empty where that is not certain."""
@@ -83,12 +84,7 @@ def _listed(file: Path, manifest: Manifest) -> Dataset | None:
     run = _above(file)
     if not (run / SPLITS_FILE).is_file():
         return None
-    rows = read_splits(run / SPLITS_FILE)
-    labels = _labels(run, manifest)
-    if unknown := {row.label for row in rows} - set(labels):
-        raise DataError(f"{run / SPLITS_FILE} has labels that the net does not: {', '.join(sorted(unknown))}")
-    examples = (Example(row.file, labels.index(row.label), row.split, row.sha256) for row in rows)
-    return Dataset(str(run), labels, tuple(examples))
+    return dataset_of(run, _labels(run, manifest), read_splits(run / SPLITS_FILE))
 
 
 def _labels(run: Path, manifest: Manifest) -> tuple[str, ...]:

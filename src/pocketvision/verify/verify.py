@@ -10,9 +10,6 @@ from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.clock import Clock, seconds
 from pocketvision.errors import DataError, UnknownName, UsageError
 from pocketvision.files import claim, write_json
-from pocketvision.metrics.accuracy import accuracy
-from pocketvision.metrics.calibration import measured as confidence
-from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import computes_in_half, digest, size_bytes
@@ -176,7 +173,8 @@ def prove_with_answers(
     # Timed first, while no other session's threads are about.
     latency = next(iter(time_files([file])))
     checked = _check(file, data, split=split, trained=trained, clock=clock or Clock(), progress=progress)
-    size = size_bytes(file)
+    size, answers = size_bytes(file), checked.answers
+    truth = answers.truth
     measured = Measured(size, latency, checked.accuracy, read_cost(file))
     verdicts = judge(budget, measured)
     proof = Proof(
@@ -189,17 +187,18 @@ def prove_with_answers(
         latency=latency,
         verdicts=verdicts,
         labels=checked.manifest.labels,
-        confusion=_matrix(checked.answers, len(checked.manifest.labels)),
-        answers=checked.answers.named(checked.manifest.labels),
+        confusion=answers.task.confusion(answers.probabilities, truth, answers.spec),
+        answers=answers.told(),
         failures=(*checked.failures, *unjudged(verdicts)),
         unreadable=checked.answers.unreadable,
-        confidence=confidence(checked.answers.probabilities, checked.answers.truth),
+        confidence=answers.task.confidence(answers.probabilities, truth),
         abstain_below=checked.manifest.abstain_below,
         refusal=_refusal(checked.answers, checked.manifest.abstain_below),
         resized=checked.resized,
         judged=checked.judged,
+        attributes=answers.task.parts(answers.probabilities, truth, answers.spec),
     )
-    return proof, checked.answers
+    return proof, answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +232,7 @@ def _check(
             f"none of the {len(images.examples)} images to judge by can be read, {answers.unreadable[0]} first; "
             "pocketvision check says why"
         )
-    measured = accuracy(answers.probabilities, answers.truth)
+    measured = answers.score()
     narrow = computes_in_half(file)
     tie = tolerance(manifest.precision, narrow=narrow).tie
     compared = _agree(file, trained, images=images, answers=answers, tie=tie)
@@ -250,7 +249,7 @@ def _fault(manifest: Manifest, images: GivenImages, answers: Answers) -> str | N
     rows = images.of_run(answers.examples) if images.known else []
     if not rows:
         return None
-    return accuracy_fault(manifest, images.split or "test", accuracy(answers.probabilities[rows], answers.truth[rows]))
+    return accuracy_fault(manifest, images.split or "test", answers.score(rows))
 
 
 def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: Answers, tie: float) -> Comparison | None:
@@ -273,11 +272,6 @@ def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: An
 
 def _refusal(answers: Answers, below: float | None) -> Refusal | None:
     return None if below is None else refusal(*top(answers.probabilities, answers.truth), below)
-
-
-def _matrix(answers: Answers, classes: int) -> tuple[tuple[int, ...], ...]:
-    matrix = confusion(answers.truth, answers.predicted, classes)
-    return tuple(tuple(int(cell) for cell in row) for row in matrix)
 
 
 def _tell(answers: Answers, progress: Progress) -> None:
