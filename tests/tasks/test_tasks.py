@@ -71,6 +71,8 @@ def test_targets_are_written_and_read_again(name: str) -> None:
     texts = [task.write(target, LABELS) for target in SHOWN[name]]
     assert [task.read(text, LABELS) for text in texts] == SHOWN[name]
     assert all("\n" not in text for text in texts)
+    assert not any(task.contradict(text, text) for text in texts)
+    assert task.contradict(texts[0], texts[1])
     for wrong in ("yellow", "1,0", "1,0,2", ""):
         with pytest.raises(ValueError, match=r".*"):
             task.read(wrong, LABELS)

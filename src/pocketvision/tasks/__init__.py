@@ -71,6 +71,10 @@ class Answers(Protocol):
         """Return a target as a text on one line; two are equal where their texts are."""
         ...
 
+    def contradict(self, one: str, other: str) -> bool:
+        """Tell whether two texts that `write` wrote cannot both be true of one image."""
+        ...
+
     def targets(self, examples: Sequence[Example]) -> Integers:
         """Return the targets as an array of one row an example: [N] or [N, labels]."""
         ...

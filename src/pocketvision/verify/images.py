@@ -5,7 +5,7 @@ An image is what its content and its label are; its name says nothing.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -93,7 +93,8 @@ def find_images(
         )
     kept = _once(given.images, past.contents() if past else {})
     seen = past.by_content() if past and (past.certain or split) else {}
-    origins = {image.file: _origin(image, seen) for image in kept}
+    contradict = load_task(spec.name).contradict
+    origins = {image.file: _origin(image, seen, contradict) for image in kept}
     wanted = UNSEEN if split is None else (split,)
     examples = tuple(
         Example(image.file, load_task(spec.name).read(image.label, spec.labels), split or "test", image.sha256)
@@ -179,11 +180,11 @@ def _kept(groups: Mapping[str, Sequence[_Image]], contents: Mapping[str, str]) -
             yield min(group, key=lambda image: contents.get(image.file) != image.sha256)
 
 
-def _origin(image: _Image, seen: Mapping[str, tuple[str, Split]]) -> Origin:
+def _origin(image: _Image, seen: Mapping[str, tuple[str, Split]], contradict: Callable[[str, str], bool]) -> Origin:
     if image.sha256 not in seen:
         return "new"
     label, split = seen[image.sha256]
-    return split if label == image.label else "relabeled"
+    return "relabeled" if contradict(label, image.label) else split
 
 
 # ---------------------------------------------------------------- words

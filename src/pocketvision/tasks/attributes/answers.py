@@ -35,6 +35,11 @@ def write(target: Target, labels: Sequence[str]) -> str:
     return ",".join("" if cell is None else str(cell) for cell in _row(target))
 
 
+def contradict(one: str, other: str) -> bool:
+    """Tell whether an attribute is known to be there by one and not to be there by the other."""
+    return any({a, b} == {"0", "1"} for a, b in zip(one.split(","), other.split(","), strict=True))
+
+
 def targets(examples: Sequence[Example]) -> Integers:
     """Return the examples' attributes [N, A]: 1, 0, or -1 where unknown."""
     rows = [[UNKNOWN if cell is None else cell for cell in _row(example.target)] for example in examples]

@@ -30,6 +30,11 @@ def write(target: Target, labels: Sequence[str]) -> str:
     return labels[target]
 
 
+def contradict(one: str, other: str) -> bool:
+    """Tell whether two classes differ."""
+    return one != other
+
+
 def targets(examples: Sequence[Example]) -> Integers:
     """Return the examples' classes [N]."""
     return np.array([example.target for example in examples], np.int64)
