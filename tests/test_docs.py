@@ -178,7 +178,7 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-JSON_PAGE = sections(text_of(ROOT / "docs" / "exit-codes-and-json.md"))
+JSON_PAGE = sections(text_of(ROOT / "docs" / "guide" / "json.md"))
 SHARED = {
     "Verdict": "verdict",
     "Accuracy": "accuracy",
@@ -243,7 +243,7 @@ def test_every_dependency_is_described() -> None:
         *(item for extra in project["optional-dependencies"].values() for item in extra),
     ]
     names = {re.split(r"[<>=!~\[; ]", item, maxsplit=1)[0] for item in wanted}
-    page = text_of(ROOT / "docs" / "dependencies.md")
+    page = text_of(ROOT / "docs" / "design" / "dependencies.md")
     assert {name for name in names if not re.search(rf"^\|.*\b{re.escape(name)}\b", page, re.MULTILINE)} == set()
     pinned = {
         line.partition("==")[0].lower() for line in text_of(ROOT / "constraints.txt").splitlines() if "==" in line
