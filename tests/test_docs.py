@@ -1,21 +1,19 @@
 """The documents hold what they promise: links, commands and files exist, records and packages are described."""
 
 import dataclasses
-import importlib
-import inspect
+import importlib.util
 import re
 import shlex
 import tomllib
-import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import typer
 
-import pocketvision
 from pocketvision.cli.app import GROUPS, VERBS, application
 
 ROOT = Path(__file__).parents[1]
@@ -178,53 +176,32 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-JSON_PAGE = sections(text_of(ROOT / "docs" / "guide" / "json.md"))
-SHARED = {
-    "Verdict": "verdict",
-    "Accuracy": "accuracy",
-    "Latency": "latency",
-    "ModelSpec": "net",
-    "ImageSpec": "image rule",
-}
+@cache
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("json_page", ROOT / "benchmarks" / "json_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def records(kind: Any) -> Iterator[type]:
-    """Yield a record and the records inside it, at any depth, but those that have a section of their own."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        yield kind
-        for hint in typing.get_type_hints(kind).values():
-            yield from (inner for inner in records(hint) if inner.__name__ not in SHARED)
-    else:
-        for argument in typing.get_args(kind):
-            yield from records(argument)
+def test_the_page_on_json_is_as_the_records_are(golden: Callable[[Path, str], None]) -> None:
+    """`python benchmarks/json_page.py --write` writes it anew, and so does `--rewrite`."""
+    golden(generator().PAGE, generator().page())
 
 
-def verbs() -> list[str]:
-    """Return all verbs, those behind a word with it."""
-    behind = [f"{word} {verb}" for word in GROUPS for verb in importlib.import_module(f"pocketvision.cli.{word}").VERBS]
-    return [verb for verb in VERBS if verb != "report"] + behind
-
-
-@pytest.mark.parametrize("verb", verbs())
+@pytest.mark.parametrize("verb", generator().results())
 def test_every_field_that_a_verb_returns_is_described(verb: str) -> None:
-    word, _, last = verb.rpartition(" ")
-    home = importlib.import_module(f"pocketvision.{word}") if word else pocketvision
-    result = inspect.signature(getattr(home, last), eval_str=True).return_annotation
-    found = list(records(result))
-    named = set(CODE.findall(JSON_PAGE[verb]))
-    missing = [f"{kind.__name__}.{f.name}" for kind in found for f in dataclasses.fields(kind) if f.name not in named]
-    assert missing == []
-    assert found
-    table = re.findall(r"^\| `(\w+)` \|", JSON_PAGE[verb], re.MULTILINE)
-    assert table == [field.name for field in dataclasses.fields(found[0])], "the table has the record's order"
-
-
-@pytest.mark.parametrize(("record", "section"), SHARED.items())
-def test_every_field_of_a_shared_record_is_described(record: str, section: str) -> None:
-    from pocketvision import values
-
-    fields = [field.name for field in dataclasses.fields(getattr(values, record))]
-    assert set(fields) <= set(CODE.findall(JSON_PAGE[section]))
+    found = list(generator().records(generator().results()[verb]))
+    texts = {record: generator().texts(record) for record in found}
+    missing = [
+        f"{kind.__name__}.{f.name}" for kind in found for f in dataclasses.fields(kind) if f.name not in texts[kind]
+    ]
+    assert missing == [], "write one sentence below each field"
+    assert found or verb == "report"
+    names = [record.__name__ for record in found]
+    assert len(set(names)) == len(set(found)), "two records of one name cannot be told apart on the page"
 
 
 def test_every_exit_code_is_described() -> None:
@@ -233,7 +210,8 @@ def test_every_exit_code_is_described() -> None:
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")]
     codes = {0, INTERRUPTED, *(kind.exit_code for kind in kinds)}
-    assert {int(code) for code in re.findall(r"^\| (\d+) \|", JSON_PAGE["Exit codes"], re.MULTILINE)} == codes
+    table = sections(text_of(ROOT / "docs" / "guide" / "exit-codes.md"))["Exit codes"]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
 
 
 def test_every_dependency_is_described() -> None:
