@@ -1,7 +1,7 @@
-"""Every format at every precision, on published nets and real images: the tables of docs/guide/export.md.
+"""Every format at every precision, on published nets and real images: the tables of docs/measurements/formats.md.
 
     python benchmarks/formats.py                       prints them
-    python benchmarks/formats.py --write               and puts them into docs/guide/export.md
+    python benchmarks/formats.py --write               and puts them into docs/measurements/formats.md
     python benchmarks/formats.py --nets tf2 --count 50
 
 Needs the `tflite` and `dev` extras; a format whose package is absent is named with what installs it. Every fifth
@@ -64,7 +64,7 @@ NETS = {
     "MobileNet V2 1.0": "tf2_mobilenet_v2_1.0_224_ptq.tflite",
     "SqueezeNet 1.0": "compressed_SqueezeNet.net",
 }
-PAGE = Path(__file__).parents[1] / "docs" / "guide" / "export.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "formats.md"
 BEGIN, END = "<!-- what follows is written by benchmarks/formats.py -->", "<!-- and ends here -->"
 READ_BY_NUMPY = ".mlpackage"
 FEW = 20
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--nets", default="", help="take those with this in their name or their file's")
     parser.add_argument("--formats", nargs="+", choices=sorted(FORMATS), default=sorted(FORMATS))
     parser.add_argument("--precisions", nargs="+", choices=get_args(Precision), default=get_args(Precision))
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/guide/export.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/measurements/formats.md")
     options = parser.parse_args()
     chosen = {name: file for name, file in NETS.items() if options.nets.lower() in f"{name} {file}".lower()}
     if not chosen:

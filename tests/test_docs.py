@@ -1,7 +1,9 @@
 """The documents hold what they promise: links, commands and files exist, records and packages are described."""
 
+import ast
 import dataclasses
 import importlib.util
+import inspect
 import re
 import shlex
 import tomllib
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import typer
 
+import pocketvision
 from pocketvision.cli.app import GROUPS, VERBS, application
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +26,8 @@ INDENTED = re.compile(r"(?:^(?: {4}|\t)[^\n]*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OUR_FOLDERS = ("src", "tests", "docs", "benchmarks", ".github", ".ci")
+SOON = {"probe": "choose"}
+"""Verbs that the pages call by the name they are about to get, with the name they have."""
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -83,6 +88,7 @@ def fault(words: list[str]) -> str | None:
     """Say what is wrong with a command; nothing is run, and paths need not exist."""
     if words and words[0] in ("--help", "-h", "--version"):
         return None
+    words = [SOON.get(words[0], words[0]), *words[1:]] if words else words
     if not words or words[0] not in (*VERBS, *GROUPS):
         return f"no verb in {words}"
     command = group().commands[words[0]]
@@ -105,6 +111,10 @@ def test_commands_exist_with_their_options(page: Path) -> None:
     assert faults == {}
 
 
+def test_no_name_of_a_verb_is_announced_that_is_there_already() -> None:
+    assert set(SOON) & set(VERBS) == set(), "take it out of SOON"
+
+
 def test_commands_are_found_and_wrong_ones_are_told() -> None:
     text = (
         "Run `pocketvision verify` or `pocketvision` alone.\n\n"
@@ -122,6 +132,45 @@ def test_commands_are_found_and_wrong_ones_are_told() -> None:
     assert [fault(words) is None for words in found] == [True, False, False, True]
     assert fault(["fit", "photos", "--crop-mode", "middle"]) is not None
     assert fault(["fit", "--max-size", "2MB"]) is not None
+
+
+# ---------------------------------------------------------------- Python
+
+
+def calls(block: str) -> Iterator[tuple[str, ast.Call, str]]:
+    """Yield each call of a verb in Python, with the name that its result gets, or an empty one."""
+    tree = ast.parse(block)
+    named = {node.value: ast.unparse(node.targets[0]) for node in ast.walk(tree) if isinstance(node, ast.Assign)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("pv."):
+            yield ast.unparse(node.func)[3:], node, named.get(node, "")
+
+
+def python_faults(block: str) -> list[str]:
+    """Say which arguments and which fields of results do not exist; nothing is run."""
+    faults = []
+    for verb, call, name in calls(block):
+        signature = inspect.signature(getattr(pocketvision, verb))
+        try:
+            signature.bind(*call.args, **{str(word.arg): word.value for word in call.keywords})
+        except TypeError as error:
+            faults.append(f"{verb}: {error}")
+        if name and verb in VERBS:
+            result = inspect.signature(getattr(pocketvision, verb), eval_str=True).return_annotation
+            fields = {field.name for field in dataclasses.fields(result)}
+            faults += [f"{name}.{used}" for used in re.findall(rf"\b{name}\.(\w+)", block) if used not in fields]
+    return faults
+
+
+@EACH_PAGE
+def test_python_calls_verbs_by_arguments_that_exist_and_reads_fields_that_exist(page: Path) -> None:
+    found = re.findall(r"^```python\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
+    assert [fault for block in found for fault in python_faults(block)] == []
+
+
+def test_wrong_python_is_told() -> None:
+    block = 'import pocketvision as pv\nrun = pv.fit("photos/", max_sise="2MB")\nprint(run.artefact, run.file)\n'
+    assert python_faults(block) == ["fit: got an unexpected keyword argument 'max_sise'", "run.file"]
 
 
 # ---------------------------------------------------------------- files

@@ -1,4 +1,4 @@
-"""The benchmark that writes the tables of docs/guide/export.md: it runs, and can put them there."""
+"""The benchmark that writes the tables of docs/measurements/formats.md: it runs, and can put them there."""
 
 import importlib.util
 import sys
