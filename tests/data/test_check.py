@@ -211,7 +211,7 @@ def test_too_little_is_an_error_that_says_how_much(good):
     put(good / "dog/copy.png", content(100))
     put(good / "dog/broken.png", b"no image")
     with pytest.raises(
-        DataError, match=r"'dog' has 1, add 2 \(1 unreadable, such as dog/broken\.png: not a .*; 1 repeated, such as"
+        DataError, match=r"'dog' has 1, add 2 \(1 unreadable, such as dog/broken\.png: not an .*; 1 repeated, such as"
     ) as raised:
         load_dataset(good)
     health = check(good)
