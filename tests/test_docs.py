@@ -59,6 +59,12 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_the_readme_is_one_screen_and_shows_its_two_commands_as_code() -> None:
+    text = text_of(ROOT / "README.md")
+    assert len(text.splitlines()) <= 80
+    assert {"make demo", "make test"} <= {block.strip() for block in blocks(text)}
+
+
 # ---------------------------------------------------------------- commands
 
 

@@ -48,7 +48,7 @@ class Compressing:
     source: str
     """Path of the run's folder, or of the file."""
     stages: list[Stage]
-    """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own whole numbers."""
+    """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own integers."""
     images: int
     """How many it was judged on."""
     layers: list[LayerLoss]

@@ -172,7 +172,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the file said of one test image."""
+    """The file's answer to one test image."""
 
     file: str
     """Path of the image."""
