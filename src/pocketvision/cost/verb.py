@@ -14,20 +14,33 @@ class CostOf:
     """The cost of one net; bytes are those of float32 values unless the name says otherwise."""
 
     name: str
+    """Name in the catalogue."""
     width: float
+    """Multiplier of the channels."""
     resolution: int
+    """Side of the input in pixels."""
     num_classes: int
+    """Outputs of the classifier."""
     groups: int | None
+    """Of the pointwise convolutions; None for nets that offer no choice."""
     in_channels: int
+    """Channels of the image."""
     params: int
+    """Learned values; moving statistics of batch norms are left out."""
     params_without_norms: int
     """Batch norms left out, as TensorFlow's tables of MobileNetV2 do."""
     macs: int
+    """Multiply-adds of one image."""
     weight_bytes: int
+    """Weights and biases as float32, batch norms folded."""
     weight_bytes_int8: int
+    """The same in 8 bit."""
     peak_activation_bytes: int
+    """Largest sum of activations alive at once in the best order of layers."""
     peak_activation_bytes_16bit: int
+    """The same with 16 bits a value."""
     peak_activation_bytes_int8: int
+    """The same in 8 bit."""
     peak_layer: str
     """The layer that runs when the peak is reached."""
     peak_tensors: tuple[str, ...]
@@ -37,7 +50,9 @@ class CostOf:
     uncounted: tuple[str, ...]
     """Layers that nothing is known of; their costs come on top."""
     kinds: tuple[KindCost, ...]
+    """The most multiply-adds first."""
     layers: tuple[LayerCost, ...]
+    """In running order."""
 
 
 def cost_of(graph: Graph, spec: ModelSpec) -> CostOf:

@@ -42,11 +42,17 @@ class Compared:
     """One start, and how well a head on its frozen features does."""
 
     file: str
+    """Path of the weights."""
     model: ModelSpec
+    """The net with your classes."""
     status: Literal["taken", "not taken", "over budget"]
+    """Whether it was taken."""
     reason: str
+    """Why, in words."""
     params: int
+    """Learned values."""
     macs: int
+    """Multiply-adds of one image."""
     size_bytes: int
     """Of the int8 file, estimated from the count; of the file that was timed, as written."""
     peak_bytes: int
@@ -54,9 +60,11 @@ class Compared:
     validation: Accuracy | None = None
     """None where it breaks the budget, which is known without looking at an image."""
     test: Accuracy | None = None
+    """On the test images, by which nothing was chosen."""
     against_taken: Paired | None = None
     """This one less the taken one, on the test images, by which nothing was chosen."""
     against_taken_on_validation: Paired | None = None
+    """The same on the validation images."""
     strength: float | None = None
     """Of the squared weights of the head, chosen on validation; None for class means."""
     feature_ms: float | None = None
@@ -77,13 +85,16 @@ class Comparison:
     """What `probe` found: the starts, best on validation first."""
 
     starts: tuple[Compared, ...]
+    """The one that was taken first, then by validation accuracy, those over the budget last."""
     sentence: str
+    """Which to take, in words."""
     command: str
     """Trains and delivers the one that was taken."""
     hint: str | None
     """The cheapest start that is not measurably worse on validation, and the cheapest that reaches the accuracy asked
     for, where they are worth a word."""
     data_digest: str
+    """SHA-256 that names the images with their labels."""
     seconds: dict[str, float]
     """Wall time of each stage."""
 

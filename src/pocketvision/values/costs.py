@@ -34,11 +34,17 @@ class Latency:
     """Time of one image, batch 1, input in memory."""
 
     median_ms: float
+    """Median of the calls that counted."""
     p90_ms: float
+    """90th percentile of them."""
     runs: int
+    """Calls that counted."""
     threads: int
+    """Threads of the runtime."""
     runtime: str
+    """Name and version."""
     machine: str
+    """Processor and system."""
     reference_ms: float
     """Median of the reference net, timed in turns with this one."""
 

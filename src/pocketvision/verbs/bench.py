@@ -19,8 +19,11 @@ class BenchResult:
     """Size and time of one file, on one machine."""
 
     file: str
+    """Path of the file."""
     size_bytes: int
+    """Of the file."""
     latency: Latency
+    """Time of one image."""
 
 
 @verb(BenchOptions)

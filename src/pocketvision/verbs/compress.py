@@ -34,7 +34,9 @@ class Stage:
     """The net after some steps, judged on validation images."""
 
     steps: str
+    """Names of the steps."""
     weight_bytes: int
+    """Bytes of the weights."""
     validation: Accuracy | None
     """None where the images have no labels of the net's."""
     same_answer: float
@@ -46,8 +48,9 @@ class Compressing:
     """What `compress` found."""
 
     source: str
+    """Path of the run's folder, or of the file."""
     stages: list[Stage]
-    """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own whole numbers."""
+    """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own integers."""
     images: int
     """How many it was judged on."""
     layers: list[LayerLoss]

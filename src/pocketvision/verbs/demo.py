@@ -28,6 +28,7 @@ class Demo:
     """Where the demo lies, and where it was served."""
 
     folder: str
+    """Path of the folder."""
     files: tuple[str, ...]
     """The model files in it, the one that the page tries first before the others."""
     size_bytes: int

@@ -23,8 +23,11 @@ class TaughtBy:
     """A teacher, and what it reached on its own validation images."""
 
     run: str
+    """Path of its run's folder."""
     spec: ModelSpec
+    """Its net."""
     validation: Accuracy
+    """As its own training recorded it."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,13 @@ class DistillResult:
     """What `distill` leaves."""
 
     run: str
+    """Path of the run's folder."""
     weights: str
+    """Path of the best weights."""
     trained: Trained
+    """What training recorded."""
     teachers: tuple[TaughtBy, ...]
+    """In the order given."""
 
 
 @verb(DistillOptions)

@@ -23,8 +23,11 @@ class TrainResult:
     """What `train` leaves."""
 
     run: str
+    """Path of the run's folder."""
     weights: str
+    """Path of the best weights."""
     trained: Trained
+    """What training recorded."""
 
 
 @verb(TrainOptions)

@@ -28,12 +28,15 @@ class OddAnswer:
     """What a file said of one odd image."""
 
     kind: str
+    """How the image is stored."""
     label: str
     """Empty where the image could not be read."""
     probability: float
+    """Of that label."""
     as_plain: bool | None
     """Whether the answer is that of the plain image; None where the content is another, or could not be read."""
     error: str | None = None
+    """Why there is no answer, or None."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,12 +22,15 @@ class Prediction:
     """The answer for one image; `error` tells why there is none."""
 
     file: str
+    """Path of the image."""
     label: str
     """The likeliest, also where the file is not sure of it; empty where there is no answer."""
     probability: float
+    """Of that label."""
     top: tuple[tuple[str, float], ...]
     """The likeliest labels with their probabilities, likeliest first."""
     error: str | None = None
+    """Why there is no answer, or None."""
     sure: bool = True
     """False where the probability is below the file's `abstain_below`, which the file refuses to decide by, and where
     there is no answer."""

@@ -23,21 +23,35 @@ class Listed:
     """One published file."""
 
     name: str
+    """Name of the net."""
     width: float
+    """Multiplier of the channels."""
     resolution: int
+    """Side in pixels that it was trained at."""
     provider: str
+    """Who publishes it."""
     file: str
+    """Name of the file."""
     page: str
     """Where to download it by hand."""
     license: str
+    """As the provider states it."""
     top1: float | None
+    """ImageNet accuracy in percent, as published, or None."""
     top5: float | None
+    """The same for the first five answers."""
     published: str
+    """Where the accuracy is printed."""
     recipe: str
+    """How it was trained: an address, or a few words."""
     num_classes: int
+    """Outputs; of 1001 the first is none of ImageNet's thousand."""
     size_bytes: int | None
+    """Of the file, or None where it is not known."""
     image: ImageSpec
+    """The preparation of images that belongs to it."""
     interpolation: str
+    """What its authors evaluate with; ours is bilinear."""
     here: str | None
     """Path on this machine, None where the file is not here yet."""
 
@@ -47,15 +61,21 @@ class Kept:
     """One weights file on this machine, read and recognized."""
 
     path: str
+    """The file on this machine."""
     name: str
+    """Name of the net."""
     width: float
+    """Multiplier of the channels."""
     resolution: int
+    """Side in pixels that it was trained at."""
     num_classes: int
     """0 of a file without a classifier."""
     provider: str | None
     """None for a file that no list names."""
     license: str | None
+    """As the provider states it, or None."""
     size_bytes: int
+    """Of the file."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +85,7 @@ class Places:
     local: str | None
     """The folder named by POCKETVISION_WEIGHTS."""
     cache: str
+    """The folder for what is fetched or added."""
     file: str | None
     """The file that was asked for, where it lies or would be put; None without a name."""
     here: bool
