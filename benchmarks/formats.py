@@ -34,8 +34,8 @@ from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import MissingExtra, PocketvisionError
 from pocketvision.export import FORMATS, SUFFIXES
-from pocketvision.export.deliver import refusal, write_file
 from pocketvision.export.manifest import PROBES
+from pocketvision.export.write import refusal, write_trained
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.trace import trace
@@ -167,7 +167,7 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
         for name in (each for each in formats if not refusal(each, precision)):
             path = case.folder / precision / "export" / f"model{SUFFIXES[name]}"
             try:
-                written = write_file(graph, case.trained, case.data, path, precision=precision, figures={})
+                written = write_trained(graph, case.trained, case.data, path, precision=precision, figures={})
                 yield line(name, precision, judge(case, path, written.size_bytes, precision), len(case.answers))
             except MissingExtra as error:
                 yield f"| {name} | {precision} | not installed: {str(error).partition('Run: ')[2]} |" + " |" * 8

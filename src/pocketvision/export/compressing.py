@@ -12,7 +12,7 @@ from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import DataError
-from pocketvision.export.subject import subject_of
+from pocketvision.export.source import open_source
 from pocketvision.export.verb import calibration
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
@@ -70,20 +70,20 @@ def compress(
     """
     chosen = tuple(step.strip() for step in steps.split(","))
     check_steps(chosen)
-    subject = subject_of(source, data, labels=labels, progress=progress)
-    dataset, plain = subject.images(), subject.graph
-    measured = calibration(dataset, subject.manifest.image, progress)
+    opened = open_source(source, data, labels=labels, progress=progress)
+    dataset, plain = opened.images(), opened.graph
+    measured = calibration(dataset, opened.manifest.image, progress)
     examples = dataset.of("val")
     if not examples:
         raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
-    images = prepared(dataset, examples, subject.manifest.image, progress=progress)
+    images = prepared(dataset, examples, opened.manifest.image, progress=progress)
     done = {way: compress_graph(plain, measured, steps=way, progress=progress) for way in (("int8",), chosen)}
     losses = _losses(done[chosen], images, progress)
     graphs = {"float": plain} | {", ".join(way): compressed.graph for way, compressed in done.items()}
-    if subject.whole is not None:
-        graphs["as in the file"] = subject.whole
-    truth = _truth(dataset, examples, subject.manifest)
+    if opened.whole is not None:
+        graphs["as in the file"] = opened.whole
+    truth = _truth(dataset, examples, opened.manifest)
     return Compressing(Path(source).as_posix(), _judged(graphs, images, truth), len(images), losses)
 
 

@@ -11,7 +11,7 @@ from pocketvision.budget.choose import broken_by_count
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.export.trust import Settled, reason_of, settle, threshold_for
+from pocketvision.export.confidence import Settled, reason_of, settle, threshold_for
 from pocketvision.export.verb import calibration
 from pocketvision.files import write_json
 from pocketvision.fit.options import Options

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketvision.errors import UsageError
-from pocketvision.export.deliver import formats_of, require_packages
-from pocketvision.export.trust import Abstain
+from pocketvision.export.confidence import Abstain
+from pocketvision.export.write import formats_of, require_packages
 from pocketvision.train.job import TrainOptions
 from pocketvision.values import Budget
 

@@ -8,7 +8,7 @@ import numpy as np
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export import SUFFIXES
-from pocketvision.export.deliver import refusal, write_file
+from pocketvision.export.write import refusal, write_trained
 from pocketvision.files import read_json, write_bytes
 from pocketvision.fit.comparing import Compared
 from pocketvision.metrics.accuracy import accuracy
@@ -59,7 +59,7 @@ def export_net(
             progress.say(f"not written: {reason}")
             continue
         file = files[name] = (run / FILE).with_suffix(SUFFIXES[name])
-        exported = write_file(
+        exported = write_trained(
             compared.graph,
             trained,
             loaded.dataset,

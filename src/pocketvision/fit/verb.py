@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
-from pocketvision.export.trust import abstain_of
+from pocketvision.export.confidence import abstain_of
 from pocketvision.files import read_json, write_json
 from pocketvision.fit.choosing import CHOICE, choose_net, offer
 from pocketvision.fit.comparing import compress_net

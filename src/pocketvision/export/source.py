@@ -27,7 +27,7 @@ _BACKGROUND = "background"
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Source:
     """A net and what is known of it."""
 
     graph: Graph
@@ -55,9 +55,9 @@ class Subject:
         return self.dataset
 
 
-def subject_of(
+def open_source(
     source: str | Path, data: str | Path | None, *, labels: str | Path | None, progress: Progress
-) -> Subject:
+) -> Source:
     """Open the folder of a run, or a file that `weights` reads; `labels` are for files.
 
     `data` are images for a file, and for a run the place that its own were moved to. Raises UsageError where they
@@ -85,7 +85,7 @@ def some(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[place] for place in sorted(order)]
 
 
-def _run(folder: Path, data: str | Path | None, progress: Progress) -> Subject:
+def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net
 
@@ -100,10 +100,10 @@ def _run(folder: Path, data: str | Path | None, progress: Progress) -> Subject:
         progress.say(f"the run's images are not in {root} any more; where they are now can be named behind the run")
     figures = {"validation": trained.validation}
     manifest = make_manifest(trained, labels, name=root.name, precision="float", figures=figures, probes=())
-    return Subject(trace(net, trained.image), manifest, dataset, trained)
+    return Source(trace(net, trained.image), manifest, dataset, trained)
 
 
-def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Subject:
+def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Source:
     from pocketvision.graph.trace import trace
     from pocketvision.models.catalogue import build_spec
     from pocketvision.weights.load import load_into, read
@@ -128,7 +128,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     manifest = replace(manifest, name=manifest.name or path.stem)
     graph = trace(net.eval(), _traced_for(weights, own))
     dataset = None if data is None else load_images(data, manifest.splits, progress)
-    return Subject(graph, manifest, dataset, whole=_whole(graph, weights, progress))
+    return Source(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 
 def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:

@@ -50,7 +50,7 @@ class Exported:
 def formats_of(text: str, io: Io = "mixed") -> tuple[str, ...]:
     """Read names such as `onnx,litert`; raises UnknownName for others, UsageError for the same one twice.
 
-    Types of the ends other than `mixed` are for the formats of `WHOLE`: at least one of them has to be named then.
+    Types other than `mixed` are for the formats of `WHOLE`: at least one of them has to be named then.
     """
     names = tuple(word.strip() for word in text.split(","))
     for name in names:
@@ -82,7 +82,7 @@ def refusal(name: str, precision: Precision) -> str:
     return ""
 
 
-def write_file(
+def write_trained(
     graph: Graph,
     trained: Trained,
     dataset: Dataset,
@@ -92,7 +92,7 @@ def write_file(
     figures: dict[str, Accuracy],
     threshold: Threshold | None = None,
 ) -> Exported:
-    """Write the graph of a run with its manifest, as `deliver` does."""
+    """Write the graph of a run with its manifest, as `write_graph` does."""
     pngs = thumbnails(prepared(dataset, dataset.of("val")[:PROBES], trained.image))
     manifest = make_manifest(
         trained,
@@ -103,14 +103,14 @@ def write_file(
         probes=make_probes(graph, trained.image, pngs),
         threshold=threshold,
     )
-    return deliver(graph, manifest, path)
+    return write_graph(graph, manifest, path)
 
 
-def deliver(graph: Graph, manifest: Manifest, path: Path) -> Exported:
+def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     """Write a graph with its manifest inside and beside it, its counted cost and how to use it; then check the file.
 
     The layers are put into the order that needs the least memory: the peak counted is true of the file. A format that
-    knows one kind of ends only is written with that; beside the file stands what LiteRT and C files have. The time
+    knows one pair of types only is written with that; beside the file stands what LiteRT and C files have. The time
     stands beside it only: the same net is the same bytes.
     """
     graph = best_order(graph)

@@ -69,7 +69,7 @@ NO_BROWSER = "JavaScript: LiteRT.js takes no int8 images; export with `--io uint
 
 
 def io_of(file: Path) -> Io:
-    """Return the types of a delivered file's ends: as its manifest says, or, of a C source, its header."""
+    """Return the types of a delivered file's input and output: as its manifest says, or, of a C source, its header."""
     header = file.with_suffix(".h")
     if file.suffix == ".c" and header.is_file():
         found = re.search(r"Output: (uint8|int8)\b", header.read_text(encoding="utf-8"))
