@@ -50,9 +50,9 @@ from pocketvision.train.device import device_for
 from pocketvision.train.transfer import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, compare, read_trained
-from pocketvision.verify.answers import ask
-from pocketvision.verify.failures import tolerance
+from pocketvision.verify.inference import ask
 from pocketvision.verify.loading import Loading, loading
+from pocketvision.verify.tolerances import tolerance
 from pocketvision.verify.verify import prove
 from pocketvision.weights import load_into, read
 

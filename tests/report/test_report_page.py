@@ -21,7 +21,7 @@ from pocketvision.report.thumbnails import thumbnail
 from pocketvision.values import Budget, Choice, Cost, Proof
 
 SECTIONS = [
-    "result", "asked", "choice", "training", "compression", "proof", "resizers", "trust", "confusions",
+    "result", "asked", "choice", "training", "compression", "proof", "resizers", "confidence", "confusions",
     "untested", "repeat",
 ]  # fmt: skip
 EVIL = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a' onload='alert(1)", "{{ 7*7 }}", "b|`c`")

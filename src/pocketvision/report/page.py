@@ -13,9 +13,9 @@ from pocketvision.data.splits import read_splits
 from pocketvision.metrics.confusion import Mistake
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.report import plots, tables, words
+from pocketvision.report.confidence import ConfidenceSection, confidence_section
 from pocketvision.report.run import CONTENTS, Run
 from pocketvision.report.thumbnails import thumbnail
-from pocketvision.report.trust import Trust, trust
 from pocketvision.report.untested import Gap, untested
 from pocketvision.values import Answer, Candidate, Variant
 
@@ -95,7 +95,7 @@ class Page:
     pairs: tuple[Mistake, ...]
     mistakes: tuple[Mistaken, ...]
     thresholds: tuple[tables.Threshold, ...]
-    trust: Trust | None
+    confidence: ConfidenceSection | None
     """None where not every test answer was kept."""
     untested: tuple[Gap, ...]
     files: dict[str, str]
@@ -152,7 +152,7 @@ def _page(run: Run, progress: Progress) -> Page:
         pairs=tables.pairs(run.proof),
         mistakes=_mistakes(run, progress),
         thresholds=tables.thresholds(run.proof),
-        trust=trust(run),
+        confidence=confidence_section(run),
         untested=untested(run),
         files=CONTENTS,
         glossary=GLOSSARY,

@@ -11,7 +11,7 @@ from pocketvision.errors import DataError
 from pocketvision.files import lines_of
 from pocketvision.progress import Progress
 from pocketvision.values import Dataset, Example, Manifest, Split
-from pocketvision.verify.failures import FIGURES
+from pocketvision.verify.tolerances import FIGURES
 
 SPLITS_FILE = "splits.csv"
 """Lies in the run's folder, one above the file's: which image is in which split."""

@@ -13,7 +13,7 @@ from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Manifest
 from pocketvision.values.ranges import check_ranges
-from pocketvision.verify.answers import Floats, Image, Reading, read_images, run_in_batches
+from pocketvision.verify.inference import Floats, Image, Reading, read_images, run_in_batches
 
 GUESSES = 2
 """How many labels a refusal names."""

@@ -19,12 +19,12 @@ from pocketvision.runtime import open as open_model
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
-from pocketvision.verify.answers import Answers, ask
-from pocketvision.verify.failures import accuracy_fault, failures, tolerance
+from pocketvision.verify.compare import FileComparison, compare_files
 from pocketvision.verify.images import GivenImages, find_images
+from pocketvision.verify.inference import Answers, ask
 from pocketvision.verify.resizing import under_resizers
-from pocketvision.verify.several import Several, stand
 from pocketvision.verify.timing import time_files
+from pocketvision.verify.tolerances import accuracy_fault, failures, tolerance
 from pocketvision.verify.verdicts import Measured, judge, read_cost, unjudged
 
 PROOF_FILE = "verify.json"
@@ -74,7 +74,7 @@ def verify(
     time_limit: str | None = ...,
     output: str | Path | None = ...,
     progress: Progress = ...,
-) -> Several: ...
+) -> FileComparison: ...
 
 
 def verify(  # noqa: PLR0913  one option per line of the budget
@@ -92,11 +92,11 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     time_limit: str | None = None,
     output: str | Path | None = None,
     progress: Progress = Silent(),
-) -> Proof | Several:
+) -> Proof | FileComparison:
     """Prove a delivered file: its answers on real images from their bytes on, its speed, its size.
 
-    A list of files gives `Several`: each in its own runtime, with load time and memory, its answers to odd images
-    (turned, grey, CMYK, truncated, ...), and each against the others; then `data` may be left out, and the files are
+    A list of files gives `FileComparison`: each in its own runtime, with load time and memory, its answers to one image
+    stored in ten ways, and each against the others; then `data` may be left out, and the files are
     held against their own probes. Judged are the images given, but for those that the file's run trained or chose on,
     told by content and label; with `split`, those that the run had in it. The proof's `judged` counts them. `trained`
     is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
@@ -120,12 +120,12 @@ def verify(  # noqa: PLR0913  one option per line of the budget
         "clock": Clock(seconds(time_limit)),
         "progress": progress,
     }
-    found: Proof | Several
+    found: Proof | FileComparison
     if not isinstance(file, str | Path):
         if data is None and budget != UNLIMITED:
             raise UsageError("limits are judged on images: give the data too")
         judge = None if data is None else partial(prove_with_answers, data=data, **settings)
-        found = stand([Path(one) for one in file], judge, progress=progress)
+        found = compare_files([Path(one) for one in file], judge, progress=progress)
     elif data is None:
         raise UsageError("give the images to judge the file by, or the file in a list to hold it against its probes")
     else:
