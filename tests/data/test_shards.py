@@ -41,7 +41,7 @@ def data(tmp_path) -> Path:
 def counted(monkeypatch) -> list[int]:
     """Count what is decoded."""
     seen: list[int] = []
-    for name in ("arrays", "looks"):
+    for name in ("arrays", "inspect"):
         room = importlib.import_module(f"pocketvision.data.{name}")
         for function in ("decode", "read"):
             if hasattr(room, function):

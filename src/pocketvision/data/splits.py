@@ -1,10 +1,10 @@
 """Which image trains, validates and tests: decided by its content, so that it stays where it is.
 
 An image's place is a hash of its bytes and the seed, read as a number from 0 to 1. Adding, renaming or removing files
-moves no other, and copies of one image never lie on both sides. Near copies take the place of one of them.
+moves no other, and copies of one image never lie on both sides. Near duplicates take the place of one of them.
 
-Files move in two cases only. A new near copy can become the one by which its group is placed. And where a small class
-would be left without a training, validation or test image, the one nearest to the missing range is taken for it.
+Files move in two cases only. A new near duplicate can become the one by which its group is placed. And where a small
+class would be left without a training, validation or test image, the one nearest to the missing range is taken for it.
 """
 
 import csv

@@ -186,8 +186,8 @@ def _tell(health: Health, progress: Progress) -> None:
         names = ", ".join(f"{problem.file} ({problem.kind})" for problem in out[:5])
         more = f" and {len(out) - 5} more, listed in check.json and the report" if len(out) > 5 else ""
         progress.say(f"left out: {names}{more}")
-    for note in health.notes:
-        progress.say(note)
+    for warning in health.warnings:
+        progress.say(warning)
 
 
 @dataclass

@@ -35,7 +35,7 @@ class Attributes:
 
     names: tuple[str, ...]
     rows: tuple[tuple[int | None, ...], ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def attributes_of(table: Table, columns: Sequence[int]) -> Attributes:

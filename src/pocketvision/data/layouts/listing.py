@@ -52,7 +52,7 @@ class Listing:
     """The classes of the files or of their boxes; empty where there are attributes."""
     found: tuple[Found, ...]
     problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     kind: Kind = "classes"
     attributes: tuple[str, ...] = ()
 

@@ -84,17 +84,17 @@ def read_tables(root: Path, tables: dict[Split | None, Table]) -> Listing:
     """List what tables in `root` or below it name."""
     rows: list[Row] = []
     problems: list[Problem] = []
-    notes: list[str] = []
+    warnings: list[str] = []
     names: dict[Path, tuple[str, ...]] = {}
     for split, table in tables.items():
         columns = columns_of(table)
         attributes = _attributes(table, columns)
         names[table.path] = attributes.names
         rows += _rows(root, table, columns=columns, attributes=attributes, split=split, problems=problems)
-        notes += [*attributes.notes, *_unused(table, columns, attributes)]
+        warnings += [*attributes.warnings, *_unused(table, columns, attributes)]
     _same_attributes(names)
-    rows, notes = _splits_of_folders(rows, notes)
-    return _listing(root, rows, list(names), problems=problems, notes=notes, names=next(iter(names.values())))
+    rows, warnings = _splits_of_folders(rows, warnings)
+    return _listing(root, rows, list(names), problems=problems, warnings=warnings, names=next(iter(names.values())))
 
 
 def _attributes(table: Table, columns: Columns) -> Attributes:
@@ -170,16 +170,16 @@ def _split(name: str, folder: Split | None, where: str) -> Split | None:
     return split
 
 
-def _splits_of_folders(rows: list[Row], notes: list[str]) -> tuple[list[Row], list[str]]:
+def _splits_of_folders(rows: list[Row], warnings: list[str]) -> tuple[list[Row], list[str]]:
     """Take the splits from paths such as train/1.jpg where the manifest itself says nothing."""
     if not rows or any(row.found.split for row in rows):
-        return rows, notes
+        return rows, warnings
     firsts = {file.split("/")[0] if "/" in file else "" for file in (row.found.file for row in rows)}
     splits = {name: split_named(name) for name in firsts}
     if not all(splits.values()) or "train" not in splits.values() or len(splits) < 2:
-        return rows, notes
+        return rows, warnings
     placed = [Row(replace(r.found, split=splits[r.found.file.split("/")[0]]), r.where) for r in rows]
-    return placed, [*notes, f"The splits are those of the paths: {few(sorted(splits))}."]
+    return placed, [*warnings, f"The splits are those of the paths: {few(sorted(splits))}."]
 
 
 # ---------------------------------------------------------------- the listing
@@ -191,7 +191,7 @@ def _listing(
     paths: list[Path],
     *,
     problems: list[Problem],
-    notes: list[str],
+    warnings: list[str],
     names: tuple[str, ...],
 ) -> Listing:
     if not rows:
@@ -208,9 +208,9 @@ def _listing(
         )
     every = (*problems, *missing)
     if names:
-        return Listing(root, (), in_order(found), every, tuple(notes), "attributes", names)
+        return Listing(root, (), in_order(found), every, tuple(warnings), "attributes", names)
     labels = ordered(root, _labels(rows, paths), f"'{paths[0]}'")
-    return Listing(root, labels, in_order(found, labels), every, tuple(notes))
+    return Listing(root, labels, in_order(found, labels), every, tuple(warnings))
 
 
 def _labels(rows: list[Row], paths: list[Path]) -> set[str]:

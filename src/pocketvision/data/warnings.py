@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from pocketvision.data.copies import Group
+from pocketvision.data.duplicates import Group
 from pocketvision.values import Problem
 
 IMBALANCE = 3.0
@@ -17,7 +17,7 @@ LONG = 1.5
 """Ratio of the sides above which a square distorts or loses much."""
 
 
-def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+def warnings_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     """Return what to know of these counts (per label and split) and sizes (width, height).
 
     Of a class without any image nothing is said: that is a fault, not a note.
@@ -27,27 +27,27 @@ def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int,
     return (*_imbalance(totals), *_few(totals), *_unjudged(filled), *_tiny(sizes), *_long(sizes))
 
 
-def leak_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
+def leak_warnings(problems: Iterable[Problem]) -> tuple[str, ...]:
     """Say how many images of a given split lie in another one too."""
     leaks = Counter(problem.left_out for problem in problems if problem.kind == "leak")
-    notes = []
+    warnings = []
     if leaks[True]:
-        notes.append(f"Images that lie in two of your splits: {leaks[True]}. They are left out of the larger one.")
+        warnings.append(f"Images that lie in two of your splits: {leaks[True]}. They are left out of the larger one.")
     if leaks[False]:
-        notes.append(
+        warnings.append(
             f"Images that nearly repeat one in another of your splits: {leaks[False]}. The accuracy there says "
             "little of new images: remove one of each."
         )
-    return tuple(notes)
+    return tuple(warnings)
 
 
-def group_notes(torn: Sequence[Group]) -> tuple[str, ...]:
-    """Say where near copies could not be kept in one split; `torn` are their groups."""
+def group_warnings(torn: Sequence[Group]) -> tuple[str, ...]:
+    """Say where near duplicates could not be kept in one split; `torn` are their groups."""
     if not torn:
         return ()
     labels = list(dict.fromkeys(group[0].found.label for group in torn))
     return (
-        f"Near copies in {_named(labels)} lie in several splits, because without them too few images are left to "
+        f"Near duplicates in {_named(labels)} lie in several splits, because without them too few images are left to "
         "train, choose and judge by.",
     )
 
@@ -71,12 +71,12 @@ def _few(totals: Mapping[str, int]) -> list[str]:
 
 
 def _unjudged(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    notes = []
+    warnings = []
     for split in ("val", "test"):
         lacking = [label for label, splits in counts.items() if not splits[split]]
         if lacking and len(lacking) < len(counts):
-            notes.append(f"No {split} image in {_named(lacking)}.")
-    return notes
+            warnings.append(f"No {split} image in {_named(lacking)}.")
+    return warnings
 
 
 def _tiny(sizes: Sequence[tuple[int, int]]) -> list[str]:
