@@ -43,13 +43,14 @@ from pocketvision.images.prepare import load
 from pocketvision.latency.measure import machine
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
+from pocketvision.runs import ExportFolder
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
 from pocketvision.train.clock import Clock
 from pocketvision.train.device import device_for
 from pocketvision.train.transfer import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
-from pocketvision.verify.agreement import TRAINED_OUTPUTS, compare, read_trained
+from pocketvision.verify.agreement import compare, read_trained
 from pocketvision.verify.inference import ask
 from pocketvision.verify.loading import Loading, loading
 from pocketvision.verify.tolerances import tolerance
@@ -113,7 +114,7 @@ class Case:
     @cached_property
     def outputs(self) -> Path:
         """Store what the float net says of the judging images, for `verify`."""
-        path = self.folder / TRAINED_OUTPUTS
+        path = ExportFolder(self.folder).trained_outputs
         files = [example.file for example in self.data.of("test")]
         np.savez(path, files=np.array(files), probabilities=self.answers)
         return path

@@ -12,12 +12,13 @@ from pocketvision.data.splits import find_dataset
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
 from pocketvision.export.unlabeled import load_images
-from pocketvision.files import lines_of, read_json, user_path
+from pocketvision.files import user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.runtime import read_manifest
 from pocketvision.runtime.onnx import require_whole
-from pocketvision.values import Dataset, Example, Health, ImageSpec, Manifest, Trained
+from pocketvision.values import Dataset, Example, ImageSpec, Manifest, Trained
 from pocketvision.weights.answers import answering
 from pocketvision.weights.load import SUFFIXES, Weights
 from pocketvision.weights.tflite import label_lines
@@ -90,10 +91,11 @@ def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
     from pocketvision.train.job import trained_net
 
     net, trained = trained_net(folder)
-    labels = tuple(lines_of((folder / "labels.txt").read_text(encoding="utf-8")))
-    root = Path(read_json(Health, folder / "check.json").root)
+    run = RunFolder(folder)
+    labels = run.labels.read()
+    root = Path(run.health.read().root)
     place = root if data is None else resolve(data).absolute()
-    dataset = find_dataset(place, labels, folder / "splits.csv", progress=progress)
+    dataset = find_dataset(place, labels, run.splits.path, progress=progress)
     if dataset is None and data is not None:
         raise UsageError(f"none of the images that {folder} was trained on is in {place}; name the folder they are in")
     if dataset is None:

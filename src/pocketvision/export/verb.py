@@ -17,10 +17,7 @@ from pocketvision.export import SUFFIXES
 from pocketvision.export.confidence import Abstain, abstain_of, reason_of, settle, threshold_for
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
 from pocketvision.export.source import Source, open_source, some
-from pocketvision.export.use import USE_FILE
 from pocketvision.export.write import (
-    COST,
-    MANIFEST,
     Exported,
     Further,
     formats_of,
@@ -32,6 +29,7 @@ from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import ExportFolder, RunFolder
 from pocketvision.values import Dataset, ImageSpec, Io, Manifest, Precision
 
 CALIBRATION_IMAGES = 100
@@ -85,7 +83,7 @@ def export(  # noqa: PLR0913  one option per choice of a user
     manifest = replace(manifest, precision=precision, io=io, probes=make_probes(ready, manifest.image, _tiny(opened)))
     target = Path(output) if output is not None else _beside(user_path(source))
     paths = [target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats]
-    claim(target, MANIFEST, COST, USE_FILE, *(path.name for path in paths))
+    claim(target, *ExportFolder.BESIDE, *(path.name for path in paths))
     written = [write_graph(ready, manifest, path) for path in paths]
     for each in written:
         progress.say(f"{Path(each.file).name}: {each.checked}")
@@ -152,4 +150,4 @@ def _tiny(opened: Source) -> tuple[str, ...]:
 
 
 def _beside(source: Path) -> Path:
-    return source.with_name(f"{source.stem}-export") if source.is_file() else source / "export"
+    return source.with_name(f"{source.stem}-export") if source.is_file() else RunFolder(source).export.path

@@ -13,13 +13,12 @@ from pocketvision.export import FORMATS, PACKAGES, PROVERS, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
-from pocketvision.files import write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
+from pocketvision.runs import ExportFolder
 from pocketvision.values import Accuracy, Dataset, Io, Manifest, Precision, Trained
 
-MANIFEST, COST = "manifest.json", "cost.json"
 WHOLE = ("c", "litert")
 """Formats whose files can take and give whole numbers of either kind."""
 
@@ -118,8 +117,9 @@ def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     own = replace(manifest, created="", io=manifest.io if name in WHOLE else "mixed")
     module, function = FORMATS[name].split(":")
     size = getattr(importlib.import_module(module), function)(graph, own, path)
-    write_json(path.parent / MANIFEST, manifest)
-    write_json(path.parent / COST, count(graph, precision=manifest.precision))
+    beside = ExportFolder(path.parent)
+    beside.manifest.write(manifest)
+    beside.cost.write(count(graph, precision=manifest.precision))
     write_use(path.parent, manifest)
     return Exported(
         path.as_posix(), size, manifest.precision, replace(own, created=manifest.created), check(path, graph)

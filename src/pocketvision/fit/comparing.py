@@ -13,7 +13,6 @@ from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.export.confidence import Settled, reason_of, settle, threshold_for
 from pocketvision.export.verb import calibration
-from pocketvision.files import write_json
 from pocketvision.fit.options import Options
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
@@ -22,6 +21,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured, softened
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.train.start import Loaded
 from pocketvision.values import Budget, Compression, Precision, Trained, Variant
@@ -63,7 +63,7 @@ def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, 
     told = reason_of(options.abstain, threshold)
     untempered = measured(softened(judged["float"][1].probabilities, 1 / trained.temperature), labels)
     record = Compression(taken, reason, tuple(variants.values()), trained.temperature, untempered, told)
-    write_json(run / "compress.json", record)
+    RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")
     progress.say(told)
     return Compared(settled.graph, record, threshold)

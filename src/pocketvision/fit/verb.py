@@ -9,16 +9,15 @@ from pathlib import Path
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export.confidence import abstain_of
-from pocketvision.files import read_json, write_json
-from pocketvision.fit.choosing import CHOICE, choose_net, offer
+from pocketvision.fit.choosing import choose_net, offer
 from pocketvision.fit.comparing import compress_net
 from pocketvision.fit.options import Options, command, formats_asked
 from pocketvision.fit.pacing import delivery_s, proof_s
-from pocketvision.fit.proving import PROOFS, export_net, verify_files
+from pocketvision.fit.proving import export_net, verify_files
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
-from pocketvision.report.report import PAGE, report
-from pocketvision.runs import finished, name_for, nothing_left_on, open_run, summary_of, write_checksums
+from pocketvision.report.report import report
+from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, open_run, write_checksums
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
@@ -26,7 +25,6 @@ from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, CropMode, Health, Precision, Proof, Summary, Trained
 from pocketvision.values.ranges import check_ranges
 from pocketvision.verify.outcome import raise_for
-from pocketvision.verify.verify import PROOF_FILE
 
 
 def fit(  # noqa: PLR0913  each is an option of the command line
@@ -102,8 +100,9 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     )
     if resume and finished(run):
         progress.say(f"{run} is finished already")
-        summary = summary_of(run)
-        _raise_for(_proofs(run), summary, read_json(Choice, run / CHOICE))
+        done = RunFolder(run)
+        summary, proofs = done.summary.read(), [proof.read() for proof in (done.proof, *done.further_proofs())]
+        _raise_for(proofs, summary, done.choice.read())
         return summary
     options = Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings), teacher, wanted, formats)
     return _story(data, run, options, progress)
@@ -133,7 +132,7 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
     with watch.stage("verify"):
         proofs = verify_files(run, loaded, files, options.budget, within_s=proof_s(clock), progress=progress)
     summary = _summary(run, proofs["onnx"], trained, compared.record.taken, watch.seconds)
-    write_json(run / "summary.json", summary)
+    RunFolder(run).summary.write(summary)
     report(run, progress=Silent())
     write_checksums(run)
     progress.say(f"report: {summary.report}")
@@ -153,14 +152,9 @@ def _summary(run: Path, proof: Proof, trained: Trained, precision: Precision, se
         run=run.as_posix(),
         model=trained.spec,
         precision=precision,
-        report=(run / PAGE).as_posix(),
+        report=RunFolder(run).page.path.as_posix(),
         seconds=seconds,
     )
-
-
-def _proofs(run: Path) -> list[Proof]:
-    """Read the proof of the delivered file, then those of further formats."""
-    return [read_json(Proof, path) for path in (run / PROOF_FILE, *sorted((run / PROOFS).glob(f"*/{PROOF_FILE}")))]
 
 
 def _raise_for(proofs: Sequence[Proof], summary: Summary, choice: Choice) -> None:

@@ -7,13 +7,12 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.fix import reasons_of, table_for, write_fix
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import Rule
-from pocketvision.files import claim, write_json, write_text
+from pocketvision.files import claim
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.gallery import render
 from pocketvision.report.words import plural
+from pocketvision.runs import RunFolder
 from pocketvision.values import Health
-
-RECORD, GALLERY = "check.json", "check.html"
 
 
 def check(
@@ -40,10 +39,11 @@ def check(
     table = None if fix is None else table_for(fix, listing)
     examined = examine(listing, rule=rule, progress=progress)
     if output is not None:
-        claim(Path(output), GALLERY, RECORD)
-        write_json(Path(output) / RECORD, examined.health)
-        write_text(Path(output) / GALLERY, render(examined.health, progress=progress))
-        progress.say(f"images: {Path(output) / GALLERY}")
+        found = RunFolder(Path(output))
+        claim(found.path, found.gallery.path.name, found.health.path.name)
+        found.health.write(examined.health)
+        found.gallery.write(render(examined.health, progress=progress))
+        progress.say(f"images: {found.gallery.path}")
     if table is not None:
         cleaned = write_fix(table, examined, rule)
         progress.say(

@@ -14,7 +14,7 @@ from pocketvision.metrics.confusion import Mistake
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.report import plots, tables, words
 from pocketvision.report.confidence import ConfidenceSection, confidence_section
-from pocketvision.report.run import CONTENTS, Run
+from pocketvision.report.run import Run, contents
 from pocketvision.report.thumbnails import thumbnail
 from pocketvision.report.untested import Gap, untested
 from pocketvision.values import Answer, Candidate, Variant
@@ -154,7 +154,7 @@ def _page(run: Run, progress: Progress) -> Page:
         thresholds=tables.thresholds(run.proof),
         confidence=confidence_section(run),
         untested=untested(run),
-        files=CONTENTS,
+        files=contents(run.files),
         glossary=GLOSSARY,
         resizers=RESIZERS,
     )
@@ -172,7 +172,7 @@ def _mistakes(run: Run, progress: Progress) -> tuple[Mistaken, ...]:
     worst = tables.worst_answers(run.proof)
     root = Path(run.health.root)
     tracked = track(worst, progress, "images", len(worst))
-    contents = {row.file: row.sha256 for row in read_splits(run.folder / "splits.csv")}
+    contents = {row.file: row.sha256 for row in read_splits(run.files.splits.path)}
     return tuple(Mistaken(answer, thumbnail(root, answer.file, contents.get(answer.file))) for answer in tracked)
 
 

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from pocketvision.files import claim, write_text
+from pocketvision.files import claim
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.card import card
 from pocketvision.report.page import render
 from pocketvision.report.run import read
-
-PAGE, CARD = "report.html", "model_card.md"
+from pocketvision.runs import RunFolder
 
 
 def report(run: str | Path, *, output: str | Path | None = None, progress: Progress = Silent()) -> Path:
@@ -18,10 +17,10 @@ def report(run: str | Path, *, output: str | Path | None = None, progress: Progr
     still lies. Raises UsageError where there is no run, DataError that names a missing or damaged file.
     """
     found = read(Path(run))
-    target = Path(run if output is None else output)
+    target = RunFolder(Path(run if output is None else output))
     if output is not None:
-        claim(target, PAGE, CARD)
-    write_text(target / CARD, card(found))
-    write_text(target / PAGE, render(found, progress=progress))
-    progress.say(f"report: {target / PAGE}")
-    return target / PAGE
+        claim(target.path, target.page.path.name, target.card.path.name)
+    target.card.write(card(found))
+    target.page.write(render(found, progress=progress))
+    progress.say(f"report: {target.page.path}")
+    return target.page.path

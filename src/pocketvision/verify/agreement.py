@@ -15,9 +15,6 @@ from pocketvision.runtime import Runner
 from pocketvision.values import Agreement, Example, ImageSpec, Probe
 from pocketvision.verify.inference import Answers, Image, run_in_batches
 
-TRAINED_OUTPUTS = "trained_outputs.npz"
-"""Lies beside the delivered file: what the trained net said of the test images."""
-
 AGAIN = "export the net again"
 
 

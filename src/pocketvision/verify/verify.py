@@ -14,11 +14,12 @@ from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import ExportFolder, RunFolder
 from pocketvision.runtime import computes_in_half, digest, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
-from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
+from pocketvision.verify.agreement import Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.compare import FileComparison, compare_files
 from pocketvision.verify.images import GivenImages, find_images
 from pocketvision.verify.inference import Answers, ask
@@ -27,7 +28,6 @@ from pocketvision.verify.timing import time_files
 from pocketvision.verify.tolerances import accuracy_fault, failures, tolerance
 from pocketvision.verify.verdicts import Measured, judge, read_cost, unjudged
 
-PROOF_FILE = "verify.json"
 UNLIMITED = Budget()
 
 
@@ -132,7 +132,7 @@ def verify(  # noqa: PLR0913  one option per line of the budget
         found = prove(Path(file), data, **settings)
     if output is not None:
         claim(Path(output))
-        write_json(Path(output, PROOF_FILE), found)
+        write_json(RunFolder(Path(output)).proof.path, found)
     return found
 
 
@@ -262,7 +262,7 @@ def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: An
         if compared is None:
             raise DataError(f"{trained} holds none of the images judged here; give the outputs on the same images")
         return compared
-    beside = file.with_name(TRAINED_OUTPUTS)
+    beside = ExportFolder(file.parent).trained_outputs
     if not beside.is_file():
         return None
     # Other images may have the same names, so the outputs that lie about count by content only.
