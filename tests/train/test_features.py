@@ -1,4 +1,4 @@
-"""Features once: kept on disk, found again, computed anew where image_batch, weights or the file changed."""
+"""Features once: kept on disk, found again, computed anew where images, weights or the file changed."""
 
 import hashlib
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_the_second_time_no_net_is_run(folder: Path, tmp_path: Path, counted: li
     net = backbone(tmp_path)
     first = take([net], image_batch(folder))[0]
     assert (sum(counted), first.computed) == (40, 40)
-    # Another split of the same image_batch is still the same image_batch.
+    # Another split of the same images is still the same images.
     again = image_batch(folder, seed=7)
     second = take([net], again)[0]
     assert (sum(counted), second.computed) == (40, 0)

@@ -52,8 +52,8 @@ def test_it_learns(tmp_path: Path) -> None:
     epochs = train_net(job, recipe_for(examples=48, transfer=False, epochs=30, batch_size=8, patience=99, flip=False))
     assert [epoch.phase for epoch in epochs] == ["all"] * 30
     assert max(epoch.val_accuracy for epoch in epochs) >= 0.95
-    found = logits(job.net, job.image_batch.val, IMAGE, CPU)
-    assert (found.argmax(1) == job.image_batch.val_labels).mean() >= 0.95
+    found = logits(job.net, job.images.val, IMAGE, CPU)
+    assert (found.argmax(1) == job.images.val_labels).mean() >= 0.95
     assert (tmp_path / "results.csv").read_text().count("\n") == 31
 
 
@@ -135,7 +135,7 @@ def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
     job = task(tmp_path)
     settings = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=1e-9, flip=False)
     epochs = train_net(job, settings)
-    _, loss = fitted(logits(job.net, job.image_batch.val, IMAGE, CPU), job.image_batch.val_labels)
+    _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
     kept = [epoch for epoch in epochs if epoch.kept][-1]
     assert loss == pytest.approx(kept.val_loss, rel=1e-4)
     assert kept.epoch >= min(epochs, key=lambda epoch: epoch.val_loss).epoch
@@ -145,7 +145,7 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     job = task(tmp_path)
     ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
     epochs = train_net(job, ruinous)
-    _, loss = fitted(logits(job.net, job.image_batch.val, IMAGE, CPU), job.image_batch.val_labels)
+    _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
     assert loss == pytest.approx([epoch for epoch in epochs if epoch.kept][-1].val_loss, rel=1e-4)
     assert not epochs[-1].kept
     assert loss < epochs[-1].val_loss
