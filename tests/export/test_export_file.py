@@ -343,5 +343,5 @@ def test_no_file_of_the_users_is_overwritten(weights_file, tmp_path):
         "USE.md",
     }
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OSError, match="File exists: .*file"):
+    with pytest.raises(OSError, match=r"File exists: .*file"):
         pocketvision.export(weights_file, output=tmp_path / "file")

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pocketvision.budget.parse import bytes_text
 from pocketvision.errors import BudgetMissed
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Budget, Candidate, Choice, Cost, Latency
+from pocketvision.words import bytes_text
 
 CLOCK_MARGIN = 0.9
 """Share of the allowed latency that a candidate may take: the delivered file is timed again, at another moment, and a

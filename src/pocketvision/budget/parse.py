@@ -47,12 +47,3 @@ def _amount(name: str, given: Amount, units: dict[str, float]) -> float | None:
 def _whole(name: str, given: Amount, units: dict[str, float]) -> int | None:
     value = _amount(name, given, units)
     return None if value is None else int(value)
-
-
-def bytes_text(count: float) -> str:
-    """Write a size as people say it, with its bytes: '1.23 MB (1,234,567 bytes)'."""
-    exact = f"{round(count):,} bytes"
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit} ({exact})"
-    return exact

@@ -39,7 +39,7 @@ def cost(  # noqa: PLR0913, PLR0917  a command's options
 
 
 def _totals(found: "CostOf") -> None:
-    from pocketvision.budget.parse import bytes_text
+    from pocketvision.words import bytes_text
 
     groups = "" if found.groups is None else f", {found.groups} groups"
     print(f"{found.name} {found.width:g} @ {found.resolution}px, {found.num_classes} classes{groups}\n")

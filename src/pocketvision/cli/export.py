@@ -38,8 +38,8 @@ def export(  # noqa: PLR0913, PLR0917  a command's options
 ) -> None:
     """Write the net of a run or a file as a file that holds all it needs: labels, image rule, probes."""
     import pocketvision
-    from pocketvision.budget.parse import bytes_text
     from pocketvision.cli.terminal import Terminal, emit
+    from pocketvision.words import bytes_text
 
     written = pocketvision.export(
         source,

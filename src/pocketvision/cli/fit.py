@@ -69,9 +69,9 @@ def fit(  # noqa: PLR0913, PLR0917  a command's options
 
 
 def _tell(summary: "Summary") -> None:
-    from pocketvision.budget.parse import bytes_text
     from pocketvision.cli.terminal import macro_words
     from pocketvision.verify.outcome import verdict_line
+    from pocketvision.words import bytes_text
 
     low, high = summary.interval
     macro = macro_words(summary.test_macro)

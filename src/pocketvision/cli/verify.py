@@ -62,8 +62,8 @@ def verify(  # noqa: PLR0913, PLR0917  a command's options
 
 
 def _tell(proof: "Proof") -> None:
-    from pocketvision.budget.parse import bytes_text
     from pocketvision.verify.outcome import confidence_line, judged_words, refusal_line, verdict_lines
+    from pocketvision.words import bytes_text
 
     if proof.judged:
         print(f"judging {judged_words(proof.judged)}")

@@ -18,7 +18,6 @@ from typing import cast, get_args
 
 from pocketvision.data.digits import mirror_safe
 from pocketvision.data.layout import root_of
-from pocketvision.data.layouts.listing import few
 from pocketvision.data.layouts.tree import is_image, walk
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import DataError, UsageError
@@ -27,6 +26,7 @@ from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Dataset, Example, Split
 from pocketvision.values.ranges import check_ranges
+from pocketvision.words import some
 
 COLUMNS = ("file", "label", "split", "sha256")
 
@@ -168,7 +168,7 @@ def find_dataset(
             places.setdefault(sha256 or "", path.relative_to(root).as_posix())
     kept = [replace(row, file=places[row.sha256]) for row in rows if row.sha256 in places]
     if kept and (lost := [row.file for row in rows if row.sha256 not in places]):
-        progress.say(f"left out: {len(lost)} of the run's {len(rows)} images, gone or changed in {root}: {few(lost)}")
+        progress.say(f"left out: {len(lost)} of the run's {len(rows)} images, gone or changed in {root}: {some(lost)}")
     return _dataset(root, labels, kept) if kept else None
 
 

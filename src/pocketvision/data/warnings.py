@@ -6,6 +6,7 @@ from statistics import median
 
 from pocketvision.data.duplicates import Group
 from pocketvision.values import Problem
+from pocketvision.words import quoted
 
 IMBALANCE = 3.0
 """Ratio of the largest class to the smallest above which it is worth a word."""
@@ -47,7 +48,7 @@ def group_warnings(torn: Sequence[Group]) -> tuple[str, ...]:
         return ()
     labels = list(dict.fromkeys(group[0].found.label for group in torn))
     return (
-        f"Near duplicates in {_named(labels)} lie in several splits, because without them too few images are left to "
+        f"Near duplicates in {quoted(labels)} lie in several splits, because without them too few images are left to "
         "train, choose and judge by.",
     )
 
@@ -67,7 +68,7 @@ def _few(totals: Mapping[str, int]) -> list[str]:
     few = [label for label, count in totals.items() if count < FEW]
     if not few:
         return []
-    return [f"Fewer than {FEW} images in {_named(few)}: expect its accuracy to be uncertain."]
+    return [f"Fewer than {FEW} images in {quoted(few)}: expect its accuracy to be uncertain."]
 
 
 def _unjudged(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -75,7 +76,7 @@ def _unjudged(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     for split in ("val", "test"):
         lacking = [label for label, splits in counts.items() if not splits[split]]
         if lacking and len(lacking) < len(counts):
-            warnings.append(f"No {split} image in {_named(lacking)}.")
+            warnings.append(f"No {split} image in {quoted(lacking)}.")
     return warnings
 
 
@@ -95,8 +96,3 @@ def _long(sizes: Sequence[tuple[int, int]]) -> list[str]:
         f"{long} of {len(sizes)} images are far from square (median ratio of the sides {median(ratios):.2f}); "
         "the net sees them as squares."
     ]
-
-
-def _named(labels: list[str], most: int = 5) -> str:
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(f"'{label}'" for label in labels[:most]) + more

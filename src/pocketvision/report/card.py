@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import yaml
 
+from pocketvision import words
 from pocketvision.images.code import prepare_code
-from pocketvision.report import tables, words
+from pocketvision.report import tables
 from pocketvision.report.confidence import refusal_words
 from pocketvision.report.run import Run
 from pocketvision.report.untested import untested

@@ -10,9 +10,9 @@ from pocketvision.data.splits import Rule
 from pocketvision.files import claim
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.gallery import render
-from pocketvision.report.words import plural
 from pocketvision.runs import RunFolder
 from pocketvision.values import Health
+from pocketvision.words import plural
 
 
 def check(

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision import words
 from pocketvision.metrics.calibration import reliability
 from pocketvision.metrics.refusal import risk_coverage
-from pocketvision.report import plots, words
+from pocketvision.report import plots
 from pocketvision.report.run import Run
 from pocketvision.values import Accuracy, Confidence, Proof
 

@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from pocketvision import words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
-from pocketvision.report import words
+from pocketvision.report.words import LIMITS, Limit, bound, exact, quantity
 from pocketvision.values import Accuracy, Answer, Candidate, Choice, Health, Proof, Verdict
 from pocketvision.verify.verdicts import NOT_MEASURED
 
@@ -43,7 +44,7 @@ def budget_lines(proof: Proof) -> tuple[BudgetLine, ...]:
 
 def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     option = verdict.limit.lstrip("-").replace("-", "_")
-    limit = words.LIMITS.get(option)
+    limit = LIMITS.get(option)
     at_most = limit.at_most if limit else verdict.limit.startswith("max")
     top = 1.0 if limit and limit.kind == "share" else max(verdict.allowed, verdict.measured, 1e-9) * 1.15
     title = limit.title if limit else verdict.limit
@@ -51,7 +52,7 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     return BudgetLine(
         title=title,
         at_most=at_most,
-        allowed=words.bound(verdict.allowed, limit.kind) if limit else f"{verdict.allowed:,g} {verdict.unit}",
+        allowed=bound(verdict.allowed, limit.kind) if limit else f"{verdict.allowed:,g} {verdict.unit}",
         measured=_measured(verdict, limit),
         detail=_detail(option, verdict.measured, proof),
         passed=verdict.passed,
@@ -60,10 +61,10 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     )
 
 
-def _measured(verdict: Verdict, limit: words.Limit | None) -> str:
+def _measured(verdict: Verdict, limit: Limit | None) -> str:
     if verdict.measured == NOT_MEASURED:
         return "not measured"
-    return words.quantity(verdict.measured, limit.kind) if limit else f"{verdict.measured:,g} {verdict.unit}"
+    return quantity(verdict.measured, limit.kind) if limit else f"{verdict.measured:,g} {verdict.unit}"
 
 
 def _detail(option: str, measured: float, proof: Proof) -> str:
@@ -71,7 +72,7 @@ def _detail(option: str, measured: float, proof: Proof) -> str:
         return f"95% interval {words.interval(proof.accuracy)}"
     if option == "max_latency":
         return f"p90 {words.ms(proof.latency.p90_ms)}"
-    return words.exact(measured, words.LIMITS[option].kind) if option in words.LIMITS else ""
+    return exact(measured, LIMITS[option].kind) if option in LIMITS else ""
 
 
 # ---------------------------------------------------------------- data

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from pocketvision.budget.parse import bytes_text
 from pocketvision.errors import BudgetMissed, DataError, VerificationFailed
 from pocketvision.values import Accuracy, Confidence, Judged, Proof, Refusal, Verdict
 from pocketvision.verify.compare import FileComparison
 from pocketvision.verify.predict import Prediction
 from pocketvision.verify.verdicts import NOT_MEASURED
+from pocketvision.words import bytes_text
 
 
 def raise_for(proof: Proof) -> None:

@@ -16,11 +16,12 @@ from typing import Any
 from pocketvision.data.layouts.boxes import clip
 from pocketvision.data.layouts.inside import absent, inside
 from pocketvision.data.layouts.labels import must_agree
-from pocketvision.data.layouts.listing import Found, Listing, in_order, normal, quoted, split_named
+from pocketvision.data.layouts.listing import Found, Listing, in_order, normal, split_named
 from pocketvision.data.layouts.table import read_text
 from pocketvision.data.layouts.tree import folders
 from pocketvision.errors import DataError
 from pocketvision.values import Box, Problem, Split
+from pocketvision.words import quoted
 
 PATTERNS = ("instances_*.json", "annotations/instances_*.json", "_annotations.coco.json", "*/_annotations.coco.json")
 PROBED = 20

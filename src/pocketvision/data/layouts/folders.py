@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pocketvision.data.layouts.labels import must_be_known, ordered
-from pocketvision.data.layouts.listing import Found, Listing, few, in_order, natural_key, normal, split_named
+from pocketvision.data.layouts.listing import Found, Listing, in_order, natural_key, normal, split_named
 from pocketvision.data.layouts.tree import files, folders, is_image, walk
 from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, printable
 from pocketvision.values import Problem, Split
+from pocketvision.words import some
 
 _UNLABELED = re.compile(r"un-?label+ed.*|no[ _-]?labels?|annotations?", re.IGNORECASE)
 """Folders beside splits that nobody means as a class."""
@@ -230,7 +231,7 @@ def _nested_warnings(trees: dict[str, _Tree]) -> tuple[str, ...]:
 def _loose_warnings(files: list[str], where: str) -> tuple[str, ...]:
     if not files:
         return ()
-    return (f"{len(files)} images lie directly in {where}, in no class folder, and were not used: {few(files)}.",)
+    return (f"{len(files)} images lie directly in {where}, in no class folder, and were not used: {some(files)}.",)
 
 
 def _other_warnings(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
@@ -242,4 +243,4 @@ def _other_warnings(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ..
 
 
 def _names(folders: list[str]) -> str:
-    return f"the folder{'s' if len(folders) > 1 else ''} {few([repr(name) for name in folders])}"
+    return f"the folder{'s' if len(folders) > 1 else ''} {some([repr(name) for name in folders])}"

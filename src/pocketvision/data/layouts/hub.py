@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.data.layouts.listing import quoted, split_named
+from pocketvision.data.layouts.listing import split_named
 from pocketvision.data.layouts.manifest import LABEL_COLUMNS
 from pocketvision.errors import DataError, MissingExtra, UsageError
 from pocketvision.files import cache_folder, csv_text, make_folder, write_text
+from pocketvision.words import quoted
 
 PREFIX = "hf://"
 MANIFEST = "metadata.csv"

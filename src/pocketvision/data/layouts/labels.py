@@ -7,9 +7,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pocketvision.data.layouts.listing import Listing, natural_key, normal, quoted
+from pocketvision.data.layouts.listing import Listing, natural_key, normal
 from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, lines_of
+from pocketvision.words import quoted
 
 LISTS = ("labels.txt", "classes.txt")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")

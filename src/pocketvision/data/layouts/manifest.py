@@ -11,10 +11,11 @@ from pathlib import Path
 from pocketvision.data.layouts.attributes import Attributes, attributes_of
 from pocketvision.data.layouts.inside import absent, inside
 from pocketvision.data.layouts.labels import must_agree, must_be_known, ordered
-from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, few, in_order, normal, quoted, split_named
+from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, in_order, normal, split_named
 from pocketvision.data.layouts.table import NESTED, Table, read_table
 from pocketvision.errors import DataError
 from pocketvision.values import Problem, Split
+from pocketvision.words import quoted, some
 
 FILE_COLUMNS = ("filename", "file_name", "file", "image", "path", "image_path", "filepath", "image_id")
 LABEL_COLUMNS = ("label", "class", "category", "target", "class_name")
@@ -179,7 +180,7 @@ def _splits_of_folders(rows: list[Row], warnings: list[str]) -> tuple[list[Row],
     if not all(splits.values()) or "train" not in splits.values() or len(splits) < 2:
         return rows, warnings
     placed = [Row(replace(r.found, split=splits[r.found.file.split("/")[0]]), r.where) for r in rows]
-    return placed, [*warnings, f"The splits are those of the paths: {few(sorted(splits))}."]
+    return placed, [*warnings, f"The splits are those of the paths: {some(sorted(splits))}."]
 
 
 # ---------------------------------------------------------------- the listing
@@ -220,7 +221,7 @@ def _labels(rows: list[Row], paths: list[Path]) -> set[str]:
         by_split[row.found.split].add(row.found.label)
     train = by_split.pop("train", set()) | by_split.pop(None, set())
     if not train:
-        raise DataError(f"'{paths[0]}' has rows for {few(map(str, by_split))} but none for train.")
+        raise DataError(f"'{paths[0]}' has rows for {some(map(str, by_split))} but none for train.")
     for split, others in by_split.items():
         must_be_known(f"train of '{paths[0]}'", train, f"{split} of '{paths[-1]}'", others)
     if len(train) == 1:

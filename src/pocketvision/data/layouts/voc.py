@@ -14,12 +14,13 @@ from xml.parsers import expat
 
 from pocketvision.data.layouts.boxes import clip
 from pocketvision.data.layouts.labels import ordered
-from pocketvision.data.layouts.listing import Found, Listing, few, in_order, normal
+from pocketvision.data.layouts.listing import Found, Listing, in_order, normal
 from pocketvision.data.layouts.table import read_text
 from pocketvision.data.layouts.tree import files, is_image
 from pocketvision.errors import DataError
 from pocketvision.files import lines_of
 from pocketvision.values import Box, Problem, Split
+from pocketvision.words import some
 
 ANNOTATIONS, IMAGES, SETS = "Annotations", "JPEGImages", "ImageSets/Main"
 SET_FILES: dict[str, Split | None] = {"train": "train", "val": "val", "test": "test", "trainval": None}
@@ -114,7 +115,7 @@ def _splits(root: Path, stems: list[str]) -> tuple[dict[str, Split | None], tupl
     unlisted = sum(stem not in splits for stem in stems)
     warnings = [f"{unlisted} annotations are in no set of '{SETS}' and were not used."] if unlisted else []
     if bare := [stem for stem in splits if stem not in known]:
-        warnings.append(f"{len(bare)} names of '{SETS}' have no annotation and were not used: {few(bare)}.")
+        warnings.append(f"{len(bare)} names of '{SETS}' have no annotation and were not used: {some(bare)}.")
     return splits, tuple(warnings)
 
 
