@@ -28,7 +28,7 @@ LADDER = (
     ("cost", "latency"),
     ("data", "weights", "metrics", "graph"),
     ("models", "images"),
-    ("values", "runs", "errors", "files", "process", "progress", "words"),
+    ("values", "runs", "errors", "files", "process", "progress", "cache", "words"),
 )
 """A room imports only from lines below its own. The last line's files are small and may use each other."""
 

@@ -146,7 +146,7 @@ def test_a_kill_leaves_no_shard_and_old_drafts_go(data, monkeypatch):
 
 def test_where_nothing_can_be_written_the_images_come_all_the_same(data, cache, monkeypatch):
     dataset, _, _ = load_dataset(data)
-    monkeypatch.setattr(shards, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr("pocketvision.cache.SPARE_BYTES", 10**18)
     said = []
 
     class Told:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketvision import cache
 from pocketvision.data.perceptual_hash import BYTES
-from pocketvision.data.shards import decoders_key, images_folder
+from pocketvision.data.shards import decoders_key
 from pocketvision.files import write_text
 
 LIMIT_BYTES = 100_000_000
@@ -54,7 +55,7 @@ class MetadataCache:
     """ImageMetadata by content hash; empty where nothing can be read."""
 
     def __init__(self) -> None:
-        self._folder = images_folder() / "metadata" / decoders_key()
+        self._folder = cache.root() / "metadata" / decoders_key()
         self._found = tuple(sorted(self._folder.glob(_NAMES), key=_changed))
         self._metadata = {content: metadata for path in self._found for content, metadata in _read(path)}
         self._new: dict[str, ImageMetadata] = {}
@@ -80,7 +81,7 @@ class MetadataCache:
             write_text(self._folder / f"{secrets.token_hex(8)}.json", json.dumps(rows))
             if merged is not self._new:
                 _remove(self._found)
-            _make_room(self._folder.parent)
+            cache.make_room(f"metadata/*/{_NAMES}", LIMIT_BYTES)
 
 
 def _read(path: Path) -> Iterator[tuple[str, ImageMetadata]]:
@@ -120,12 +121,3 @@ def _remove(paths: tuple[Path, ...]) -> None:
     for path in paths:
         with suppress(OSError):
             path.unlink()
-
-
-def _make_room(folder: Path) -> None:
-    total = 0
-    for path in sorted(folder.glob(f"*/{_NAMES}"), key=_changed, reverse=True):
-        with suppress(OSError):
-            total += path.stat().st_size
-            if total > LIMIT_BYTES:
-                path.unlink()
