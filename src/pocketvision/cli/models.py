@@ -8,7 +8,7 @@ import typer
 from pocketvision.cli import options as o
 
 if TYPE_CHECKING:
-    from pocketvision.report.models import CatalogueLine
+    from pocketvision.models.figures import CatalogueLine
 
 
 def models(  # noqa: PLR0913, PLR0917  a command's options

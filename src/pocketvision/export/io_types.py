@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from pocketvision.errors import WeightsError
-from pocketvision.runtime import read_manifest
+from pocketvision.runtime.litert import read_manifest
 from pocketvision.values import Io
 
 _READ = 'net.get_tensor(net.get_output_details()[0]["index"])[0]'

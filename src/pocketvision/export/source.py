@@ -16,7 +16,7 @@ from pocketvision.files import user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
-from pocketvision.runtime import read_manifest
+from pocketvision.runtime.litert import read_manifest
 from pocketvision.runtime.onnx import require_whole
 from pocketvision.values import Dataset, Example, ImageSpec, Manifest, Trained
 from pocketvision.weights.answers import answering

@@ -1,7 +1,6 @@
 """The verb `models`: every net of the catalogue with its figures, filtered, sorted, drawn; nothing is built."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -9,41 +8,13 @@ from typing import Literal
 from pocketvision.budget.parse import parse_budget
 from pocketvision.errors import UsageError
 from pocketvision.models.catalogue import families, parse_name
-from pocketvision.models.figures import Figures, figures
+from pocketvision.models.figures import CatalogueLine, Figures, figures
 from pocketvision.models.published import Published, main_figures
 from pocketvision.values import Budget
 from pocketvision.weights.sources import sources
 
 Sort = Literal["top1", "params", "macs", "size", "memory", "year", "name"]
 PLOTS = (".html", ".svg", ".png")
-
-
-@dataclass(frozen=True)
-class CatalogueLine:
-    """One net at one setting of its dials, with the classes of the data set that it was published on."""
-
-    name: str
-    width: float
-    resolution: int
-    groups: int | None
-    num_classes: int
-    year: int
-    idea: str
-    params: int
-    macs: int
-    float_bytes: int
-    int8_bytes: int
-    peak_bytes_float: int
-    peak_bytes_int8: int
-    top1: float | None
-    """Published accuracy in percent, of the float net and as its authors trained it."""
-    top5: float | None
-    data: str
-    """What the accuracy was measured on."""
-    source: str
-    """Of the accuracy."""
-    weights: tuple[str, ...]
-    """Where published weights of this net and width can be had."""
 
 
 def models(  # noqa: PLR0913  each is an option of the command line
