@@ -29,7 +29,7 @@ LADDER = (
     ("cost", "latency"),
     ("data", "weights", "metrics", "graph"),
     ("models", "images"),
-    ("values", "errors", "files", "process", "progress", "runs", "settings"),
+    ("values", "runs", "settings", "errors", "files", "process", "progress", "cache", "words"),
 )
 """A room imports only from lines below its own. The last line's files are small and may use each other."""
 

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 import pocketvision
-from pocketvision import runs
 from pocketvision.cli.app import run as command
 from pocketvision.errors import PocketvisionError, RunExists, UsageError
 from pocketvision.files import remove_own, write_text
@@ -169,7 +168,7 @@ def test_interrupted_without_a_run_nothing_is_said_of_resuming(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "_BEGUN", [])
+    monkeypatch.setattr("pocketvision.runs.opening._BEGUN", [])
     monkeypatch.setattr(pocketvision, "check", interrupt)
     assert command(["check", str(tmp_path)]) == 130
     assert "--resume" not in capsys.readouterr().err

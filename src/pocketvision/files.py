@@ -43,15 +43,6 @@ def user_path(text: str | Path) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def cache_folder() -> Path:
-    """Return where lies what can be had again: the environment's POCKETVISION_CACHE, or ~/.cache/pocketvision.
-
-    Without a home folder it is a place that cannot be written: who can do without goes on, others say so.
-    """
-    folder = user_path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision")
-    return Path(os.devnull, "no home folder") if folder.parts[0] == "~" else folder
-
-
 def is_unicode(name: str) -> bool:
     """Tell whether a file's name is valid Unicode, which Linux does not ask of it."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)

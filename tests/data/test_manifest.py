@@ -60,7 +60,7 @@ def test_splits_and_unused_columns(tmp_path):
     by_file = {found.file: found.split for found in listing.found}
     wanted = ("train", "train", "val", "val", "val", "val", "test", None)
     assert [by_file[f"img/{index}.png"] for index in range(8)] == list(wanted)
-    assert listing.notes == ("Columns of 'labels.csv' that are not used: 'author'.",)
+    assert listing.warnings == ("Columns of 'labels.csv' that are not used: 'author'.",)
 
 
 def test_metadata_is_found_in_a_folder_and_in_split_folders(tmp_path):
@@ -84,7 +84,7 @@ def test_captions_are_no_labels(tmp_path):
     (tmp_path / "img").rename(tmp_path / "c")
     listing = scan(tmp_path)
     assert listing.labels == ("a", "b", "c")
-    assert "'metadata.csv' has no column for a label and is not used." in listing.notes
+    assert "'metadata.csv' has no column for a label and is not used." in listing.warnings
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_label_lists_beside_the_data(tmp_path):
 
 
 def test_names_that_are_nearly_the_same_are_told(tmp_path):
-    (note,) = scan(table(tmp_path, "filename,label\nimg/0.png,Hot dog\nimg/1.png,hotdog\nimg/2.png,cat\n")).notes
+    (note,) = scan(table(tmp_path, "filename,label\nimg/0.png,Hot dog\nimg/1.png,hotdog\nimg/2.png,cat\n")).warnings
     assert note.startswith("'Hot dog', 'hotdog' differ only by")
 
 

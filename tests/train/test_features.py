@@ -234,10 +234,10 @@ def test_a_file_is_plain_numpy_with_a_record_behind_it(tmp_path: Path) -> None:
     assert (stored.contents, stored.image_ms) == (("x0", "x1", "x2", "x3"), 1.5)
 
 
-def test_files_used_longest_ago_make_room(tmp_path: Path) -> None:
+def test_files_used_longest_ago_make_room(cache: Path) -> None:
     import os
 
-    paths = [written(tmp_path, name) for name in "abc"]
+    paths = [written(cache, name) for name in "abc"]
     (paths[0].parent / "mine.npy").write_bytes(b"an array of the user's own")
     for age, path in enumerate(paths):
         os.utime(path, (1000 - age, 1000 - age))

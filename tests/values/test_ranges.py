@@ -15,7 +15,7 @@ from pocketvision import weights
 from pocketvision.budget.limits import budget_of
 from pocketvision.cli.app import run
 from pocketvision.errors import UsageError
-from pocketvision.export.trust import abstain_of
+from pocketvision.export.confidence import abstain_of
 from pocketvision.settings.groups import BudgetConfig
 from pocketvision.train.clock import seconds
 from pocketvision.values.ranges import RANGES, check_ranges

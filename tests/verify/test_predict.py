@@ -16,7 +16,7 @@ from pocketvision.export.unlabeled import load_images
 from pocketvision.progress import Silent
 from pocketvision.runtime import open as open_model
 from pocketvision.verbs.predict import predict
-from pocketvision.verify.answers import ask
+from pocketvision.verify.inference import ask
 from pocketvision.verify.predict import expand
 
 

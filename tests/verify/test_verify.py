@@ -64,7 +64,7 @@ def test_other_resizers_are_asked_about_the_same_images(toy: Any, monkeypatch: p
 
 def test_other_resizers_are_asked_about_some_of_many(toy: Any) -> None:
     from pocketvision.runtime import open as open_model
-    from pocketvision.verify.answers import ask
+    from pocketvision.verify.inference import ask
     from pocketvision.verify.resizing import under_resizers
 
     runner, root = open_model(toy.file), Path(toy.dataset.root)
@@ -77,7 +77,7 @@ def test_other_resizers_are_asked_about_some_of_many(toy: Any) -> None:
 def test_other_resizers_end_with_the_clock(toy: Any) -> None:
     from pocketvision.runtime import open as open_model
     from pocketvision.train.clock import Clock
-    from pocketvision.verify.answers import ask
+    from pocketvision.verify.inference import ask
     from pocketvision.verify.resizing import under_resizers
 
     class Counting(Clock):

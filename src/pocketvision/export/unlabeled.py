@@ -6,8 +6,8 @@ from pathlib import Path
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
+from pocketvision.data.inspect import inspect
 from pocketvision.data.layout import Found, Listing, images_in, scan
-from pocketvision.data.looks import look_at
 from pocketvision.data.splits import Rule, split_of
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress
@@ -29,11 +29,11 @@ def load_images(data: str | Path, splits: Mapping[str, float | int], progress: P
         return load_dataset(root, val=rule.val, test=rule.test, seed=rule.seed, progress=progress)[0]
     listing = Listing(root, (), tuple(Found(path.name, "", None) for path in loose))
     kept = {}
-    for look in look_at(listing, DecodedCache(0), progress):
-        if look.usable:
-            kept[look.sha256] = look.file
+    for image in inspect(listing, DecodedCache(0), progress):
+        if image.usable:
+            kept[image.sha256] = image.file
         else:
-            progress.say(f"left out: {look.file}: {look.problems[0].detail}")
+            progress.say(f"left out: {image.file}: {image.problems[0].detail}")
     if not kept:
         raise DataError(f"none of the {len(loose)} images in '{root}' can be used; give others")
     where = {sha256: split_of(sha256, seed=rule.seed, val=rule.val, test=rule.test) for sha256 in kept}

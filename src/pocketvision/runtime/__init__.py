@@ -64,19 +64,6 @@ def open(path: Path | str, *, threads: int = 1) -> Runner:
     return cast(Runner, getattr(import_module(module), function)(path, threads=threads))
 
 
-def read_manifest(path: Path) -> Manifest | None:
-    """Return the manifest inside a `.tflite` file of this package, None where the file has none.
-
-    No runtime is needed. Raises WeightsError where the file was changed after it was written.
-    """
-    if path.suffix.lower() != ".tflite":
-        return None
-    from pocketvision.runtime.litert import has_manifest, manifest_of
-
-    content = path.read_bytes()
-    return manifest_of(content, path.name) if has_manifest(content) else None
-
-
 def parts(path: Path) -> tuple[Path, ...]:
     """Return the files that a delivered file consists of: several where its format is a folder or keeps weights apart.
 

@@ -11,8 +11,8 @@ from pocketvision.values.images import (
     Problem,
     ProblemKind,
     Split,
-    Trait,
-    TraitKind,
+    Statistic,
+    StatisticKind,
 )
 from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
 from pocketvision.values.records import from_json, to_json, to_line
@@ -71,10 +71,10 @@ __all__ = [
     "Refusal",
     "Resized",
     "Split",
+    "Statistic",
+    "StatisticKind",
     "Summary",
     "Trained",
-    "Trait",
-    "TraitKind",
     "Variant",
     "Verdict",
     "from_json",

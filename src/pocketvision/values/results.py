@@ -8,7 +8,7 @@ from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
 
 Io = Literal["mixed", "uint8", "int8"]
-"""Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
+"""Types of a LiteRT or C file's input and output: uint8 pixels and float32 probabilities, or integers for both."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,7 @@ from pocketvision.errors import DataError, WeightsError
 from pocketvision.images.prepare import load
 from pocketvision.runtime import Runner
 from pocketvision.values import Agreement, Example, ImageSpec, Probe
-from pocketvision.verify.answers import Answers, Image, run_in_batches
-
-TRAINED_OUTPUTS = "trained_outputs.npz"
-"""Lies beside the delivered file: what the trained net said of the test images."""
+from pocketvision.verify.inference import Answers, Image, run_in_batches
 
 AGAIN = "export the net again"
 

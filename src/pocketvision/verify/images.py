@@ -18,7 +18,7 @@ from pocketvision.errors import DataError, ImageError
 from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, track
 from pocketvision.values import Dataset, Example, Judged, Manifest, Split
-from pocketvision.verify.past import SPLITS_FILE, Past, past_of
+from pocketvision.verify.past import Past, past_of
 
 Origin = Split | Literal["new", "relabeled"]
 
@@ -85,7 +85,7 @@ def find_images(
     past = past_of(file, given.source, manifest, progress)
     if split and past is None:
         raise DataError(
-            f"which images {file} had in the split '{split}' is not known: keep its run's {SPLITS_FILE} one folder "
+            f"which images {file} had in the split '{split}' is not known: keep its run's splits.csv one folder "
             "above it, or leave --split away to judge it on all images given"
         )
     kept = _once(given.images, past.contents() if past else {})

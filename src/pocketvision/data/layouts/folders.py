@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pocketvision.data.layouts.labels import must_be_known, ordered
-from pocketvision.data.layouts.listing import Found, Listing, few, in_order, natural_key, normal, split_named
+from pocketvision.data.layouts.listing import Found, Listing, in_order, natural_key, normal, split_named
 from pocketvision.data.layouts.tree import files, folders, is_image, walk
 from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, printable
 from pocketvision.values import Problem, Split
+from pocketvision.words import some
 
 _UNLABELED = re.compile(r"un-?label+ed.*|no[ _-]?labels?|annotations?", re.IGNORECASE)
 """Folders beside splits that nobody means as a class."""
@@ -46,7 +47,7 @@ def read_folders(root: Path) -> Listing:
         raise DataError(f"there is no image in the class folders of '{root}'. {how_to(root)}")
     splits = _split_folders(root, trees, filled)
     listing = _split_layout(root, trees, splits) if splits else _class_layout(root, trees)
-    return replace(listing, notes=listing.notes + _loose_note(loose, "the folder itself"))
+    return replace(listing, warnings=listing.warnings + _loose_warnings(loose, "the folder itself"))
 
 
 def how_to(root: Path) -> str:
@@ -109,11 +110,11 @@ def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
     if len(labels) == 1:
         raise DataError(_one_class(root, trees))
     problems = [replace(problem, label=normal(name)) for name, tree in trees.items() for problem in tree.problems]
-    notes = ((_SPLITS_INSIDE,) if given else _nested_note(trees)) + _other_note(every, list(trees))
-    notes += tuple(
+    warnings = ((_SPLITS_INSIDE,) if given else _nested_warnings(trees)) + _other_warnings(every, list(trees))
+    warnings += tuple(
         f"'{name}' is taken for a class as any other folder." for name in trees if _UNLABELED.fullmatch(name)
     )
-    return _listing(root, labels, found, problems=problems, notes=notes)
+    return _listing(root, labels, found, problems=problems, warnings=warnings)
 
 
 def _splits_inside(root: Path, trees: dict[str, _Tree]) -> bool:
@@ -149,9 +150,9 @@ def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Lis
             else:
                 loose.append(file)
     labels = _labels_of_train(root, by_split, found)
-    notes = _loose_note(loose, "a split folder") + _other_note(trees, filled)
+    warnings = _loose_warnings(loose, "a split folder") + _other_warnings(trees, filled)
     problems = [replace(problem, label=_class_of(problem.file)) for name in filled for problem in trees[name].problems]
-    return _listing(root, labels, found, problems=problems, notes=notes)
+    return _listing(root, labels, found, problems=problems, warnings=warnings)
 
 
 def _class_of(file: str) -> str:
@@ -179,10 +180,10 @@ def _labels_of_train(root: Path, splits: dict[Split, str], found: list[Found]) -
 
 
 def _listing(
-    root: Path, labels: set[str], found: list[Found], *, problems: list[Problem], notes: tuple[str, ...]
+    root: Path, labels: set[str], found: list[Found], *, problems: list[Problem], warnings: tuple[str, ...]
 ) -> Listing:
     names = ordered(root, labels, f"the folders of '{root}'")
-    return Listing(root, names, in_order(found, names), tuple(problems), notes)
+    return Listing(root, names, in_order(found, names), tuple(problems), warnings)
 
 
 # ---------------------------------------------------------------- what lies in a folder
@@ -217,7 +218,7 @@ def _one_class(root: Path, trees: dict[str, _Tree]) -> str:
     return f"'{root}' has only one class folder, '{name}'; a second class is needed. {how_to(root)}"
 
 
-def _nested_note(trees: dict[str, _Tree]) -> tuple[str, ...]:
+def _nested_warnings(trees: dict[str, _Tree]) -> tuple[str, ...]:
     inner = [frozenset(file.split("/")[1] for file in tree.images if file.count("/") > 1) for tree in trees.values()]
     if len(set(inner)) > 1 or len(inner[0]) < 2:
         return ()
@@ -227,19 +228,19 @@ def _nested_note(trees: dict[str, _Tree]) -> tuple[str, ...]:
     )
 
 
-def _loose_note(files: list[str], where: str) -> tuple[str, ...]:
+def _loose_warnings(files: list[str], where: str) -> tuple[str, ...]:
     if not files:
         return ()
-    return (f"{len(files)} images lie directly in {where}, in no class folder, and were not used: {few(files)}.",)
+    return (f"{len(files)} images lie directly in {where}, in no class folder, and were not used: {some(files)}.",)
 
 
-def _other_note(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
+def _other_warnings(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
     others = [name for name in trees if name not in filled]
     bare = [name for name in others if not trees[name].images]
     full = [name for name in others if trees[name].images]
-    notes = (f"No image in {_names(bare)}: left alone.",) if bare else ()
-    return (*notes, f"Beside the split folders, and left alone: {_names(full)}.") if full else notes
+    warnings = (f"No image in {_names(bare)}: left alone.",) if bare else ()
+    return (*warnings, f"Beside the split folders, and left alone: {_names(full)}.") if full else warnings
 
 
 def _names(folders: list[str]) -> str:
-    return f"the folder{'s' if len(folders) > 1 else ''} {few([repr(name) for name in folders])}"
+    return f"the folder{'s' if len(folders) > 1 else ''} {some([repr(name) for name in folders])}"

@@ -7,9 +7,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pocketvision.data.layouts.listing import Listing, natural_key, normal, quoted
+from pocketvision.data.layouts.listing import Listing, natural_key, normal
 from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, lines_of
+from pocketvision.words import quoted
 
 LISTS = ("labels.txt", "classes.txt")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
@@ -55,7 +56,7 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 
 def on_one_line(listing: Listing) -> Listing:
-    """Return the listing with names that can stand on a line of a text, and a note of those that were replaced.
+    """Return the listing with names that can stand on a line of a text, and a warning of those that were replaced.
 
     A `DataError` names two names that would become one, and a name of which nothing is left.
     """
@@ -79,7 +80,7 @@ def on_one_line(listing: Listing) -> Listing:
         attributes=tuple(new[attribute] for attribute in listing.attributes),
         found=tuple(replace(item, label=new.get(item.label, item.label)) for item in listing.found),
         problems=tuple(replace(problem, label=new.get(problem.label, problem.label)) for problem in listing.problems),
-        notes=(*listing.notes, f"Names must stand on one line, without spaces around them: {told}."),
+        warnings=(*listing.warnings, f"Names must stand on one line, without spaces around them: {told}."),
     )
 
 
@@ -117,7 +118,7 @@ def alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def alike_notes(labels: Iterable[str]) -> tuple[str, ...]:
+def alike_warnings(labels: Iterable[str]) -> tuple[str, ...]:
     """Say which classes may be one."""
     return tuple(
         f"{quoted(group)} differ only by capitals, spaces, hyphens or underscores: are they one class?"

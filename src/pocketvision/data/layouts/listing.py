@@ -52,7 +52,7 @@ class Listing:
     """The classes of the files or of their boxes; empty where there are attributes."""
     found: tuple[Found, ...]
     problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     kind: Kind = "classes"
     attributes: tuple[str, ...] = ()
 
@@ -78,14 +78,3 @@ def in_order(found: Iterable[Found], labels: Iterable[str] = ()) -> tuple[Found,
 def normal(label: str) -> str:
     """Return a label in one Unicode form: macOS writes accents as separate characters."""
     return unicodedata.normalize("NFC", label)
-
-
-def few(names: Iterable[str], most: int = 5) -> str:
-    """List the first of many names."""
-    listed = list(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
-
-
-def quoted(names: Iterable[str], most: int = 5) -> str:
-    """List the first of many names, in quotes."""
-    return few([repr(name) for name in names], most)

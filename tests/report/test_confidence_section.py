@@ -1,4 +1,4 @@
-"""The section on trust: calibration rows, charts, sentences, and runs from before there was a threshold."""
+"""The section on confidence: calibration rows, charts, sentences, and runs from before there was a threshold."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.report import plots
 from pocketvision.report.card import card
+from pocketvision.report.confidence import confidence_section, refusal_words
 from pocketvision.report.run import read
-from pocketvision.report.trust import refusal_words, trust
 from pocketvision.report.untested import untested
 from pocketvision.values import Compression, Confidence, Proof, Refusal
 from pocketvision.verbs.report import report
@@ -46,7 +46,7 @@ def settled(run: Path) -> None:
 def test_every_step_of_calibration_has_its_row(fake_run: Callable[..., Path]) -> None:
     run = fake_run()
     settled(run)
-    shown = trust(read(run))
+    shown = confidence_section(read(run))
     assert shown is not None
     assert [(row.who, row.images) for row in shown.rows] == [
         ("Trained net, without its temperature", "validation"),
@@ -57,14 +57,14 @@ def test_every_step_of_calibration_has_its_row(fake_run: Callable[..., Path]) ->
     ]
     assert [row.found.ece for row in shown.rows] == [0.021, 0.021, 0.06, 0.021, 0.031]
     page = report(run).read_text(encoding="utf-8")
-    assert 'id="trust"' in page
+    assert 'id="confidence"' in page
     assert "int8 with its own temperature, 1.12 more" in page
     assert "the error is to be at most 1.0%" in page
 
 
 def test_the_charts_hold_the_figures(fake_run: Callable[..., Path]) -> None:
     run = read(fake_run())
-    shown = trust(run)
+    shown = confidence_section(run)
     assert shown is not None
     line, dots = json.loads(shown.reliability.figure)["data"]
     assert line["x"] == line["y"]
@@ -77,7 +77,7 @@ def test_the_charts_hold_the_figures(fake_run: Callable[..., Path]) -> None:
 
 
 def test_many_answers_make_no_longer_a_curve(fake_run: Callable[..., Path]) -> None:
-    shown = trust(read(fake_run(per_class=120)))
+    shown = confidence_section(read(fake_run(per_class=120)))
     assert shown is not None
     assert len(json.loads(shown.risk.figure)["data"][0]["x"]) == 300
 
@@ -85,7 +85,7 @@ def test_many_answers_make_no_longer_a_curve(fake_run: Callable[..., Path]) -> N
 def test_an_older_run_shows_what_its_answers_tell(fake_run: Callable[..., Path]) -> None:
     run = fake_run()
     change(run, "verify.json", Proof, confidence=None, abstain_below=None, refusal=None)
-    shown = trust(read(run))
+    shown = confidence_section(read(run))
     assert shown is not None
     assert shown.rows == ()
     assert shown.calibration == ""
@@ -98,10 +98,10 @@ def test_an_older_run_shows_what_its_answers_tell(fake_run: Callable[..., Path])
 def test_without_answers_there_is_no_section(fake_run: Callable[..., Path]) -> None:
     run = fake_run()
     change(run, "verify.json", Proof, answers=())
-    assert trust(read(run)) is None
+    assert confidence_section(read(run)) is None
     page = report(run).read_text(encoding="utf-8")
-    assert 'id="trust"' not in page
-    assert 'href="#trust"' not in page
+    assert 'id="confidence"' not in page
+    assert 'href="#confidence"' not in page
 
 
 def test_the_sentences(fake_run: Callable[..., Path]) -> None:

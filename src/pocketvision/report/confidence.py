@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision import words
 from pocketvision.metrics.calibration import reliability
 from pocketvision.metrics.refusal import risk_coverage
-from pocketvision.report import plots, words
+from pocketvision.report import plots
 from pocketvision.report.run import Run
 from pocketvision.values import Accuracy, Confidence, Proof
 
@@ -16,7 +17,7 @@ CURVE_POINTS = 300
 
 
 @dataclass(frozen=True)
-class TrustRow:
+class ConfidenceRow:
     """One line of the calibration table."""
 
     who: str
@@ -26,10 +27,10 @@ class TrustRow:
 
 
 @dataclass(frozen=True)
-class Trust:
+class ConfidenceSection:
     """Everything the section shows."""
 
-    rows: tuple[TrustRow, ...]
+    rows: tuple[ConfidenceRow, ...]
     calibration: str
     """A sentence on the delivered file's calibration error; empty in older runs."""
     refusal: str
@@ -40,7 +41,7 @@ class Trust:
     risk: plots.Chart
 
 
-def trust(run: Run) -> Trust | None:
+def confidence_section(run: Run) -> ConfidenceSection | None:
     """Return the section's content; None where not every test answer was kept."""
     proof = run.proof
     if len(proof.answers) != proof.accuracy.count or not proof.answers:
@@ -50,7 +51,7 @@ def trust(run: Run) -> Trust | None:
     if len(points) > CURVE_POINTS:
         kept = np.unique(np.linspace(0, len(points) - 1, CURVE_POINTS).round().astype(int))
         points = tuple(points[place] for place in kept)
-    return Trust(
+    return ConfidenceSection(
         rows=_rows(run),
         calibration=_calibration(proof.confidence),
         refusal=refusal_words(proof),
@@ -94,7 +95,7 @@ def _calibration(found: Confidence | None) -> str:
     )
 
 
-def _rows(run: Run) -> tuple[TrustRow, ...]:
+def _rows(run: Run) -> tuple[ConfidenceRow, ...]:
     record = run.compression
     variants = {variant.precision: variant for variant in record.variants}
     rows: list[tuple[str, Confidence | None]] = [("Trained net, without its temperature", record.untempered)]
@@ -104,7 +105,7 @@ def _rows(run: Run) -> tuple[TrustRow, ...]:
         rows.append(("Rounded to int8", small.as_rounded or small.confidence))
         if small.as_rounded is not None:
             rows.append((f"int8 with its own temperature, {small.temperature:.2f} more", small.confidence))
-    found = [TrustRow(who, "validation", it) for who, it in rows if it is not None]
+    found = [ConfidenceRow(who, "validation", it) for who, it in rows if it is not None]
     if run.proof.confidence is not None:
-        found.append(TrustRow(f"Delivered file, {record.taken}", "test", run.proof.confidence, taken=True))
+        found.append(ConfidenceRow(f"Delivered file, {record.taken}", "test", run.proof.confidence, taken=True))
     return tuple(found)

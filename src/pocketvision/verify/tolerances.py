@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.values import Accuracy, Manifest, Precision
 from pocketvision.verify.agreement import Comparison
-from pocketvision.verify.answers import Answers
+from pocketvision.verify.inference import Answers
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ ORIENTATION_TAG = 0x0112
 
 
 @dataclass(frozen=True)
-class OddAnswer:
+class EncodingAnswer:
     """What a file said of one odd image."""
 
     kind: str
@@ -40,32 +40,32 @@ class OddAnswer:
 
 
 @dataclass(frozen=True, eq=False)
-class Odd:
+class Robustness:
     """Answers by kind, and the probabilities [N, C], zeros where an image could not be read."""
 
-    answers: tuple[OddAnswer, ...]
+    answers: tuple[EncodingAnswer, ...]
     probabilities: NDArray[np.float32]
 
 
-def odd_answers(runner: Runner, shown: Manifest | None = None) -> Odd:
+def check_robustness(runner: Runner, shown: Manifest | None = None) -> Robustness:
     """Ask a file for one image stored in many ways, the first one plain: its own probe, or that of `shown`."""
-    found: list[OddAnswer] = []
+    found: list[EncodingAnswer] = []
     rows = np.zeros((0, len(runner.labels)), np.float32)
-    for kind, content in odd_images(shown or runner.manifest):
+    for kind, content in encodings(shown or runner.manifest):
         try:
             row = np.nan_to_num(runner.run(load(content, runner.manifest.image)[None]), nan=0.0)
         except ImageError as error:
-            found.append(OddAnswer(kind, "", 0.0, as_plain=None, error=str(error)))
+            found.append(EncodingAnswer(kind, "", 0.0, as_plain=None, error=str(error)))
             row = np.zeros_like(rows[:1])
         else:
             label = runner.labels[int(row.argmax())]
             same = None if kind in OTHER_CONTENT else not found or label == found[0].label
-            found.append(OddAnswer(kind, label, float(row.max()), same))
+            found.append(EncodingAnswer(kind, label, float(row.max()), same))
         rows = np.concatenate([rows, row])
-    return Odd(tuple(found), rows)
+    return Robustness(tuple(found), rows)
 
 
-def odd_images(manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+def encodings(manifest: Manifest) -> Iterator[tuple[str, bytes]]:
     """Yield kinds and bytes, all made of the file's first probe, or of a color gradient where it has none."""
     plain = _base(manifest).resize(SIDES, Image.Resampling.BICUBIC)
     yield "plain JPEG", _stored(plain, "JPEG")

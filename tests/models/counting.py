@@ -1,5 +1,6 @@
-"""Computes the figures that are shipped with the catalogue: costs of every setting, layers and block of every net."""
+"""Counts the figures that are shipped with the catalogue: costs of every setting, layers and block of every net."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -115,6 +116,13 @@ def _beyond(node: Node, last: int) -> bool:
     named = re.match(r"[a-z_]+[\w.]*\.", node.name) is not None
     pooled = isinstance(node, GlobalAvgPool) and not node.keep
     return _child(node) > last or (named and _child(node) == -1) or pooled or isinstance(node, Flatten | Softmax)
+
+
+def anatomy_line(shape: Anatomy) -> str:
+    """Write what `anatomy` reads: one line of bare values, since names of fields would double the file."""
+    layers = [[row.name, row.kind, row.output, row.params, row.macs] for row in shape.layers]
+    block = [[step.label, step.inputs] for step in shape.block]
+    return json.dumps([[shape.name, shape.block_name, shape.block_input], layers, block], separators=(",", ":"))
 
 
 def label(graph: Graph, node: Node) -> str:

@@ -1,4 +1,4 @@
-"""The ends of a LiteRT file: an image's values in float, and probabilities in whole numbers, in steps of 1/256."""
+"""The input and output of a LiteRT file: an image in float, and probabilities as integers, in steps of 1/256."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -9,10 +9,10 @@ from os.path import splitext
 import numpy as np
 
 from pocketvision.data.decoded import DecodedCache
-from pocketvision.data.facts import Facts
 from pocketvision.data.layout import Found, Listing
+from pocketvision.data.metadata import ImageMetadata
 from pocketvision.data.parallel import in_order
-from pocketvision.data.sketch import ENOUGH, SIDE, sketched
+from pocketvision.data.perceptual_hash import ENOUGH, SIDE, signatures_of
 from pocketvision.errors import ImageError
 from pocketvision.images.decode import Decoded, content_of, quiet, read
 from pocketvision.progress import Progress, track
@@ -40,12 +40,12 @@ _NONE = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True)
-class Look:
+class InspectedImage:
     """What one file turned out to be."""
 
     found: Found
     sha256: str
-    facts: Facts | None
+    metadata: ImageMetadata | None
     """None where it is not usable."""
     problems: tuple[Problem, ...]
 
@@ -57,64 +57,66 @@ class Look:
     @property
     def usable(self) -> bool:
         """Whether it can be decoded."""
-        return self.facts is not None
+        return self.metadata is not None
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, upright; zeros where it is not usable."""
-        return self.facts.size if self.facts else (0, 0)
+        return self.metadata.size if self.metadata else (0, 0)
 
 
-def look_at(listing: Listing, decoded: DecodedCache, progress: Progress) -> list[Look]:
+def inspect(listing: Listing, decoded: DecodedCache, progress: Progress) -> list[InspectedImage]:
     """Look at every file, on all cores; what has room in `decoded` is kept there as it was decoded.
 
     Where that holds nothing at all, JPEGs are decoded at a fraction of their size, though still read to their end.
     """
-    root, looks = str(listing.root), list[Look]()
+    root, images = str(listing.root), list[InspectedImage]()
     with quiet():
         seen = in_order(lambda found: _seen(root, found, decoded), listing.found)
         tracked = track(seen, progress, "Checking images", len(listing.found))
         while some := list(islice(tracked, _AT_ONCE)):
-            looks += _described(some, decoded)
-    return looks
+            images += _described(some, decoded)
+    return images
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """An image that was decoded now and whose sketch is still to be drawn."""
+    """An image that was decoded now and whose signature is still to be drawn."""
 
     found: Found
     sha256: str
     image: Decoded
 
 
-def _seen(root: str, found: Found, decoded: DecodedCache) -> _Seen | Look:
+def _seen(root: str, found: Found, decoded: DecodedCache) -> _Seen | InspectedImage:
     try:
         content = content_of(f"{root}/{found.file}")
         if not content:
-            return Look(found, "", None, (Problem(found.file, "empty file", "0 bytes", left_out=True),))
+            return InspectedImage(found, "", None, (Problem(found.file, "empty file", "0 bytes", left_out=True),))
         sha256 = hashlib.sha256(content).hexdigest()
-        if facts := decoded.known(sha256):
-            return Look(found, sha256, facts, _oddities(found.file, facts))
+        if metadata := decoded.known(sha256):
+            return InspectedImage(found, sha256, metadata, _oddities(found.file, metadata))
         image = read(content, least=None if decoded.limit_bytes else ENOUGH, small=SIDE)
     except ImageError as error:
-        return Look(found, "", None, (Problem(found.file, "unreadable", str(error), left_out=True),))
+        return InspectedImage(found, "", None, (Problem(found.file, "unreadable", str(error), left_out=True),))
     decoded.put(sha256, image.pixels)
-    # Only what is too small for a sketch still needs its pixels here: many of these wait together.
+    # Only what is too small for a signature still needs its pixels here: many of these wait together.
     return _Seen(found, sha256, replace(image, pixels=_NONE) if image.small else image)
 
 
-def _described(some: Sequence[_Seen | Look], decoded: DecodedCache) -> Iterator[Look]:
-    """Draw the sketches of many at once, which is much faster than one by one, and remember what is new."""
-    sketches, greys = sketched([seen.image.small for seen in some if isinstance(seen, _Seen) and seen.image.small])
-    drawn = zip(sketches, greys.tolist(), strict=True)
+def _described(some: Sequence[_Seen | InspectedImage], decoded: DecodedCache) -> Iterator[InspectedImage]:
+    """Draw the signatures of many at once, which is much faster than one by one, and remember what is new."""
+    signatures, greys = signatures_of(
+        [seen.image.small for seen in some if isinstance(seen, _Seen) and seen.image.small]
+    )
+    drawn = zip(signatures, greys.tolist(), strict=True)
     for seen in some:
-        if isinstance(seen, Look):
+        if isinstance(seen, InspectedImage):
             yield seen
             continue
         image = seen.image
-        sketch, grey = next(drawn) if image.small else (_NONE, not np.ptp(image.pixels, axis=2).any())
-        facts = Facts(
+        signature, grey = next(drawn) if image.small else (_NONE, not np.ptp(image.pixels, axis=2).any())
+        metadata = ImageMetadata(
             image.format,
             image.animated,
             *image.size,
@@ -122,13 +124,13 @@ def _described(some: Sequence[_Seen | Look], decoded: DecodedCache) -> Iterator[
             turned=image.turned,
             transparent=image.transparent,
             grey=bool(grey),
-            sketch=sketch.tobytes(),
+            signature=signature.tobytes(),
         )
-        decoded.learn(seen.sha256, facts)
-        yield Look(seen.found, seen.sha256, facts, _oddities(seen.found.file, facts))
+        decoded.learn(seen.sha256, metadata)
+        yield InspectedImage(seen.found, seen.sha256, metadata, _oddities(seen.found.file, metadata))
 
 
-def _oddities(file: str, image: Facts) -> tuple[Problem, ...]:
+def _oddities(file: str, image: ImageMetadata) -> tuple[Problem, ...]:
     problems = []
     suffix = splitext(file)[1]
     if FORMAT_OF.get(suffix.lower()) != image.format:

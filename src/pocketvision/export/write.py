@@ -13,13 +13,12 @@ from pocketvision.export import FORMATS, PACKAGES, PROVERS, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
-from pocketvision.files import write_json
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
+from pocketvision.runs import ExportFolder
 from pocketvision.values import Accuracy, Dataset, Io, Manifest, Precision, Trained
 
-MANIFEST, COST = "manifest.json", "cost.json"
 WHOLE = ("c", "litert")
 """Formats whose files can take and give whole numbers of either kind."""
 
@@ -57,7 +56,7 @@ class Exported:
 def formats_of(text: str, io: Io = "mixed") -> tuple[str, ...]:
     """Read names such as `onnx,litert`; raises UnknownName for others, UsageError for the same one twice.
 
-    Types of the ends other than `mixed` are for the formats of `WHOLE`: at least one of them has to be named then.
+    Types other than `mixed` are for the formats of `WHOLE`: at least one of them has to be named then.
     """
     names = tuple(word.strip() for word in text.split(","))
     for name in names:
@@ -89,7 +88,7 @@ def refusal(name: str, precision: Precision) -> str:
     return ""
 
 
-def write_file(
+def write_trained(
     graph: Graph,
     trained: Trained,
     dataset: Dataset,
@@ -99,7 +98,7 @@ def write_file(
     figures: dict[str, Accuracy],
     threshold: Threshold | None = None,
 ) -> Exported:
-    """Write the graph of a run with its manifest, as `deliver` does."""
+    """Write the graph of a run with its manifest, as `write_graph` does."""
     pngs = thumbnails(prepared(dataset, dataset.of("val")[:PROBES], trained.image))
     manifest = make_manifest(
         trained,
@@ -110,14 +109,14 @@ def write_file(
         probes=make_probes(graph, trained.image, pngs),
         threshold=threshold,
     )
-    return deliver(graph, manifest, path)
+    return write_graph(graph, manifest, path)
 
 
-def deliver(graph: Graph, manifest: Manifest, path: Path) -> Exported:
+def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     """Write a graph with its manifest inside and beside it, its counted cost and how to use it; then check the file.
 
     The layers are put into the order that needs the least memory: the peak counted is true of the file. A format that
-    knows one kind of ends only is written with that; beside the file stands what LiteRT and C files have. The time
+    knows one pair of types only is written with that; beside the file stands what LiteRT and C files have. The time
     stands beside it only: the same net is the same bytes.
     """
     graph = best_order(graph)
@@ -125,8 +124,9 @@ def deliver(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     own = replace(manifest, created="", io=manifest.io if name in WHOLE else "mixed")
     module, function = FORMATS[name].split(":")
     size = getattr(importlib.import_module(module), function)(graph, own, path)
-    write_json(path.parent / MANIFEST, manifest)
-    write_json(path.parent / COST, count(graph, precision=manifest.precision))
+    beside = ExportFolder(path.parent)
+    beside.manifest.write(manifest)
+    beside.cost.write(count(graph, precision=manifest.precision))
     write_use(path.parent, manifest)
     return Exported(
         path.as_posix(), size, manifest.precision, replace(own, created=manifest.created), check(path, graph)

@@ -1,6 +1,6 @@
-"""How many edited copies of photographs `check` finds again, and what it takes for near copies in real sets.
+"""How many edited copies of photographs `check` finds again, and what it takes for near duplicates in real sets.
 
-    python benchmarks/near_copies.py ../shared/data/face-mask ../shared/data/smiles
+    python benchmarks/near_duplicates.py ../shared/data/face-mask ../shared/data/smiles
 
 Of each folder it takes up to 80 images (seed 0), edits each in every way below, and says how many of the copies are
 joined with their original and with no other image of the folder.
@@ -15,8 +15,8 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 
 from pocketvision.data.layouts.tree import IMAGE_SUFFIXES
-from pocketvision.data.near import near_groups
-from pocketvision.data.sketch import ENOUGH, SIDE, sketched, stacked
+from pocketvision.data.near_duplicates import near_groups
+from pocketvision.data.perceptual_hash import ENOUGH, SIDE, signatures_of, stacked
 from pocketvision.images.decode import read
 
 COUNT = 80
@@ -48,9 +48,9 @@ EDITS: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
-def sketch_of(source: bytes | Path) -> bytes:
-    """Return an image's sketch, as `check` makes it."""
-    found, _ = sketched([read(source, least=ENOUGH, small=SIDE).small])
+def signature_of(source: bytes | Path) -> bytes:
+    """Return an image's signature, as `check` makes it."""
+    found, _ = signatures_of([read(source, least=ENOUGH, small=SIDE).small])
     return found[0].tobytes()
 
 
@@ -60,12 +60,12 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     for folder in parser.parse_args().folders:
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-        originals = [sketch_of(path) for path in files]
+        originals = [signature_of(path) for path in files]
         own = near_groups(stacked(originals))
         print(f"{folder.name}: {len(files)} images, {sum(own != range(len(own)))} repeat another")
         places = random.Random(0).sample(range(len(files)), min(COUNT, len(files)))
         for name, edit in EDITS.items():
-            copies = [sketch_of(edit(Image.open(files[place]).convert("RGB"))) for place in places]
+            copies = [signature_of(edit(Image.open(files[place]).convert("RGB"))) for place in places]
             groups = near_groups(stacked([*originals, *copies]))
             found = sum(groups[len(files) + index] == own[place] for index, place in enumerate(places))
             wrong = sum(groups[: len(files)] != own)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from pocketvision.errors import WeightsError
-from pocketvision.runtime import read_manifest
+from pocketvision.runtime.litert import read_manifest
 from pocketvision.values import Io
 
 _READ = 'net.get_tensor(net.get_output_details()[0]["index"])[0]'
@@ -69,7 +69,7 @@ NO_BROWSER = "JavaScript: LiteRT.js takes no int8 images; export with `--io uint
 
 
 def io_of(file: Path) -> Io:
-    """Return the types of a delivered file's ends: as its manifest says, or, of a C source, its header."""
+    """Return the types of a delivered file's input and output: as its manifest says, or, of a C source, its header."""
     header = file.with_suffix(".h")
     if file.suffix == ".c" and header.is_file():
         found = re.search(r"Output: (uint8|int8)\b", header.read_text(encoding="utf-8"))

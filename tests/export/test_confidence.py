@@ -5,7 +5,7 @@ import pytest
 
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import UsageError
-from pocketvision.export.trust import abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.confidence import abstain_of, reason_of, settle, threshold_for
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.metrics.calibration import TEMPERATURES, softened

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from pocketvision.data.copies import Group
+from pocketvision.data.duplicates import Group
 from pocketvision.values import Problem
+from pocketvision.words import quoted
 
 IMBALANCE = 3.0
 """Ratio of the largest class to the smallest above which it is worth a word."""
@@ -17,7 +18,7 @@ LONG = 1.5
 """Ratio of the sides above which a square distorts or loses much."""
 
 
-def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+def warnings_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     """Return what to know of these counts (per label and split) and sizes (width, height).
 
     Of a class without any image nothing is said: that is a fault, not a note.
@@ -27,27 +28,27 @@ def notes_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int,
     return (*_imbalance(totals), *_few(totals), *_unjudged(filled), *_tiny(sizes), *_long(sizes))
 
 
-def leak_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
+def leak_warnings(problems: Iterable[Problem]) -> tuple[str, ...]:
     """Say how many images of a given split lie in another one too."""
     leaks = Counter(problem.left_out for problem in problems if problem.kind == "leak")
-    notes = []
+    warnings = []
     if leaks[True]:
-        notes.append(f"Images that lie in two of your splits: {leaks[True]}. They are left out of the larger one.")
+        warnings.append(f"Images that lie in two of your splits: {leaks[True]}. They are left out of the larger one.")
     if leaks[False]:
-        notes.append(
+        warnings.append(
             f"Images that nearly repeat one in another of your splits: {leaks[False]}. The accuracy there says "
             "little of new images: remove one of each."
         )
-    return tuple(notes)
+    return tuple(warnings)
 
 
-def group_notes(torn: Sequence[Group]) -> tuple[str, ...]:
-    """Say where near copies could not be kept in one split; `torn` are their groups."""
+def group_warnings(torn: Sequence[Group]) -> tuple[str, ...]:
+    """Say where near duplicates could not be kept in one split; `torn` are their groups."""
     if not torn:
         return ()
     labels = list(dict.fromkeys(group[0].found.label for group in torn))
     return (
-        f"Near copies in {_named(labels)} lie in several splits, because without them too few images are left to "
+        f"Near duplicates in {quoted(labels)} lie in several splits, because without them too few images are left to "
         "train, choose and judge by.",
     )
 
@@ -67,16 +68,16 @@ def _few(totals: Mapping[str, int]) -> list[str]:
     few = [label for label, count in totals.items() if count < FEW]
     if not few:
         return []
-    return [f"Fewer than {FEW} images in {_named(few)}: expect its accuracy to be uncertain."]
+    return [f"Fewer than {FEW} images in {quoted(few)}: expect its accuracy to be uncertain."]
 
 
 def _unjudged(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    notes = []
+    warnings = []
     for split in ("val", "test"):
         lacking = [label for label, splits in counts.items() if not splits[split]]
         if lacking and len(lacking) < len(counts):
-            notes.append(f"No {split} image in {_named(lacking)}.")
-    return notes
+            warnings.append(f"No {split} image in {quoted(lacking)}.")
+    return warnings
 
 
 def _tiny(sizes: Sequence[tuple[int, int]]) -> list[str]:
@@ -95,8 +96,3 @@ def _long(sizes: Sequence[tuple[int, int]]) -> list[str]:
         f"{long} of {len(sizes)} images are far from square (median ratio of the sides {median(ratios):.2f}); "
         "the net sees them as squares."
     ]
-
-
-def _named(labels: list[str], most: int = 5) -> str:
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(f"'{label}'" for label in labels[:most]) + more

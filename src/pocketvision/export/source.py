@@ -12,12 +12,13 @@ from pocketvision.data.splits import find_dataset
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
 from pocketvision.export.unlabeled import load_images
-from pocketvision.files import lines_of, read_json, user_path
+from pocketvision.files import user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.progress import Progress
-from pocketvision.runtime import read_manifest
+from pocketvision.runs import RunFolder
+from pocketvision.runtime.litert import read_manifest
 from pocketvision.runtime.onnx import require_whole
-from pocketvision.values import Dataset, Example, Health, ImageSpec, Manifest, Trained
+from pocketvision.values import Dataset, Example, ImageSpec, Manifest, Trained
 from pocketvision.weights.answers import answering
 from pocketvision.weights.load import SUFFIXES, Weights
 from pocketvision.weights.tflite import label_lines
@@ -27,7 +28,7 @@ _BACKGROUND = "background"
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Source:
     """A net and what is known of it."""
 
     graph: Graph
@@ -55,9 +56,9 @@ class Subject:
         return self.dataset
 
 
-def subject_of(
+def open_source(
     source: str | Path, data: str | Path | None, *, labels: str | Path | None, progress: Progress
-) -> Subject:
+) -> Source:
     """Open the folder of a run, or a file that `weights` reads; `labels` are for files.
 
     `data` are images for a file, and for a run the place that its own were moved to. Raises UsageError where they
@@ -85,25 +86,26 @@ def some(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[place] for place in sorted(order)]
 
 
-def _run(folder: Path, data: str | Path | None, progress: Progress) -> Subject:
+def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net
 
     net, trained = trained_net(folder)
-    labels = tuple(lines_of((folder / "labels.txt").read_text(encoding="utf-8")))
-    root = Path(read_json(Health, folder / "check.json").root)
+    run = RunFolder(folder)
+    labels = run.labels.read()
+    root = Path(run.health.read().root)
     place = root if data is None else resolve(data).absolute()
-    dataset = find_dataset(place, labels, folder / "splits.csv", progress=progress)
+    dataset = find_dataset(place, labels, run.splits.path, progress=progress)
     if dataset is None and data is not None:
         raise UsageError(f"none of the images that {folder} was trained on is in {place}; name the folder they are in")
     if dataset is None:
         progress.say(f"the run's images are not in {root} any more; where they are now can be named behind the run")
     figures = {"validation": trained.validation}
     manifest = make_manifest(trained, labels, name=root.name, precision="float", figures=figures, probes=())
-    return Subject(trace(net, trained.image), manifest, dataset, trained)
+    return Source(trace(net, trained.image), manifest, dataset, trained)
 
 
-def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Subject:
+def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Source:
     from pocketvision.graph.trace import trace
     from pocketvision.models.catalogue import build_spec
     from pocketvision.weights.load import load_into, read
@@ -128,7 +130,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     manifest = replace(manifest, name=manifest.name or path.stem)
     graph = trace(net.eval(), _traced_for(weights, own))
     dataset = None if data is None else load_images(data, manifest.splits, progress)
-    return Subject(graph, manifest, dataset, whole=_whole(graph, weights, progress))
+    return Source(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 
 def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:

@@ -14,8 +14,8 @@ from pocketvision.metrics.accuracy import wilson
 from pocketvision.runtime.fake import FakeRunner
 from pocketvision.values import Agreement, Probe
 from pocketvision.verify.agreement import Comparison, TrainedOutputs, compare, probe_gap
-from pocketvision.verify.answers import Answers, ask
-from pocketvision.verify.failures import accuracy_fault, failures
+from pocketvision.verify.inference import Answers, ask
+from pocketvision.verify.tolerances import accuracy_fault, failures
 
 
 def fixed(row: tuple[float, ...]) -> Callable[[np.ndarray], np.ndarray]:

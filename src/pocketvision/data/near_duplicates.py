@@ -1,10 +1,11 @@
-"""Near copies among many images, found without comparing each with each.
+"""Near duplicates among many images, found without comparing each with each.
 
-Two images are near copies where their hashes differ in at most 7 of 64 bits, their sketches' brightness correlates by
-at least 0.99, and their colors agree; the shape does not matter, so a squashed copy is one too. Of four parts of 16
-bits of such hashes one differs in at most one bit. So images are sorted by each part, and each looks among those that
-share the part but for one bit. Where very many share it, as in the frames of a fixed camera, an image looks at the 128
-next to it on either side only: groups are joined through others, and the work stays in proportion to the images.
+Two images are near duplicates where their hashes differ in at most 7 of 64 bits, their signatures' brightness
+correlates by at least 0.99, and their colors agree; the shape does not matter, so a squashed copy is one too. Of four
+parts of 16 bits of such hashes one differs in at most one bit. So images are sorted by each part, and each looks among
+those that share the part but for one bit. Where very many share it, as in the frames of a fixed camera, an image looks
+at the 128 next to it on either side only: groups are joined through others, and the work stays in proportion to the
+images.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.data.sketch import Sketches, color_gap, contrast, hashes, likeness
+from pocketvision.data.perceptual_hash import Signatures, color_gap, contrast, hashes, likeness
 
 BITS = 7
 ALIKE = 0.99
@@ -20,7 +21,7 @@ ALIKE = 0.99
 COLOR_GAP = 16
 """Levels of 255 by which colors may differ; more than that is another thing of the same shape."""
 FLAT = 2.0
-"""Standard deviation of brightness below which an image is of one tone, and its sketch only noise."""
+"""Standard deviation of brightness below which an image is of one tone, and its signature only noise."""
 REACH = 128
 """Images looked at on either side."""
 _PARTS, _PART_BITS = 4, np.uint64(16)
@@ -29,21 +30,21 @@ _AT_ONCE = 8192
 Indices = NDArray[np.int64]
 
 
-def near_groups(sketches: Sketches) -> Indices:
+def near_groups(signatures: Signatures) -> Indices:
     """Return for each image the number of the first image of its group, int64 [n].
 
-    `sketches` is uint8 [n, 288]. Images of one tone hold too little to tell a copy from a lookalike: each is alone.
+    `signatures` is uint8 [n, 288]. Images of one tone hold too little to tell a copy from a lookalike: each is alone.
     """
-    parents = np.arange(len(sketches))
-    told = np.flatnonzero(contrast(sketches) >= FLAT)
-    codes = hashes(sketches[told])
+    parents = np.arange(len(signatures))
+    told = np.flatnonzero(contrast(signatures) >= FLAT)
+    codes = hashes(signatures[told])
     for one, other in _candidates(codes):
         ones, others = told[one], told[other]
         apart = parents[ones] != parents[others]
         apart &= np.bitwise_count(codes[one] ^ codes[other]) <= BITS
         ones, others = ones[apart], others[apart]
         if len(ones):
-            same = _alike(sketches, ones, others)
+            same = _alike(signatures, ones, others)
             parents = _joined(parents, ones[same], others[same])
     return parents
 
@@ -82,10 +83,10 @@ def _neighbors(ranked: NDArray[np.uint64], order: Indices, flip: np.uint64) -> I
             at = at + (1 if direction == 0 else -1)
 
 
-def _alike(sketches: Sketches, ones: Indices, others: Indices) -> NDArray[np.bool_]:
+def _alike(signatures: Signatures, ones: Indices, others: Indices) -> NDArray[np.bool_]:
     parts = []
     for start in range(0, len(ones), _AT_ONCE):
-        one, other = sketches[ones[start : start + _AT_ONCE]], sketches[others[start : start + _AT_ONCE]]
+        one, other = signatures[ones[start : start + _AT_ONCE]], signatures[others[start : start + _AT_ONCE]]
         parts.append((likeness(one, other) >= ALIKE) & (color_gap(one, other) <= COLOR_GAP))
     return np.concatenate(parts)
 

@@ -15,8 +15,8 @@ from pocketvision.cli.app import run
 from pocketvision.errors import BudgetMissed, DataError, MissingExtra, UsageError, VerificationFailed
 from pocketvision.runtime import open as open_model
 from pocketvision.verbs.verify import verify
-from pocketvision.verify.odd import odd_answers, odd_images
 from pocketvision.verify.outcome import raise_for_all
+from pocketvision.verify.robustness import check_robustness, encodings
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_without_images_files_answer_to_their_probes_and_to_odd_images(toy: Any,
     found = verify([toy.file, toy.deliver(tmp_path)])
     assert [one.proof for one in found.files] == [None, None]
     assert all(one.latency is not None and one.probe_gap < 1e-3 and not one.failures for one in found.files)
-    assert found.pairs[0].agreement.count == len(found.files[0].odd)
+    assert found.pairs[0].agreement.count == len(found.files[0].robustness)
     wrong = toy.deliver(tmp_path / "wrong", graph=toy.with_linear(-3 * np.eye(3, dtype=np.float32)))
     with pytest.raises(VerificationFailed, match="probes"):
         raise_for_all(verify([wrong]))
@@ -71,7 +71,7 @@ def test_without_images_files_answer_to_their_probes_and_to_odd_images(toy: Any,
 
 def test_files_with_other_probes_are_compared_on_one_image(toy: Any, tmp_path: Path) -> None:
     other = toy.deliver(tmp_path, manifest=replace(toy.manifest, probes=toy.manifest.probes[::-1]))
-    labels = [odd_answers(open_model(file)).answers[0].label for file in (toy.file, other)]
+    labels = [check_robustness(open_model(file)).answers[0].label for file in (toy.file, other)]
     assert labels[0] != labels[1]
     found = verify([toy.file, other])
     assert found.pairs[0].agreement.same_answer == 1
@@ -79,7 +79,7 @@ def test_files_with_other_probes_are_compared_on_one_image(toy: Any, tmp_path: P
 
 
 def test_one_image_stored_in_many_ways_has_one_answer(toy: Any) -> None:
-    found = odd_answers(open_model(toy.file))
+    found = check_robustness(open_model(toy.file))
     kinds = {one.kind: one for one in found.answers}
     assert len(kinds) == 10
     for kind in ("plain JPEG", "turned by EXIF", "CMYK", "palette", "alpha channel", "animated", "20 megapixels"):
@@ -88,7 +88,7 @@ def test_one_image_stored_in_many_ways_has_one_answer(toy: Any) -> None:
     assert kinds["1 pixel wide"].error is None
     assert kinds["truncated"].label == ""
     assert "damaged" in (kinds["truncated"].error or "")
-    bare = dict(odd_images(replace(toy.manifest, probes=())))
+    bare = dict(encodings(replace(toy.manifest, probes=())))
     assert bare.keys() == kinds.keys()
 
 

@@ -1,4 +1,4 @@
-"""Near copies: found whatever was done to them, told apart from lookalikes, and kept in one split."""
+"""Near duplicates: found whatever was done to them, told apart from lookalikes, and kept in one split."""
 
 import io
 import random
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from pocketvision.data.check import load_dataset
-from pocketvision.data.near import near_groups
-from pocketvision.data.sketch import BYTES, SIDE, color_gap, contrast, hashes, likeness, sketched, stacked
+from pocketvision.data.near_duplicates import near_groups
+from pocketvision.data.perceptual_hash import BYTES, SIDE, color_gap, contrast, hashes, likeness, signatures_of, stacked
 from pocketvision.data.splits import assign, position
 from pocketvision.images.decode import read
 from pocketvision.verbs.check import check
@@ -39,9 +39,9 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def sketch_of(content: bytes, least: int | None = None) -> bytes:
-    sketches, _ = sketched([read(content, small=SIDE, least=least).small])
-    return sketches[0].tobytes()
+def signature_of(content: bytes, least: int | None = None) -> bytes:
+    signatures, _ = signatures_of([read(content, small=SIDE, least=least).small])
+    return signatures[0].tobytes()
 
 
 EDITS = {
@@ -58,14 +58,16 @@ EDITS = {
 def test_an_edited_copy_is_found_among_others(edit):
     originals = [saved(scene(seed)) for seed in range(40)]
     copies = [EDITS[edit](scene(seed)) for seed in range(0, 40, 4)]
-    groups = near_groups(stacked([sketch_of(content) for content in (*originals, *copies)]))
+    groups = near_groups(stacked([signature_of(content) for content in (*originals, *copies)]))
     assert groups.tolist() == [*range(40), *range(0, 40, 4)]
 
 
 def test_a_reduced_decoding_gives_the_same_group():
     contents = [saved(scene(seed, (1200, 900))) for seed in range(6)]
-    sketches = [sketch_of(content) for content in contents] + [sketch_of(content, least=128) for content in contents]
-    assert near_groups(stacked(sketches)).tolist() == [*range(6), *range(6)]
+    signatures = [signature_of(content) for content in contents] + [
+        signature_of(content, least=128) for content in contents
+    ]
+    assert near_groups(stacked(signatures)).tolist() == [*range(6), *range(6)]
 
 
 @pytest.mark.parametrize(
@@ -79,31 +81,33 @@ def test_a_reduced_decoding_gives_the_same_group():
 )
 def test_a_lookalike_is_no_copy(other):
     contents = [saved(scene(seed)) for seed in range(10)] + [saved(other(scene(seed))) for seed in range(10)]
-    assert near_groups(stacked([sketch_of(content) for content in contents])).tolist() == list(range(20))
+    assert near_groups(stacked([signature_of(content) for content in contents])).tolist() == list(range(20))
 
 
 def test_images_of_one_tone_are_alone():
     blank = [saved(Image.new("RGB", (64, 64), (tone, tone, tone))) for tone in (0, 1, 254, 255)]
-    sketches = stacked([sketch_of(content) for content in blank])
-    assert near_groups(sketches).tolist() == [0, 1, 2, 3]
+    signatures = stacked([signature_of(content) for content in blank])
+    assert near_groups(signatures).tolist() == [0, 1, 2, 3]
     assert near_groups(np.empty((0, BYTES), np.uint8)).tolist() == []
 
 
-def test_sketches():
+def test_signatures():
     red, grey = Image.new("RGB", (40, 40), (200, 0, 0)), scene(1).convert("L").convert("RGB")
-    sketches, greys = sketched([image.resize((16, 16)).tobytes() for image in (red, grey, scene(1).resize((16, 16)))])
-    assert sketches.shape == (3, BYTES)
+    signatures, greys = signatures_of(
+        [image.resize((16, 16)).tobytes() for image in (red, grey, scene(1).resize((16, 16)))]
+    )
+    assert signatures.shape == (3, BYTES)
     assert greys.tolist() == [False, True, False]
     luma, cb, cr = (int(value) for value in np.asarray(red.convert("YCbCr"))[0, 0])
-    assert np.abs(sketches[0].astype(int) - np.repeat([luma, cb, cr], [256, 16, 16])).max() <= 1
-    assert contrast(sketches)[0] == 0
-    assert likeness(sketches[1:2], sketches[2:3])[0] > 0.95
-    assert color_gap(sketches[1:2], sketches[2:3])[0] > 16
-    assert len(set(hashes(sketches).tolist())) > 1
+    assert np.abs(signatures[0].astype(int) - np.repeat([luma, cb, cr], [256, 16, 16])).max() <= 1
+    assert contrast(signatures)[0] == 0
+    assert likeness(signatures[1:2], signatures[2:3])[0] > 0.95
+    assert color_gap(signatures[1:2], signatures[2:3])[0] > 16
+    assert len(set(hashes(signatures).tolist())) > 1
 
 
 def planted(count: int, seed: int) -> np.ndarray:
-    """Return sketches of which every fifth is a slightly changed copy of the one before."""
+    """Return signatures of which every fifth is a slightly changed copy of the one before."""
     generator = np.random.default_rng(seed)
     waves = generator.normal(0, 1, (count, 6, 6))
     smooth = np.stack([np.asarray(Image.fromarray(w.astype(np.float32)).resize((16, 16))) for w in waves])
@@ -113,14 +117,14 @@ def planted(count: int, seed: int) -> np.ndarray:
 
 
 def test_the_search_finds_what_comparing_each_with_each_finds():
-    sketches = planted(1000, 0)
-    brightness = sketches[:, :256].astype(np.float64)
+    signatures = planted(1000, 0)
+    brightness = signatures[:, :256].astype(np.float64)
     brightness -= brightness.mean(axis=1, keepdims=True)
     brightness /= np.linalg.norm(brightness, axis=1, keepdims=True)
-    codes = hashes(sketches)
+    codes = hashes(signatures)
     far = np.bitwise_count(codes[:, None] ^ codes[None]) > 7
     pairs = np.argwhere(np.triu((brightness @ brightness.T >= 0.99) & ~far, 1))
-    groups = near_groups(sketches)
+    groups = near_groups(signatures)
     assert len(pairs) >= 195
     assert all(groups[one] == groups[other] for one, other in pairs)
     assert (groups != np.arange(1000)).sum() == len(pairs)
@@ -170,7 +174,7 @@ def test_a_class_of_one_group_is_split_all_the_same(tmp_path):
         put(tmp_path / f"b/{quality}.jpg", saved(scene(5000), quality))
     health = check(tmp_path)
     assert all(health.counts["b"].values())
-    assert any(note.startswith("Near copies in 'b' lie in several splits") for note in health.notes)
+    assert any(warning.startswith("Near duplicates in 'b' lie in several splits") for warning in health.warnings)
 
 
 def test_groups_are_placed_by_their_leader():
@@ -196,7 +200,9 @@ def test_leaks_and_contradictions_are_told(tmp_path):
     assert told["train/a/leak.jpg"].detail == "nearly the same image as test/a/101.jpg, in test"
     assert told["train/b/both.jpg"].detail == "nearly the same image is labeled 'a' as train/a/3.jpg"
     assert {problem.kind for problem in told.values()} == {"leak", "near conflict"}
-    assert any(note.startswith("Images that nearly repeat one in another of your splits: 1.") for note in health.notes)
+    assert any(
+        warning.startswith("Images that nearly repeat one in another of your splits: 1.") for warning in health.warnings
+    )
 
 
 def test_a_row_without_a_split_follows_its_copy(tmp_path):

@@ -1,4 +1,4 @@
-"""Several delivered files side by side, each in its own runtime, with or without images to judge them by."""
+"""FileComparison delivered files side by side, each in its own runtime, with or without images to judge them by."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,17 +15,17 @@ from pocketvision.runtime import computes_in_half, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Agreement, Latency, Manifest, Precision, Proof
 from pocketvision.verify.agreement import probe_gap
-from pocketvision.verify.answers import Answers
-from pocketvision.verify.failures import tolerance
+from pocketvision.verify.inference import Answers
 from pocketvision.verify.loading import Loading, loading
-from pocketvision.verify.odd import OddAnswer, odd_answers
+from pocketvision.verify.robustness import EncodingAnswer, check_robustness
 from pocketvision.verify.timing import time_files
+from pocketvision.verify.tolerances import tolerance
 
 Judge = Callable[[Path], tuple[Proof, Answers]]
 
 
 @dataclass(frozen=True)
-class Standing:
+class ComparedFile:
     """What one file does in its own runtime."""
 
     file: str
@@ -42,7 +42,7 @@ class Standing:
     """Time and memory to open it; None where nothing was checked."""
     probe_gap: float
     """Largest difference of a probability from those stored in the file's probes."""
-    odd: tuple[OddAnswer, ...]
+    robustness: tuple[EncodingAnswer, ...]
     """One image stored in many ways."""
     proof: Proof | None
     """Its answers on the images given; None without images."""
@@ -65,16 +65,16 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Several:
+class FileComparison:
     """All of them, in the order given."""
 
-    files: tuple[Standing, ...]
+    files: tuple[ComparedFile, ...]
     """One for each file."""
     pairs: tuple[Pair, ...]
     """Each with each, on the images given; on the odd images where none were."""
 
 
-def stand(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Silent()) -> Several:
+def compare_files(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Silent()) -> FileComparison:
     """Look at each file; `judge` proves one on images. Raises WeightsError for a damaged or foreign file."""
     if not files:
         raise DataError("give at least one file to verify")
@@ -82,14 +82,14 @@ def stand(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Si
         if not file.exists():
             raise DataError(f"there is no file {file}; give the path of an exported model")
     shown = _shown(files)
-    found = [_stand(file, judge, shown) for file in track(files, progress, "files", len(files))]
+    found = [_compared(file, judge, shown) for file in track(files, progress, "files", len(files))]
     asked = [(standing, answers) for standing, answers in found if answers is not None]
     pairs = [
         Pair(a.file, b.file, agreement)
         for (a, ours), (b, theirs) in combinations(asked, 2)
         if (agreement := _agreement(ours, theirs)) is not None
     ]
-    return Several(tuple(standing for standing, _ in found), tuple(pairs))
+    return FileComparison(tuple(standing for standing, _ in found), tuple(pairs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,26 +109,26 @@ def _shown(files: Sequence[Path]) -> Manifest | None:
     return None
 
 
-def _stand(file: Path, judge: Judge | None, shown: Manifest | None) -> tuple[Standing, _Rows | None]:
+def _compared(file: Path, judge: Judge | None, shown: Manifest | None) -> tuple[ComparedFile, _Rows | None]:
     size = size_bytes(file)
     try:
         runner = open_model(file)
     except MissingExtra as error:
-        return Standing(file.as_posix(), "", None, size, None, None, 0.0, (), None, (), str(error)), None
+        return ComparedFile(file.as_posix(), "", None, size, None, None, 0.0, (), None, (), str(error)), None
     manifest = runner.manifest
     latency = next(iter(time_files([file]))) if judge is None else None
     gap = probe_gap(runner)
-    odd = odd_answers(runner, shown)
+    robustness = check_robustness(runner, shown)
     if judge is None:
         allowed = tolerance(manifest.precision, narrow=computes_in_half(file)).probe_gap
         wrong = (f"the file's answers to its own probes differ from the stored ones by {gap:.3g}",) * (gap > allowed)
-        rows = _Rows(tuple(one.kind for one in odd.answers), tuple(runner.labels), odd.probabilities)
+        rows = _Rows(tuple(one.kind for one in robustness.answers), tuple(runner.labels), robustness.probabilities)
         proof = None
     else:
         proof, answers = judge(file)
         latency, wrong = proof.latency, proof.failures
         rows = _Rows(tuple(item.file for item in answers.examples), manifest.labels, answers.probabilities)
-    standing = Standing(
+    standing = ComparedFile(
         file.as_posix(),
         runner.name,
         manifest.precision,
@@ -136,7 +136,7 @@ def _stand(file: Path, judge: Judge | None, shown: Manifest | None) -> tuple[Sta
         latency,
         loading(file),
         gap,
-        odd.answers,
+        robustness.answers,
         proof,
         wrong,
     )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.data.shards import decoders_key, images_folder
-from pocketvision.data.sketch import BYTES
+from pocketvision import cache
+from pocketvision.data.perceptual_hash import BYTES
+from pocketvision.data.shards import decoders_key
 from pocketvision.files import write_text
 
 LIMIT_BYTES = 100_000_000
@@ -24,7 +25,7 @@ _MANY = 16
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageMetadata:
     """What is known of an image's content beside its pixels."""
 
     format: str
@@ -38,8 +39,8 @@ class Facts:
     """Its EXIF orientation differs from how it is stored."""
     transparent: bool = False
     grey: bool = False
-    sketch: bytes = b""
-    """What near copies are found by; empty where the image is smaller than a sketch."""
+    signature: bytes = b""
+    """What near duplicates are found by; empty where the image is smaller than a signature."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -50,60 +51,63 @@ class Facts:
 _NAMES = "[0-9a-f]" * 16 + ".json"
 
 
-class FactBook:
-    """Facts by content hash; empty where nothing can be read."""
+class MetadataCache:
+    """ImageMetadata by content hash; empty where nothing can be read."""
 
     def __init__(self) -> None:
-        self._folder = images_folder() / "facts" / decoders_key()
+        self._folder = cache.root() / "metadata" / decoders_key()
         self._found = tuple(sorted(self._folder.glob(_NAMES), key=_changed))
-        self._facts = {content: facts for path in self._found for content, facts in _read(path)}
-        self._new: dict[str, Facts] = {}
+        self._metadata = {content: metadata for path in self._found for content, metadata in _read(path)}
+        self._new: dict[str, ImageMetadata] = {}
 
     def __len__(self) -> int:
-        return len(self._facts)
+        return len(self._metadata)
 
-    def get(self, content: str) -> Facts | None:
+    def get(self, content: str) -> ImageMetadata | None:
         """Return what is known of a content."""
-        return self._facts.get(content)
+        return self._metadata.get(content)
 
-    def learn(self, content: str, facts: Facts) -> None:
+    def learn(self, content: str, metadata: ImageMetadata) -> None:
         """Take what was found out; from any thread."""
-        self._new[content] = facts
+        self._new[content] = metadata
 
     def close(self) -> None:
         """Write what is new; where that cannot be, it is found out again next time."""
         if not self._new:
             return
-        merged = self._facts | self._new if len(self._found) >= _MANY else self._new
+        merged = self._metadata | self._new if len(self._found) >= _MANY else self._new
         with suppress(OSError):
-            rows = {content: _row(facts) for content, facts in merged.items()}
+            rows = {content: _row(metadata) for content, metadata in merged.items()}
             write_text(self._folder / f"{secrets.token_hex(8)}.json", json.dumps(rows))
             if merged is not self._new:
                 _remove(self._found)
-            _make_room(self._folder.parent)
+            cache.make_room(f"metadata/*/{_NAMES}", LIMIT_BYTES)
 
 
-def _read(path: Path) -> Iterator[tuple[str, Facts]]:
+def _read(path: Path) -> Iterator[tuple[str, ImageMetadata]]:
     try:
         for content, row in json.loads(path.read_text(encoding="utf-8")).items():
-            yield content, _facts(*row)
+            yield content, _metadata(*row)
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        return  # damaged, or written before there were as many facts
+        return  # damaged, or written before there were as much metadata
 
 
-def _row(facts: Facts) -> list[Any]:
-    sketch = base64.b64encode(facts.sketch).decode()
-    size, colors = (facts.width, facts.height), (facts.mode, facts.turned, facts.transparent, facts.grey)
-    return [facts.format, facts.animated, *size, *colors, sketch]
+def _row(metadata: ImageMetadata) -> list[Any]:
+    signature = base64.b64encode(metadata.signature).decode()
+    size, colors = (
+        (metadata.width, metadata.height),
+        (metadata.mode, metadata.turned, metadata.transparent, metadata.grey),
+    )
+    return [metadata.format, metadata.animated, *size, *colors, signature]
 
 
-def _facts(*row: Any) -> Facts:
-    kind, animated, width, height, mode, turned, transparent, grey, sketch = row
+def _metadata(*row: Any) -> ImageMetadata:
+    kind, animated, width, height, mode, turned, transparent, grey, signature = row
     colors = (str(mode), bool(turned), bool(transparent), bool(grey))
-    content = base64.b64decode(sketch, validate=True)
+    content = base64.b64decode(signature, validate=True)
     if len(content) not in (0, BYTES):
-        raise ValueError("no sketch")
-    return Facts(str(kind), bool(animated), int(width), int(height), *colors, content)
+        raise ValueError("no signature")
+    return ImageMetadata(str(kind), bool(animated), int(width), int(height), *colors, content)
 
 
 def _changed(path: Path) -> float:
@@ -117,12 +121,3 @@ def _remove(paths: tuple[Path, ...]) -> None:
     for path in paths:
         with suppress(OSError):
             path.unlink()
-
-
-def _make_room(folder: Path) -> None:
-    total = 0
-    for path in sorted(folder.glob(f"*/{_NAMES}"), key=_changed, reverse=True):
-        with suppress(OSError):
-            total += path.stat().st_size
-            if total > LIMIT_BYTES:
-                path.unlink()

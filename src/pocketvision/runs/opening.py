@@ -1,15 +1,12 @@
-"""Run folders: where a verb's results lie, the settings beside them, and how an interrupted one goes on.
+"""How a run begins, ends, and goes on where it was interrupted.
 
 A run's own files are those of its record, which `files` keeps. Nothing else in its folder is touched.
 """
 
-import csv
-import dataclasses
 import hashlib
-import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,21 +23,21 @@ from pocketvision.files import (
     move_own,
     own_files,
     printable,
-    read_json,
     remove_drafts,
     remove_own,
     write_text,
 )
+from pocketvision.runs.folder import RunFolder
 from pocketvision.settings.groups import RunConfig
-from pocketvision.values import Epoch, Summary, to_json
+from pocketvision.values import to_json
 
 _FORBIDDEN = r'[\x00-\x1f/\\:*?"<>|]'
 _DEVICES = "con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]"
 _FILE_SYSTEMS = 200
 _LONGEST = 120
 """Bytes of a name that is given, and of one made from the data's; file systems take 255, and more may follow."""
-_SETTINGS, _BEFORE = "args.yaml", ".before"
-"""`.before` holds the files of a run that is started anew, until the new one has really begun."""
+_BEFORE = ".before"
+"""Holds the files of a run that is started anew, until the new one has really begun."""
 _IGNORED_ON_RESUME = {"resume", "exist_ok", "command", "log"}
 
 
@@ -74,7 +71,7 @@ def open_run(
             break
         number += 1
         target = folder / f"{name}-{number}"
-    write_text(target / _SETTINGS, yaml.safe_dump(to_json(dict(settings)), sort_keys=False, allow_unicode=True))
+    RunFolder(target).settings.write(dict(settings))
     return _begun(target)
 
 
@@ -110,27 +107,7 @@ def name_for(data: str | Path) -> str:
 
 def finished(run: Path) -> bool:
     """Tell whether a run ended: its checksums are written last."""
-    return (run / "SHA256SUMS").exists()
-
-
-def read_settings(run: Path) -> dict[str, Any]:
-    """Return what args.yaml holds."""
-    loaded = yaml.safe_load((run / _SETTINGS).read_text(encoding="utf-8"))
-    return dict(loaded) if isinstance(loaded, dict) else {}
-
-
-def summary_of(run: Path) -> Summary:
-    """Return the summary of a finished run."""
-    return read_json(Summary, run / "summary.json")
-
-
-def write_epochs(run: Path, epochs: Iterable[Epoch]) -> None:
-    """Write results.csv, one line an epoch."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(item.name for item in dataclasses.fields(Epoch))
-    writer.writerows(_rounded(dataclasses.astuple(epoch)) for epoch in epochs)
-    write_text(run / "results.csv", text.getvalue())
+    return RunFolder(run).checksums.exists()
 
 
 @contextmanager
@@ -140,7 +117,7 @@ def nothing_left_on(*errors: type[Exception], run: Path) -> Iterator[None]:
     A new run's folder goes away again, with the folders above that were made for it; one that was started anew gets
     back what it held.
     """
-    new = first_process() and [path.name for path in own_files(run)] == [_SETTINGS]
+    new = first_process() and own_files(run) == [RunFolder(run).settings.path]
     try:
         yield
     except errors:
@@ -153,13 +130,10 @@ def nothing_left_on(*errors: type[Exception], run: Path) -> Iterator[None]:
 
 def write_checksums(run: Path) -> None:
     """Write SHA256SUMS over every file that the run wrote, in the form that `sha256sum --check` reads."""
-    files = [path for path in own_files(run) if path.is_file() and path.name != "SHA256SUMS"]
+    sums = RunFolder(run).checksums
+    files = [path for path in own_files(run) if path.is_file() and path != sums]
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(run).as_posix()}\n" for path in files]
-    write_text(run / "SHA256SUMS", "".join(lines))
-
-
-def _rounded(values: Iterable[Any]) -> list[Any]:
-    return [f"{value:.6g}" if isinstance(value, float) else value for value in values]
+    write_text(sums, "".join(lines))
 
 
 def _require_plain(name: str) -> None:
@@ -176,15 +150,17 @@ def _reserved(name: str) -> bool:
 
 def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool) -> Path:
     if named:
-        found = [folder / name]
+        found = [RunFolder(folder / name)]
     else:
         pattern = re.compile(re.escape(name) + r"(-\d+)?")
-        runs = [path for path in folder.glob("*") if pattern.fullmatch(path.name) and (path / _SETTINGS).exists()]
-        runs.sort(key=lambda path: (path / _SETTINGS).stat().st_mtime)
-        found = [path for path in runs if not finished(path)][-1:] or runs[-1:]
-    if not found or not (found[0] / _SETTINGS).exists():
+        runs = [RunFolder(path) for path in folder.glob("*") if pattern.fullmatch(path.name)]
+        runs = [run for run in runs if run.settings.exists()]
+        runs.sort(key=lambda run: run.settings.path.stat().st_mtime)
+        found = [run for run in runs if not finished(run.path)][-1:] or runs[-1:]
+    if not found or not found[0].settings.exists():
         raise UsageError(f"there is no run '{name}' in {folder} to resume; start it without --resume")
-    stored = read_settings(found[0])
+    run = found[0].path
+    stored = _stored(found[0])
     given = to_json(dict(settings))
     changed = [
         f"{key}: {stored.get(key)} then, {value} now"
@@ -193,13 +169,22 @@ def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool)
     ]
     if changed:
         raise UsageError(
-            f"{found[0]} was started with other settings ({'; '.join(changed)}); "
+            f"{run} was started with other settings ({'; '.join(changed)}); "
             "resume with the same ones, or start a new run under another --name"
         )
-    if not has_record(found[0]):
-        mark_own(found[0])  # a copy of a run, without hidden files
-    remove_drafts(found[0])
-    return found[0]
+    if not has_record(run):
+        mark_own(run)  # a copy of a run, without hidden files
+    remove_drafts(run)
+    return run
+
+
+def _stored(run: RunFolder) -> dict[str, Any]:
+    try:
+        return run.settings.read()
+    except (ValueError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{run.settings.path} cannot be read ({error}); start a new run under another --name"
+        ) from error
 
 
 _BEGUN: list[Path] = []
