@@ -221,7 +221,7 @@ def test_coco_boxes_that_are_none(tmp_path):
     listing = scan(put(tmp_path / "boxes.json", content))
     assert [problem.kind for problem in listing.problems] == ["box"] * 3
     assert listing.found[0].boxes == ()
-    assert listing.notes == ("1 boxes of 'boxes.json' are of image_batch it does not list; they are not used.",)
+    assert listing.notes == ("1 boxes of 'boxes.json' are of images it does not list; they are not used.",)
 
 
 # ---------------------------------------------------------------- the way through

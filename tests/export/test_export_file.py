@@ -1,6 +1,7 @@
 """The verbs `export` and `compress` on files: published ones and our own, with labels, images and refusals."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,6 +272,21 @@ def test_loose_images_may_have_a_table_or_broken_ones_among_them(photos, tmp_pat
     lines = [f"{name},{LABELS[number % 4]}\n" for number, name in enumerate(names)]
     (tmp_path / "metadata.csv").write_text("".join(["file_name,label\n", *lines]), encoding="utf-8")
     assert load_images(tmp_path, {}, Silent()).labels == LABELS
+
+
+def test_images_of_one_class_or_of_test_folders_are_calibrated_on_as_any_others(photos, tmp_path, capsys):
+    one, halves = tmp_path / "one", tmp_path / "halves"
+    shutil.copytree(photos, one / "bee")
+    for number, path in enumerate(sorted(photos.iterdir())):
+        target = halves / "test" / LABELS[number % 2] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    for data in (one, halves):
+        found = load_images(data, {}, Terminal())
+        assert (found.labels, len(found.examples)) == ((), 40)
+        assert found.of("train")
+        assert all(Path(found.root, example.file).is_file() for example in found.examples)
+        assert "labels are not used: '" in capsys.readouterr().err
 
 
 def test_without_a_image_to_calibrate_on_more_are_asked_for():
