@@ -14,7 +14,7 @@ from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.errors import BudgetMissed, UsageError
+from pocketvision.errors import BudgetMissed, PocketvisionError, UsageError
 from pocketvision.fit.choosing import Scale
 from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
@@ -26,6 +26,7 @@ from pocketvision.progress import Progress, Silent, track
 from pocketvision.train.device import device_for
 from pocketvision.train.features import Backbone, Features, ProbeImages, Views, take
 from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
+from pocketvision.train.memory import shortage
 from pocketvision.values import Accuracy, Budget, CropMode, Dataset, Latency, ModelSpec, Precision
 from pocketvision.values.ranges import check_ranges
 
@@ -64,7 +65,7 @@ class Compared:
     feature_ms: float | None = None
     """Wall time of one image through the net when its features were computed, in PyTorch on this machine."""
     computed: int = 0
-    """ProbeImages that were run through the net now; the features of the others were kept from before."""
+    """Images that were run through the net now; the features of the others were kept from before."""
     precision: Precision = "int8"
     """Of the file that size and latency are of."""
     latency: Latency | None = None
@@ -130,7 +131,7 @@ def choose(  # noqa: PLR0913  each is an option of the command line
     _must_be_judged(dataset)
     seconds["check"], started = _since(started)
     found = find_starts(weights, Wish(tuple(resolution or ()), crop_mode, len(dataset.labels)), progress)
-    kept, out = _within(found, budget, dataset.labels, progress)
+    kept, out = _within(_that_fit(found, device, progress), budget, dataset.labels, progress)
     seconds["starts"], started = _since(started)
     shown = Views(views, seed)
     seen = _seen([start.backbone for start in kept], (dataset, decoded), shown, device=device, progress=progress)
@@ -159,6 +160,19 @@ def _must_be_judged(dataset: Dataset) -> None:
 def _since(started: float) -> tuple[float, float]:
     now = time.perf_counter()
     return round(now - started, 2), now
+
+
+def _that_fit(starts: list[Start], device: str, progress: Progress) -> list[Start]:
+    """Leave out, with a word, what memory cannot show an image to; PocketvisionError where nothing is left."""
+    kept = []
+    for start in starts:
+        if lack := shortage(start.plain.cost, device):
+            progress.say(f"left out: {start.file.name} at {start.spec.resolution} pixels: {lack}")
+        else:
+            kept.append(start)
+    if not kept:
+        raise PocketvisionError(f"{lack}; take a lower --resolution, other --weights, or end other programs")
+    return kept
 
 
 def _within(
