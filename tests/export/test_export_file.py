@@ -171,6 +171,14 @@ def test_blank_lines_at_the_end_of_the_labels_are_none(weights_file, tmp_path, t
     assert written.manifest.labels == ("w", "x", "y", "z")
 
 
+def test_labels_that_cannot_stand_on_a_line_are_replaced_and_told(weights_file, tmp_path, capsys):
+    (tmp_path / "names.txt").write_bytes(b"bee\tbug\ncat\ndog\x00\neel\n")
+    words = ["export", str(weights_file), "--labels", str(tmp_path / "names.txt"), "--precision", "float"]
+    assert command([*words, "--output", str(tmp_path / "out")]) == 0
+    assert r"'bee\tbug' is now 'bee bug'" in capsys.readouterr().err
+    assert open_model(tmp_path / "out" / "model.onnx").labels == ("bee bug", "cat", "dog", "eel")
+
+
 def test_one_output_is_exported_as_a_yes_or_no_where_two_labels_say_so(photos, tmp_path):
     import torch
 

@@ -99,6 +99,7 @@ def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
     empty = [name for name, tree in trees.items() if not tree.images]
     lack = f"no image in {_names(empty)} of '{root}': add some, or remove the folder." if empty else ""
     trees = {name: tree for name, tree in trees.items() if tree.images}
+    _no_splits_outside(root, trees)
     given = _splits_inside(root, trees)
     found = [
         Found(file, normal(name), split_named(file.split("/")[1]) if given else None)
@@ -114,6 +115,16 @@ def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
         f"'{name}' is taken for a class as any other folder." for name in trees if _UNLABELED.fullmatch(name)
     )
     return _listing(root, found, problems=problems, notes=notes, lack=lack)
+
+
+def _no_splits_outside(root: Path, trees: dict[str, _Tree]) -> None:
+    """Raise a `DataError` where folders such as `seg_train` and `seg_test`, with folders in them, would be classes."""
+    splits = {name: split for name in trees for part in re.split(r"[\W_]+", name) if (split := split_named(part))}
+    if len(set(splits.values())) > 1 and all(_inner(trees[name]) for name in splits):
+        raise DataError(
+            f"{_names(list(splits))} of '{root}' look like splits: name them train, val and test, with the class "
+            "folders directly in them. If they are classes, put their images directly into them."
+        )
 
 
 def _splits_inside(root: Path, trees: dict[str, _Tree]) -> bool:

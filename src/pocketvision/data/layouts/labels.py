@@ -12,6 +12,8 @@ from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, lines_of
 
 LISTS = ("labels.txt", "classes.txt")
+_NOTHING = ("nan", "null", "<na>", "n/a", "#n/a")
+"""What other programs write where a table holds nothing."""
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
 """What ends a line, or is no letter, for one program or another."""
 LONGEST_LIST = 10_000_000
@@ -64,7 +66,7 @@ def on_one_line(listing: Listing) -> Listing:
     A `DataError` names two names that would become one, and a name of which nothing is left.
     """
     names = listing.labels or listing.attributes
-    new = {name: _BREAKS.sub(" ", name).strip() for name in names}
+    new = {name: one_line(name) for name in names}
     changed = {name: line for name, line in new.items() if line != name}
     if broken := [name for name in names if (name and not new[name]) or not is_unicode(name)]:
         raise DataError(f"{broken[0]!a} in '{listing.root}' is no name for a class; rename it.")
@@ -85,6 +87,11 @@ def on_one_line(listing: Listing) -> Listing:
         problems=tuple(replace(problem, label=new.get(problem.label, problem.label)) for problem in listing.problems),
         notes=(*listing.notes, f"Names must stand on one line, without spaces around them: {told}."),
     )
+
+
+def one_line(name: str) -> str:
+    """Return a name that can stand on a line of a text."""
+    return _BREAKS.sub(" ", name).strip()
 
 
 def must_agree(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> None:
@@ -132,6 +139,12 @@ def alike_notes(labels: Iterable[str]) -> tuple[str, ...]:
         f"{quoted(group)} differ only by capitals, spaces, hyphens or underscores: are they one class?"
         for group in alike(labels)
     )
+
+
+def nothing_notes(labels: Iterable[str]) -> tuple[str, ...]:
+    """Say which classes may be images without a label."""
+    odd = [label for label in labels if label.casefold() in _NOTHING]
+    return (f"{quoted(odd)} is taken for a class; leave the label empty where an image has none.",) if odd else ()
 
 
 def _meant(extra: Iterable[str], unmatched: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pocketvision.data.layouts.attributes import Attributes, attributes_of
 from pocketvision.data.layouts.inside import absent, inside
-from pocketvision.data.layouts.labels import must_agree, ordered, unknown
+from pocketvision.data.layouts.labels import must_agree, nothing_notes, ordered, unknown
 from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, few, in_order, normal, quoted, split_named
 from pocketvision.data.layouts.table import NESTED, Table, read_table
 from pocketvision.errors import DataError
@@ -211,6 +211,7 @@ def _listing(
         return Listing(root, (), in_order(found), every, tuple(notes), "attributes", names)
     labels, wrong = ordered(root, {row.found.label for row in rows}, f"'{paths[0]}'")
     lack = _lack(rows, paths) or wrong
+    notes = [*notes, *nothing_notes(labels)]
     return Listing(root, labels, in_order(found, labels), every, tuple(notes), lack=lack)
 
 
