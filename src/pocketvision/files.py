@@ -53,6 +53,15 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
+def stand_in(head: bytes) -> str:
+    """Say what a file is that lies in another's place after a download, given its first bytes; empty for any other."""
+    if head.startswith(b"version https://git-lfs."):
+        return "a pointer of Git LFS, not the file itself; run git lfs pull where it was cloned, or download it"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return "a web page (HTML or XML), not the file itself; download it again"
+    return ""
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are absent; WriteError where that cannot be."""
     with _writing(path):

@@ -14,7 +14,7 @@ from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.errors import BudgetMissed, UsageError
+from pocketvision.errors import BudgetMissed, PocketvisionError, UsageError
 from pocketvision.fit.choosing import Scale
 from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
@@ -26,6 +26,7 @@ from pocketvision.settings.verbs import FitOptions, ProbeOptions
 from pocketvision.train.device import device_for
 from pocketvision.train.features import Backbone, Features, ProbeImages, Views, take
 from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
+from pocketvision.train.memory import shortage
 from pocketvision.values import Accuracy, Budget, Dataset, Latency, ModelSpec, Precision
 
 HeadKind = Literal["logistic", "mean"]
@@ -111,7 +112,12 @@ def compare(options: ProbeOptions) -> Comparison:
     _must_be_judged(dataset)
     seconds["check"], started = _since(started)
     wish = Wish(tuple(options.resolution or ()), options.crop_mode, len(dataset.labels))
-    kept, out = _within(find_starts(options.weights, wish, progress), budget, dataset.labels, progress)
+    kept, out = _within(
+        _that_fit(find_starts(options.weights, wish, progress), options.device, progress),
+        budget,
+        dataset.labels,
+        progress,
+    )
     seconds["starts"], started = _since(started)
     shown, backbones = Views(options.views, options.seed), [start.backbone for start in kept]
     seen = _seen(backbones, (dataset, decoded), shown, device=options.device, progress=progress)
@@ -134,6 +140,19 @@ def _must_be_judged(dataset: Dataset) -> None:
 def _since(started: float) -> tuple[float, float]:
     now = time.perf_counter()
     return round(now - started, 2), now
+
+
+def _that_fit(starts: list[Start], device: str, progress: Progress) -> list[Start]:
+    """Leave out, with a word, what memory cannot show an image to; PocketvisionError where nothing is left."""
+    kept = []
+    for start in starts:
+        if lack := shortage(start.plain.cost, device):
+            progress.say(f"left out: {start.file.name} at {start.spec.resolution} pixels: {lack}")
+        else:
+            kept.append(start)
+    if not kept:
+        raise PocketvisionError(f"{lack}; take a lower --resolution, other --weights, or end other programs")
+    return kept
 
 
 def _within(

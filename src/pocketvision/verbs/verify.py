@@ -47,9 +47,9 @@ def verify(file: str | Path | Files, options: VerifyOptions) -> Proof | FileComp
 
     A list of files gives `FileComparison`: each in its own runtime, with load time and memory, its answers to odd
     images (turned, grey, CMYK, truncated, ...), and each against the others; then `data` may be left out, and the
-    files are held against their own probes. Judged are the images given, but for those that the file's run trained or chose on,
-    told by content and label; with `split`, those that the run had in it. The proof's `judged` counts them. `trained`
-    is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
+    files are held against their own probes. Judged are the images given, but for those that the file's run trained or
+    chose on, told by content and label; with `split`, those that the run had in it. The proof's `judged` counts them.
+    `trained` is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
     `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and '10ms'; MACs, parameters and
     memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`. With `time_limit`,
     such as '20s', fewer images are asked again under other resizers; all else is judged in full. Returns wrong
