@@ -1,6 +1,5 @@
 """The verb `compress`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from pocketvision.cli import options as o
 def compress(
     source: o.Source,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(help="Images to calibrate and judge on, for a FILE; where a RUN's own are now."),
     ] = None,
     steps: Annotated[

@@ -11,7 +11,7 @@ from pocketvision.cli import options as o
 def export(  # noqa: PLR0913, PLR0917  a command's options
     source: o.Source,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(help="Images to calibrate int8 on, for a float FILE; where a RUN's own are now."),
     ] = None,
     format: Annotated[

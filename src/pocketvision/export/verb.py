@@ -32,6 +32,7 @@ from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import require_plain
 from pocketvision.values import Dataset, ImageSpec, Io, Manifest, Precision
 
 CALIBRATION_IMAGES = 100
@@ -71,6 +72,8 @@ def export(  # noqa: PLR0913  one option per choice of a user
     """
     if io not in get_args(Io):
         raise UnknownName("io", io, get_args(Io))
+    if name is not None:
+        require_plain(name, "file")
     formats = formats_of(format, io)
     if precision is not None and precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
@@ -85,7 +88,7 @@ def export(  # noqa: PLR0913  one option per choice of a user
     manifest = replace(manifest, precision=precision, io=io, probes=make_probes(ready, manifest.image, _tiny(subject)))
     target = Path(output) if output is not None else _beside(user_path(source))
     paths = [target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats]
-    claim(target, MANIFEST, COST, USE_FILE, *(path.name for path in paths))
+    claim(target, MANIFEST, COST, USE_FILE, *(part.name for path in paths for part in (path, *_beside_it(path))))
     written = [deliver(ready, manifest, path) for path in paths]
     for each in written:
         progress.say(f"{Path(each.file).name}: {each.checked}")
@@ -149,6 +152,11 @@ def _tiny(subject: Subject) -> tuple[str, ...]:
     if subject.dataset is None or not examples:
         return stand_in_images()
     return thumbnails(prepared(subject.dataset, examples, subject.manifest.image))
+
+
+def _beside_it(path: Path) -> tuple[Path, ...]:
+    """Return the file that a format writes beside the one that is named."""
+    return tuple(path.with_suffix(more) for suffix, more in ((".c", ".h"), (".xml", ".bin")) if path.suffix == suffix)
 
 
 def _beside(source: Path) -> Path:

@@ -102,6 +102,10 @@ def read(folder: Path) -> Run:
     """Read a finished run; a missing folder is a `UsageError`, a missing or damaged file a `DataError`."""
     if not folder.is_dir():
         raise UsageError(f"no run at {folder}. A run is the folder that 'pocketvision fit' names at its end.")
+    if not (folder / "args.yaml").is_file():
+        raise UsageError(f"{folder} is no run. A run is the folder that 'pocketvision fit' names at its end.")
+    if not (folder / "choice.json").is_file() and (folder / "SHA256SUMS").is_file():
+        raise UsageError(f"{folder} is a run of `train` or `distill`, which have no report; name a run of `fit`")
     args = _load(folder, "args.yaml", _args)
     for name in CONTENTS:
         if not (folder / name).is_file():

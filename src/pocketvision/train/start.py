@@ -36,15 +36,26 @@ def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: 
     """Check and split the data once; a run that goes on finds the same labels and splits again."""
     root = resolve(data, progress).absolute()
     if all((folder / name).exists() for name in (CHECK, SPLITS, LABELS)):
+        health = read_json(Health, folder / CHECK)
+        root = _begun_with(Path(health.root), root, progress)
         labels = tuple(lines_of((folder / LABELS).read_text(encoding="utf-8")))
         dataset = read_dataset(root, labels, folder / SPLITS, progress=progress)
         _same_labels(dataset, root)
-        return Loaded(dataset, read_json(Health, folder / CHECK), None, root)
+        return Loaded(dataset, health, None, root)
     dataset, health, decoded = load_dataset(root, val=val, test=test, seed=seed, progress=progress)
     write_text(folder / LABELS, "".join(f"{label}\n" for label in dataset.labels))
     write_splits(folder / SPLITS, dataset)
     write_json(folder / CHECK, health)
     return Loaded(dataset, health, decoded, root)
+
+
+def _begun_with(began: Path, root: Path, progress: Progress) -> Path:
+    """Return the folder that a run began with, where the same word means another one now: as `digits` does beside a
+    folder of that name, or a relative path elsewhere."""
+    if root == began or not (root.is_dir() or not root.exists()) or not began.is_dir():
+        return root
+    progress.say(f"going on with the images in {began}, which the run began with, not those in {root}")
+    return began
 
 
 def _same_labels(dataset: Dataset, root: Path) -> None:

@@ -23,7 +23,7 @@ class BenchResult:
 
 
 def bench(
-    files: Sequence[str | Path],
+    files: Sequence[str | Path] | str | Path,
     *,
     measured: Sequence[str | Path] | None = None,
     threads: int = 1,
@@ -39,7 +39,7 @@ def bench(
     check_ranges(locals())
     if not files:
         raise UsageError("give at least one file")
-    paths = [Path(file) for file in files]
+    paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
     for path in paths:
         if not path.exists():
             raise DataError(f"there is no file {path}; give the path of an exported model")

@@ -1,6 +1,7 @@
 """The verb `verify`: is this file right, and does it keep the budget?"""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TypedDict, get_args, overload
 
 from pocketvision.budget.parse import Amount, parse_budget
 from pocketvision.errors import DataError, UnknownName, UsageError
-from pocketvision.files import claim, write_json
+from pocketvision.files import claim, read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
@@ -131,9 +132,19 @@ def verify(  # noqa: PLR0913  one option per line of the budget
     else:
         found = prove(Path(file), data, **settings)
     if output is not None:
-        claim(Path(output))
+        _claim(Path(output))
         write_json(Path(output, PROOF_FILE), found)
     return found
+
+
+def _claim(folder: Path) -> None:
+    """Make ready to write the proof; RunExists where the user has a `verify.json` of another kind there."""
+    for kind in (Proof, Several):
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            read_json(kind, folder / PROOF_FILE)
+            claim(folder)
+            return
+    claim(folder, PROOF_FILE)
 
 
 def prove(

@@ -8,6 +8,7 @@ from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import make_folder, user_path
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import require_plain
 from pocketvision.values import ImageSpec
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.fetch import cache_folder, fetch, local_folder, present
@@ -112,6 +113,8 @@ def add(file: str | Path, *, name: str | None = None) -> Kept:
     """
     path = user_path(file)
     weights = read(path)
+    if name is not None:
+        require_plain(name, "file")
     target = cache_folder() / (name or path.name)
     if target.parent != cache_folder() or target.suffix != path.suffix:
         raise UsageError(f"'{name}' is no plain file name that ends in {path.suffix}, as '{path.name}' does")
