@@ -108,8 +108,12 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def several_processes() -> bool:
-    """Tell whether `torchrun` started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Tell whether `torchrun` started this process as one of several.
+
+    It says its place too; clusters, and lines left in a shell's profile, name a number of processes alone.
+    """
+    count = os.environ.get("WORLD_SIZE", "")
+    return count.isdecimal() and int(count) > 1 and {"RANK", "MASTER_ADDR"} <= os.environ.keys()
 
 
 def first_process() -> bool:

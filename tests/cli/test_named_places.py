@@ -97,3 +97,37 @@ def test_a_folder_in_a_files_place_is_called_so(
 def test_one_file_needs_no_list(place: Path) -> None:
     file = place / "out/export/model.onnx"
     assert [found.file for found in (*bench(file), *bench(str(file)))] == [file.as_posix()] * 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "", *TINY],
+        ["check", "base", "--output", ""],
+        ["export", "one", "--output="],
+        ["verify", "one.onnx", "base", "--trained="],
+    ],
+)
+def test_a_variable_without_a_value_is_not_the_current_folder(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == 2
+    assert "an empty word was given" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="empty word"):
+        pocketvision.train("", output=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_file_of_outputs_is_said_without_another_programs_advice(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, images = place / "out/export/model.onnx", place / "digits"
+    for trained, said in (
+        (file, "is no file of trained outputs (it is no archive of plain arrays); give"),
+        (images, "there is no file"),
+    ):
+        assert run(["verify", str(file), str(images), "--trained", str(trained)]) == 1
+        told = capsys.readouterr().err
+        assert said in told
+        assert "pickle" not in told
