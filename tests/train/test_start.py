@@ -11,7 +11,7 @@ from pocketvision.data.arrays import prepared
 from pocketvision.data.check import load_dataset
 from pocketvision.errors import DataError
 from pocketvision.progress import Silent
-from pocketvision.train.start import Loaded, load_data
+from pocketvision.train.inputs import Loaded, load_data
 from pocketvision.values import ImageSpec
 
 

@@ -75,8 +75,8 @@ def test_other_resizers_are_asked_about_some_of_many(toy: Any) -> None:
 
 
 def test_other_resizers_end_with_the_clock(toy: Any) -> None:
+    from pocketvision.clock import Clock
     from pocketvision.runtime import open as open_model
-    from pocketvision.train.clock import Clock
     from pocketvision.verify.inference import ask
     from pocketvision.verify.resizing import under_resizers
 

@@ -14,7 +14,7 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     from pocketvision.cli.app import heed_stop, run
     from pocketvision.cli.streams import prepare
-    from pocketvision.train.clock import command_begins
+    from pocketvision.clock import command_begins
 
     command_begins()
     prepare()

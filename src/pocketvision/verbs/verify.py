@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ParamSpec, Protocol, cast, overload
 
 from pocketvision.budget.limits import budget_of
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import UsageError
 from pocketvision.files import claim, read_json, write_json
 from pocketvision.runs import RunFolder
 from pocketvision.settings.option import as_verb
 from pocketvision.settings.verbs import VerifyOptions
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.values import Proof
 from pocketvision.verify.compare import FileComparison, compare_files
 from pocketvision.verify.verify import prove_with_answers
