@@ -26,7 +26,6 @@ INDENTED = re.compile(r"(?:^(?: {4}|\t)[^\n]*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OUR_FOLDERS = ("src", "tests", "docs", "benchmarks", ".github", ".ci")
-"""Verbs that the pages call by the name they are about to get, with the name they have."""
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -113,9 +112,6 @@ def fault(words: list[str]) -> str | None:
 def test_commands_exist_with_their_options(page: Path) -> None:
     faults = {shlex.join(words): found for words in commands(text_of(page)) if (found := fault(words))}
     assert faults == {}
-
-
-def test_no_name_of_a_verb_is_announced_that_is_there_already() -> None:
 
 
 def test_commands_are_found_and_wrong_ones_are_told() -> None:
