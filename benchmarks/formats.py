@@ -49,7 +49,7 @@ from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
 from pocketvision.train.device import device_for
 from pocketvision.train.evaluate import logits
-from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
+from pocketvision.values import Agreement, Dataset, Example, Latency, Precision, Score, Split, Trained
 from pocketvision.verify.agreement import compare, read_trained
 from pocketvision.verify.inference import ask
 from pocketvision.verify.loading import Loading, loading
@@ -83,7 +83,7 @@ class Found:
 
     size_bytes: int
     agreement: Agreement | None = None
-    accuracy: Accuracy | None = None
+    accuracy: Score | None = None
     latency: Latency | None = None
     loading: Loading | None = None
     failures: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
 from pocketvision.models.blocks import Net
 from pocketvision.train.inputs import Loaded
-from pocketvision.values import Accuracy, Example, ImageSpec, Split
+from pocketvision.values import Example, ImageSpec, Score, Split
 from pocketvision.weights import load_into, read, restore_batch_norms
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ class Result:
 
     way: str
     seed: int
-    found: Accuracy
+    found: Score
     seconds: float
     """Wall time."""
     cpu_seconds: float

@@ -13,7 +13,7 @@ from pocketvision.graph.run import run
 from pocketvision.images.prepare import load
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.refusal import Threshold
-from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec, Precision, Probe, Refusal, Trained
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision, Probe, Refusal, Score, Trained
 
 FORMAT_VERSION = 1
 PROBES = 3
@@ -27,7 +27,7 @@ def make_manifest(
     *,
     name: str,
     precision: Precision,
-    figures: dict[str, Accuracy],
+    figures: dict[str, Score],
     probes: tuple[Probe, ...],
     threshold: Threshold | None = None,
 ) -> Manifest:

@@ -17,7 +17,7 @@ from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.runs import ExportFolder
-from pocketvision.values import Accuracy, Dataset, Io, Manifest, Precision, Trained
+from pocketvision.values import Dataset, Io, Manifest, Precision, Score, Trained
 
 WHOLE = ("c", "litert")
 """Formats whose files can take and give whole numbers of either kind."""
@@ -95,7 +95,7 @@ def write_trained(
     path: Path,
     *,
     precision: Precision,
-    figures: dict[str, Accuracy],
+    figures: dict[str, Score],
     threshold: Threshold | None = None,
 ) -> Exported:
     """Write the graph of a run with its manifest, as `write_graph` does."""

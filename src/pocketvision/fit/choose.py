@@ -27,7 +27,7 @@ from pocketvision.progress import Progress, track
 from pocketvision.settings.verbs import FitOptions, ProbeOptions
 from pocketvision.train.device import device_for
 from pocketvision.train.memory import shortage
-from pocketvision.values import Accuracy, Budget, Dataset, Latency, ModelSpec, Precision
+from pocketvision.values import Budget, Dataset, Latency, ModelSpec, Precision, Score
 
 HeadKind = Literal["logistic", "mean"]
 WORTH_A_WORD = 1.5
@@ -58,9 +58,9 @@ class Compared:
     """Of the int8 file, estimated from the count; of the file that was timed, as written."""
     peak_bytes: int
     """Of activations in 8 bit; of the file that was timed, at its precision."""
-    validation: Accuracy | None = None
+    validation: Score | None = None
     """None where it breaks the budget, which is known without looking at an image."""
-    test: Accuracy | None = None
+    test: Score | None = None
     """On the test images, by which nothing was chosen."""
     against_taken: Paired | None = None
     """This one less the taken one, on the test images, by which nothing was chosen."""
@@ -224,8 +224,8 @@ class _Tried:
     start: Start
     head: Head
     seen: _Seen
-    validation: Accuracy
-    test: Accuracy | None
+    validation: Score
+    test: Score | None
     right: dict[str, Right]
 
 

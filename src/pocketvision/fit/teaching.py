@@ -12,7 +12,7 @@ from pocketvision.train.inputs import Loaded
 from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.train.trainer import finish, run_job, trainer_for
-from pocketvision.values import Accuracy, Trained
+from pocketvision.values import Score, Trained
 
 TEACHING, LESSON = "teaching.json", "lesson"
 
@@ -25,8 +25,8 @@ PLAIN_SHARE = 1 / 3
 class Teaching:
     """What plain training and the lesson reached on the validation images."""
 
-    plain: Accuracy
-    taught: Accuracy | None
+    plain: Score
+    taught: Score | None
     """None where the time limit left no time for a lesson."""
     taken: Literal["plain", "taught"]
 

@@ -12,7 +12,7 @@ from pocketvision.report import tables
 from pocketvision.report.confidence import refusal_words
 from pocketvision.report.run import Run
 from pocketvision.report.untested import untested
-from pocketvision.values import Accuracy, ImageSpec
+from pocketvision.values import ImageSpec, Score
 
 SHOWN_LABELS = 50
 WEAKEST = 5
@@ -108,7 +108,7 @@ def _data(run: Run) -> str:
 
 
 def _results(run: Run) -> str:
-    def row(who: str, images: str, accuracy: Accuracy) -> tuple[str, ...]:
+    def row(who: str, images: str, accuracy: Score) -> tuple[str, ...]:
         return (who, images, words.percent(accuracy.value), words.interval(accuracy), f"{accuracy.count:,}")
 
     rows = [row("trained net", name, figure) for name, figure in run.manifest.figures.items()]

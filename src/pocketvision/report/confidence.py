@@ -10,7 +10,7 @@ from pocketvision.metrics.calibration import reliability
 from pocketvision.metrics.refusal import risk_coverage
 from pocketvision.report import plots
 from pocketvision.report.run import Run
-from pocketvision.values import Accuracy, Confidence, Proof
+from pocketvision.values import Confidence, Proof, Score
 
 CURVE_POINTS = 300
 """More would only make the page heavier."""
@@ -76,7 +76,7 @@ def refusal_words(proof: Proof) -> str:
     )
 
 
-def _errors(right: Accuracy) -> str:
+def _errors(right: Score) -> str:
     return f"{words.percent(1 - right.high)} to {words.percent(1 - right.low)}"
 
 

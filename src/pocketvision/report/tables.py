@@ -11,7 +11,7 @@ from pocketvision.budget.limits import LIMITS, NOT_MEASURED
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
 from pocketvision.report.words import bound, exact, kind_of, quantity
-from pocketvision.values import Accuracy, Answer, Candidate, Choice, Health, Proof, Verdict
+from pocketvision.values import Answer, Candidate, Choice, Health, Proof, Score, Verdict
 
 MATRIX_CLASSES = 20
 """More rows than this no longer fit a page."""
@@ -124,7 +124,7 @@ class ClassResult:
     label: str
     total: int
     """Test images of the class."""
-    recall: Accuracy | None
+    recall: Score | None
     """None where the class has no test image."""
     answered: int
     """How often the file gave this answer."""
@@ -232,7 +232,7 @@ class Threshold:
     least: float
     kept: float
     """Share of the images still answered."""
-    right: Accuracy | None
+    right: Score | None
     """Of those; None where none is left."""
 
 

@@ -17,7 +17,6 @@ from pocketvision.values.images import (
 from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
 from pocketvision.values.records import from_json, to_json, to_line
 from pocketvision.values.results import (
-    Accuracy,
     Agreement,
     Answer,
     Compression,
@@ -31,6 +30,7 @@ from pocketvision.values.results import (
     Refusal,
     Resized,
     Schedule,
+    Score,
     Summary,
     Trained,
     Variant,
@@ -39,7 +39,6 @@ from pocketvision.values.results import (
 
 __all__ = [
     "NO_LABEL",
-    "Accuracy",
     "Agreement",
     "Amount",
     "Answer",
@@ -70,6 +69,7 @@ __all__ = [
     "Refusal",
     "Resized",
     "Schedule",
+    "Score",
     "Split",
     "Statistic",
     "StatisticKind",

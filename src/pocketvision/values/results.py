@@ -12,7 +12,7 @@ Io = Literal["mixed", "uint8", "int8"]
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Score:
     """A share of right answers with its 95% Wilson interval; all in 0..1."""
 
     value: float
@@ -56,9 +56,9 @@ class Confidence:
 class Refusal:
     """What refusing unsure answers costs and gains on some images."""
 
-    coverage: Accuracy
+    coverage: Score
     """Share of images still answered."""
-    right: Accuracy | None
+    right: Score | None
     """Share of right answers among those; None where all are refused."""
 
 
@@ -67,7 +67,7 @@ class Variant:
     """The same trained net at one precision, judged on the validation images."""
 
     precision: Precision
-    validation: Accuracy
+    validation: Score
     size_bytes: int
     latency: Latency
     confidence: Confidence | None = None
@@ -127,7 +127,7 @@ class Manifest:
     """SHA-256 that names the training images with their labels."""
     splits: dict[str, float | int]
     """`seed`, `val`, `test`: the split's rule, so that the test images can be found again."""
-    figures: dict[str, Accuracy]
+    figures: dict[str, Score]
     """Measured on the trained net before export: `validation`, `test`."""
     probes: tuple[Probe, ...]
     """Images with expected answers, to check the file by."""
@@ -204,7 +204,7 @@ class Resized:
 
     resizer: str
     """One of `images.resizers.NAMES`."""
-    accuracy: Accuracy
+    accuracy: Score
     """With that resizing."""
     same_answer: float
     """Share of images answered as with our resizing, 0..1."""
@@ -250,7 +250,7 @@ class Proof:
     """Of the file."""
     size_bytes: int
     """Of the file."""
-    accuracy: Accuracy
+    accuracy: Score
     """On the images judged."""
     agreement: Agreement | None
     """With the trained net; None where its outputs are not beside the file."""
@@ -337,7 +337,7 @@ class Trained:
     """Where the weights came from before training: a file's name, or `from scratch`."""
     epochs: int
     """Epochs of the whole net that were run."""
-    validation: Accuracy
+    validation: Score
     """Of the weights that were kept."""
     temperature: float
     """What the logits were divided by, so that probabilities mean what they say; folded into the weights."""

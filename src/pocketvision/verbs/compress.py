@@ -21,7 +21,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import CompressOptions
-from pocketvision.values import Accuracy, Dataset, Example, Manifest
+from pocketvision.values import Dataset, Example, Manifest, Score
 
 MOST_JUDGED = 500
 """Validation images, evenly spread; the numpy reference answers some 40 a second."""
@@ -37,7 +37,7 @@ class Stage:
     """Names of the steps."""
     weight_bytes: int
     """Bytes of the weights."""
-    validation: Accuracy | None
+    validation: Score | None
     """None where the images have no labels of the net's."""
     same_answer: float
     """Share of images, 0..1, on which it names the float net's class."""

@@ -16,7 +16,7 @@ from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
 from pocketvision.train.teacher import check_labels, teachers_of
 from pocketvision.train.trainer import run_job
-from pocketvision.values import Accuracy, ModelSpec, Trained
+from pocketvision.values import ModelSpec, Score, Trained
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TaughtBy:
     """Path of its run's folder."""
     spec: ModelSpec
     """Its net."""
-    validation: Accuracy
+    validation: Score
     """As its own training recorded it."""
 
 

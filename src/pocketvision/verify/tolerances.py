@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pocketvision.metrics.accuracy import wilson
-from pocketvision.values import Accuracy, Manifest, Precision
+from pocketvision.values import Manifest, Precision, Score
 from pocketvision.verify.agreement import Comparison
 from pocketvision.verify.inference import Answers
 
@@ -79,7 +79,7 @@ def failures(
     return tuple(sentence for sentence in found if sentence)
 
 
-def accuracy_fault(manifest: Manifest, split: str, measured: Accuracy) -> str | None:
+def accuracy_fault(manifest: Manifest, split: str, measured: Score) -> str | None:
     """Return a sentence where the measured accuracy is below the manifest's by more than chance explains.
 
     Only of use on the images that figure was measured on, of which some may be gone: they count as right. It finds what

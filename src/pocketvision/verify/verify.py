@@ -16,7 +16,7 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.runs import ExportFolder
 from pocketvision.runtime import computes_in_half, digest, download_bytes, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
+from pocketvision.values import Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Score, Split
 from pocketvision.verify.agreement import Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.images import GivenImages, find_images
 from pocketvision.verify.inference import Answers, ask
@@ -107,7 +107,7 @@ def prove_with_answers(
 class _Checked:
     manifest: Manifest
     answers: Answers
-    accuracy: Accuracy
+    accuracy: Score
     compared: Comparison | None
     gap: float
     failures: tuple[str, ...]
