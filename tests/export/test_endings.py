@@ -11,8 +11,8 @@ from pocketvision.compress.compress import compress
 from pocketvision.compress.temperature import with_temperature
 from pocketvision.errors import GraphError
 from pocketvision.export import SUFFIXES
-from pocketvision.export.deliver import deliver
 from pocketvision.export.manifest import make_probes, manifest_of_file, stand_in_images
+from pocketvision.export.write import write_graph
 from pocketvision.graph.graph import Graph, Sigmoid, Softmax
 from pocketvision.graph.run import run
 from pocketvision.graph.trace import trace
@@ -72,7 +72,7 @@ def test_files_answer_as_the_reference(name: str, precision: str, plain: Graph, 
     manifest = manifest_of_file(SPEC, ImageSpec(32), labels)
     probes = make_probes(graph, ImageSpec(32), stand_in_images())
     path = tmp_path / f"model{SUFFIXES[name]}"
-    done = deliver(graph, replace(manifest, name="m", precision=precision, probes=probes), path)
+    done = write_graph(graph, replace(manifest, name="m", precision=precision, probes=probes), path)
     assert "answers as the reference does" in done.checked
     if name != "coreml":
         gap = np.abs(open_model(path).run(IMAGES) - run(graph, IMAGES)).max()
@@ -88,7 +88,7 @@ def test_integers_at_both_ends_are_the_fixed_range_of_the_kernel(io: Io, small: 
         io=io,
         probes=make_probes(small, ImageSpec(32), stand_in_images()),
     )
-    deliver(small, manifest, tmp_path / "model.tflite")
+    write_graph(small, manifest, tmp_path / "model.tflite")
     found = open_model(tmp_path / "model.tflite").run(IMAGES)
     np.testing.assert_array_equal(found * 256, np.rint(found * 256))
     assert np.abs(found - run(small, IMAGES)).max() < 0.03

@@ -15,7 +15,6 @@ from PIL import Image
 
 import pocketvision
 from pocketvision.errors import DataError, UsageError, VerificationFailed
-from pocketvision.export.verb import export
 from pocketvision.files import read_json
 from pocketvision.runtime import open as open_model
 from pocketvision.tasks.attributes.answers import NONE, decide, told
@@ -23,7 +22,7 @@ from pocketvision.tasks.attributes.learning import LARGEST_WEIGHT, objective, st
 from pocketvision.train.objective import Batch
 from pocketvision.values import Proof, TaskSpec, Trained
 from pocketvision.verify.outcome import raise_for
-from pocketvision.verify.verify import verify
+from pocketvision.verbs.verify import verify
 
 QUICK = {"model": "mobilenet_v1", "width": 0.25, "resolution": 32, "epochs": 20, "device": "cpu", "weights": "none"}
 NAMES = ("red", "bright", "green")
@@ -142,7 +141,7 @@ def test_exchanged_columns_are_noticed(finished: Any, table: Path) -> None:
 
 
 def test_int8_files_with_integers_at_both_ends_agree(finished: Any, table: Path, tmp_path: Path) -> None:
-    export(finished.run, format="litert,c", precision="int8", io="int8", output=tmp_path / "x" / "export")
+    pocketvision.export(finished.run, format="litert,c", precision="int8", io="int8", output=tmp_path / "x" / "export")
     file = tmp_path / "x" / "export" / "model.tflite"
     found = open_model(file).run(np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8))
     np.testing.assert_array_equal(found * 256, np.rint(found * 256))
@@ -152,7 +151,7 @@ def test_int8_files_with_integers_at_both_ends_agree(finished: Any, table: Path,
 
 def test_a_changed_file_fails(finished: Any, table: Path, tmp_path: Path) -> None:
     other = pocketvision.train(table, **{**QUICK, "epochs": 1, "seed": 42}, output=tmp_path, name="other")
-    made = export(other.run, output=tmp_path / "made")
+    made = pocketvision.export(other.run, output=tmp_path / "made")
     proof = verify(made.file, table, trained=Path(finished.run) / "export" / "trained_outputs.npz", split=None)
     assert any("other attributes than the trained net" in sentence for sentence in proof.failures)
     with pytest.raises(VerificationFailed):

@@ -1,6 +1,6 @@
 """Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
 
-from pocketvision.values.costs import Budget, Candidate, Choice, Cost, Latency, Precision
+from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision
 from pocketvision.values.images import (
     Box,
     Dataset,
@@ -10,36 +10,34 @@ from pocketvision.values.images import (
     Problem,
     ProblemKind,
     Split,
+    Statistic,
+    StatisticKind,
     Target,
-    Trait,
-    TraitKind,
 )
 from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec, TaskSpec
 from pocketvision.values.records import from_json, to_json, to_line
 from pocketvision.values.results import (
     Agreement,
     Answer,
-    AttributeScore,
     Compression,
-    Confidence,
     Epoch,
     Io,
     Judged,
     Manifest,
     Probe,
     Proof,
-    Refusal,
     Resized,
     Schedule,
-    Score,
     Summary,
     Trained,
     Variant,
     Verdict,
 )
+from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Score
 
 __all__ = [
     "Agreement",
+    "Amount",
     "Answer",
     "AttributeScore",
     "Box",
@@ -71,12 +69,12 @@ __all__ = [
     "Schedule",
     "Score",
     "Split",
+    "Statistic",
+    "StatisticKind",
     "Summary",
     "Target",
     "TaskSpec",
     "Trained",
-    "Trait",
-    "TraitKind",
     "Variant",
     "Verdict",
     "from_json",

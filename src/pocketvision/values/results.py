@@ -7,79 +7,10 @@ from pocketvision.values.costs import Latency, Precision
 from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
 from pocketvision.values.records import UNSAID
+from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Score
 
 Io = Literal["mixed", "uint8", "int8"]
-"""Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a net is worth on some images by its task's metric, with a 95% interval; all in 0..1."""
-
-    value: float
-    low: float
-    high: float
-    count: int
-    macro: float | None = None
-    """The mean over the classes, each counting the same however rare; None where it was not asked for."""
-    metric: str = field(default="accuracy", metadata=UNSAID)
-    """What `value` is: `accuracy`, the share of right answers, or `mean average precision` over the attributes."""
-    others: dict[str, float] = field(default_factory=dict, metadata=UNSAID)
-    """Further figures of the same answers by name, such as `macro F1`; the task says which."""
-
-    def __str__(self) -> str:
-        name = "" if self.metric == "accuracy" else f"{self.metric} "
-        return f"{name}{self.value:.1%} (95% interval {self.low:.1%} to {self.high:.1%}, {self.count} images)"
-
-
-@dataclass(frozen=True)
-class Confidence:
-    """How far probabilities can be trusted on some images; shares in 0..1."""
-
-    count: int
-    ece: float
-    """Expected calibration error of the top probability, over bins of equally many answers."""
-    ece_low: float
-    ece_high: float
-    """Its 95% bootstrap interval."""
-    ece_by_chance: float
-    """What perfectly calibrated answers of these probabilities would show on as many images."""
-    brier: float
-    """Squared distance of the probabilities from the truth, 0..2."""
-    nll: float
-    """Mean of -log(probability of the true class)."""
-    aurc: float
-    """Area under the risk-coverage curve: the mean error over all shares of surest answers."""
-
-
-@dataclass(frozen=True)
-class AttributeScore:
-    """How one attribute fared on some images; figures in 0..1, None where there is nothing to divide by."""
-
-    name: str
-    known: int
-    """Images of which it is known whether they have it."""
-    positives: int
-    """Of those, the ones that have it. Their share is the average precision of chance."""
-    average_precision: float | None
-    low: float
-    high: float
-    """Its 95% bootstrap interval."""
-    threshold: float
-    """The probability from which on the file says that it is there."""
-    precision: float | None
-    recall: float | None
-    f1: float | None
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """What refusing unsure answers costs and gains on some images."""
-
-    coverage: Score
-    """Share of images still answered."""
-    right: Score | None
-    """Share of right answers among those; None where all are refused."""
+"""Types of a LiteRT or C file's input and output: uint8 pixels and float32 probabilities, or integers for both."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +27,8 @@ class Variant:
     """What this precision's logits were divided by, beside the trained net's own temperature."""
     as_rounded: Confidence | None = None
     """Before that; None where nothing was divided."""
+    download_bytes: int | None = None
+    """Of the file after deflate."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +51,9 @@ class Probe:
     """A small image inside the file with the answer expected for it."""
 
     png_base64: str
+    """The image, a PNG in base64."""
     probabilities: tuple[float, ...]
+    """The answer expected, in the order of the labels."""
 
 
 @dataclass(frozen=True)
@@ -126,19 +61,29 @@ class Manifest:
     """What a file needs to be used and judged; travels inside it and beside it."""
 
     format_version: int
+    """Version of this record."""
     name: str
+    """Name of the run or of the file that it was made from."""
     task: str
+    """What the net was trained for."""
     labels: tuple[str, ...]
+    """Class names, in the order of the outputs."""
     image: ImageSpec
+    """How an image is prepared for the file."""
     model: ModelSpec
+    """The net."""
     precision: Precision
+    """Of the file."""
     data_digest: str
+    """SHA-256 that names the training images with their labels."""
     splits: dict[str, float | int]
     """`seed`, `val`, `test`: the split's rule, so that the test images can be found again."""
     figures: dict[str, Score]
     """Measured on the trained net before export: `validation`, `test`."""
     probes: tuple[Probe, ...]
+    """Images with expected answers, to check the file by."""
     versions: dict[str, str]
+    """Of the packages that wrote the file."""
     created: str
     """UTC, ISO 8601; empty inside a file, where it would make other bytes of the same net."""
     abstain_below: float | None = None
@@ -172,19 +117,27 @@ class Verdict:
     limit: str
     """The option's name, such as `max_size`."""
     allowed: float
+    """The limit."""
     measured: float
+    """What the file has; -1 where nothing could be measured, and then it is not passed."""
     unit: str
+    """`bytes`, `ms`, `MACs`, `params` or `share`."""
     passed: bool
+    """Whether the limit is kept."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the file said of one test image."""
+    """The file's answer to one test image."""
 
     file: str
+    """Path of the image."""
     label: str
+    """The true label."""
     predicted: str
+    """The label answered."""
     probability: float
+    """Of the label answered."""
     wrong: tuple[str, ...] | None = field(default=None, metadata=UNSAID)
     """The attributes that were decided wrongly; None where there is one label, which is right or not."""
 
@@ -203,6 +156,7 @@ class Agreement:
     largest_gap: float
     """Largest difference of any probability."""
     count: int
+    """Number of images."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +166,7 @@ class Resized:
     resizer: str
     """One of `images.resizers.NAMES`."""
     accuracy: Score
+    """With that resizing."""
     same_answer: float
     """Share of images answered as with our resizing, 0..1."""
 
@@ -225,6 +180,7 @@ class Judged:
     given: int
     """Image files given, those that cannot be read included."""
     judged: int
+    """How many of them count."""
     split: Split | None
     """The split of the run that was asked for; None: whatever the net was neither trained nor chosen on."""
     known: bool
@@ -250,21 +206,31 @@ class Proof:
     """What `verify` measured on the delivered file."""
 
     file: str
+    """Path of the file."""
     sha256: str
+    """Of the file."""
     size_bytes: int
+    """Of the file."""
     accuracy: Score
+    """On the images judged."""
     agreement: Agreement | None
+    """With the trained net; None where its outputs are not beside the file."""
     probe_gap: float
     """Largest difference of a probability from those stored in the file's probes."""
     latency: Latency
+    """Time of one image."""
     verdicts: tuple[Verdict, ...]
+    """One for each limit that was set."""
     labels: tuple[str, ...]
+    """Class names, in the order of the outputs."""
     confusion: tuple[tuple[int, ...], ...]
     """Rows are true labels, columns answers."""
     answers: tuple[Answer, ...]
+    """One for each image judged."""
     failures: tuple[str, ...] = ()
     """Sentences; empty when the file answers as the trained net does."""
     unreadable: tuple[str, ...] = ()
+    """Images that could not be read."""
     confidence: Confidence | None = None
     """How far the file's probabilities can be trusted on these images."""
     abstain_below: float | None = None
@@ -327,17 +293,23 @@ class Trained:
     """What training left beside the weights."""
 
     spec: ModelSpec
+    """The net."""
     image: ImageSpec
+    """How images are prepared for it."""
     start: str
     """Where the weights came from before training: a file's name, or `from scratch`."""
     epochs: int
     """Epochs of the whole net that were run."""
     validation: Score
+    """Of the weights that were kept."""
     temperature: float
     """What the logits were divided by, so that probabilities mean what they say; folded into the weights."""
     data_digest: str
+    """SHA-256 that names the training images with their labels."""
     splits: dict[str, float | int]
+    """`seed`, `val`, `test`: the rule that images are split by."""
     schedule: Schedule | None = None
+    """What its epochs did."""
     balance: Literal["none", "weights", "sampler"] = "none"
     """How unequal classes were made to count the same."""
     task: str = field(default="classify", metadata=UNSAID)
@@ -351,15 +323,23 @@ class Summary:
     artefact: str
     """Path of the delivered file."""
     test_accuracy: float
+    """Share of right answers on the test images, by the delivered file."""
     interval: tuple[float, float]
+    """95% interval of that accuracy."""
     size_bytes: int
+    """Of the file."""
     latency_ms: float
+    """Median time of one image on one thread."""
     verdicts: tuple[Verdict, ...]
+    """One for each limit that was set."""
     run: str
     """Path of the run's folder."""
     model: ModelSpec
+    """The net."""
     precision: Precision
+    """Of the file."""
     report: str
+    """Path of the report page."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
     test_macro: float | None = None

@@ -20,7 +20,7 @@ from pocketvision.progress import Progress, track
 from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_of
 from pocketvision.values import Dataset, Example, Judged, Manifest, Split, Target, TaskSpec
-from pocketvision.verify.past import SPLITS_FILE, Past, past_of
+from pocketvision.verify.past import Past, past_of
 
 Origin = Split | Literal["new", "relabeled"]
 
@@ -84,11 +84,11 @@ def find_images(
     """
     spec = spec_of(manifest)
     given = _given(data, spec, progress)
-    _must_be_known(given.labels, manifest.labels)
+    _must_be_known(given, manifest.labels)
     past = past_of(file, given.source, manifest, progress)
     if split and past is None:
         raise DataError(
-            f"which images {file} had in the split '{split}' is not known: keep its run's {SPLITS_FILE} one folder "
+            f"which images {file} had in the split '{split}' is not known: keep its run's splits.csv one folder "
             "above it, or leave --split away to judge it on all images given"
         )
     kept = _once(given.images, past.contents() if past else {})
@@ -135,7 +135,7 @@ def _given(data: str | Path | Dataset, spec: TaskSpec, progress: Progress) -> _G
         targets = [(one.file, one.target) for one in data.examples]
     else:
         place = resolve(data, progress)
-        source = scan(place)
+        source = scan(place, judging=True)
         must_be_learnable(source)
         root, labels = source.root, source.labels or source.attributes
         numbers = {label: number for number, label in enumerate(labels)}
@@ -204,10 +204,12 @@ def _nothing(given: _Given, split: Split | None, counts: Mapping[Origin, int]) -
     return f"every image in {given.name} is given under two labels; keep one of each"
 
 
-def _must_be_known(data: Sequence[str], file: Sequence[str]) -> None:
+def _must_be_known(given: _Given, file: Sequence[str]) -> None:
     """Raise DataError for labels that the net has not; the images given need not show all that it has."""
+    data = given.labels
     if set(data) <= set(file):
         return
+    lack = given.source.lack if isinstance(given.source, Listing) else ""
     missing, unknown = sorted(set(file) - set(data)), sorted(set(data) - set(file))
     raise DataError(
         "the data's labels are not the file's: "
@@ -216,7 +218,7 @@ def _must_be_known(data: Sequence[str], file: Sequence[str]) -> None:
             for where, labels in (("file", missing), ("data", unknown))
             if labels
         )
-        + ". Give the data the file was trained for, with the same label names."
+        + f". Give the data the file was trained for, with the same label names.{lack and f' Besides, {lack}'}"
     )
 
 

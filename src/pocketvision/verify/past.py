@@ -7,17 +7,11 @@ from pathlib import Path
 from pocketvision.data.check import digest, split_again
 from pocketvision.data.layout import Listing
 from pocketvision.data.splits import Rule, dataset_of, read_splits
-from pocketvision.files import lines_of
 from pocketvision.progress import Progress
+from pocketvision.runs import run_of
 from pocketvision.tasks import of_kind
 from pocketvision.values import Dataset, Manifest, Split
-from pocketvision.verify.failures import FIGURES
-
-SPLITS_FILE = "splits.csv"
-"""Lies in the run's folder, one above the file's: which image is in which split."""
-
-LABELS_FILE = "labels.txt"
-"""Lies there too: the names of the outputs in order, written before training."""
+from pocketvision.verify.tolerances import FIGURES
 
 RULE = {"seed", "val", "test"}
 
@@ -52,7 +46,7 @@ def past_of(file: Path, given: Listing | Dataset, manifest: Manifest, progress: 
     if listed is not None and digest(listed) == manifest.data_digest:
         return Past(listed, certain=True)
     if listed is not None:
-        progress.say(f"{_above(file) / SPLITS_FILE} lists other images than this file's run had; it is left aside")
+        progress.say(f"{run_of(file).splits.path} lists other images than this file's run had; it is left aside")
     again = _again(given, manifest, progress)
     ours = [found for found in again if digest(found) == manifest.data_digest and _as_many(found, manifest)]
     if len(ours) == 1:
@@ -76,17 +70,9 @@ def _as_many(found: Dataset, manifest: Manifest) -> bool:
     return all(figure is None or figure.count == len(found.of(split)) for split, figure in stated.items())
 
 
-def _above(file: Path) -> Path:
-    return file.resolve().parent.parent
-
-
 def _listed(file: Path, manifest: Manifest) -> Dataset | None:
-    run = _above(file)
-    if not (run / SPLITS_FILE).is_file():
+    run = run_of(file)
+    if not run.splits.exists():
         return None
-    return dataset_of(run, _labels(run, manifest), read_splits(run / SPLITS_FILE))
-
-
-def _labels(run: Path, manifest: Manifest) -> tuple[str, ...]:
-    path = run / LABELS_FILE
-    return tuple(lines_of(path.read_text(encoding="utf-8"))) if path.is_file() else manifest.labels
+    labels = run.labels.read() if run.labels.exists() else manifest.labels
+    return dataset_of(run.path, labels, read_splits(run.splits.path))
