@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,15 @@ def is_unicode(name: str) -> bool:
 def printable(name: str) -> str:
     """Return a name that can be printed, whatever it holds."""
     return name.encode("utf-8", "replace").decode()
+
+
+def stand_in(head: bytes) -> str:
+    """Say what a file is that lies in another's place after a download, given its first bytes; empty for any other."""
+    if head.startswith(b"version https://git-lfs."):
+        return "a pointer of Git LFS, not the file itself; run git lfs pull where it was cloned, or download it"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return "a web page (HTML or XML), not the file itself; download it again"
+    return ""
 
 
 def make_folder(path: Path) -> None:
@@ -95,6 +105,11 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         stream.seek(0)
         stream.truncate()
     return "".join(written)
+
+
+def deflated(content: bytes) -> int:
+    """Return the bytes that are left of a content after deflate at its best."""
+    return len(zlib.compress(content, 9))
 
 
 def several_processes() -> bool:

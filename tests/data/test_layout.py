@@ -357,3 +357,18 @@ def test_links_and_pipes(tmp_path):
     assert {"a/1.jpg", "b/1.jpg", "b/gone.jpg", "c/2.jpg"} <= files
     assert len(files) < 12
     assert [problem.file for problem in listing.problems if problem.kind == "not an image"][-1] == "b/pipe.jpg"
+
+
+@pytest.mark.parametrize("deep", ["{0}/a/{1}.jpg", "{0}/{0}/a/{1}.jpg"])
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("my-train", "my-val"), ("train.1", "valid.1", "more")])
+def test_folders_whose_names_only_hold_a_splits_are_no_classes(tmp_path, names, deep):
+    put(tmp_path, *(deep.format(name, number) for name in names for number in range(2)))
+    with pytest.raises(DataError, match=r"look like splits: name them train, val and test"):
+        scan(tmp_path)
+
+
+def test_classes_may_hold_the_word_of_a_split(tmp_path):
+    put(tmp_path, "train_station/1.jpg", "test_tube/1.jpg")
+    assert scan(tmp_path).labels == ("test_tube", "train_station")
+    put(tmp_path / "toys", "toy_train/red/1.jpg", "toy_car/red/1.jpg")
+    assert scan(tmp_path / "toys").labels == ("toy_car", "toy_train")

@@ -1,5 +1,6 @@
 """Tables of labels and of 0/1 attributes: columns, splits, escapes, contradictions, speed of reading."""
 
+import json
 import time
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from pocketvision.data.check import load_dataset
 from pocketvision.data.layout import root_of, scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError
-from pocketvision.report.check import check
 from pocketvision.values import Dataset, from_json, to_json
+from pocketvision.verbs.check import check
 
 
 def folder(root: Path, count: int = 12) -> Path:
@@ -262,3 +263,13 @@ def test_a_hundred_thousand_lines(tmp_path):
     start = time.process_time()
     assert len(scan(path).found) == 100_000
     assert time.process_time() - start < 10
+
+
+def test_what_other_programs_write_for_nothing_is_no_label_or_told(tmp_path):
+    path = table(tmp_path, "filename,label\n" + ROWS.replace(",cat", ",NaN"))
+    assert "'NaN' is taken for a class; leave the label empty where an image has none." in scan(path).notes
+    lines = [json.dumps({"file_name": line.split(",")[0], "label": line.split(",")[1]}) for line in ROWS.split()]
+    lines.append(lines[0].replace("0.png", "7.png").replace('"cat"', "NaN").replace('"dog"', "NaN"))
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    listing = scan(tmp_path / "a.jsonl")
+    assert (listing.labels, [problem.kind for problem in listing.problems]) == (("cat", "dog"), ["unlabeled"])

@@ -24,14 +24,17 @@ METADATA = ("metadata.csv", "metadata.jsonl")
 """Manifests that are found by themselves in a folder, and in its split folders."""
 
 
-def scan(data: Path) -> Listing:
+def scan(data: Path, *, judging: bool = False) -> Listing:
     """List the images of a folder or a manifest, with what is known of each; none is decoded.
 
-    Raises a `DataError` where there is nothing to learn from, or where two sources contradict each other.
+    Raises a `DataError` where there is nothing to learn from, or where two sources contradict each other. With
+    `judging`, where a net is there already, a single class or a single split is enough: the listing's `lack` says so.
     """
     if not data.exists():
         raise DataError(f"the folder '{data}' does not exist. {how_to(data)}")
     listing = on_one_line(_folder(data) if data.is_dir() else _reader(data)(data))
+    if listing.lack and not judging:
+        raise DataError(listing.lack)
     return replace(listing, warnings=(*listing.warnings, *alike_warnings(listing.labels or listing.attributes)))
 
 
@@ -82,13 +85,13 @@ def _folder(root: Path) -> Listing:
 
 
 def _class_folders(root: Path) -> Listing:
+    tables = [name for name in files(root) if Path(name).suffix.lower() in TABLE_SUFFIXES]
+    hint = f" If '{tables[0]}' is the manifest, give it instead: {root / tables[0]}" if tables else ""
     try:
-        return read_folders(root)
+        listing = read_folders(root)
     except DataError as error:
-        tables = [name for name in files(root) if Path(name).suffix.lower() in TABLE_SUFFIXES]
-        if not tables:
-            raise
-        raise DataError(f"{error} If '{tables[0]}' is the manifest, give it instead: {root / tables[0]}") from None
+        raise DataError(f"{error}{hint}") from None
+    return replace(listing, lack=listing.lack and f"{listing.lack}{hint}")
 
 
 def _split_folders(root: Path) -> dict[Split | None, Path]:

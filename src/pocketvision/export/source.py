@@ -8,6 +8,7 @@ import numpy as np
 
 from pocketvision.compress.published import as_published, in_eight_bits
 from pocketvision.data.digits import resolve
+from pocketvision.data.layouts.labels import one_line
 from pocketvision.data.splits import find_dataset
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
@@ -178,6 +179,9 @@ def _lines(given: str | Path) -> tuple[str, ...]:
 def _fitting(names: tuple[str, ...], path: Path, weights: Weights, progress: Progress) -> tuple[str, ...]:
     """Hold the labels that were given against the net's outputs."""
     classes = weights.spec.num_classes
+    if odd := [name for name in names if one_line(name) != name]:
+        progress.say(f"--labels: {odd[0]!r} is now {one_line(odd[0])!r}, as names must stand on one line")
+        names = tuple(one_line(name) for name in names)
     if "" in names:
         raise UsageError(f"line {names.index('') + 1} of --labels is blank; write one label a line, in the net's order")
     if len(names) == classes - 1 == 1000:

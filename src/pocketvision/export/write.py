@@ -28,8 +28,11 @@ class Further:
     """The same net in a further format."""
 
     file: str
+    """Path of the file."""
     size_bytes: int
+    """Of the file."""
     checked: str
+    """What was found when the file was opened again, or why it was not."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,13 @@ class Exported:
     """One written file."""
 
     file: str
+    """Path of the file."""
     size_bytes: int
+    """Of the file."""
     precision: Precision
+    """Of the file."""
     manifest: Manifest
+    """What the file says of itself."""
     checked: str = ""
     """What was found when the file was opened again, or why it was not."""
     others: tuple[Further, ...] = ()

@@ -28,6 +28,7 @@ from pocketvision.files import (
     write_text,
 )
 from pocketvision.runs.folder import RunFolder
+from pocketvision.settings.groups import RunConfig
 from pocketvision.values import to_json
 
 _FORBIDDEN = r'[\x00-\x1f/\\:*?"<>|]'
@@ -72,6 +73,19 @@ def open_run(
         target = folder / f"{name}-{number}"
     RunFolder(target).settings.write(dict(settings))
     return _begun(target)
+
+
+def run_for(verb: str, options: RunConfig, usual: str, **said: str) -> Path:
+    """Open the run that a verb's options ask for; `said` is written beside them."""
+    return open_run(
+        options.output,
+        verb,
+        options.name or usual,
+        settings=options.stored() | said,
+        resume=options.resume,
+        exist_ok=options.exist_ok,
+        named=options.name is not None,
+    )
 
 
 def begun() -> Path | None:

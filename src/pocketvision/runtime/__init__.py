@@ -9,7 +9,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.errors import UnknownName, UsageError
+from pocketvision.errors import UnknownName, UsageError, WeightsError
+from pocketvision.files import deflated, stand_in
 from pocketvision.values import Manifest
 
 Images = NDArray[np.uint8]
@@ -59,6 +60,10 @@ def open(path: Path | str, *, threads: int = 1) -> Runner:
         raise UnknownName("model file suffix", path.suffix, RUNTIMES)
     if not path.exists():
         raise UsageError(f"there is no file {path}")
+    if path.suffix.lower() != ".xml" and path.is_file():
+        with path.open("rb") as stream:
+            if foreign := stand_in(stream.read(64)):
+                raise WeightsError(f"{path.name} is {foreign}")
     module, function = RUNTIMES[path.suffix.lower()].split(":")
     return cast(Runner, getattr(import_module(module), function)(path, threads=threads))
 
@@ -79,6 +84,11 @@ def parts(path: Path) -> tuple[Path, ...]:
 def size_bytes(path: Path) -> int:
     """Return the bytes of a delivered file with all its parts."""
     return sum(part.stat().st_size for part in parts(path))
+
+
+def download_bytes(path: Path) -> int:
+    """Return the bytes of a delivered file with all its parts after deflate, as stores and web servers send it."""
+    return sum(deflated(part.read_bytes()) for part in parts(path))
 
 
 def digest(path: Path) -> str:

@@ -32,7 +32,9 @@ from pocketvision.weights.load import Weights, load_into
 
 Pixels = NDArray[np.uint8]
 BATCH = 32
-"""ProbeImages that are read at once."""
+"""Images that are read at once."""
+LARGE = 448
+"""Pixels a side from which on fewer are read at once, for the memory that they take."""
 _VERSION = 1
 """Of the way features are taken; a change of it makes every kept feature absent."""
 _SEED_DIGITS = 14
@@ -76,7 +78,7 @@ class Views:
 
 @dataclass(frozen=True, eq=False)
 class ProbeImages:
-    """ProbeImages that features are taken of."""
+    """Images that features are taken of."""
 
     dataset: Dataset
     examples: tuple[Example, ...]
@@ -89,7 +91,7 @@ class Features:
 
     stored: Stored
     computed: int
-    """ProbeImages that were run through the net now; the others had been before."""
+    """Images that were run through the net now; the others had been before."""
 
     def of(self, examples: Sequence[Example], view: int = 0) -> NDArray[np.float32]:
         """Return [n, channels] of one view, in the order of the examples, in memory."""
@@ -139,8 +141,9 @@ def _compute(pending: "Sequence[_Pending]", images: ProbeImages, progress: Progr
     with ExitStack() as stack, progress.bar(title, len(contents)) as bar:
         for one in pending:
             stack.callback(one.discard)
-        for start in range(0, len(contents), BATCH):
-            batch = contents[start : start + BATCH]
+        most = max(1, BATCH * LARGE**2 // max(LARGE, image.resolution) ** 2)
+        for start in range(0, len(contents), most):
+            batch = contents[start : start + most]
             missing = [content for content in batch if any(one.lacks(content) for one in pending)]
             pixels: dict[str, Pixels] = {}
             if missing:

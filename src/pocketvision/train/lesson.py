@@ -37,7 +37,7 @@ _DETAIL = 1.25
 
 @dataclass(frozen=True)
 class Lesson:
-    """How a teacher's word is weighed; docs/distillation.md says what each does."""
+    """How a teacher's word is weighed; docs/guide/distillation.md says what each does."""
 
     temperature: float = 2.0
     """Softens both nets' answers; at 1 they are as in the file."""

@@ -8,7 +8,7 @@ MOST = 64
 """On any device: more are no faster, and take memory."""
 CPU_PIXELS = 224 * 224 * 4
 """Of one pass on a CPU. Larger maps are given back to the system after each layer and cost a page fault each time;
-docs/training.md has what that makes."""
+docs/measurements/training.md has what that makes."""
 
 
 def pass_size(resolution: int, device: torch.device) -> int:

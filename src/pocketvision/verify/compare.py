@@ -29,12 +29,17 @@ class ComparedFile:
     """What one file does in its own runtime."""
 
     file: str
+    """Path of the file."""
     runtime: str
     """Name, version, device; empty where it is not installed."""
     precision: Precision | None
+    """Of the file."""
     size_bytes: int
+    """Of the file."""
     latency: Latency | None
+    """Time of one image; None where nothing was checked."""
     loading: Loading | None
+    """Time and memory to open it; None where nothing was checked."""
     probe_gap: float
     """Largest difference of a probability from those stored in the file's probes."""
     robustness: tuple[EncodingAnswer, ...]
@@ -42,6 +47,7 @@ class ComparedFile:
     proof: Proof | None
     """Its answers on the images given; None without images."""
     failures: tuple[str, ...]
+    """Sentences; empty when the file answers as it should."""
     unchecked: str = ""
     """Why nothing was checked, such as a runtime that is not installed."""
 
@@ -51,8 +57,11 @@ class Pair:
     """Two files' answers to the same images."""
 
     first: str
+    """Path of one file."""
     second: str
+    """Path of the other."""
     agreement: Agreement
+    """Of their answers."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,9 @@ class FileComparison:
     """All of them, in the order given."""
 
     files: tuple[ComparedFile, ...]
+    """One for each file."""
     pairs: tuple[Pair, ...]
-    """Each with each, on the images given; on the odd images where none were."""
+    """Each with each, on the images given; on one image in many encodings where none were."""
 
 
 def compare_files(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Silent()) -> FileComparison:

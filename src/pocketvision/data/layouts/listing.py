@@ -55,6 +55,8 @@ class Listing:
     warnings: tuple[str, ...] = ()
     kind: Kind = "classes"
     attributes: tuple[str, ...] = ()
+    lack: str = ""
+    """Why no net can be trained on it, such as a single class; one that is trained can be judged by it all the same."""
 
 
 def split_named(name: str) -> Split | None:

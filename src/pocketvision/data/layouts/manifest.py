@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pocketvision.data.layouts.attributes import Attributes, attributes_of
 from pocketvision.data.layouts.inside import absent, inside
-from pocketvision.data.layouts.labels import must_agree, must_be_known, ordered
+from pocketvision.data.layouts.labels import must_agree, nothing_warnings, ordered, unknown
 from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, in_order, normal, split_named
 from pocketvision.data.layouts.table import NESTED, Table, read_table
 from pocketvision.errors import DataError
@@ -210,23 +210,24 @@ def _listing(
     every = (*problems, *missing)
     if names:
         return Listing(root, (), in_order(found), every, tuple(warnings), "attributes", names)
-    labels = ordered(root, _labels(rows, paths), f"'{paths[0]}'")
-    return Listing(root, labels, in_order(found, labels), every, tuple(warnings))
+    labels, wrong = ordered(root, {row.found.label for row in rows}, f"'{paths[0]}'")
+    lack = _lack(rows, paths) or wrong
+    warnings = [*warnings, *nothing_warnings(labels)]
+    return Listing(root, labels, in_order(found, labels), every, tuple(warnings), lack=lack)
 
 
-def _labels(rows: list[Row], paths: list[Path]) -> set[str]:
-    """Return all labels; a `DataError` where val or test have others than train, or there is only one."""
+def _lack(rows: list[Row], paths: list[Path]) -> str:
+    """Say why no net can be trained: val or test have other labels than train, or there is only one; else empty."""
     by_split: dict[Split | None, set[str]] = defaultdict(set)
     for row in rows:
         by_split[row.found.split].add(row.found.label)
     train = by_split.pop("train", set()) | by_split.pop(None, set())
     if not train:
-        raise DataError(f"'{paths[0]}' has rows for {some(map(str, by_split))} but none for train.")
+        return f"'{paths[0]}' has rows for {some(map(str, by_split))} but none for train."
     for split, others in by_split.items():
-        must_be_known(f"train of '{paths[0]}'", train, f"{split} of '{paths[-1]}'", others)
-    if len(train) == 1:
-        raise DataError(f"'{paths[0]}' has only one class, {quoted(train)}; a second class is needed.")
-    return train
+        if text := unknown(f"train of '{paths[0]}'", train, f"{split} of '{paths[-1]}'", others):
+            return text
+    return f"'{paths[0]}' has only one class, {quoted(train)}; a second class is needed." if len(train) == 1 else ""
 
 
 def _once(rows: list[Row], problems: list[Problem]) -> list[Row]:

@@ -60,7 +60,7 @@ def read_voc(root: Path) -> Listing:
     names = {thing.name for page in pages for thing in page.things}
     if not names:
         raise DataError(f"there is no box in '{root / ANNOTATIONS}'{' of the sets' if pages else ''}.")
-    labels = ordered(root, names, f"'{root / ANNOTATIONS}'")
+    labels, lack = ordered(root, names, f"'{root / ANNOTATIONS}'")
     shift = _shift(pages)
     images = {Path(name).stem: name for name in files(root / IMAGES) if is_image(root / IMAGES / name)}
     found, problems = [], []
@@ -77,7 +77,7 @@ def read_voc(root: Path) -> Listing:
         warnings = (f"{len(images)} images of '{IMAGES}' have no annotation and were not used.",)
     if not found:
         raise DataError(f"no image of '{root / IMAGES}' has an annotation in '{root / ANNOTATIONS}'.")
-    return Listing(root, labels, in_order(found), tuple(problems), warnings, "boxes")
+    return Listing(root, labels, in_order(found), tuple(problems), warnings, "boxes", lack=lack)
 
 
 def _shift(pages: Iterable[Page]) -> float:
