@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import logsumexp
 
+from pocketvision.clock import Clock
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
@@ -46,9 +47,8 @@ from pocketvision.models import build_spec
 from pocketvision.runs import ExportFolder
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
-from pocketvision.train.clock import Clock
 from pocketvision.train.device import device_for
-from pocketvision.train.transfer import logits
+from pocketvision.train.evaluate import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
 from pocketvision.verify.agreement import compare, read_trained
 from pocketvision.verify.inference import ask

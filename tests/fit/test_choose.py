@@ -21,7 +21,8 @@ from pocketvision.fit.limits import outlook
 from pocketvision.graph.trace import trace_spec
 from pocketvision.metrics.paired import paired
 from pocketvision.models.catalogue import build_spec
-from pocketvision.train import features, memory
+from pocketvision.probe import features
+from pocketvision.train import memory
 from pocketvision.values import Accuracy, Candidate, Dataset, Example, ImageSpec, Latency, ModelSpec
 from pocketvision.weights.safetensors import save
 

@@ -26,6 +26,8 @@ def resolve(data: str | Path, progress: Progress = Silent()) -> Path:
 
     A folder that lies there under such a name is what is meant, which is said.
     """
+    if not str(data):
+        raise UsageError("the images are named by an empty word; write . for the current folder")
     path = user_path(data)
     if isinstance(data, str) and (data == WORD or data.startswith(PREFIX)):
         if not path.is_dir():

@@ -89,7 +89,7 @@ def some(examples: Sequence[Example], most: int) -> list[Example]:
 
 def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
     from pocketvision.graph.trace import trace
-    from pocketvision.train.job import trained_net
+    from pocketvision.train.checkpoint import trained_net
 
     net, trained = trained_net(folder)
     run = RunFolder(folder)

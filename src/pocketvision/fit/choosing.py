@@ -21,8 +21,8 @@ from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.train.inputs import SCRATCH, Loaded, fits, image_spec
 from pocketvision.train.memory import require_memory
-from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
 from pocketvision.values import (
     Budget,
     Candidate,

@@ -24,7 +24,7 @@ from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Compression, Precision, Trained, Variant
 
 FASTER = 0.95
@@ -45,7 +45,7 @@ class Compared:
 def compress_net(run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress) -> Compared:
     """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
     from pocketvision.graph.trace import trace
-    from pocketvision.train.job import trained_net
+    from pocketvision.train.checkpoint import trained_net
 
     net, _ = trained_net(run)
     plain = trace(net, trained.image)

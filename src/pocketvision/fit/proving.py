@@ -16,7 +16,7 @@ from pocketvision.process import run_own
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime import RUNTIMES
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Proof, Trained
 
 
@@ -33,9 +33,9 @@ def export_net(
 
     Returns the files that can be run here. A format that cannot hold the delivered precision is left out.
     """
+    from pocketvision.train.checkpoint import trained_net
     from pocketvision.train.device import device_for
-    from pocketvision.train.job import trained_net
-    from pocketvision.train.transfer import logits
+    from pocketvision.train.evaluate import logits
 
     examples = loaded.dataset.of("test")
     images = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)

@@ -94,6 +94,10 @@ def read(folder: Path) -> Run:
     if not folder.is_dir():
         raise UsageError(f"no run at {folder}. A run is the folder that 'pocketvision fit' names at its end.")
     files = RunFolder(folder)
+    if not files.settings.exists():
+        raise UsageError(f"{folder} is no run. A run is the folder that 'pocketvision fit' names at its end.")
+    if not files.choice.exists() and files.checksums.is_file():
+        raise UsageError(f"{folder} is a run of `train` or `distill`, which have no report; name a run of `fit`")
     args = _load(files, files.settings, {})
     for file in (files.labels, files.splits):
         if not file.exists():

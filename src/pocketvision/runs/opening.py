@@ -4,6 +4,7 @@ A run's own files are those of its record, which `files` keeps. Nothing else in 
 """
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from pocketvision.files import (
     make_own,
     mark_own,
     move_own,
+    note,
     own_files,
     printable,
     remove_drafts,
@@ -38,7 +40,14 @@ _LONGEST = 120
 """Bytes of a name that is given, and of one made from the data's; file systems take 255, and more may follow."""
 _BEFORE = ".before"
 """Holds the files of a run that is started anew, until the new one has really begun."""
-_IGNORED_ON_RESUME = {"resume", "exist_ok", "command", "log"}
+_OF_RUNS = re.compile(
+    r"(args\.yaml|labels\.txt|(results|splits)\.csv|(check|choice|compress|summary|train|verify)\.json|report\.html"
+    r"|model_card\.md|weights/(best|last)\.safetensors|export/(model\.\w+|(cost|manifest)\.json|USE\.md"
+    r"|trained_outputs\.npz)|proofs/\w+/verify\.json)"
+)
+"""Names by which the files of a run without a record are known, if its checksums hold too: those may count others."""
+_IGNORED_ON_RESUME = {"resume", "exist_ok", "command", "log", "output"}
+"""`output` is where the run was found, however it is written."""
 
 
 def open_run(
@@ -58,7 +67,7 @@ def open_run(
     overwritten, or a folder is no run; UsageError where there is nothing to resume or the settings differ from those
     the run was started with.
     """
-    _require_plain(name)
+    require_plain(name)
     folder = Path(output, verb)
     if not is_unicode(str(folder.absolute())):  # it is written into every record of a run
         raise UsageError(f"the name of '{printable(str(folder.absolute()))}' is not valid Unicode; take another")
@@ -105,6 +114,14 @@ def name_for(data: str | Path) -> str:
     return f"run-{plain}" if _reserved(plain) else plain
 
 
+def require_plain(name: str, kind: str = "folder") -> None:
+    """Raise UsageError for a --name that some system does not take for a file or folder, or that leads elsewhere."""
+    if not name or name[-1] in ". " or re.search(_FORBIDDEN, name) or _reserved(name) or not is_unicode(name):
+        raise UsageError(f"--name '{printable(name)}' cannot be a {kind}'s name; use letters, digits, '-' and '_'")
+    if len(name.encode()) > _FILE_SYSTEMS:
+        raise UsageError(f"--name '{name[:40]}...' is longer than a {kind}'s name can be; shorten it")
+
+
 def finished(run: Path) -> bool:
     """Tell whether a run ended: its checksums are written last."""
     return RunFolder(run).checksums.exists()
@@ -132,15 +149,8 @@ def write_checksums(run: Path) -> None:
     """Write SHA256SUMS over every file that the run wrote, in the form that `sha256sum --check` reads."""
     sums = RunFolder(run).checksums
     files = [path for path in own_files(run) if path.is_file() and path != sums]
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(run).as_posix()}\n" for path in files]
+    lines = [f"{_sha256(path)}  {path.relative_to(run).as_posix()}\n" for path in files]
     write_text(sums, "".join(lines))
-
-
-def _require_plain(name: str) -> None:
-    if not name or name[-1] in ". " or re.search(_FORBIDDEN, name) or _reserved(name) or not is_unicode(name):
-        raise UsageError(f"--name '{printable(name)}' cannot be a folder's name; use letters, digits, '-' and '_'")
-    if len(name.encode()) > _FILE_SYSTEMS:
-        raise UsageError(f"--name '{name[:40]}...' is longer than a folder's name can be; shorten it")
 
 
 def _reserved(name: str) -> bool:
@@ -165,7 +175,7 @@ def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool)
     changed = [
         f"{key}: {stored.get(key)} then, {value} now"
         for key, value in given.items()
-        if key not in _IGNORED_ON_RESUME and stored.get(key) != value
+        if key not in _IGNORED_ON_RESUME and not _same(stored.get(key), value)
     ]
     if changed:
         raise UsageError(
@@ -187,6 +197,13 @@ def _stored(run: RunFolder) -> dict[str, Any]:
         ) from error
 
 
+def _same(one: object, other: object) -> bool:
+    """Tell whether two settings are equal; `photos/` is `photos`."""
+    if isinstance(one, str) and isinstance(other, str):
+        return os.path.normpath(one) == os.path.normpath(other)
+    return one == other
+
+
 _BEGUN: list[Path] = []
 
 
@@ -198,20 +215,48 @@ def _begun(run: Path) -> Path:
 def _make_way(run: Path, exist_ok: bool) -> None:
     """Put a run's own files aside, so that one can be started anew in its place; RunExists where that is not meant."""
     aside = run / _BEFORE
-    if not has_record(run) and not has_record(aside):
+    known = [] if has_record(run) or has_record(aside) else _known_files(run)
+    if not known and not has_record(run) and not has_record(aside):
+        what = "may be a run of an older version" if (run / "splits.csv").exists() else "is no run"
         raise RunExists(
-            f"{run} exists and is no run: it holds no record of what pocketvision wrote. Choose another --name or "
-            "--output, or move the folder"
+            f"{run} exists and {what}: it holds no record of what pocketvision wrote. Choose another --name or "
+            "--output, or move or delete the folder"
         )
     if not exist_ok:
         raise RunExists(
             f"{run} exists. Choose another --name, continue it with --resume, or start it anew with --exist-ok"
         )
+    if known:
+        mark_own(run)
+        for path in known:
+            note(path)
     if has_record(aside):  # a start was cut off: what it wrote goes, what was there before it is kept
         remove_own(run)
     else:
         move_own(run, aside)
     mark_own(run)
+
+
+def _known_files(run: Path) -> list[Path]:
+    """Return the files of a finished run without a record, made by an older version or copied without hidden files.
+
+    None where one was changed since: what a user wrote into it would be lost.
+    """
+    sums = RunFolder(run).checksums
+    if not sums.is_file():
+        return []
+    lines = (line.split("  ", 1) for line in sums.read_text(encoding="utf-8", errors="replace").split("\n"))
+    told = {words[1]: words[0] for words in lines if len(words) > 1 and _OF_RUNS.fullmatch(words[1])}
+    found = {name: run / name for name in told if (run / name).is_file()}
+    if RunFolder(run).settings.path.name not in found or any(
+        _sha256(path) != told[name] for name, path in found.items()
+    ):
+        return []
+    return [*found.values(), sums]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _undo(run: Path) -> None:

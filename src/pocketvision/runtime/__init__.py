@@ -57,7 +57,7 @@ def open(path: Path | str, *, threads: int = 1) -> Runner:
     """Open a delivered file with the runtime of its suffix; raises WeightsError where it is damaged or foreign."""
     path = Path(path)
     if path.suffix.lower() not in RUNTIMES:
-        raise UnknownName("model file suffix", path.suffix, RUNTIMES)
+        raise _foreign(path)
     if not path.exists():
         raise UsageError(f"there is no file {path}")
     if path.suffix.lower() != ".xml" and path.is_file():
@@ -66,6 +66,16 @@ def open(path: Path | str, *, threads: int = 1) -> Runner:
                 raise WeightsError(f"{path.name} is {foreign}")
     module, function = RUNTIMES[path.suffix.lower()].split(":")
     return cast(Runner, getattr(import_module(module), function)(path, threads=threads))
+
+
+def _foreign(path: Path) -> UsageError:
+    inside = [path / "export" / f"model{suffix}" for suffix in RUNTIMES] if path.is_dir() else []
+    for file in inside:
+        if file.exists():
+            return UsageError(f"{path} is the folder of a run; name the file in it: {file}")
+    if path.is_dir():
+        return UsageError(f"{path} is a folder; name a model file, such as {path / 'model.onnx'}")
+    return UnknownName("model file suffix", path.suffix, RUNTIMES)
 
 
 def parts(path: Path) -> tuple[Path, ...]:

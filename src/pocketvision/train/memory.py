@@ -11,7 +11,7 @@ from pocketvision.data.arrays import IN_MEMORY_BYTES
 from pocketvision.errors import PocketvisionError
 from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import check_spec
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Cost, ModelSpec
 
 FEWEST_IMAGES = 2

@@ -27,7 +27,7 @@ from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress
-from pocketvision.runs import ExportFolder, RunFolder
+from pocketvision.runs import ExportFolder, RunFolder, require_plain
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import ExportOptions
 from pocketvision.values import Io, Manifest, Precision
@@ -57,6 +57,8 @@ def export(options: ExportOptions) -> Exported:
     """
     if options.io not in get_args(Io):
         raise UnknownName("io", options.io, get_args(Io))
+    if options.name is not None:
+        require_plain(options.name, "file")
     formats = formats_of(options.format, options.io)
     if options.precision is not None and options.precision not in get_args(Precision):
         raise UnknownName("precision", options.precision, get_args(Precision))
@@ -73,7 +75,7 @@ def export(options: ExportOptions) -> Exported:
     )
     target = Path(options.output) if options.output is not None else _beside(user_path(options.source))
     paths = [target / f"{options.name or 'model'}{SUFFIXES[each]}" for each in formats]
-    claim(target, *ExportFolder.BESIDE, *(path.name for path in paths))
+    claim(target, *ExportFolder.BESIDE, *(part.name for path in paths for part in (path, *_beside_it(path))))
     written = [write_graph(ready, manifest, path) for path in paths]
     for each in written:
         options.progress.say(f"{Path(each.file).name}: {each.checked}")
@@ -129,6 +131,11 @@ def _tiny(opened: Source) -> tuple[str, ...]:
     if opened.dataset is None or not examples:
         return stand_in_images()
     return thumbnails(prepared(opened.dataset, examples, opened.manifest.image))
+
+
+def _beside_it(path: Path) -> tuple[Path, ...]:
+    """Return the file that a format writes beside the one that is named."""
+    return tuple(path.with_suffix(more) for suffix, more in ((".c", ".h"), (".xml", ".bin")) if path.suffix == suffix)
 
 
 def _beside(source: Path) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pocketvision.budget.limits import budget_of
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export.confidence import abstain_of
 from pocketvision.fit.choosing import choose_net, offer
@@ -20,10 +21,9 @@ from pocketvision.report.report import write_report
 from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, run_for, write_checksums
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.inputs import given_weights, load_data
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
-from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, Health, Precision, Proof, Summary, Trained
 from pocketvision.verify.outcome import raise_for
 

@@ -1,17 +1,18 @@
 """The verb `verify`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Protocol, cast, overload
 
 from pocketvision.budget.limits import budget_of
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import UsageError
-from pocketvision.files import claim, write_json
+from pocketvision.files import claim, read_json, write_json
 from pocketvision.runs import RunFolder
 from pocketvision.settings.option import as_verb
 from pocketvision.settings.verbs import VerifyOptions
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.values import Proof
 from pocketvision.verify.compare import FileComparison, compare_files
 from pocketvision.verify.verify import prove_with_answers
@@ -75,6 +76,17 @@ def verify(file: str | Path | Files, options: VerifyOptions) -> Proof | FileComp
     else:
         found, _ = prove(Path(file), data)
     if options.output is not None:
-        claim(Path(options.output))
-        write_json(RunFolder(Path(options.output)).proof.path, found)
+        proof = RunFolder(Path(options.output)).proof.path
+        _claim(proof)
+        write_json(proof, found)
     return found
+
+
+def _claim(proof: Path) -> None:
+    """Make ready to write the proof; RunExists where the user has a file of another kind under its name."""
+    for kind in (Proof, FileComparison):
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            read_json(kind, proof)
+            claim(proof.parent)
+            return
+    claim(proof.parent, proof.name)

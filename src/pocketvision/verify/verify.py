@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypedDict, get_args
 
 from pocketvision.budget.limits import Measured, judge
+from pocketvision.clock import Clock
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured as confidence
@@ -15,7 +16,6 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.runs import ExportFolder
 from pocketvision.runtime import computes_in_half, digest, download_bytes, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.train.clock import Clock
 from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.images import GivenImages, find_images

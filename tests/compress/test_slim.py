@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pocketvision.compress.channels import Channels, Place, kept
+from pocketvision.compress.slim import recalibrate, slice_net, sliced
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build
-from pocketvision.train.channels import Channels, Place, kept
-from pocketvision.train.slice import recalibrate, slice_net, sliced
 from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.load import Weights, load_into
 

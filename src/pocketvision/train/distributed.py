@@ -1,4 +1,4 @@
-"""One batch in several processes: each computes its share, and what depends on the whole batch is computed over all."""
+"""One batch in several processes: each computes its shard, and what depends on the whole batch is computed over all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Examples `start` to `stop` of a batch of `count`."""
 
     start: int
@@ -20,8 +20,8 @@ class Share:
     count: int
 
     @classmethod
-    def of(cls, count: int, processes: int, place: int) -> "Share":
-        """Cut a batch as evenly as can be; a share may be empty."""
+    def of(cls, count: int, processes: int, place: int) -> "Shard":
+        """Cut a batch as evenly as can be; one may be empty."""
         return cls(count * place // processes, count * (place + 1) // processes, count)
 
 
@@ -42,14 +42,14 @@ def add_gradients(groups: Iterable[Sequence[Tensor]]) -> None:
 
 
 @contextmanager
-def whole_batch(module: nn.Module, share: Share) -> Iterator[None]:
+def whole_batch(module: nn.Module, shard: Shard) -> Iterator[None]:
     """Make batch norms and dropouts inside act as if the module were given the whole batch."""
     changed: list[nn.Module] = []
     for inner in module.modules():
         if isinstance(inner, _BatchNorm):
-            _act(inner, partial(_norm, inner, count=share.count))
+            _act(inner, partial(_norm, inner, count=shard.count))
         elif isinstance(inner, nn.Dropout | nn.Dropout2d):
-            _act(inner, partial(_dropout, inner, share=share))
+            _act(inner, partial(_dropout, inner, shard=shard))
         else:
             continue
         changed.append(inner)
@@ -65,7 +65,7 @@ def _act(module: nn.Module, forward: Callable[..., Tensor]) -> None:
 
 
 class _Total(torch.autograd.Function):
-    """The sum over all processes; so is its gradient, because every process's loss depends on every share."""
+    """The sum over all processes; so is its gradient, because every process's loss depends on every shard."""
 
     @staticmethod
     def forward(_: Any, values: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def _total(values: Tensor) -> Tensor:
 
 
 def _norm(norm: _BatchNorm, inputs: Tensor, *, count: int) -> Tensor:
-    """Normalize a share by the moments of the whole batch of `count` examples."""
+    """Normalize a shard by the moments of the whole batch of `count` examples."""
     if not norm.training or norm.running_mean is None or norm.running_var is None:
         return type(norm).forward(norm, inputs)
     values = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
@@ -93,10 +93,10 @@ def _norm(norm: _BatchNorm, inputs: Tensor, *, count: int) -> Tensor:
     shape = [1, -1] + [1] * (values.ndim - 2)
     number = count * int(values.shape[2:].numel())
     mean = _total(values.sum(axes)) / number
-    centerd = values - mean.view(shape)
-    variance = _total((centerd * centerd).sum(axes)) / number
+    centered = values - mean.view(shape)
+    variance = _total((centered * centered).sum(axes)) / number
     _follow(norm, mean.detach(), variance.detach() * (number / max(1, number - 1)))
-    scaled = centerd * (variance + norm.eps).rsqrt().view(shape)
+    scaled = centered * (variance + norm.eps).rsqrt().view(shape)
     if norm.affine:
         scaled = scaled * norm.weight.view(shape) + norm.bias.view(shape)
     return scaled.to(inputs.dtype)
@@ -108,17 +108,17 @@ def _follow(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked += 1
-    share = norm.momentum if norm.momentum is not None else 1 / float(norm.num_batches_tracked)
-    norm.running_mean.lerp_(mean, share)
-    norm.running_var.lerp_(variance, share)
+    momentum = norm.momentum if norm.momentum is not None else 1 / float(norm.num_batches_tracked)
+    norm.running_mean.lerp_(mean, momentum)
+    norm.running_var.lerp_(variance, momentum)
 
 
-def _dropout(dropout: nn.Dropout | nn.Dropout2d, inputs: Tensor, *, share: Share) -> Tensor:
-    """Draw the whole batch's mask, as a single process would, and apply the share's part of it."""
+def _dropout(dropout: nn.Dropout | nn.Dropout2d, inputs: Tensor, *, shard: Shard) -> Tensor:
+    """Draw the whole batch's mask, as a single process would, and apply the shard's part of it."""
     if not dropout.training or dropout.p == 0:
         return inputs
-    ones = inputs.new_ones((share.count, *inputs.shape[1:]))
+    ones = inputs.new_ones((shard.count, *inputs.shape[1:]))
     if inputs.ndim == 4:
         ones = ones.contiguous(memory_format=torch.channels_last)
     drop = nn.functional.dropout2d if isinstance(dropout, nn.Dropout2d) else nn.functional.dropout
-    return inputs * drop(ones, dropout.p)[share.start : share.stop]
+    return inputs * drop(ones, dropout.p)[shard.start : shard.stop]

@@ -12,9 +12,9 @@ from PIL import Image
 from pocketvision.data.augment import Augment
 from pocketvision.data.check import load_dataset
 from pocketvision.models.catalogue import build_spec
-from pocketvision.train import features as room
-from pocketvision.train.feature_files import FeatureWriter, data_key, make_room, read_features
-from pocketvision.train.features import Backbone, ProbeImages, Views, take
+from pocketvision.probe import features as room
+from pocketvision.probe.feature_files import FeatureWriter, data_key, make_room, read_features
+from pocketvision.probe.features import Backbone, ProbeImages, ProbeViews, extract
 from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.load import read
 from pocketvision.weights.safetensors import save
@@ -68,11 +68,11 @@ def backbone(folder: Path, *, seed: int = 0, spec: ModelSpec = SPEC) -> Backbone
 
 def test_the_second_time_no_net_is_run(folder: Path, tmp_path: Path, counted: list[int]) -> None:
     net = backbone(tmp_path)
-    first = take([net], image_batch(folder))[0]
+    first = extract([net], image_batch(folder))[0]
     assert (sum(counted), first.computed) == (40, 40)
     # Another split of the same images is still the same images.
     again = image_batch(folder, seed=7)
-    second = take([net], again)[0]
+    second = extract([net], again)[0]
     assert (sum(counted), second.computed) == (40, 0)
     assert np.array_equal(first.stored.rows, second.stored.rows)
     assert second.stored.image_ms == first.stored.image_ms > 0
@@ -80,12 +80,12 @@ def test_the_second_time_no_net_is_run(folder: Path, tmp_path: Path, counted: li
 
 
 def test_features_are_those_of_the_net_in_the_order_asked_for(folder: Path, tmp_path: Path) -> None:
+    from pocketvision.data.tensors import to_input
     from pocketvision.images.prepare import load
-    from pocketvision.train.transfer import to_input
 
     net, shown = backbone(tmp_path), image_batch(folder)
     asked = shown.dataset.of("val")[::-1] + shown.dataset.of("test")
-    rows = take([net], shown)[0].of(asked)
+    rows = extract([net], shown)[0].of(asked)
     pixels = np.stack([load(shown.dataset.path(example), net.image) for example in asked])
     with torch.no_grad():
         expected = net.build().embed(to_input(pixels, net.image, torch.device("cpu"))).numpy()
@@ -95,12 +95,12 @@ def test_features_are_those_of_the_net_in_the_order_asked_for(folder: Path, tmp_
 
 def test_only_new_images_are_computed(folder: Path, tmp_path: Path, counted: list[int]) -> None:
     net = backbone(tmp_path)
-    before = take([net], image_batch(folder))[0]
+    before = extract([net], image_batch(folder))[0]
     dice = np.random.default_rng(5)
     for number in range(3):
         Image.fromarray(dice.integers(0, 256, (40, 48, 3), np.uint8)).save(folder / "a" / f"new{number}.png")
     (folder / "b" / "0.png").unlink()
-    after = take([net], image_batch(folder))[0]
+    after = extract([net], image_batch(folder))[0]
     assert after.computed == 3
     assert sum(counted) == 43
     kept = [content for content in after.stored.contents if content in before.stored.contents]
@@ -115,18 +115,20 @@ def test_other_weights_rules_and_changed_images_are_computed_anew(
     folder: Path, tmp_path: Path, counted: list[int]
 ) -> None:
     net = backbone(tmp_path)
-    take([net], image_batch(folder))
-    assert take([backbone(tmp_path, seed=1)], image_batch(folder))[0].computed == 40
-    assert take([replace(net, image=replace(net.image, mean=(0.4, 0.4, 0.4)))], image_batch(folder))[0].computed == 40
-    assert take([replace(net, image=replace(net.image, crop_mode="crop"))], image_batch(folder))[0].computed == 40
+    extract([net], image_batch(folder))
+    assert extract([backbone(tmp_path, seed=1)], image_batch(folder))[0].computed == 40
+    assert (
+        extract([replace(net, image=replace(net.image, mean=(0.4, 0.4, 0.4)))], image_batch(folder))[0].computed == 40
+    )
+    assert extract([replace(net, image=replace(net.image, crop_mode="crop"))], image_batch(folder))[0].computed == 40
     Image.new("RGB", (40, 40), "red").save(folder / "a" / "0.png")
-    assert take([net], image_batch(folder))[0].computed == 1
+    assert extract([net], image_batch(folder))[0].computed == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
 def test_a_damaged_file_is_computed_again(folder: Path, tmp_path: Path, cache: Path, damage: str) -> None:
     net = backbone(tmp_path)
-    first = np.array(take([net], image_batch(folder))[0].stored.rows)
+    first = np.array(extract([net], image_batch(folder))[0].stored.rows)
     (file,) = cache.glob("*/*.npy")
     whole = file.read_bytes()
     flipped = bytearray(whole)
@@ -134,11 +136,11 @@ def test_a_damaged_file_is_computed_again(folder: Path, tmp_path: Path, cache: P
     content = {"cut": whole[:-100], "flipped": bytes(flipped), "empty": b"", "text": b"no features at all " * 9}[damage]
     file.write_bytes(content)
     assert read_features(file) is None
-    again = take([net], image_batch(folder))[0]
+    again = extract([net], image_batch(folder))[0]
     assert again.computed == 40
     assert np.array_equal(again.stored.rows, first)
     assert file.read_bytes()[: whole.index(b'{"contents"')] == whole[: whole.index(b'{"contents"')]
-    assert take([net], image_batch(folder))[0].computed == 0
+    assert extract([net], image_batch(folder))[0].computed == 0
 
 
 def test_an_interrupted_run_leaves_nothing(
@@ -149,7 +151,7 @@ def test_an_interrupted_run_leaves_nothing(
 
     monkeypatch.setattr(room, "embedded", stopped)
     with pytest.raises(KeyboardInterrupt):
-        take([backbone(tmp_path)], image_batch(folder))
+        extract([backbone(tmp_path)], image_batch(folder))
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 
 
@@ -165,27 +167,29 @@ def test_nets_of_one_size_share_their_pixels(folder: Path, tmp_path: Path, monke
     small, other = backbone(tmp_path), backbone(tmp_path, seed=1)
     other = replace(other, image=replace(other.image, mean=(0.4, 0.4, 0.4)))
     larger = backbone(tmp_path, seed=2, spec=replace(SPEC, resolution=48))
-    found = take([small, larger, other], image_batch(folder))
+    found = extract([small, larger, other], image_batch(folder))
     assert sum(prepared) == 80
     assert [one.computed for one in found] == [40, 40, 40]
-    alone = take([replace(other, digest="0")], image_batch(folder))[0]
+    alone = extract([replace(other, digest="0")], image_batch(folder))[0]
     assert np.array_equal(alone.stored.rows, found[2].stored.rows)
 
 
 def test_views_are_the_same_whatever_stands_beside_them(folder: Path, tmp_path: Path) -> None:
     net, shown = backbone(tmp_path), image_batch(folder)
-    views = Views(3, seed=1, augment=Augment(flip=False))
-    every = take([net], shown, views=views)[0]
+    views = ProbeViews(3, seed=1, augment=Augment(flip=False))
+    every = extract([net], shown, views=views)[0]
     few = shown.dataset.of("val")
-    again = take([replace(net, digest="0")], replace(shown, examples=few), views=views)[0]
+    again = extract([replace(net, digest="0")], replace(shown, examples=few), views=views)[0]
     assert every.stored.rows.shape == (40, 3, 128)
     size = np.abs(every.stored.rows).max()
     for view in range(3):
         assert np.abs(every.of(few, view) - again.of(few, view)).max() < 1e-3 * size
     assert np.abs(every.of(few, 1) - every.of(few, 0)).max() > 0.05 * size
     assert np.abs(every.of(few, 1) - every.of(few, 2)).max() > 0.05 * size
-    assert take([net], shown, views=replace(views, seed=2))[0].computed == 40
-    assert np.array_equal(take([net], shown)[0].of(few), take([net], shown, views=Views(1, seed=9))[0].of(few))
+    assert extract([net], shown, views=replace(views, seed=2))[0].computed == 40
+    assert np.array_equal(
+        extract([net], shown)[0].of(few), extract([net], shown, views=ProbeViews(1, seed=9))[0].of(few)
+    )
 
 
 def test_maps_are_pooled_and_hidden_layers_belong_to_the_features(folder: Path, tmp_path: Path) -> None:
@@ -193,7 +197,7 @@ def test_maps_are_pooled_and_hidden_layers_belong_to_the_features(folder: Path, 
         backbone(tmp_path, spec=ModelSpec("squeezenet1_1", 0.25, 48, 5)),
         backbone(tmp_path, spec=ModelSpec("mobilenet_v3_small_minimalistic", 0.25, 48, 5)),
     ]
-    maps, hidden = take(nets, image_batch(folder))
+    maps, hidden = extract(nets, image_batch(folder))
     assert maps.stored.rows.shape == (40, 1, 128)
     assert hidden.stored.rows.shape[2] == nets[1].build().classifier[0].out_features
 
@@ -208,7 +212,7 @@ def test_a_folder_that_cannot_be_written_to_only_costs_the_cache(
             news.append(text)
 
     (tmp_path / "cache").write_text("a file, where a folder should be")
-    found = take([backbone(tmp_path)], image_batch(folder), progress=Told())[0]
+    found = extract([backbone(tmp_path)], image_batch(folder), progress=Told())[0]
     assert found.stored.rows.shape == (40, 1, 128)
     assert len(news) == 1
     assert "cannot be kept" in news[0]

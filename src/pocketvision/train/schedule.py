@@ -1,39 +1,49 @@
-"""What each epoch does: at which resolution and with which layers at rest; fitted to the time where it is limited."""
+"""Schedules: the learning rate of each step, resolution and frozen layers of each epoch, fitted to a time limit."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pocketvision.train.recipe import Recipe
-from pocketvision.values import Plan
+from pocketvision.values import Schedule
 
 STEP = 16
 """Resolutions of early epochs are multiples of this."""
 SMALLEST = 64
 """No epoch is below this resolution: the last maps would be a single pixel or two."""
 MARGIN = 0.95
-"""Share of the time left that a plan may fill: other programs may want the cores too."""
+"""Share of the time left that a schedule may fill: other programs may want the cores too."""
 HEAD_SHARE = 0.5
 """Share of the time left that the head alone may take where not every image's features fit."""
 FEWEST = 256
 """Images that a head learns from at least, where there are as many."""
 
 
-def planned(recipe: Recipe, resolution: int, layers: int) -> Plan:
-    """Plan `recipe.epochs` epochs: the resolution rises over the first part, the last ones see all pixels."""
-    rising = math.floor(recipe.epochs * recipe.rising)
-    sizes = [_between(recipe.smallest, resolution, place / max(1, rising)) for place in range(rising)]
-    resting = math.floor(recipe.epochs * recipe.resting)
-    return Plan(
+def scheduled(recipe: Recipe, resolution: int, layers: int) -> Schedule:
+    """Schedule `recipe.epochs` epochs: the resolution rises over the first part, the last ones see all pixels."""
+    progressive_epochs = math.floor(recipe.epochs * recipe.progressive_epochs)
+    sizes = [
+        _between(recipe.progressive_start, resolution, place / max(1, progressive_epochs))
+        for place in range(progressive_epochs)
+    ]
+    frozen = math.floor(recipe.epochs * recipe.frozen)
+    return Schedule(
         head_epochs=recipe.head_epochs,
-        resolutions=(*sizes, *[resolution] * (recipe.epochs - rising)),
-        resting=(*[layers // 2] * resting, *[0] * (recipe.epochs - resting)),
+        resolutions=(*sizes, *[resolution] * (recipe.epochs - progressive_epochs)),
+        frozen=(*[layers // 2] * frozen, *[0] * (recipe.epochs - frozen)),
     )
 
 
 def _between(share: float, resolution: int, place: float) -> int:
     exact = resolution * (share + (1 - share) * place)
     return min(resolution, max(SMALLEST, round(exact / STEP) * STEP))
+
+
+def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
+    """Return the rate of a step: linear up to `peak` over `warmup` steps, then half a cosine down to zero."""
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
 
 
 @dataclass(frozen=True)
@@ -59,22 +69,22 @@ class Speed:
         return max(0.0, self.small_step + share * (self.step - self.small_step))
 
 
-def fitted(plan_of: Callable[[int], Plan], speed: Speed, *, steps: int, most: int, left_s: float) -> Plan:
-    """Return the longest plan of at most `most` epochs that fits into `left_s`, with the forecast of every epoch.
+def fitted(schedule_of: Callable[[int], Schedule], speed: Speed, *, steps: int, most: int, left_s: float) -> Schedule:
+    """Return the longest schedule of at most `most` epochs that fits into `left_s`, with the forecast of every epoch.
 
     Of as many epochs the usual one is taken where it fits, else one with all but the last at the lowest resolution:
     what counts in few epochs is the number of steps. Where not even one low epoch fits, none where a head was trained
     alone, else that one, which the clock will cut.
     """
     for epochs in range(most, 0, -1):
-        usual = plan_of(epochs)
+        usual = schedule_of(epochs)
         low = replace(usual, resolutions=(speed.small,) * (epochs - 1) + usual.resolutions[-1:])
-        for plan in (forecast(usual, speed, steps=steps), forecast(low, speed, steps=steps)):
-            if sum(plan.seconds) <= MARGIN * left_s:
-                return plan
-    last = forecast(replace(plan_of(1), resolutions=(speed.small,), resting=(0,)), speed, steps=steps)
+        for schedule in (forecast(usual, speed, steps=steps), forecast(low, speed, steps=steps)):
+            if sum(schedule.seconds) <= MARGIN * left_s:
+                return schedule
+    last = forecast(replace(schedule_of(1), resolutions=(speed.small,), frozen=(0,)), speed, steps=steps)
     if last.head_epochs and sum(last.seconds) > left_s:
-        return replace(last, resolutions=(), resting=(), seconds=())
+        return replace(last, resolutions=(), frozen=(), seconds=())
     return last
 
 
@@ -90,7 +100,7 @@ def head_images(train: int, speed: Speed, *, mirrored: bool, left_s: float) -> t
     return count, count * speed.feature
 
 
-def forecast(plan: Plan, speed: Speed, *, steps: int) -> Plan:
+def forecast(schedule: Schedule, speed: Speed, *, steps: int) -> Schedule:
     """Fill in the seconds that every epoch is expected to take."""
-    seconds = (steps * speed.of(resolution) + speed.validation for resolution in plan.resolutions)
-    return replace(plan, seconds=tuple(round(item, 3) for item in seconds))
+    seconds = (steps * speed.of(resolution) + speed.validation for resolution in schedule.resolutions)
+    return replace(schedule, seconds=tuple(round(item, 3) for item in seconds))

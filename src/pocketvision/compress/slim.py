@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from pocketvision.compress.channels import Channels, Place, kept
 from pocketvision.errors import WeightsError
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec
 from pocketvision.progress import Progress, Silent
-from pocketvision.train.channels import Channels, Place, kept
 from pocketvision.values import ModelSpec
 from pocketvision.weights.load import Weights, load_into
 from pocketvision.weights.norms import norms_after, restore_batch_norms

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,9 +15,9 @@ class Batch(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
-    """Labels [n], or shares of each class [n, C] where images are mixed."""
-    places: Tensor
-    """Which training examples these are, [n] int64: where cached things, such as a teacher's answers, are found."""
+    """Labels [n], or probabilities of each class [n, C] where images are mixed."""
+    indices: Tensor
+    """Which training examples these are, [n] int64: where cached things, such as a teacher's outputs, are found."""
 
     def labels(self) -> Tensor:
         """Return labels [n], of mixed images the larger part's."""
@@ -74,13 +73,3 @@ def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.flo
     weights = np.zeros(num_classes)
     weights[present] = len(labels) / (present.sum() * counts[present])
     return weights
-
-
-def mixed(batch: Batch, num_classes: int, *, alpha: float, seed: int) -> Batch:
-    """Blend every image with another of its batch by one random share (mixup, Zhang et al., 2018)."""
-    dice = np.random.default_rng(seed)
-    share = float(dice.beta(alpha, alpha))
-    order = torch.from_numpy(dice.permutation(len(batch.targets))).to(batch.inputs.device)
-    hot = nn.functional.one_hot(batch.targets, num_classes).to(batch.inputs.dtype)
-    inputs = batch.inputs.lerp(batch.inputs[order], 1 - share)
-    return Batch(inputs, hot.lerp(hot[order], 1 - share), batch.places)

@@ -40,7 +40,7 @@ class Head:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class LabeledFeatures:
     """What a head learns: features [N, channels] with labels [N], of `num_classes` classes."""
 
     features: Floats
@@ -60,7 +60,7 @@ class Task:
         """Return the number of images of each class."""
         return np.bincount(self.labels, minlength=self.num_classes)
 
-    def shares(self) -> Floats:
+    def sample_weights(self) -> Floats:
         """Return how much each image counts: [N], 1 together."""
         counts = self.counts()[self.labels]
         each = 1 / len(counts) if self.balance == "none" else 1 / (counts * self.num_classes)
@@ -70,33 +70,33 @@ class Task:
 # ---------------------------------------------------------------- the two kinds
 
 
-def class_means(task: Task) -> Head:
+def class_means(learned: LabeledFeatures) -> Head:
     """Answer with the class whose mean is nearest, on standardized features; nothing is fitted."""
-    mean, scale = _standard(task)
-    standard = (task.features - mean) * scale
-    centers = np.stack([standard[task.labels == label].mean(axis=0) for label in range(task.num_classes)])
+    mean, scale = _standard(learned)
+    standard = (learned.features - mean) * scale
+    centers = np.stack([standard[learned.labels == label].mean(axis=0) for label in range(learned.num_classes)])
     # The square of an image's own features is the same for every class: what is left is linear.
     return _unstandardized(centers, -0.5 * (centers**2).sum(axis=1), mean, scale, kind="mean")
 
 
-def logistic_path(task: Task, strengths: Sequence[float] = STRENGTHS) -> tuple[Head, ...]:
+def logistic_path(learned: LabeledFeatures, strengths: Sequence[float] = STRENGTHS) -> tuple[Head, ...]:
     """Fit multinomial logistic regression at each strength of the squared weights, by L-BFGS over all images.
 
     The same features give the same heads: nothing is drawn.
     """
     from sklearn.linear_model import LogisticRegression
 
-    mean, scale = _standard(task)
-    features = (task.features - mean) * scale
+    mean, scale = _standard(learned)
+    features = (learned.features - mean) * scale
     model = LogisticRegression(warm_start=True, max_iter=_STEPS, tol=_TOLERANCE)
     heads = []
     for strength in strengths:
         # Theirs adds up losses where ours takes their mean; of two classes theirs has one row of weights, the
         # difference of the two, whose square is twice the sum of theirs.
-        model.set_params(C=(2 if task.num_classes == 2 else 1) / (strength * len(features)))
+        model.set_params(C=(2 if learned.num_classes == 2 else 1) / (strength * len(features)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a search that ends at the limit of its steps is near enough
-            model.fit(features, task.labels, sample_weight=task.shares() * len(features))
+            model.fit(features, learned.labels, sample_weight=learned.sample_weights() * len(features))
         weight, bias = _one_row_each(model.coef_), _one_row_each(model.intercept_)
         head = _unstandardized(weight, bias, mean, scale, kind="logistic")
         heads.append(replace(head, strength=strength))
@@ -107,14 +107,14 @@ def _one_row_each(values: Floats) -> Floats:
     return np.concatenate([-values / 2, values / 2]) if len(values) == 1 else values
 
 
-def best_logistic(task: Task, val_features: Floats, val_labels: Labels) -> Head:
+def best_logistic(learned: LabeledFeatures, val_features: Floats, val_labels: Labels) -> Head:
     """Fit at every strength and keep the head that answers the validation images best, on a tie the one with the
     lower loss there."""
     if not len(val_labels):
         raise UsageError(
             "the strength of a head is chosen on validation images, and there are none; give --val above 0"
         )
-    return min(logistic_path(task), key=lambda head: _misses(head.logits(val_features), val_labels))
+    return min(logistic_path(learned), key=lambda head: _misses(head.logits(val_features), val_labels))
 
 
 def _misses(logits: Floats, labels: Labels) -> tuple[int, float]:
@@ -123,9 +123,9 @@ def _misses(logits: Floats, labels: Labels) -> tuple[int, float]:
     return int((logits.argmax(axis=1) != labels).sum()), float(losses.mean())
 
 
-def _standard(task: Task) -> tuple[Floats, Floats]:
+def _standard(learned: LabeledFeatures) -> tuple[Floats, Floats]:
     """Return what is taken from and multiplied with each channel; channels that never change become zero."""
-    mean, spread = task.features.mean(axis=0), task.features.std(axis=0)
+    mean, spread = learned.features.mean(axis=0), learned.features.std(axis=0)
     alive = spread > 1e-6 * max(1e-12, float(spread.max(initial=0.0)))
     scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=alive)
     return mean.astype(np.float32), scale.astype(np.float32)

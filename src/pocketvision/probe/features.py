@@ -20,13 +20,12 @@ from torch import Tensor
 from pocketvision.data.arrays import prepared
 from pocketvision.data.augment import Augment, augment
 from pocketvision.data.decoded import DecodedCache
+from pocketvision.data.tensors import eval_batches, normalize, to_input
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec
+from pocketvision.probe.feature_files import FeatureWriter, Rows, Stored, data_key, feature_folder, read_features
+from pocketvision.probe.heads import last_layer
 from pocketvision.progress import Progress, Silent
-from pocketvision.train.feature_files import FeatureWriter, Rows, Stored, data_key, feature_folder, read_features
-from pocketvision.train.heads import last_layer
-from pocketvision.train.passes import passes
-from pocketvision.train.transfer import normalize, to_input
 from pocketvision.values import Dataset, Example, ImageSpec, to_json
 from pocketvision.weights.load import Weights, load_into
 
@@ -56,14 +55,14 @@ class Backbone:
         load_into(net, self.weights, keep_head=self.weights.has_head)
         return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def key(self, views: "Views") -> str:
+    def key(self, views: "ProbeViews") -> str:
         """Name what decides the features of an image."""
         said = [_VERSION, self.digest, to_json(self.weights.spec), to_json(self.image), to_json(views)]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
-class Views:
+class ProbeViews:
     """How often each image is seen: once as evaluation sees it, then augmented."""
 
     count: int = 1
@@ -71,9 +70,9 @@ class Views:
     augment: Augment = field(default_factory=Augment)
 
     @property
-    def settled(self) -> "Views":
+    def settled(self) -> "ProbeViews":
         """Return the same without what a single view does not depend on."""
-        return self if self.count > 1 else Views()
+        return self if self.count > 1 else ProbeViews()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +99,11 @@ class Features:
         return np.array(self.stored.rows[:, view][chosen], np.float32)
 
 
-def take(
+def extract(
     backbones: Sequence[Backbone],
     images: ProbeImages,
     *,
-    views: Views = Views(),
+    views: ProbeViews = ProbeViews(),
     device: torch.device | None = None,
     progress: Progress = Silent(),
 ) -> tuple[Features, ...]:
@@ -165,7 +164,7 @@ class _Pending:
     """Features in the making: rows known from an earlier, similar set of images, and those of the net."""
 
     def __init__(
-        self, backbone: Backbone, path: Path, contents: tuple[str, ...], views: Views, device: torch.device
+        self, backbone: Backbone, path: Path, contents: tuple[str, ...], views: ProbeViews, device: torch.device
     ) -> None:
         self.backbone, self.path, self.contents, self.views, self.device = backbone, path, contents, views, device
         self._net: Net | None = None
@@ -226,11 +225,11 @@ class _Pending:
 
     def _embedded(self, batch_nchw: Tensor) -> Rows:
         assert self._net is not None
-        parts = passes(len(batch_nchw), batch_nchw.shape[-1], self.device)
+        parts = eval_batches(len(batch_nchw), batch_nchw.shape[-1], self.device)
         return np.concatenate([embedded(self._net, batch_nchw[part]) for part in parts])
 
     def _view(self, missing: Sequence[str], shown: Pixels, view: int) -> Tensor:
-        """Augment each image with dice of its own, so that a view does not depend on its neighbors."""
+        """Augment each image with an rng of its own, so that a view does not depend on its neighbors."""
         seeds = np.array([view_seed(self.views.seed, view, content) for content in missing], np.uint64)
         views = augment(torch.from_numpy(shown), self.backbone.image.resolution, self.views.augment, seeds=seeds)
         return normalize(views.to(self.device), self.backbone.image)

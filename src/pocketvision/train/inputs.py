@@ -37,14 +37,25 @@ def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: 
     root = resolve(data, progress).absolute()
     run = RunFolder(folder)
     if run.health.exists():  # written last of the three
+        health = run.health.read()
+        root = _begun_with(Path(health.root), root, progress)
         dataset = read_dataset(root, run.labels.read(), run.splits.path, progress=progress)
         _same_labels(dataset, root)
-        return Loaded(dataset, run.health.read(), None, root)
+        return Loaded(dataset, health, None, root)
     dataset, health, decoded = load_dataset(root, val=val, test=test, seed=seed, progress=progress)
     run.labels.write(dataset.labels)
     write_splits(run.splits.path, dataset)
     run.health.write(health)
     return Loaded(dataset, health, decoded, root)
+
+
+def _begun_with(began: Path, root: Path, progress: Progress) -> Path:
+    """Return the folder that a run began with, where the same word means another one now: as `digits` does beside a
+    folder of that name, or a relative path elsewhere."""
+    if root == began or not (root.is_dir() or not root.exists()) or not began.is_dir():
+        return root
+    progress.say(f"going on with the images in {began}, which the run began with, not those in {root}")
+    return began
 
 
 def _same_labels(dataset: Dataset, root: Path) -> None:
