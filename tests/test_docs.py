@@ -115,9 +115,6 @@ def test_commands_exist_with_their_options(page: Path) -> None:
     assert faults == {}
 
 
-def test_no_name_of_a_verb_is_announced_that_is_there_already() -> None:
-
-
 def test_commands_are_found_and_wrong_ones_are_told() -> None:
     text = (
         "Run `pocketvision verify` or `pocketvision` alone.\n\n"
