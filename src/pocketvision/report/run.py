@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
 from pocketvision.errors import DataError, UsageError
 from pocketvision.runs import RunFile, RunFolder
 from pocketvision.values import Choice, Compression, Cost, Epoch, Health, Manifest, Proof, Summary
@@ -142,7 +140,7 @@ def _load(run: RunFolder, file: RunFile[R], args: Mapping[str, object]) -> R:
         return file.read()
     except FileNotFoundError:
         raise DataError(_missing(run, file.path, file.holds, args)) from None
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, yaml.YAMLError, csv.Error) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, csv.Error) as error:
         raise DataError(
             f"{file.path} ({file.holds}) cannot be read: {error}. "
             "It was changed by hand or written by another version; repeat the run."
