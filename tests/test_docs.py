@@ -26,7 +26,6 @@ INDENTED = re.compile(r"(?:^(?: {4}|\t)[^\n]*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OUR_FOLDERS = ("src", "tests", "docs", "benchmarks", ".github", ".ci")
-"""Verbs that the pages call by the name they are about to get, with the name they have."""
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
