@@ -155,8 +155,10 @@ def _sha256(run: RunFolder, args: Mapping[str, object]) -> str:
 
 
 def _check_labels(run: Run) -> None:
-    for name, labels in (("export/manifest.json", run.manifest.labels), ("verify.json", run.proof.labels)):
+    held = {run.files.export.manifest.path: run.manifest.labels, run.files.proof.path: run.proof.labels}
+    for path, labels in held.items():
         if labels != run.labels:
+            name = path.relative_to(run.folder).as_posix()
             ours, theirs = json.dumps(run.labels[:3]), json.dumps(labels[:3])
             raise DataError(
                 f"labels.txt and {name} in {run.folder} hold different label lists: {ours}... and {theirs}.... "
