@@ -19,12 +19,12 @@ from pocketvision.files import read_json
 from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, distillation_s, teachers_for, train_or_teach
 from pocketvision.progress import Silent
 from pocketvision.train.checkpoint import RECORD, trained_net
-from pocketvision.train.distillation import Distillation, timed_schedule
+from pocketvision.train.distillation import Distillation
 from pocketvision.train.evaluate import logits
 from pocketvision.train.inputs import load_data
 from pocketvision.train.job import Job, TrainOptions, make_job
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.schedule import Speed, scheduled
+from pocketvision.train.schedule import Speed, fitted_with_views, scheduled
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
 from pocketvision.values import ModelSpec, Schedule, Trained
 
@@ -272,7 +272,7 @@ def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views() -> None:
     def of(epochs: int) -> Schedule:
         return scheduled(replace(recipe, epochs=epochs), 32, 12)
 
-    schedule = timed_schedule(of, slow, steps=1, most=40, views=8, view_s=2.0, left_s=30.0)
+    schedule = fitted_with_views(of, slow, steps=1, most=40, views=8, view_s=2.0, left_s=30.0)
     assert (schedule.views, schedule.seconds, schedule.teacher_s) == (4, (21.0,), 8.0)
 
 

@@ -23,16 +23,12 @@ from pocketvision.train.inputs import Loaded, image_spec
 from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.objective import Batch, CrossEntropy, class_weights
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.schedule import Speed, fitted
-from pocketvision.train.speed import median_s
 from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
 from pocketvision.values import Schedule
 from pocketvision.values.ranges import check_ranges
 
 EPOCHS = 40
 """Of the whole net, unless said otherwise."""
-TEACHER_SHARE = 1 / 3
-"""Share of the time left that the teachers' outputs may take; fewer views are better than fewer steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +69,12 @@ class Distillation:
         """Return the views that teachers and student are shown, the same to both."""
         return Views(count or self.views, recipe.seed, Augment(flip=recipe.flip))
 
-    def view_s(self, views: RandomViews) -> float:
-        """Return the seconds that the teachers take for one view of every image."""
+    def trial(self, views: RandomViews) -> tuple[Callable[[], object], int]:
+        """Return what asks the teachers once, and how often they are asked for one view of every image."""
         shown = self.views_of(views.recipe)
         chunks = shown.chunks(len(views.images.source), 0)
         draw = partial(shown.pixels, views.images.source[chunks[0]], 0, 0)
-        with torch.random.fork_rng():
-            once = median_s(lambda: ask(self.teachers, draw, temperature=self.temperature, device=views.device), 3)
-        return max(1e-6, once) * len(chunks)
+        return partial(ask, self.teachers, draw, temperature=self.temperature, device=views.device), len(chunks)
 
     def begin(
         self, net: Net, views: RandomViews, schedule: Schedule, *, kept: Path, progress: Progress
@@ -185,17 +179,6 @@ class TeacherViews:
         together = max(1, self.plain.recipe.batch_size // CHUNK)
         order = np.random.default_rng([self.plain.recipe.seed, epoch, chunks]).permutation(chunks).tolist()
         return [order[start : start + together] for start in range(0, chunks, together)]
-
-
-def timed_schedule(
-    of: Callable[[int], Schedule], speed: Speed, *, steps: int, most: int, views: int, view_s: float, left_s: float
-) -> Schedule:
-    """Return the schedule with as many views, up to `views`, and epochs, up to `most`, as fit into `left_s`."""
-    views = max(1, min(views, int(TEACHER_SHARE * left_s / view_s)))
-    schedule = fitted(of, speed, steps=steps, most=most, left_s=max(0.0, left_s - views * view_s))
-    # Where the epoch does not fit behind so many views, it may behind fewer.
-    views = max(1, min(views, int((left_s - sum(schedule.seconds)) / view_s)))
-    return replace(schedule, views=views, teacher_s=round(views * view_s, 3))
 
 
 def for_distillation(job: Job, options: TrainOptions) -> Job:

@@ -22,7 +22,7 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
 from pocketvision.train.checkpoint import BEST, LAST, RECORD, Checkpoint, Position
 from pocketvision.train.device import Engine, engine_for, threads_for
-from pocketvision.train.distillation import Distillation, timed_schedule
+from pocketvision.train.distillation import Distillation
 from pocketvision.train.evaluate import features, fold_temperature, logits
 from pocketvision.train.job import Job, load_images, started_net
 from pocketvision.train.logs import open_logs
@@ -30,8 +30,16 @@ from pocketvision.train.loop import Loop, Phase
 from pocketvision.train.objective import Batch, CrossEntropy, class_weights
 from pocketvision.train.optimizer import LayerGroup, layer_groups, set_train_mode
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.schedule import FEWEST, fitted, head_images, scheduled
-from pocketvision.train.speed import find_most, measured
+from pocketvision.train.schedule import (
+    FEWEST,
+    find_most,
+    fitted,
+    fitted_with_views,
+    head_images,
+    measured,
+    median_s,
+    scheduled,
+)
 from pocketvision.values import Epoch, ImageSpec, Schedule, Trained
 from pocketvision.weights.safetensors import save
 
@@ -273,9 +281,12 @@ class Trainer:
 
     def _distilled_in_time(self) -> Schedule:
         assert self.distillation is not None
-        speed, view_s = measured(self.net, self.views, self.engine), self.distillation.view_s(self.views)
+        speed = measured(self.net, self.views, self.engine)
+        ask, times = self.distillation.trial(self.views)
+        with torch.random.fork_rng():
+            view_s = max(1e-6, median_s(ask, 3)) * times
         left = max(0.0, self.clock.left())
-        schedule = timed_schedule(
+        schedule = fitted_with_views(
             self._scheduled,
             speed,
             steps=max(1, len(self.images.train) // self.recipe.batch_size),
