@@ -1,11 +1,11 @@
-"""Every format at every precision, on published nets and real images: the tables of docs/formats.md.
+"""Every format at every precision, on published nets and real images: the tables of docs/measurements/formats.md.
 
     python benchmarks/formats.py                       prints them
-    python benchmarks/formats.py --write               and puts them into docs/formats.md
-    python benchmarks/formats.py --nets tf2 --images 50
+    python benchmarks/formats.py --write               and puts them into docs/measurements/formats.md
+    python benchmarks/formats.py --nets tf2 --count 50
 
 Needs the `tflite` and `dev` extras; a format whose package is absent is named with what installs it. Every fifth
-image calibrates int8, of the others `--images` judge. An image's file name begins with its ImageNet class. Each is
+image calibrates int8, of the others `--count` judge. An image's file name begins with its ImageNet class. Each is
 decoded once and kept as the net takes it, without loss. Files are written as `export` writes them, with labels 0 to 999
 and three probes, and judged as `verify` judges them: the answers are held against the float net in PyTorch, the clock
 runs on one thread in turns with the reference net, and a process of its own opens the file. Core ML programs are read
@@ -35,8 +35,8 @@ from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import MissingExtra, PocketvisionError
 from pocketvision.export import FORMATS, SUFFIXES
-from pocketvision.export.deliver import refusal, write_file
 from pocketvision.export.manifest import PROBES
+from pocketvision.export.write import refusal, write_trained
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.trace import trace
@@ -44,15 +44,16 @@ from pocketvision.images.prepare import load
 from pocketvision.latency.measure import machine
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
+from pocketvision.runs import ExportFolder
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
 from pocketvision.train.device import device_for
 from pocketvision.train.evaluate import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
-from pocketvision.verify.agreement import TRAINED_OUTPUTS, compare, read_trained
-from pocketvision.verify.answers import ask
-from pocketvision.verify.failures import tolerance
+from pocketvision.verify.agreement import compare, read_trained
+from pocketvision.verify.inference import ask
 from pocketvision.verify.loading import Loading, loading
+from pocketvision.verify.tolerances import tolerance
 from pocketvision.verify.verify import prove
 from pocketvision.weights import load_into, read
 
@@ -64,7 +65,7 @@ NETS = {
     "MobileNet V2 1.0": "tf2_mobilenet_v2_1.0_224_ptq.tflite",
     "SqueezeNet 1.0": "compressed_SqueezeNet.net",
 }
-PAGE = Path(__file__).parents[1] / "docs" / "formats.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "formats.md"
 BEGIN, END = "<!-- what follows is written by benchmarks/formats.py -->", "<!-- and ends here -->"
 READ_BY_NUMPY = ".mlpackage"
 FEW = 20
@@ -113,7 +114,7 @@ class Case:
     @cached_property
     def outputs(self) -> Path:
         """Store what the float net says of the judging images, for `verify`."""
-        path = self.folder / TRAINED_OUTPUTS
+        path = ExportFolder(self.folder).trained_outputs
         files = [example.file for example in self.data.of("test")]
         np.savez(path, files=np.array(files), probabilities=self.answers)
         return path
@@ -167,7 +168,7 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
         for name in (each for each in formats if not refusal(each, precision)):
             path = case.folder / precision / "export" / f"model{SUFFIXES[name]}"
             try:
-                written = write_file(graph, case.trained, case.data, path, precision=precision, figures={})
+                written = write_trained(graph, case.trained, case.data, path, precision=precision, figures={})
                 yield line(name, precision, judge(case, path, written.size_bytes, precision), len(case.answers))
             except MissingExtra as error:
                 yield f"| {name} | {precision} | not installed: {str(error).partition('Run: ')[2]} |" + " |" * 8
@@ -208,11 +209,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights"))
     parser.add_argument("--images", type=Path, default=Path("../shared/data/imagenet-sample"))
-    parser.add_argument("--images", type=int, default=400, help="how many judge at most")
+    parser.add_argument("--count", type=int, default=400, help="how many judge at most")
     parser.add_argument("--nets", default="", help="take those with this in their name or their file's")
     parser.add_argument("--formats", nargs="+", choices=sorted(FORMATS), default=sorted(FORMATS))
     parser.add_argument("--precisions", nargs="+", choices=get_args(Precision), default=get_args(Precision))
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/formats.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/measurements/formats.md")
     options = parser.parse_args()
     chosen = {name: file for name, file in NETS.items() if options.nets.lower() in f"{name} {file}".lower()}
     if not chosen:
@@ -223,7 +224,7 @@ def main() -> None:
     images = sorted(options.images.glob("*.jpg"))
     if not images:
         raise SystemExit(f"{options.images} holds no .jpg; give the images with --images")
-    judging = spread([image for place, image in enumerate(images) if place % 5], options.images)
+    judging = spread([image for place, image in enumerate(images) if place % 5], options.count)
     parts = [f"{machine()}; {len(images[::5])} images calibrate, {len(judging)} others judge."]
     print(parts[0], flush=True)
     for name, file in chosen.items():

@@ -28,7 +28,7 @@ ERRATA = (
         "200K, 800K and 600K are the first version of the MobileNetV2 paper",
         "Table 3, on memory, is often quoted so. That version writes the maps of 112x112 off as O(1); the last "
         "version counts them and gives 400K, 1600K and 600K. Both are thousands of bytes at 16 bits of single "
-        "tensors, not counts of values, and not what a usual runtime needs (docs/decisions/memory.md).",
+        "tensors, not counts of values, and not what a usual runtime needs (docs/design/decisions/memory.md).",
         ("reproduce mobilenet_v2 --table 3",),
     ),
     Erratum(

@@ -1,4 +1,4 @@
-"""Writes docs/reproduction.md: every published figure beside its count, and the errors found on the way.
+"""Writes docs/measurements/reproduction.md: every published figure beside its count, and the errors found on the way.
 
     python benchmarks/reproduction_page.py          says whether the page is as the nets and the figures are
     python benchmarks/reproduction_page.py --write  writes it
@@ -16,12 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from reproduction_errors import ERRATA, Erratum
 
-from pocketvision.cost.reproduce import paper_tables, reproduce, tables_of
+from pocketvision.cost.reproduce import paper_tables, tables_of
 from pocketvision.cost.tables.cells import Cell, ReproducedTable
 from pocketvision.models.catalogue import families, names
+from pocketvision.verbs.reproduce import reproduce
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "reproduction.md"
+PAGE = ROOT / "docs" / "measurements" / "reproduction.md"
 WEIGHTS = ROOT / "benchmarks" / "published_weights.md"
 
 INTRODUCTION = """\
@@ -123,7 +124,7 @@ def main() -> int:
     if "--write" in sys.argv[1:]:
         PAGE.write_text(wanted, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != wanted:
-        print("docs/reproduction.md is not as the nets are: python benchmarks/reproduction_page.py --write")
+        print(f"{PAGE.relative_to(ROOT)} is not as the nets are: python benchmarks/reproduction_page.py --write")
         return 1
     return 0
 

@@ -1,15 +1,16 @@
 """The documents hold what they promise: links, commands and files exist, records and packages are described."""
 
+import ast
 import dataclasses
-import importlib
+import importlib.util
 import inspect
 import re
 import shlex
 import tomllib
-import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ INDENTED = re.compile(r"(?:^(?: {4}|\t)[^\n]*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OUR_FOLDERS = ("src", "tests", "docs", "benchmarks", ".github", ".ci")
+SOON = {"probe": "choose"}
+"""Verbs that the pages call by the name they are about to get, with the name they have."""
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -56,6 +59,12 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_the_readme_is_one_screen_and_shows_its_two_commands_as_code() -> None:
+    text = text_of(ROOT / "README.md")
+    assert len(text.splitlines()) <= 80
+    assert {"make demo", "make test"} <= {block.strip() for block in blocks(text)}
+
+
 # ---------------------------------------------------------------- commands
 
 
@@ -85,6 +94,7 @@ def fault(words: list[str]) -> str | None:
     """Say what is wrong with a command; nothing is run, and paths need not exist."""
     if words and words[0] in ("--help", "-h", "--version"):
         return None
+    words = [SOON.get(words[0], words[0]), *words[1:]] if words else words
     if not words or words[0] not in (*VERBS, *GROUPS):
         return f"no verb in {words}"
     command = group().commands[words[0]]
@@ -107,6 +117,10 @@ def test_commands_exist_with_their_options(page: Path) -> None:
     assert faults == {}
 
 
+def test_no_name_of_a_verb_is_announced_that_is_there_already() -> None:
+    assert set(SOON) & set(VERBS) == set(), "take it out of SOON"
+
+
 def test_commands_are_found_and_wrong_ones_are_told() -> None:
     text = (
         "Run `pocketvision verify` or `pocketvision` alone.\n\n"
@@ -124,6 +138,45 @@ def test_commands_are_found_and_wrong_ones_are_told() -> None:
     assert [fault(words) is None for words in found] == [True, False, False, True]
     assert fault(["fit", "photos", "--crop-mode", "middle"]) is not None
     assert fault(["fit", "--max-size", "2MB"]) is not None
+
+
+# ---------------------------------------------------------------- Python
+
+
+def calls(block: str) -> Iterator[tuple[str, ast.Call, str]]:
+    """Yield each call of a verb in Python, with the name that its result gets, or an empty one."""
+    tree = ast.parse(block)
+    named = {node.value: ast.unparse(node.targets[0]) for node in ast.walk(tree) if isinstance(node, ast.Assign)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("pv."):
+            yield ast.unparse(node.func)[3:], node, named.get(node, "")
+
+
+def python_faults(block: str) -> list[str]:
+    """Say which arguments and which fields of results do not exist; nothing is run."""
+    faults = []
+    for verb, call, name in calls(block):
+        signature = inspect.signature(getattr(pocketvision, verb))
+        try:
+            signature.bind(*call.args, **{str(word.arg): word.value for word in call.keywords})
+        except TypeError as error:
+            faults.append(f"{verb}: {error}")
+        if name and verb in VERBS:
+            result = inspect.signature(getattr(pocketvision, verb), eval_str=True).return_annotation
+            fields = {field.name for field in dataclasses.fields(result)}
+            faults += [f"{name}.{used}" for used in re.findall(rf"\b{name}\.(\w+)", block) if used not in fields]
+    return faults
+
+
+@EACH_PAGE
+def test_python_calls_verbs_by_arguments_that_exist_and_reads_fields_that_exist(page: Path) -> None:
+    found = re.findall(r"^```python\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
+    assert [fault for block in found for fault in python_faults(block)] == []
+
+
+def test_wrong_python_is_told() -> None:
+    block = 'import pocketvision as pv\nrun = pv.fit("photos/", max_sise="2MB")\nprint(run.artefact, run.file)\n'
+    assert python_faults(block) == ["fit: got an unexpected keyword argument 'max_sise'", "run.file"]
 
 
 # ---------------------------------------------------------------- files
@@ -178,53 +231,32 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-JSON_PAGE = sections(text_of(ROOT / "docs" / "exit-codes-and-json.md"))
-SHARED = {
-    "Verdict": "verdict",
-    "Accuracy": "accuracy",
-    "Latency": "latency",
-    "ModelSpec": "net",
-    "ImageSpec": "image rule",
-}
+@cache
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("json_page", ROOT / "benchmarks" / "json_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def records(kind: Any) -> Iterator[type]:
-    """Yield a record and the records inside it, at any depth, but those that have a section of their own."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        yield kind
-        for hint in typing.get_type_hints(kind).values():
-            yield from (inner for inner in records(hint) if inner.__name__ not in SHARED)
-    else:
-        for argument in typing.get_args(kind):
-            yield from records(argument)
+def test_the_page_on_json_is_as_the_records_are(golden: Callable[[Path, str], None]) -> None:
+    """`python benchmarks/json_page.py --write` writes it anew, and so does `--rewrite`."""
+    golden(generator().PAGE, generator().page())
 
 
-def verbs() -> list[str]:
-    """Return all verbs, those behind a word with it."""
-    behind = [f"{word} {verb}" for word in GROUPS for verb in importlib.import_module(f"pocketvision.cli.{word}").VERBS]
-    return [verb for verb in VERBS if verb != "report"] + behind
-
-
-@pytest.mark.parametrize("verb", verbs())
+@pytest.mark.parametrize("verb", generator().results())
 def test_every_field_that_a_verb_returns_is_described(verb: str) -> None:
-    word, _, last = verb.rpartition(" ")
-    home = importlib.import_module(f"pocketvision.{word}") if word else pocketvision
-    result = inspect.signature(getattr(home, last), eval_str=True).return_annotation
-    found = list(records(result))
-    named = set(CODE.findall(JSON_PAGE[verb]))
-    missing = [f"{kind.__name__}.{f.name}" for kind in found for f in dataclasses.fields(kind) if f.name not in named]
-    assert missing == []
-    assert found
-    table = re.findall(r"^\| `(\w+)` \|", JSON_PAGE[verb], re.MULTILINE)
-    assert table == [field.name for field in dataclasses.fields(found[0])], "the table has the record's order"
-
-
-@pytest.mark.parametrize(("record", "section"), SHARED.items())
-def test_every_field_of_a_shared_record_is_described(record: str, section: str) -> None:
-    from pocketvision import values
-
-    fields = [field.name for field in dataclasses.fields(getattr(values, record))]
-    assert set(fields) <= set(CODE.findall(JSON_PAGE[section]))
+    found = list(generator().records(generator().results()[verb]))
+    texts = {record: generator().texts(record) for record in found}
+    missing = [
+        f"{kind.__name__}.{f.name}" for kind in found for f in dataclasses.fields(kind) if f.name not in texts[kind]
+    ]
+    assert missing == [], "write one sentence below each field"
+    assert found or verb == "report"
+    names = [record.__name__ for record in found]
+    assert len(set(names)) == len(set(found)), "two records of one name cannot be told apart on the page"
 
 
 def test_every_exit_code_is_described() -> None:
@@ -233,7 +265,8 @@ def test_every_exit_code_is_described() -> None:
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")]
     codes = {0, INTERRUPTED, *(kind.exit_code for kind in kinds)}
-    assert {int(code) for code in re.findall(r"^\| (\d+) \|", JSON_PAGE["Exit codes"], re.MULTILINE)} == codes
+    table = sections(text_of(ROOT / "docs" / "guide" / "exit-codes.md"))["Exit codes"]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
 
 
 def test_every_dependency_is_described() -> None:
@@ -243,7 +276,7 @@ def test_every_dependency_is_described() -> None:
         *(item for extra in project["optional-dependencies"].values() for item in extra),
     ]
     names = {re.split(r"[<>=!~\[; ]", item, maxsplit=1)[0] for item in wanted}
-    page = text_of(ROOT / "docs" / "dependencies.md")
+    page = text_of(ROOT / "docs" / "design" / "dependencies.md")
     assert {name for name in names if not re.search(rf"^\|.*\b{re.escape(name)}\b", page, re.MULTILINE)} == set()
     pinned = {
         line.partition("==")[0].lower() for line in text_of(ROOT / "constraints.txt").splitlines() if "==" in line

@@ -11,7 +11,7 @@ from pocketvision.graph.sketch import Sketch
 
 @pytest.fixture
 def draw():
-    """Return a function that draws smooth image_batch with some noise, so that answers differ."""
+    """Return a function that draws smooth images with some noise, so that answers differ."""
 
     def image_batch(count, size=32, seed=0):
         rng = np.random.default_rng(seed)

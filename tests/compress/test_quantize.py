@@ -19,7 +19,7 @@ from pocketvision.runtime.onnx import answer_of as onnx_answer
 
 
 def image_batch(count, size, seed=0):
-    """Draw smooth image_batch with some noise, so that answers differ."""
+    """Draw smooth images with some noise, so that answers differ."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 4, 4, 3)).repeat(size // 4, axis=1).repeat(size // 4, axis=2)
     return np.clip(coarse + rng.integers(-20, 21, coarse.shape), 0, 255).astype(np.uint8)

@@ -35,7 +35,7 @@ def test_the_default_is_nearer_to_float_than_plain_int8(uneven, draw):
 def test_wrong_steps_are_told(uneven, draw):
     graph, images = uneven(), draw(1)
     with pytest.raises(UnknownName, match=r"Did you mean 'equalize'\? Known: bias, equalize, int8, ranges"):
-        compress(graph, images, steps=("equalize", "int8"))
+        compress(graph, images, steps=("equalise", "int8"))
     with pytest.raises(UsageError, match="add int8"):
         compress(graph, images, steps=("equalize",))
     with pytest.raises(UsageError, match="named twice"):

@@ -140,7 +140,7 @@ def test_files_are_written_in_the_best_order() -> None:
     assert written != [len(node.weight) for node in graph.nodes if isinstance(node, Conv)]
 
 
-# What docs/decisions/memory.md says.
+# What docs/design/decisions/memory.md says.
 @pytest.mark.parametrize(
     ("name", "own", "best"), [("ghostnet", 1_404_928, 1_254_400), ("xception", 6_914_880, 6_232_832)]
 )

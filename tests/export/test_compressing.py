@@ -44,7 +44,7 @@ def test_the_command_prints_tables_and_json(trained: Any, capsys: pytest.Capture
 
 def test_wrong_steps_and_runs_are_told(trained: Any) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'equalize'"):
-        pocketvision.compress(trained, steps="equalize,int8")
+        pocketvision.compress(trained, steps="equalise,int8")
     with pytest.raises(UsageError, match="add int8"):
         pocketvision.compress(trained, steps="bias")
     with pytest.raises(UsageError, match="no finished training"):

@@ -83,7 +83,7 @@ def test_a_written_file_answers_as_its_graph_and_knows_its_labels(precision, gra
 
 
 def coarse(count=200):
-    """Return image_batch that differ in their colors, so that answers differ."""
+    """Return images that differ in their colors, so that answers differ."""
     rng = np.random.default_rng(5)
     return rng.integers(0, 256, (count, 2, 2, 3), np.uint8).repeat(12, axis=1).repeat(12, axis=2)
 

@@ -58,8 +58,8 @@ def written(folder, precision, io, normalization=MEANS[0]):
 
 
 def classified(path):
-    np.save(path.with_name("image_batch.npy"), image_batch())
-    order = [sys.executable, "-c", CLASSIFIES, str(path), str(path.with_name("image_batch.npy"))]
+    np.save(path.with_name("images.npy"), image_batch())
+    order = [sys.executable, "-c", CLASSIFIES, str(path), str(path.with_name("images.npy"))]
     return subprocess.run(order, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -1,4 +1,4 @@
-"""Features once: kept on disk, found again, computed anew where image_batch, weights or the file changed."""
+"""Features once: kept on disk, found again, computed anew where images, weights or the file changed."""
 
 import hashlib
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_the_second_time_no_net_is_run(folder: Path, tmp_path: Path, counted: li
     net = backbone(tmp_path)
     first = extract([net], image_batch(folder))[0]
     assert (sum(counted), first.computed) == (40, 40)
-    # Another split of the same image_batch is still the same image_batch.
+    # Another split of the same images is still the same images.
     again = image_batch(folder, seed=7)
     second = extract([net], again)[0]
     assert (sum(counted), second.computed) == (40, 0)
@@ -238,10 +238,10 @@ def test_a_file_is_plain_numpy_with_a_record_behind_it(tmp_path: Path) -> None:
     assert (stored.contents, stored.image_ms) == (("x0", "x1", "x2", "x3"), 1.5)
 
 
-def test_files_used_longest_ago_make_room(tmp_path: Path) -> None:
+def test_files_used_longest_ago_make_room(cache: Path) -> None:
     import os
 
-    paths = [written(tmp_path, name) for name in "abc"]
+    paths = [written(cache, name) for name in "abc"]
     (paths[0].parent / "mine.npy").write_bytes(b"an array of the user's own")
     for age, path in enumerate(paths):
         os.utime(path, (1000 - age, 1000 - age))

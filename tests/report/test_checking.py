@@ -16,9 +16,9 @@ from pocketvision.data.check import load_dataset
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
 from pocketvision.progress import Silent
-from pocketvision.report.check import check
 from pocketvision.report.gallery import render
 from pocketvision.values import Health
+from pocketvision.verbs.check import check
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
@@ -102,8 +102,8 @@ def test_what_is_told(messy):
         "cat/empty.jpg": "empty file",
         "cat/<b>.txt": "not an image",
     }
-    traits = {trait.kind: set(trait.files) for trait in health.traits}
-    assert traits == {
+    statistics = {statistic.kind: set(statistic.files) for statistic in health.statistics}
+    assert statistics == {
         "tiny": {"cat/tiny.jpg"},
         "far from square": {"cat/wide.jpg"},
         "one tone": {"cat/black.jpg"},
@@ -115,14 +115,14 @@ def test_what_is_told(messy):
         "16 bits": {"cat/deep.png"},
     }
     assert health.faults[0].startswith("a class needs 3 different usable images at least: 'rare' has 2, add 1")
-    assert any(note.endswith("'Dog ' is now 'Dog'.") for note in health.notes)
-    assert any(note.startswith("'dog', 'Dog' differ only by capitals, spaces") for note in health.notes)
+    assert any(warning.endswith("'Dog ' is now 'Dog'.") for warning in health.warnings)
+    assert any(warning.startswith("'dog', 'Dog' differ only by capitals, spaces") for warning in health.warnings)
     assert health.images == sum(sum(row.values()) for row in health.counts.values())
 
 
 def test_a_huge_image_is_told_of(messy, monkeypatch):
-    monkeypatch.setattr("pocketvision.data.traits.HUGE_PIXELS", 7_900)
-    (huge,) = [trait for trait in check(messy).traits if trait.kind == "huge"]
+    monkeypatch.setattr("pocketvision.data.statistics.HUGE_PIXELS", 7_900)
+    (huge,) = [statistic for statistic in check(messy).statistics if statistic.kind == "huge"]
     assert huge.files[:2] == ("cat/black.jpg", "cat/wide.jpg")
 
 
@@ -168,7 +168,7 @@ def test_the_fix_is_read_back_and_the_originals_stay(messy, tmp_path):
     ],
 )
 def test_a_fix_that_cannot_be_written_is_told_before_the_work(messy, tmp_path, monkeypatch, name, message):
-    monkeypatch.setattr(importlib.import_module("pocketvision.report.check"), "examine", None)
+    monkeypatch.setattr(importlib.import_module("pocketvision.verbs.check"), "examine", None)
     put(tmp_path / "old.csv", b"mine")
     with pytest.raises(UsageError, match=re.escape(message)):
         check(messy, fix=tmp_path / name)
@@ -205,7 +205,7 @@ def test_the_gallery(messy, tmp_path):
     for title in (
         "One image, two labels",
         "Nearly one image",
-        "Near copies",
+        "Near duplicates",
         "Exact copies",
         "Far from",
     ):

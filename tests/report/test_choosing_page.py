@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pocketvision
-from pocketvision.report.models import CatalogueLine
+from pocketvision.models.figures import CatalogueLine
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "guide"
 HEAD = "| net | top-1 | MACs | params | int8 file | memory |\n|---|---|---|---|---|---|\n"
 # fmt: off
 NETS = (
@@ -35,9 +35,9 @@ def test_the_table_is_the_catalogues(golden: Callable[[Path, str], None]) -> Non
     lines += [line for line in pocketvision.models(every=True) if (line.name, line.width, line.resolution) in NARROW]
     assert len(lines) == len(NETS) + len(NARROW)
     rows = "\n".join(row(line) for line in sorted(lines, key=lambda line: line.macs))
-    before, _, rest = (DOCS / "choosing.md").read_text(encoding="utf-8").partition("<!-- table -->\n")
+    before, _, rest = (DOCS / "models.md").read_text(encoding="utf-8").partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- /table -->")
-    golden(DOCS / "choosing.md", f"{before}<!-- table -->\n{HEAD}{rows}\n<!-- /table -->{after}")
+    golden(DOCS / "models.md", f"{before}<!-- table -->\n{HEAD}{rows}\n<!-- /table -->{after}")
 
 
 def test_the_drawing_is_the_catalogues(golden: Callable[[Path, str], None], tmp_path: Path) -> None:

@@ -161,15 +161,30 @@ def test_other_verbs_refuse_several_processes(
 ) -> None:
     from pocketvision.cli.app import run
 
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "localhost")):
+        monkeypatch.setenv(name, value)
     assert run(["fit", "digits"]) == 2
     assert "only `train`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [{}, {"RANK": "0"}, {"RANK": "0", "MASTER_ADDR": "here", "WORLD_SIZE": ""}])
+def test_a_number_of_processes_that_torchrun_did_not_give_is_passed_over(
+    more: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pocketvision.files import first_process, several_processes
+
+    for count in ("2", "many", "-1", "²"):
+        for name, value in {"WORLD_SIZE": count, **more}.items():
+            monkeypatch.setenv(name, value)
+        assert not several_processes()
+        assert first_process()
 
 
 def test_only_the_first_process_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from pocketvision.files import write_text
 
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
     for rank in ("1", "0"):
         monkeypatch.setenv("RANK", rank)
         write_text(tmp_path / f"by_{rank}", "x")

@@ -1,4 +1,4 @@
-"""The benchmark that writes the tables of docs/formats.md: it runs, and can put them there."""
+"""The benchmark that writes the tables of docs/measurements/formats.md: it runs, and can put them there."""
 
 import importlib.util
 import sys
@@ -47,7 +47,7 @@ def test_each_format_gets_a_row_with_what_can_be_known_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("tflite", reason="the published weights are read with the package tflite")
-    options = ["--nets", "V1 0.25", "--images", "8", "--formats", "c", "litert", "onnx", "--precisions", "int8"]
+    options = ["--nets", "V1 0.25", "--count", "8", "--formats", "c", "litert", "onnx", "--precisions", "int8"]
     folders = ["--weights", str(shared_weights), "--images", str(shared_data / "imagenet-sample")]
     monkeypatch.setenv("POCKETVISION_CACHE", "")  # set by the script, and set back after the test
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *options, *folders])

@@ -18,7 +18,7 @@ WIDTHS = {
 """The papers' widths, and narrower ones where budgets ask for them."""
 SCRATCH_HANDICAP = {"squeezenet1_1": 15.0}
 """Points taken from what is suggested where there are no weights to start from: without batch norms a net learns
-worse from few images (digits, 32 pixels: 93.8% against 97.1% on validation; docs/training.md)."""
+worse from few images (digits, 32 pixels: 93.8% against 97.1% on validation; docs/measurements/training.md)."""
 
 _FILE_BYTES = 6_000
 _LAYER_BYTES = {"float": 120, "int8": 700}

@@ -2,19 +2,22 @@
 
 import importlib
 import os
+import re
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import typer
 
+from pocketvision.cli.command import command
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.files import several_processes
 
 VERBS = (
     "fit",
     "check",
-    "choose",
+    "probe",
     "models",
     "cost",
     "reproduce",
@@ -30,7 +33,9 @@ VERBS = (
 )
 GROUPS = ("weights",)
 """Words that stand before verbs of their own, which are public functions of the room of that name."""
-INTERRUPTED = 130
+INTERRUPTED, STOPPED = 130, 143
+_STOPS: list[int] = []
+"""Signals by which the system asked this process to end."""
 
 
 def application() -> typer.Typer:
@@ -45,8 +50,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for verb in VERBS:
-        module = importlib.import_module(f"pocketvision.cli.{verb}")
-        app.command(verb, no_args_is_help=verb != "models")(getattr(module, verb))
+        app.command(verb, no_args_is_help=verb != "models")(command(verb))
     for word in GROUPS:
         app.add_typer(_group(word), name=word)
 
@@ -70,14 +74,30 @@ def _group(word: str) -> typer.Typer:
     module = importlib.import_module(f"pocketvision.cli.{word}")
     group = typer.Typer(help=module.HELP, no_args_is_help=True)
     for verb in module.VERBS:
-        group.command(verb)(getattr(module, verb))
+        group.command(verb)(command(verb, word))
     return group
+
+
+def heed_stop() -> None:
+    """End as with Ctrl-C, children too, where the system asks for it (SIGTERM); at once where it asks again."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    _STOPS.append(number)
+    raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. Errors meant for users are told in words, without a trace."""
     if several_processes() and list(arguments[:1]) != ["train"]:
         return _told("only `train` runs in several processes; run the other verbs in one", UsageError.exit_code)
+    if any(not word or re.fullmatch(r"--[a-z-]+=", word) for word in arguments):
+        return _told(
+            "an empty word was given, as a variable without a value gives; leave it away", UsageError.exit_code
+        )
     try:
         os.getcwd()  # where this folder is gone, libraries end the process without a word of ours
         result = application()(list(arguments), standalone_mode=False)
@@ -111,7 +131,8 @@ def _options(arguments: Sequence[str]) -> set[str]:
 
 
 def _interrupted() -> int:
-    return _told(f"interrupted; {_again()}", INTERRUPTED)
+    word, code = ("stopped by the system", STOPPED) if _STOPS else ("interrupted", INTERRUPTED)
+    return _told(f"{word}; {_again()}", code)
 
 
 def _again() -> str:

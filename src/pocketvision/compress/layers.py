@@ -19,7 +19,9 @@ class LayerLoss:
     """What 8 bits cost at one layer; decibels are 10 log10 of squared signal to squared noise, 6 a bit."""
 
     layer: str
+    """Name of the layer."""
     kind: str
+    """Such as `conv dw 3x3`."""
     noise_db: float
     """Of the layer's output in the whole int8 net: everything before it is rounded too."""
     alone_db: float

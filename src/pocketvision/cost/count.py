@@ -14,10 +14,15 @@ class LayerCost:
     """One layer's share."""
 
     name: str
+    """Name of the layer."""
     kind: str
+    """Such as `conv dw 3x3`."""
     output: Shape
+    """Shape of its output."""
     params: int
+    """Learned values."""
     macs: int
+    """Multiply-adds of one image."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,17 @@ class KindCost:
     """The share of all layers of one kind, as in Table 2 of the MobileNets paper; shares in percent."""
 
     kind: str
+    """Such as `conv dw 3x3`."""
     layers: int
+    """Number of layers."""
     macs: int
+    """Multiply-adds of one image."""
     macs_percent: float
+    """Of the net's multiply-adds."""
     weights: int
     """Of convolutions and fully connected layers, without biases and batch norms: what Table 2 counts."""
     weights_percent: float
+    """Of the net's weights."""
     params: int
     """All learned values."""
 

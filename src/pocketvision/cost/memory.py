@@ -2,7 +2,7 @@
 
 Every tensor is kept from the layer that makes it to the last one that reads it; a layer's inputs and output are there
 together, nothing is computed in place, and all tensors have the same number of bits. What a runtime needs besides
-(its own code, scratch room of a kernel, weights) is not in it. docs/decisions/memory.md compares the papers' way.
+(its own code, scratch memory of a kernel, weights) is not in it. docs/design/decisions/memory.md has the papers' way.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ One tensor counts at a time, not a layer's input beside its output, and some ten
 can be computed bit by bit (section 5 of that paper): what lies inside a block around its depthwise convolution, where
 the block ends in a linear convolution or a join, and a convolution that only a pool reads. The published peaks of
 MobileNetV1, MobileNetV2 and ShuffleNet are 800K, 200K and 600K in the first version of the paper and 1600K, 400K and
-600K in the last; docs/decisions/memory.md says why.
+600K in the last; docs/design/decisions/memory.md says why.
 """
 
 from dataclasses import dataclass

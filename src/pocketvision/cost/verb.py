@@ -1,13 +1,12 @@
 """The verb `cost`: what one net of the catalogue costs at one setting of its dials."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pocketvision.cost.count import KindCost, LayerCost, by_kind, count, layers
 from pocketvision.cost.memory import peak
 from pocketvision.graph.graph import Graph
-from pocketvision.models.catalogue import family_of, parse_name
+from pocketvision.models.catalogue import family_of
 from pocketvision.values import ModelSpec
-from pocketvision.values.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -15,20 +14,33 @@ class CostOf:
     """The cost of one net; bytes are those of float32 values unless the name says otherwise."""
 
     name: str
+    """Name in the catalogue."""
     width: float
+    """Multiplier of the channels."""
     resolution: int
+    """Side of the input in pixels."""
     num_classes: int
+    """Outputs of the classifier."""
     groups: int | None
+    """Of the pointwise convolutions; None for nets that offer no choice."""
     in_channels: int
+    """Channels of the image."""
     params: int
+    """Learned values; moving statistics of batch norms are left out."""
     params_without_norms: int
     """Batch norms left out, as TensorFlow's tables of MobileNetV2 do."""
     macs: int
+    """Multiply-adds of one image."""
     weight_bytes: int
+    """Weights and biases as float32, batch norms folded."""
     weight_bytes_int8: int
+    """The same in 8 bit."""
     peak_activation_bytes: int
+    """Largest sum of activations alive at once in the best order of layers."""
     peak_activation_bytes_16bit: int
+    """The same with 16 bits a value."""
     peak_activation_bytes_int8: int
+    """The same in 8 bit."""
     peak_layer: str
     """The layer that runs when the peak is reached."""
     peak_tensors: tuple[str, ...]
@@ -38,35 +50,9 @@ class CostOf:
     uncounted: tuple[str, ...]
     """Layers that nothing is known of; their costs come on top."""
     kinds: tuple[KindCost, ...]
+    """The most multiply-adds first."""
     layers: tuple[LayerCost, ...]
-
-
-def cost(
-    name: str,
-    *,
-    width: float | None = None,
-    resolution: int | None = None,
-    num_classes: int = 1000,
-    groups: int | None = None,
-    in_channels: int = 3,
-) -> CostOf:
-    """Count parameters, multiply-adds, bytes and peak activation memory of a net, exactly, without its weights.
-
-    Width, resolution and groups default to what the name says (`mobilenetv2_050`), else to the paper's.
-    """
-    from pocketvision.graph.trace import trace_spec
-
-    check_ranges(locals())
-    said = parse_name(name)
-    spec = replace(
-        said,
-        width=said.width if width is None else width,
-        resolution=said.resolution if resolution is None else resolution,
-        num_classes=num_classes,
-        groups=said.groups if groups is None else groups,
-        in_channels=in_channels,
-    )
-    return cost_of(trace_spec(spec), spec)
+    """In running order."""
 
 
 def cost_of(graph: Graph, spec: ModelSpec) -> CostOf:

@@ -19,15 +19,19 @@ class Paired:
     """One net's accuracy less another's, on the same images; shares in -1..1."""
 
     difference: float
+    """First less second."""
     low: float
+    """Lower end of the 95% interval of the difference."""
     high: float
-    """The 95% interval of the difference."""
+    """Upper end of that interval."""
     p_value: float
     """Of the exact McNemar test: how often chance alone gives a difference at least this large."""
     only_first: int
     """Images that only the first net answers rightly."""
     only_second: int
+    """Images that only the second net answers rightly."""
     count: int
+    """Number of images."""
 
     @property
     def noise(self) -> bool:

@@ -19,7 +19,7 @@ ERROR_SHARE = 0.5
 LEAST_ERROR = 0.01
 """But no smaller error is asked for: below it the threshold would hang on single images."""
 SPARED = 0.02
-"""Share of known images that refusing may always cost, for the sake of unknown ones; measured in docs/refusal.md."""
+"""Share of known images that refusing may always cost, for the sake of unknown ones (docs/guide/predict.md)."""
 LEAST_ANSWERED = 0.5
 """A file that refuses more than every other image of its own kind is of no use."""
 LEAST_IMAGES = 30

@@ -19,7 +19,7 @@ RESOLUTIONS = (224, 192, 160, 128, 96, 64, 48, 32)
 """The papers' input sizes in pixels, and smaller ones for small images."""
 SMALLEST_USEFUL = 48
 """These nets halve their maps five times: below this the last ones are a single pixel, and even tiny images are
-told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/training.md)."""
+told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/measurements/training.md)."""
 
 _DIALS = ("width", "resolution", "num_classes", "groups", "in_channels", "dropout")
 

@@ -29,6 +29,34 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class CatalogueLine:
+    """One net at one setting of its dials, with the classes of the data set that it was published on."""
+
+    name: str
+    width: float
+    resolution: int
+    groups: int | None
+    num_classes: int
+    year: int
+    idea: str
+    params: int
+    macs: int
+    float_bytes: int
+    int8_bytes: int
+    peak_bytes_float: int
+    peak_bytes_int8: int
+    top1: float | None
+    """Published accuracy in percent, of the float net and as its authors trained it."""
+    top5: float | None
+    data: str
+    """What the accuracy was measured on."""
+    source: str
+    """Of the accuracy."""
+    weights: tuple[str, ...]
+    """Where published weights of this net and width can be had."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One layer of a drawn block; `inputs` are places of earlier steps, -1 is what goes into the block."""
 
@@ -79,13 +107,6 @@ def anatomy(name: str) -> Anatomy:
             steps = tuple(Step(label, tuple(inputs)) for label, inputs in block)
             return Anatomy(name, tuple(_layer(*row) for row in layers), head[1], tuple(head[2]), steps)
     raise AssertionError(f"no anatomy is shipped for {name}")
-
-
-def anatomy_line(shape: Anatomy) -> str:
-    """Write what `anatomy` reads: one line of bare values, since names of fields would double the file."""
-    layers = [[row.name, row.kind, row.output, row.params, row.macs] for row in shape.layers]
-    block = [[step.label, step.inputs] for step in shape.block]
-    return json.dumps([[shape.name, shape.block_name, shape.block_input], layers, block], separators=(",", ":"))
 
 
 def _layer(name: str, kind: str, output: Sequence[int], params: int, macs: int) -> Layer:

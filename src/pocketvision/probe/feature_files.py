@@ -7,9 +7,7 @@ eight bytes, and the SHA-256 of all before. A file that does not add up counts a
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.files import cache_folder, make_folder
+from pocketvision import cache
+from pocketvision.files import make_folder
 
 LIMIT_BYTES = 4_000_000_000
 """Of all features together; those used longest ago go first."""
-_DAY_S = 86_400
 _LENGTH, _DIGEST = 8, 32
 _CHUNK = 1 << 22
 
@@ -42,7 +40,7 @@ class Stored:
 
 def feature_folder(key: str) -> Path:
     """Return where features of one net under one image rule lie: in the cache, under the digest of both."""
-    return cache_folder() / "features" / key
+    return cache.root() / "features" / key
 
 
 def data_key(contents: Iterable[str]) -> str:
@@ -61,8 +59,7 @@ def read_features(path: Path) -> Stored | None:
         return None
     if rows.dtype != np.float32 or rows.ndim != 3 or len(rows) != len(stored.contents):
         return None
-    with suppress(OSError):
-        os.utime(path)
+    cache.mark_used(path)
     return stored
 
 
@@ -141,25 +138,5 @@ _NAMES = "[0-9a-f]" * 24 + ".npy"
 
 
 def make_room(newest: Path, limit_bytes: int = LIMIT_BYTES) -> None:
-    """Delete the files used longest ago until all together keep the limit, and drafts that a kill left; never
-    `newest`."""
-    root = newest.parent.parent
-    found = sorted(_files(root, f"*/{_NAMES}"), key=lambda item: item[1])
-    total = sum(size for _, _, size in found)
-    for path, _, size in found:
-        if total <= limit_bytes:
-            break
-        if path != newest:
-            with suppress(OSError):  # another process was faster, or still reads it where that forbids deleting
-                path.unlink()
-                total -= size
-    for path, used, _ in _files(root, "*/.*.npy.*.part"):
-        if used < time.time() - _DAY_S:
-            path.unlink(missing_ok=True)
-
-
-def _files(root: Path, pattern: str) -> Iterator[tuple[Path, float, int]]:
-    for path in root.glob(pattern):
-        with suppress(OSError):
-            state = path.stat()
-            yield path, state.st_mtime, state.st_size
+    """Delete the files used longest ago until all together keep the limit; never `newest`."""
+    cache.make_room(f"features/*/{_NAMES}", limit_bytes, keep=newest)

@@ -32,6 +32,8 @@ from pocketvision.weights.load import Weights, load_into
 Pixels = NDArray[np.uint8]
 BATCH = 32
 """Images that are read at once."""
+LARGE = 448
+"""Pixels a side from which on fewer are read at once, for the memory that they take."""
 _VERSION = 1
 """Of the way features are taken; a change of it makes every kept feature absent."""
 _SEED_DIGITS = 14
@@ -138,8 +140,9 @@ def _compute(pending: "Sequence[_Pending]", images: ProbeImages, progress: Progr
     with ExitStack() as stack, progress.bar(title, len(contents)) as bar:
         for one in pending:
             stack.callback(one.discard)
-        for start in range(0, len(contents), BATCH):
-            batch = contents[start : start + BATCH]
+        most = max(1, BATCH * LARGE**2 // max(LARGE, image.resolution) ** 2)
+        for start in range(0, len(contents), most):
+            batch = contents[start : start + most]
             missing = [content for content in batch if any(one.lacks(content) for one in pending)]
             pixels: dict[str, Pixels] = {}
             if missing:

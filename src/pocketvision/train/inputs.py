@@ -9,14 +9,14 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsError
-from pocketvision.files import lines_of, read_json, user_path, write_json, write_text
+from pocketvision.files import user_path
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import RunFolder
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
 from pocketvision.weights.fetch import fetch
 from pocketvision.weights.load import Weights, read
 from pocketvision.weights.sources import find
 
-CHECK, SPLITS, LABELS = "check.json", "splits.csv", "labels.txt"
 SCRATCH = "from scratch"
 NO_WEIGHTS = "none"
 
@@ -35,16 +35,27 @@ class Loaded:
 def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: int, progress: Progress) -> Loaded:
     """Check and split the data once; a run that goes on finds the same labels and splits again."""
     root = resolve(data, progress).absolute()
-    if all((folder / name).exists() for name in (CHECK, SPLITS, LABELS)):
-        labels = tuple(lines_of((folder / LABELS).read_text(encoding="utf-8")))
-        dataset = read_dataset(root, labels, folder / SPLITS, progress=progress)
+    run = RunFolder(folder)
+    if run.health.exists():  # written last of the three
+        health = run.health.read()
+        root = _begun_with(Path(health.root), root, progress)
+        dataset = read_dataset(root, run.labels.read(), run.splits.path, progress=progress)
         _same_labels(dataset, root)
-        return Loaded(dataset, read_json(Health, folder / CHECK), None, root)
+        return Loaded(dataset, health, None, root)
     dataset, health, decoded = load_dataset(root, val=val, test=test, seed=seed, progress=progress)
-    write_text(folder / LABELS, "".join(f"{label}\n" for label in dataset.labels))
-    write_splits(folder / SPLITS, dataset)
-    write_json(folder / CHECK, health)
+    run.labels.write(dataset.labels)
+    write_splits(run.splits.path, dataset)
+    run.health.write(health)
     return Loaded(dataset, health, decoded, root)
+
+
+def _begun_with(began: Path, root: Path, progress: Progress) -> Path:
+    """Return the folder that a run began with, where the same word means another one now: as `digits` does beside a
+    folder of that name, or a relative path elsewhere."""
+    if root == began or not (root.is_dir() or not root.exists()) or not began.is_dir():
+        return root
+    progress.say(f"going on with the images in {began}, which the run began with, not those in {root}")
+    return began
 
 
 def _same_labels(dataset: Dataset, root: Path) -> None:

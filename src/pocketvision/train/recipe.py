@@ -69,7 +69,7 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
     seed: int = 42,
     balance: Balance = "none",
 ) -> Recipe:
-    """Fill in the defaults; docs/training.md gives the measurement behind each. Raises UsageError.
+    """Fill in the defaults; docs/measurements/training.md gives the measurement behind each. Raises UsageError.
 
     `examples` is the number of training images; `norms` tells whether the net has batch norms. `auto` is AdamW,
     but SGD for a net with batch norms that starts from scratch.

@@ -22,6 +22,7 @@ from pocketvision.progress import Progress
 from pocketvision.train.checkpoint import BEST, trained_net
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
+from pocketvision.words import quoted
 
 Pixels = NDArray[np.uint8]
 CHUNK = 8
@@ -92,7 +93,9 @@ def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
         return
     lacking, extra = [x for x in labels if x not in known], [x for x in known if x not in labels]
     if lacking or extra:
-        told = [f"it does not know {_listed(lacking)}"] * bool(lacking) + [f"it knows {_listed(extra)}"] * bool(extra)
+        told = [f"it does not know {quoted(lacking, 8)}"] * bool(lacking) + [f"it knows {quoted(extra, 8)}"] * bool(
+            extra
+        )
         raise DataError(
             f"the teacher {teacher.run} has other classes than these images: {', and '.join(told)}; "
             "take a teacher that was trained on the same classes"
@@ -102,11 +105,6 @@ def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
         f"the teacher {teacher.run} has the same classes in another order: its number {place} is '{known[place]}', "
         f"that of these images is '{labels[place]}'; train it again on these folders"
     )
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def teacher_outputs(

@@ -1,6 +1,6 @@
 """Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
 
-from pocketvision.values.costs import Budget, Candidate, Choice, Cost, Latency, Precision
+from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision
 from pocketvision.values.images import (
     NO_LABEL,
     Box,
@@ -11,8 +11,8 @@ from pocketvision.values.images import (
     Problem,
     ProblemKind,
     Split,
-    Trait,
-    TraitKind,
+    Statistic,
+    StatisticKind,
 )
 from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
 from pocketvision.values.records import from_json, to_json, to_line
@@ -41,6 +41,7 @@ __all__ = [
     "NO_LABEL",
     "Accuracy",
     "Agreement",
+    "Amount",
     "Answer",
     "Box",
     "Budget",
@@ -70,10 +71,10 @@ __all__ = [
     "Resized",
     "Schedule",
     "Split",
+    "Statistic",
+    "StatisticKind",
     "Summary",
     "Trained",
-    "Trait",
-    "TraitKind",
     "Variant",
     "Verdict",
     "from_json",

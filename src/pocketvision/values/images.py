@@ -87,27 +87,34 @@ class Problem:
     """One thing `check` found; `left_out` tells whether the file is kept out of training."""
 
     file: str
+    """Path of the file."""
     kind: ProblemKind
+    """What is wrong with it."""
     detail: str
+    """The same in words."""
     left_out: bool
+    """Whether it is kept out of training."""
     other: str = ""
     """The file that this one repeats or contradicts, where there is one."""
     label: str = ""
     """Its class, where the labels are what is wrong, or where the file is left out before it is looked at."""
 
 
-TraitKind = Literal[
+StatisticKind = Literal[
     "tiny", "huge", "far from square", "grey", "one tone", "turned", "transparent", "palette", "CMYK", "16 bits"
 ]
 
 
 @dataclass(frozen=True)
-class Trait:
+class Statistic:
     """What some usable images have in common; nothing need be wrong with it."""
 
-    kind: TraitKind
+    kind: StatisticKind
+    """What they have in common."""
     detail: str
+    """The same in words."""
     count: int
+    """Number of images."""
     files: tuple[str, ...]
     """The most extreme first, a dozen at most."""
 
@@ -117,20 +124,28 @@ class Health:
     """What `check` found in a data set."""
 
     root: str
+    """Path of the data."""
     labels: tuple[str, ...]
+    """Class names, in the order of the net's outputs."""
     counts: dict[str, dict[str, int]]
     """Per label the number of images in train, val and test; per attribute of those that have it; per class of boxes
     the number of boxes."""
     problems: tuple[Problem, ...]
+    """What is wrong with single files."""
     median_short_side: int
+    """In pixels."""
     smallest_short_side: int
+    """In pixels."""
     largest_long_side: int
+    """In pixels."""
     digest: str
     """SHA-256 over the sorted (label, content hash) pairs: names the training data."""
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """Sentences for the reader: imbalance, few images, and so on."""
     kind: Kind = "classes"
-    traits: tuple[Trait, ...] = ()
+    """What the labels are."""
+    statistics: tuple[Statistic, ...] = ()
+    """What some images have in common."""
     faults: tuple[str, ...] = ()
     """What keeps a net from being trained on this data, and what to do about it."""
     images: int = 0

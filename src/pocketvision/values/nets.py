@@ -11,15 +11,21 @@ class ModelSpec:
     """One net of the catalogue at one setting of its dials."""
 
     name: str
+    """Name in the catalogue."""
     width: float = 1.0
+    """Multiplier of the channels."""
     resolution: int = 224
+    """Side of the input in pixels."""
     num_classes: int = 1000
+    """Outputs of the classifier."""
     padding: Literal["symmetric", "same"] = "symmetric"
     """`same` is TensorFlow's rule, which pads an even input on the far side only; its weights need it."""
     groups: int | None = None
     """Of the pointwise convolutions, for the family that offers a choice; None is the paper's own."""
     in_channels: int = 3
+    """Channels of the image."""
     dropout: float | None = None  # None is the paper's own
+    """Share of dropped values in training; None is the paper's own."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.width:g} @ {self.resolution}px"
@@ -31,10 +37,15 @@ class ImageSpec:
     normalized as (pixel / 255 - mean) / std, which the file itself does."""
 
     resolution: int
+    """Side of the input in pixels."""
     crop_mode: CropMode = "squash"
     """`squash` resizes the whole image to a square of resolution / crop_pct a side, `crop` its short side to as much;
     both take the center."""
     crop_pct: float = 1.0
+    """Share of the resized side that is kept."""
     interpolation: Literal["bilinear"] = "bilinear"
+    """Filter of the resizing."""
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """Of each channel, subtracted from values in 0..1."""
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """Of each channel, that the result is divided by."""

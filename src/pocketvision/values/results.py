@@ -8,7 +8,7 @@ from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
 
 Io = Literal["mixed", "uint8", "int8"]
-"""Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
+"""Types of a LiteRT or C file's input and output: uint8 pixels and float32 probabilities, or integers for both."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,13 @@ class Accuracy:
     """A share of right answers with its 95% Wilson interval; all in 0..1."""
 
     value: float
+    """Share of right answers."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
     count: int
+    """Number of images."""
     macro: float | None = None
     """The mean over the classes, each counting the same however rare; None where it was not asked for."""
 
@@ -31,11 +35,13 @@ class Confidence:
     """How far probabilities can be trusted on some images; shares in 0..1."""
 
     count: int
+    """Number of images."""
     ece: float
     """Expected calibration error of the top probability, over bins of equally many answers."""
     ece_low: float
+    """Lower end of its 95% bootstrap interval."""
     ece_high: float
-    """Its 95% bootstrap interval."""
+    """Upper end of that interval."""
     ece_by_chance: float
     """What perfectly calibrated answers of these probabilities would show on as many images."""
     brier: float
@@ -70,6 +76,8 @@ class Variant:
     """What this precision's logits were divided by, beside the trained net's own temperature."""
     as_rounded: Confidence | None = None
     """Before that; None where nothing was divided."""
+    download_bytes: int | None = None
+    """Of the file after deflate."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,9 @@ class Probe:
     """A small image inside the file with the answer expected for it."""
 
     png_base64: str
+    """The image, a PNG in base64."""
     probabilities: tuple[float, ...]
+    """The answer expected, in the order of the labels."""
 
 
 @dataclass(frozen=True)
@@ -100,19 +110,29 @@ class Manifest:
     """What a file needs to be used and judged; travels inside it and beside it."""
 
     format_version: int
+    """Version of this record."""
     name: str
+    """Name of the run or of the file that it was made from."""
     task: str
+    """What the net was trained for."""
     labels: tuple[str, ...]
+    """Class names, in the order of the outputs."""
     image: ImageSpec
+    """How an image is prepared for the file."""
     model: ModelSpec
+    """The net."""
     precision: Precision
+    """Of the file."""
     data_digest: str
+    """SHA-256 that names the training images with their labels."""
     splits: dict[str, float | int]
     """`seed`, `val`, `test`: the split's rule, so that the test images can be found again."""
     figures: dict[str, Accuracy]
     """Measured on the trained net before export: `validation`, `test`."""
     probes: tuple[Probe, ...]
+    """Images with expected answers, to check the file by."""
     versions: dict[str, str]
+    """Of the packages that wrote the file."""
     created: str
     """UTC, ISO 8601; empty inside a file, where it would make other bytes of the same net."""
     abstain_below: float | None = None
@@ -143,19 +163,27 @@ class Verdict:
     limit: str
     """The option's name, such as `max_size`."""
     allowed: float
+    """The limit."""
     measured: float
+    """What the file has; -1 where nothing could be measured, and then it is not passed."""
     unit: str
+    """`bytes`, `ms`, `MACs`, `params` or `share`."""
     passed: bool
+    """Whether the limit is kept."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the file said of one test image."""
+    """The file's answer to one test image."""
 
     file: str
+    """Path of the image."""
     label: str
+    """The true label."""
     predicted: str
+    """The label answered."""
     probability: float
+    """Of the label answered."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +195,7 @@ class Agreement:
     largest_gap: float
     """Largest difference of any probability."""
     count: int
+    """Number of images."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +205,7 @@ class Resized:
     resizer: str
     """One of `images.resizers.NAMES`."""
     accuracy: Accuracy
+    """With that resizing."""
     same_answer: float
     """Share of images answered as with our resizing, 0..1."""
 
@@ -189,6 +219,7 @@ class Judged:
     given: int
     """Image files given, those that cannot be read included."""
     judged: int
+    """How many of them count."""
     split: Split | None
     """The split of the run that was asked for; None: whatever the net was neither trained nor chosen on."""
     known: bool
@@ -214,21 +245,31 @@ class Proof:
     """What `verify` measured on the delivered file."""
 
     file: str
+    """Path of the file."""
     sha256: str
+    """Of the file."""
     size_bytes: int
+    """Of the file."""
     accuracy: Accuracy
+    """On the images judged."""
     agreement: Agreement | None
+    """With the trained net; None where its outputs are not beside the file."""
     probe_gap: float
     """Largest difference of a probability from those stored in the file's probes."""
     latency: Latency
+    """Time of one image."""
     verdicts: tuple[Verdict, ...]
+    """One for each limit that was set."""
     labels: tuple[str, ...]
+    """Class names, in the order of the outputs."""
     confusion: tuple[tuple[int, ...], ...]
     """Rows are true labels, columns answers."""
     answers: tuple[Answer, ...]
+    """One for each image judged."""
     failures: tuple[str, ...] = ()
     """Sentences; empty when the file answers as the trained net does."""
     unreadable: tuple[str, ...] = ()
+    """Images that could not be read."""
     confidence: Confidence | None = None
     """How far the file's probabilities can be trusted on these images."""
     abstain_below: float | None = None
@@ -289,17 +330,23 @@ class Trained:
     """What training left beside the weights."""
 
     spec: ModelSpec
+    """The net."""
     image: ImageSpec
+    """How images are prepared for it."""
     start: str
     """Where the weights came from before training: a file's name, or `from scratch`."""
     epochs: int
     """Epochs of the whole net that were run."""
     validation: Accuracy
+    """Of the weights that were kept."""
     temperature: float
     """What the logits were divided by, so that probabilities mean what they say; folded into the weights."""
     data_digest: str
+    """SHA-256 that names the training images with their labels."""
     splits: dict[str, float | int]
+    """`seed`, `val`, `test`: the rule that images are split by."""
     schedule: Schedule | None = None
+    """What its epochs did."""
     balance: Literal["none", "weights", "sampler"] = "none"
     """How unequal classes were made to count the same."""
 
@@ -311,15 +358,23 @@ class Summary:
     artefact: str
     """Path of the delivered file."""
     test_accuracy: float
+    """Share of right answers on the test images, by the delivered file."""
     interval: tuple[float, float]
+    """95% interval of that accuracy."""
     size_bytes: int
+    """Of the file."""
     latency_ms: float
+    """Median time of one image on one thread."""
     verdicts: tuple[Verdict, ...]
+    """One for each limit that was set."""
     run: str
     """Path of the run's folder."""
     model: ModelSpec
+    """The net."""
     precision: Precision
+    """Of the file."""
     report: str
+    """Path of the report page."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
     test_macro: float | None = None

@@ -17,7 +17,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
 from pocketvision.values import Example, ImageSpec, Resized
-from pocketvision.verify.answers import BATCH, Answers
+from pocketvision.verify.inference import BATCH, Answers
 
 MOST = 300
 """Images at most, evenly over the split: this is about a difference between resizers on the same images."""

@@ -21,7 +21,9 @@ class Cell:
     """One figure of a table."""
 
     row: str
+    """Where it stands."""
     column: str
+    """Where it stands."""
     published: str
     """As printed."""
     computed: str
@@ -39,10 +41,15 @@ class ReproducedTable:
     """A table, published and computed side by side."""
 
     name: str
+    """Name of the net."""
     table: str
+    """Its number in the net's paper, or a release such as `slim` or `torchvision`."""
     title: str
+    """What it is about."""
     source: str
+    """Where it is printed."""
     cells: tuple[Cell, ...]
+    """Its figures, one by one."""
 
     @property
     def holding(self) -> int:

@@ -97,7 +97,7 @@ def _stages(graph: Graph) -> Iterator[str]:
 
 
 def table_3() -> Iterator[Cell]:
-    """Compare the memory of both versions of the paper; docs/decisions/memory.md says what is counted."""
+    """Compare the memory of both versions of the paper; docs/design/decisions/memory.md says what is counted."""
     for column in TABLE_3:
         yield from _memory(column, column.net)
     yield from _memory(TABLE_3[2], "ShuffleNet (2x, g=2)")

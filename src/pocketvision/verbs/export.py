@@ -1,0 +1,142 @@
+"""The verb `export`: a finished training, or the net of a file, as a file for a runtime."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from pocketvision.compress.compress import compress
+from pocketvision.compress.half import halved
+from pocketvision.compress.palette import palettized
+from pocketvision.cost.rules import PALETTE
+from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.errors import UnknownName, UsageError
+from pocketvision.export import SUFFIXES
+from pocketvision.export.calibrate import calibration
+from pocketvision.export.confidence import Abstain, abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
+from pocketvision.export.source import Source, open_source, some
+from pocketvision.export.write import (
+    Exported,
+    Further,
+    formats_of,
+    refusal,
+    require_packages,
+    write_graph,
+)
+from pocketvision.files import claim, user_path
+from pocketvision.graph.graph import Graph
+from pocketvision.graph.run import run as answer
+from pocketvision.progress import Progress
+from pocketvision.runs import ExportFolder, RunFolder, require_plain
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import ExportOptions
+from pocketvision.values import Io, Manifest, Precision
+
+"""Smallest and largest values of each tensor over 100 training images; more changed nothing measurable."""
+CONFIDENCE_IMAGES = 1000
+"""Validation images that temperature and threshold are settled on; numpy answers some 40 of them a second."""
+
+
+@verb(ExportOptions)
+def export(options: ExportOptions) -> Exported:
+    """Write the best net of a training's folder, or the net of a file, as `<output>/<name>` with the format's suffix.
+
+    `source` is a folder of `train` or `fit`, or a file: a published or delivered `.tflite`, an ONNX file that this
+    function wrote, a PyTorch or Keras file, `.safetensors`. `format` is `onnx`, `litert`, `coreml`, `executorch`,
+    `openvino` or `c`, or several with commas: the same net in the same numbers, each file opened again and held against
+    the reference, as far as this machine can. `precision` is `float` by default; a quantized file keeps its own whole
+    numbers, as int8. `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`,
+    `palette4` and `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is
+    calibrated on the run's own training images, or on `data`, the folder of images given beside a float file; for a
+    run it is where its own lie now, if they were moved, and float needs none. `io` makes both ends of LiteRT and C
+    files `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto` chooses on
+    the run's validation images or keeps the file's own, `off` never refuses, or a probability. `labels` is a text
+    with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
+    `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
+    VerificationFailed where a written file does not answer as the net.
+    """
+    if options.io not in get_args(Io):
+        raise UnknownName("io", options.io, get_args(Io))
+    if options.name is not None:
+        require_plain(options.name, "file")
+    formats = formats_of(options.format, options.io)
+    if options.precision is not None and options.precision not in get_args(Precision):
+        raise UnknownName("precision", options.precision, get_args(Precision))
+    require_packages(formats)
+    wanted = abstain_of(options.abstain)
+    opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
+    precision = options.precision or ("float" if opened.whole is None else "int8")
+    _require(formats, precision, options.io)
+    graph = _rounded(opened, precision, options.progress)
+    graph, manifest = _settled(opened, graph, wanted, options.progress)
+    ready = halved(graph) if precision == "float16" else graph
+    manifest = replace(
+        manifest, precision=precision, io=options.io, probes=make_probes(ready, manifest.image, _tiny(opened))
+    )
+    target = Path(options.output) if options.output is not None else _beside(user_path(options.source))
+    paths = [target / f"{options.name or 'model'}{SUFFIXES[each]}" for each in formats]
+    claim(target, *ExportFolder.BESIDE, *(part.name for path in paths for part in (path, *_beside_it(path))))
+    written = [write_graph(ready, manifest, path) for path in paths]
+    for each in written:
+        options.progress.say(f"{Path(each.file).name}: {each.checked}")
+    first, *others = written
+    return replace(first, others=tuple(Further(each.file, each.size_bytes, each.checked) for each in others))
+
+
+def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
+    """Raise UsageError for a precision that a format or types cannot be in: before any writing."""
+    for name in formats:
+        if reason := refusal(name, precision):
+            raise UsageError(reason)
+    if io != "mixed" and precision != "int8":
+        raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
+
+
+def _rounded(opened: Source, precision: Precision, progress: Progress) -> Graph:
+    """Return the graph in the precision asked for, but for float16, which is rounded last."""
+    if opened.whole is not None and precision == "int8":
+        progress.say("the file's own whole numbers are kept")
+        return opened.whole
+    if precision in ("float", "float16"):
+        return opened.graph
+    if precision.startswith(PALETTE):
+        return palettized(opened.graph, int(precision.removeprefix(PALETTE)))
+    images = calibration(opened.images(), opened.manifest.image, progress)
+    return compress(opened.graph, images, progress=progress).graph
+
+
+def _settled(opened: Source, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
+    """Settle temperature and threshold on a run's validation images; a file keeps what it says of itself."""
+    manifest = opened.manifest
+    examples = some(opened.dataset.of("val"), CONFIDENCE_IMAGES) if opened.dataset is not None else []
+    if opened.trained is None or opened.dataset is None or not examples:
+        if opened.trained is not None and wanted == "auto":
+            progress.say("the file never refuses: without the run's validation images no threshold can be chosen")
+        if wanted == "auto":
+            return graph, manifest
+        return graph, replace(manifest, abstain_below=None if wanted == "off" else wanted, refusal=None)
+    truth = labels_of(examples)
+    found = answer(graph, prepared(opened.dataset, examples, manifest.image, progress=progress))
+    settled = settle(graph, found, truth, folded=opened.trained.temperature)
+    threshold = threshold_for(wanted, settled.probabilities, truth)
+    progress.say(reason_of(wanted, threshold))
+    if threshold is None:
+        return settled.graph, manifest
+    return settled.graph, replace(manifest, abstain_below=threshold.below, refusal=threshold.refusal)
+
+
+def _tiny(opened: Source) -> tuple[str, ...]:
+    """Return the probes' images: validation images, or noise where there are none."""
+    examples = opened.dataset.of("val")[:PROBES] if opened.dataset is not None else ()
+    if opened.dataset is None or not examples:
+        return stand_in_images()
+    return thumbnails(prepared(opened.dataset, examples, opened.manifest.image))
+
+
+def _beside_it(path: Path) -> tuple[Path, ...]:
+    """Return the file that a format writes beside the one that is named."""
+    return tuple(path.with_suffix(more) for suffix, more in ((".c", ".h"), (".xml", ".bin")) if path.suffix == suffix)
+
+
+def _beside(source: Path) -> Path:
+    return source.with_name(f"{source.stem}-export") if source.is_file() else RunFolder(source).export.path

@@ -1,0 +1,73 @@
+"""The verb `train`: check, split and train one net of the user's choice; no choosing, no export."""
+
+from dataclasses import dataclass, replace
+
+from pocketvision.clock import Clock, seconds
+from pocketvision.errors import PocketvisionError
+from pocketvision.models.catalogue import largest_useful_resolution, parse_name
+from pocketvision.runs import finished, name_for, nothing_left_on, run_for, write_checksums
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import TrainOptions
+from pocketvision.train.device import engine_for
+from pocketvision.train.inputs import fits, given_weights, load_data
+from pocketvision.train.job import TrainOptions as Asked
+from pocketvision.train.job import make_job
+from pocketvision.train.logs import require_logs
+from pocketvision.train.memory import require_memory
+from pocketvision.train.trainer import run_job
+from pocketvision.values import ModelSpec, Trained
+from pocketvision.weights.load import Weights
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` leaves."""
+
+    run: str
+    """Path of the run's folder."""
+    weights: str
+    """Path of the best weights."""
+    trained: Trained
+    """What training recorded."""
+
+
+@verb(TrainOptions)
+def train(options: TrainOptions) -> TrainResult:
+    """Train one net on a folder of images and keep its best weights.
+
+    Without `model` the net is the one of `weights`, or MobileNet V2 1.0. `resolution` defaults to the smallest usual
+    one that loses no detail of the images. With `weights` of a wider net of its family, the net is cut out of that.
+    Test images are split off and not touched. `time_limit`, such as '10m', fits the epochs and their resolutions to
+    this machine's speed. `batch_size` is a number, or 'auto' for what suits the number of images.
+    """
+    clock, progress = Clock(seconds(options.time_limit)), options.progress
+    require_logs(options.log)
+    engine = engine_for(options.device, options.precision)
+    folder = engine.first(lambda: run_for("train", options, name_for(options.data)))
+    with nothing_left_on(PocketvisionError, run=folder), engine.first_ahead():
+        start = given_weights(options.weights, progress)
+        spec = wanted_spec(options.model, options.width, start)
+        loaded = load_data(
+            options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
+        )
+        spec = replace(
+            spec,
+            resolution=options.resolution or largest_useful_resolution(loaded.health.median_short_side),
+            num_classes=len(loaded.dataset.labels),
+        )
+        require_memory(loaded, spec, options.device)
+        job = make_job(folder, loaded, spec, start, options=Asked.of(vars(options)), progress=progress)
+    trained = run_job(replace(job, clock=clock), progress=progress)
+    if engine.place == 0 and not finished(folder):
+        write_checksums(folder)
+    return TrainResult(folder.as_posix(), (folder / "weights/best.safetensors").as_posix(), trained)
+
+
+def wanted_spec(model: str | None, width: float | None, start: Weights | None) -> ModelSpec:
+    """Settle family and width: as asked, else as the weights are, else MobileNet V2 1.0; raises UsageError."""
+    named = parse_name(model) if model is not None else start.spec if start is not None else ModelSpec("mobilenet_v2")
+    asked = replace(named, width=width) if width is not None else named
+    if start is None:
+        return asked
+    fits(asked, start)
+    return replace(start.spec, width=asked.width)
