@@ -16,16 +16,18 @@ from pocketvision.data.augment import Augment
 from pocketvision.data.tensors import normalize, to_input
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net
+from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.train.batches import RandomViews
-from pocketvision.train.checkpoint import BEST
 from pocketvision.train.inputs import Loaded, image_spec
 from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.objective import Batch, CrossEntropy, class_weights
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
-from pocketvision.values import Schedule
+from pocketvision.values import ModelSpec, Schedule
 from pocketvision.values.ranges import check_ranges
+from pocketvision.weights.load import Weights
 
 EPOCHS = 40
 """Of the whole net, unless said otherwise."""
@@ -46,9 +48,7 @@ class Distillation:
     """Random views of each image; the teachers answer once for each."""
 
     def __post_init__(self) -> None:
-        # `trust` is what the option of alpha is called.
-        settings = {name: getattr(self, name) for name in ("temperature", "features", "views")}
-        check_ranges({**settings, "trust": self.alpha})
+        check_ranges({name: getattr(self, name) for name in ("temperature", "alpha", "features", "views")})
 
     @property
     def resolution(self) -> int:
@@ -198,6 +198,20 @@ def for_distillation(job: Job, options: TrainOptions) -> Job:
     return replace(job, recipe=recipe)
 
 
+def student_spec(model: str | None, width: float | None, start: Weights | None, teacher: Teacher) -> ModelSpec:
+    """Settle family and width: as asked, else as the weights are, else the teacher's family at half its width."""
+    own = teacher.trained.spec
+    if model is not None:
+        named = parse_name(model)
+        if start is not None and start.spec.name != named.name:
+            raise UsageError(f"the weights are of {start.spec.name}, not of {named.name}; give weights of {named.name}")
+    elif start is not None:
+        named = start.spec
+    else:
+        named = replace(own, width=own.width / 2)
+    return replace(named, width=width) if width is not None else named
+
+
 def wider_teacher(family: str, width: float, teachers: Sequence[Teacher]) -> Teacher | None:
     """Return the first teacher of the same family that is at least as wide."""
     found = (one for one in teachers if one.weights.spec.name == family and one.weights.spec.width >= width)
@@ -214,7 +228,7 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
         spec=replace(job.spec, padding=own.weights.spec.padding),
         image=image_spec(job.spec.resolution, job.image.crop_mode, own.weights),
         weights=own.weights,
-        start=f"{own.run.name}/{BEST}",
+        start=f"{own.run.name}/{RunFolder(Path()).best.as_posix()}",
         keep_head=True,
     )
 
