@@ -254,10 +254,10 @@ def test_every_field_that_a_verb_returns_is_described(verb: str) -> None:
 
 def test_every_exit_code_is_described() -> None:
     from pocketvision import errors
-    from pocketvision.cli.app import INTERRUPTED
+    from pocketvision.cli.app import INTERRUPTED, STOPPED
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")]
-    codes = {0, INTERRUPTED, *(kind.exit_code for kind in kinds)}
+    codes = {0, INTERRUPTED, STOPPED, *(kind.exit_code for kind in kinds)}
     table = sections(text_of(ROOT / "docs" / "guide" / "exit-codes.md"))["Exit codes"]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
 

@@ -21,8 +21,8 @@ from pocketvision.tasks.attributes.answers import NONE, decide, told
 from pocketvision.tasks.attributes.learning import LARGEST_WEIGHT, objective, start_head
 from pocketvision.train.objective import Batch
 from pocketvision.values import Proof, TaskSpec, Trained
-from pocketvision.verify.outcome import raise_for
 from pocketvision.verbs.verify import verify
+from pocketvision.verify.outcome import raise_for
 
 QUICK = {"model": "mobilenet_v1", "width": 0.25, "resolution": 32, "epochs": 20, "device": "cpu", "weights": "none"}
 NAMES = ("red", "bright", "green")

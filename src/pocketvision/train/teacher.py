@@ -19,8 +19,9 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.tasks import learning
-from pocketvision.train.checkpoint import BEST, trained_net
+from pocketvision.train.checkpoint import trained_net
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
 from pocketvision.words import quoted
@@ -83,7 +84,7 @@ def teachers_of(runs: str | Path | Sequence[str | Path]) -> tuple[Teacher, ...]:
     found = []
     for folder in folders:
         net, trained = trained_net(folder)
-        found.append(Teacher(folder, net, trained, read(folder / BEST)))
+        found.append(Teacher(folder, net, trained, read(RunFolder(folder).best)))
     return tuple(found)
 
 
@@ -174,5 +175,5 @@ def _key(teachers: Sequence[Teacher], source: Prepared, views: Views, temperatur
     digest = hashlib.sha256(f"{views}|{temperature}|{source.shape}".encode())
     digest.update(np.ascontiguousarray(source[:: max(1, len(source) // 64)]).tobytes())
     for teacher in teachers:
-        digest.update((teacher.run / BEST).read_bytes())
+        digest.update(RunFolder(teacher.run).best.read_bytes())
     return digest.hexdigest()

@@ -14,14 +14,14 @@ from torch import nn
 from pocketvision.clock import Clock
 from pocketvision.data.tensors import eval_batch_size
 from pocketvision.errors import Diverged, PocketvisionError, UsageError
-from pocketvision.files import read_json, write_json
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import RunFolder
 from pocketvision.tasks import learning, load
 from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
-from pocketvision.train.checkpoint import BEST, LAST, RECORD, Checkpoint, Position
+from pocketvision.train.checkpoint import Checkpoint, Position
 from pocketvision.train.device import Engine, engine_for, threads_for
-from pocketvision.train.distillation import Distillation, timed_schedule
+from pocketvision.train.distillation import Distillation
 from pocketvision.train.evaluate import features, fold_temperature, logits
 from pocketvision.train.job import Job, load_images, started_net
 from pocketvision.train.logs import open_logs
@@ -29,12 +29,19 @@ from pocketvision.train.loop import Loop, Phase
 from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.optimizer import LayerGroup, layer_groups, set_train_mode
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.schedule import FEWEST, fitted, head_images, scheduled
-from pocketvision.train.speed import find_most, measured
+from pocketvision.train.schedule import (
+    FEWEST,
+    find_most,
+    fitted,
+    fitted_with_views,
+    head_images,
+    measured,
+    median_s,
+    scheduled,
+)
 from pocketvision.values import Epoch, ImageSpec, Schedule, Score, Trained
 from pocketvision.weights.safetensors import save
 
-TEACHER_OUTPUTS = "weights/teacher.npz"
 _CLOSING_S = 0.5
 """Writing the weights, beside evaluating them."""
 
@@ -45,8 +52,9 @@ def run_job(job: Job, *, distillation: Distillation | None = None, progress: Pro
     `job.weights` may be of a wider net: the job's is cut out of it. With `distillation` the net learns from its
     teachers.
     """
-    if (job.folder / RECORD).exists():
-        return read_json(Trained, job.folder / RECORD)
+    run = RunFolder(job.folder)
+    if run.trained.exists():
+        return run.trained.read()
     return finish(job, trainer_for(job, distillation=distillation, progress=progress))
 
 
@@ -96,12 +104,13 @@ def later_s(job: Job, net: Net, images: TrainImages, device: torch.device) -> fl
 
 def finish(job: Job, trainer: "Trainer") -> Trained:
     """Train what was prepared, calibrate the probabilities, and write weights and record."""
+    run = RunFolder(job.folder)
     with _last_kept(job, trainer), _memory_explained(job):
         epochs = trainer.train()
     with trainer.last_weights():
-        _save(job, trainer.net, LAST)
+        _save(job, trainer.net, run.last)
     value, validation = _calibrated(job, trainer)
-    _save(job, trainer.net, BEST)
+    _save(job, trainer.net, run.best)
     trained = Trained(
         spec=job.spec,
         image=job.image,
@@ -116,10 +125,10 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
         task=trainer.images.task,
     )
     # The record last: where it is, all the rest is.
-    write_json(job.folder / RECORD, trained)
+    run.trained.write(trained)
     trainer.engine.wait()
     trainer.checkpoint.discard()
-    (job.folder / TEACHER_OUTPUTS).unlink(missing_ok=True)
+    trainer.teacher_outputs.unlink(missing_ok=True)
     return trained
 
 
@@ -141,8 +150,9 @@ def _last_kept(job: Job, trainer: "Trainer") -> Iterator[None]:
         yield
     except Diverged as error:
         if error.kept:
-            _save(job, trainer.net, LAST)
-            error.args = (f"{error}. The best weights from before are in {(job.folder / LAST).as_posix()}",)
+            last = RunFolder(job.folder).last
+            _save(job, trainer.net, last)
+            error.args = (f"{error}. The best weights from before are in {last.as_posix()}",)
         raise
 
 
@@ -157,8 +167,8 @@ def _memory_explained(job: Job) -> Iterator[None]:
         ) from error
 
 
-def _save(job: Job, net: Net, name: str) -> None:
-    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=job.folder / name)
+def _save(job: Job, net: Net, path: Path) -> None:
+    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=path)
 
 
 @dataclass(eq=False)
@@ -226,7 +236,12 @@ class Trainer:
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """Return the checkpoint of the run."""
-        return Checkpoint(self.folder / "weights")
+        return Checkpoint(RunFolder(self.folder).weights)
+
+    @property
+    def teacher_outputs(self) -> Path:
+        """Return where the teachers' outputs lie until training is over."""
+        return RunFolder(self.folder).weights / "teacher.npz"
 
     # ------------------------------------------------------------ schedule
 
@@ -276,9 +291,12 @@ class Trainer:
 
     def _distilled_in_time(self) -> Schedule:
         assert self.distillation is not None
-        speed, view_s = measured(self.net, self.views, self.engine), self.distillation.view_s(self.views)
+        speed = measured(self.net, self.views, self.engine)
+        ask, times = self.distillation.trial(self.views)
+        with torch.random.fork_rng():
+            view_s = max(1e-6, median_s(ask, 3)) * times
         left = max(0.0, self.clock.left())
-        schedule = timed_schedule(
+        schedule = fitted_with_views(
             self._scheduled,
             speed,
             steps=max(1, len(self.images.train) // self.recipe.batch_size),
@@ -350,9 +368,8 @@ class Trainer:
         )
         if self.distillation is None:
             return plain
-        kept = self.folder / TEACHER_OUTPUTS
         student, source, objective = self.distillation.begin(
-            self.net, self.views, schedule, kept=kept, progress=self.progress
+            self.net, self.views, schedule, kept=self.teacher_outputs, progress=self.progress
         )
         return replace(plain, module=student, groups=(LayerGroup(student),), source=source, objective=objective)
 

@@ -33,7 +33,7 @@ class Range:
 
     def __str__(self) -> str:
         start = f"above {self.least:g}" if self.above else f"from {_plain(self.least)}"
-        end = f"and below {self.most:g}" if self.below else f"to {_plain(self.most)}"
+        end = f"to below {self.most:g}" if self.below else f"to {_plain(self.most)}"
         if self.above:
             end = f"and at most {_plain(self.most)}"
         words = ["a whole number" if self.whole else "a number", self.what, start, end]
@@ -67,7 +67,6 @@ RANGES: Mapping[str, Range] = {
     "test": Range(0, 1, below=True),
     "temperature": Range(0, 1000, above=True),
     "alpha": Range(0, 1),
-    "trust": Range(0, 1),
     "features": Range(0, 1000),
     "views": Range(1, 100, "of views of each image", whole=True),
     "time_limit": Range(0, 1e9, "of seconds", above=True, written="90s, 10m or 1.5h"),
