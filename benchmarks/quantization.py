@@ -29,8 +29,8 @@ from pocketvision.compress.quantize import lower, quantize
 from pocketvision.compress.ranges import search
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.splits import read_dataset
+from pocketvision.export.calibrate import calibration
 from pocketvision.export.onnx import to_bytes
-from pocketvision.export.verb import calibration
 from pocketvision.files import read_json
 from pocketvision.graph.graph import Conv, Graph, Linear
 from pocketvision.graph.lower import without_affines

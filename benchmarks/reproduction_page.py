@@ -16,9 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from reproduction_errors import ERRATA, Erratum
 
-from pocketvision.cost.reproduce import paper_tables, reproduce, tables_of
+from pocketvision.cost.reproduce import paper_tables, tables_of
 from pocketvision.cost.tables.cells import Cell, ReproducedTable
 from pocketvision.models.catalogue import families, names
+from pocketvision.verbs.reproduce import reproduce
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "reproduction.md"

@@ -13,8 +13,9 @@ import numpy as np
 
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.values import Accuracy
-from pocketvision.verify.predict import expand, predict
-from pocketvision.verify.verify import verify
+from pocketvision.verbs.predict import predict
+from pocketvision.verbs.verify import verify
+from pocketvision.verify.predict import expand
 
 MOST = 400
 

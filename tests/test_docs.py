@@ -26,8 +26,6 @@ INDENTED = re.compile(r"(?:^(?: {4}|\t)[^\n]*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OUR_FOLDERS = ("src", "tests", "docs", "benchmarks", ".github", ".ci")
-SOON = {"probe": "choose"}
-"""Verbs that the pages call by the name they are about to get, with the name they have."""
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -94,7 +92,6 @@ def fault(words: list[str]) -> str | None:
     """Say what is wrong with a command; nothing is run, and paths need not exist."""
     if words and words[0] in ("--help", "-h", "--version"):
         return None
-    words = [SOON.get(words[0], words[0]), *words[1:]] if words else words
     if not words or words[0] not in (*VERBS, *GROUPS):
         return f"no verb in {words}"
     command = group().commands[words[0]]
@@ -115,10 +112,6 @@ def fault(words: list[str]) -> str | None:
 def test_commands_exist_with_their_options(page: Path) -> None:
     faults = {shlex.join(words): found for words in commands(text_of(page)) if (found := fault(words))}
     assert faults == {}
-
-
-def test_no_name_of_a_verb_is_announced_that_is_there_already() -> None:
-    assert set(SOON) & set(VERBS) == set(), "take it out of SOON"
 
 
 def test_commands_are_found_and_wrong_ones_are_told() -> None:

@@ -26,7 +26,7 @@ FILE, WEIGHTS = "runs/fit/photos/export/model.onnx", "runs/fit/photos/weights/be
 COMMANDS = (
     ["fit", "photos", *TINY, "--weights", "none", "--name", "photos"],
     ["check", "photos", "--output", "looked"],
-    ["choose", "photos", "--weights", WEIGHTS],
+    ["probe", "photos", "--weights", WEIGHTS],
     ["models", "mobilenet_v2"],
     ["cost", "mobilenet_v2"],
     ["reproduce", "mobilenet_v2"],

@@ -1,8 +1,8 @@
 """Small vision models, from photos to phone: a folder of images and a budget in, a proven model file out.
 
 The names below are the verbs of the command line, as functions: `pocketvision.fit("photos/", max_size="2MB")`.
-They are found on first use, so importing the package costs nothing. Rooms of the same name are reached by
-`from pocketvision.cost import ...`; on the package itself the name always means the verb.
+Each is found on first use in the file of its name in `verbs`, so importing the package costs nothing. Packages of the
+same name are reached by `from pocketvision.cost import ...`; on this one the name always means the verb.
 """
 
 import sys
@@ -13,22 +13,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pocketvision.cost.reproduce import reproduce
-    from pocketvision.cost.verb import cost
-    from pocketvision.export.compressing import compress
-    from pocketvision.export.verb import export
-    from pocketvision.fit.choose import choose
-    from pocketvision.fit.verb import fit
     from pocketvision.models.catalogue import build
-    from pocketvision.report.check import check
-    from pocketvision.report.models import models
-    from pocketvision.report.report import report
-    from pocketvision.serve.verb import demo
-    from pocketvision.train.distill import distill
-    from pocketvision.train.verb import train
-    from pocketvision.verify.bench import bench
-    from pocketvision.verify.predict import predict
-    from pocketvision.verify.verify import verify
+    from pocketvision.verbs.bench import bench
+    from pocketvision.verbs.check import check
+    from pocketvision.verbs.compress import compress
+    from pocketvision.verbs.cost import cost
+    from pocketvision.verbs.demo import demo
+    from pocketvision.verbs.distill import distill
+    from pocketvision.verbs.export import export
+    from pocketvision.verbs.fit import fit
+    from pocketvision.verbs.models import models
+    from pocketvision.verbs.predict import predict
+    from pocketvision.verbs.probe import probe
+    from pocketvision.verbs.report import report
+    from pocketvision.verbs.reproduce import reproduce
+    from pocketvision.verbs.train import train
+    from pocketvision.verbs.verify import verify
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,6 @@ __all__ = [
     "bench",
     "build",
     "check",
-    "choose",
     "compress",
     "cost",
     "demo",
@@ -45,46 +44,29 @@ __all__ = [
     "fit",
     "models",
     "predict",
+    "probe",
     "report",
     "reproduce",
     "train",
     "verify",
 ]
 
-_HOMES = {
-    "bench": "pocketvision.verify.bench",
-    "build": "pocketvision.models.catalogue",
-    "check": "pocketvision.report.check",
-    "choose": "pocketvision.fit.choose",
-    "compress": "pocketvision.export.compressing",
-    "cost": "pocketvision.cost.verb",
-    "demo": "pocketvision.serve.verb",
-    "distill": "pocketvision.train.distill",
-    "export": "pocketvision.export.verb",
-    "fit": "pocketvision.fit.verb",
-    "models": "pocketvision.report.models",
-    "predict": "pocketvision.verify.predict",
-    "report": "pocketvision.report.report",
-    "reproduce": "pocketvision.cost.reproduce",
-    "train": "pocketvision.train.verb",
-    "verify": "pocketvision.verify.verify",
-}
-
 
 class _Package(type(sys)):  # type: ignore[misc]
-    """Importing a room sets it on its package; a verb of the same name must not vanish behind it."""
+    """Importing a package sets it on this one; a verb of the same name must not vanish behind it."""
 
     def __setattr__(self, name: str, value: "Any") -> None:
-        if not (name in _HOMES and isinstance(value, type(sys))):
+        if not (name in __all__ and isinstance(value, type(sys))):
             super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> "Any":
     import importlib
 
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'pocketvision' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home = "models.catalogue" if name == "build" else f"verbs.{name}"
+    return getattr(importlib.import_module(f"pocketvision.{home}"), name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -104,6 +105,11 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         stream.seek(0)
         stream.truncate()
     return "".join(written)
+
+
+def deflated(content: bytes) -> int:
+    """Return the bytes that are left of a content after deflate at its best."""
+    return len(zlib.compress(content, 9))
 
 
 def several_processes() -> bool:

@@ -31,6 +31,7 @@ from pocketvision.files import (
     remove_own,
     write_text,
 )
+from pocketvision.settings.groups import RunConfig
 from pocketvision.values import Epoch, Summary, to_json
 
 _FORBIDDEN = r'[\x00-\x1f/\\:*?"<>|]'
@@ -75,6 +76,19 @@ def open_run(
         target = folder / f"{name}-{number}"
     write_text(target / _SETTINGS, yaml.safe_dump(to_json(dict(settings)), sort_keys=False, allow_unicode=True))
     return _begun(target)
+
+
+def run_for(verb: str, options: RunConfig, usual: str, **said: str) -> Path:
+    """Open the run that a verb's options ask for; `said` is written beside them."""
+    return open_run(
+        options.output,
+        verb,
+        options.name or usual,
+        settings=options.stored() | said,
+        resume=options.resume,
+        exist_ok=options.exist_ok,
+        named=options.name is not None,
+    )
 
 
 def begun() -> Path | None:

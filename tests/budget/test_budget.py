@@ -7,11 +7,12 @@ import pytest
 from pocketvision.budget.candidates import WIDTHS, candidates, specs
 from pocketvision.budget.choose import choose
 from pocketvision.budget.forecast import suggested_top1
-from pocketvision.budget.parse import bytes_text, parse_budget
+from pocketvision.budget.limits import Measured, broken, budget_of, bytes_text, judge
 from pocketvision.errors import BudgetMissed, UsageError
 from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import largest_useful_resolution
 from pocketvision.models.published import main_figures
+from pocketvision.settings.groups import BudgetConfig
 from pocketvision.values import Budget, Candidate, Latency, ModelSpec
 
 
@@ -20,14 +21,24 @@ from pocketvision.values import Budget, Candidate, Latency, ModelSpec
     [("500KB", 500_000), ("2MB", 2_000_000), ("1.5MiB", 1_572_864), ("64 KiB", 65_536), ("1234", 1234), (99, 99)],
 )
 def test_sizes(text: str, count: int) -> None:
-    assert parse_budget(max_size=text).max_size_bytes == count
+    assert budget_of(BudgetConfig(max_size=text)).limits["max_size"] == count
 
 
 def test_other_amounts() -> None:
-    budget = parse_budget(max_latency="0.5s", max_macs="50M", max_params="250k", max_memory="4MB", min_accuracy="90%")
-    assert budget == Budget(None, 500.0, 50_000_000, 4_000_000, 250_000, 0.9)
-    assert parse_budget().empty
-    assert not parse_budget(min_accuracy=0.5).empty
+    budget = budget_of(
+        BudgetConfig(max_latency="0.5s", max_macs="50M", max_params="250k", max_memory="4MB", min_accuracy="90%")
+    )
+    assert budget == Budget(
+        {
+            "max_latency": 500.0,
+            "max_macs": 50_000_000,
+            "max_memory": 4_000_000,
+            "max_params": 250_000,
+            "min_accuracy": 0.9,
+        }
+    )
+    assert budget_of(BudgetConfig()).empty
+    assert not budget_of(BudgetConfig(min_accuracy=0.5)).empty
 
 
 @pytest.mark.parametrize(
@@ -45,7 +56,7 @@ def test_other_amounts() -> None:
 )
 def test_wrong_amounts_say_how_to_write_them(wrong: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=r"write "):
-        parse_budget(**wrong)  # type: ignore[arg-type]
+        budget_of(BudgetConfig(**wrong))  # type: ignore[arg-type]
 
 
 def test_sizes_are_written_with_their_bytes() -> None:
@@ -102,11 +113,11 @@ def found() -> list[Candidate]:
     return candidates(specs(10, 128), trace_spec)
 
 
-def clock(candidate: Candidate) -> tuple[int, Latency]:
+def clock(candidate: Candidate) -> Candidate:
     """A machine that does 10M multiply-adds a millisecond, twice that in int8."""
     speed = 2e7 if candidate.precision == "int8" else 1e7
     time_ms = candidate.cost.macs / speed
-    return candidate.size_bytes, Latency(time_ms, time_ms, 10, 1, "none", "none", 1.0)
+    return replace(candidate, latency=Latency(time_ms, time_ms, 10, 1, "none", "none", 1.0))
 
 
 def test_without_limits_the_highest_suggestion_is_taken(found: list[Candidate]) -> None:
@@ -117,7 +128,15 @@ def test_without_limits_the_highest_suggestion_is_taken(found: list[Candidate]) 
 
 
 def test_every_limit_is_kept_by_what_is_taken(found: list[Candidate]) -> None:
-    budget = Budget(600_000, 1.5, 20_000_000, 300_000, 1_000_000)
+    budget = Budget(
+        {
+            "max_size": 600_000,
+            "max_latency": 1.5,
+            "max_macs": 20_000_000,
+            "max_memory": 300_000,
+            "max_params": 1_000_000,
+        }
+    )
     choice = choose(found, budget, measure=clock)
     taken = choice.taken
     assert taken.size_bytes <= 600_000
@@ -132,34 +151,34 @@ def test_every_limit_is_kept_by_what_is_taken(found: list[Candidate]) -> None:
 
 def test_int8_is_taken_where_float_is_too_large(found: list[Candidate]) -> None:
     only_v1 = [item for item in found if (item.spec.name, item.spec.width) == ("mobilenet_v1", 0.25)]
-    choice = choose(only_v1, Budget(max_size_bytes=300_000), measure=clock)
+    choice = choose(only_v1, Budget({"max_size": 300_000}), measure=clock)
     assert choice.taken.precision == "int8"
 
 
 def test_slow_candidates_are_ruled_out_without_measuring_each(found: list[Candidate]) -> None:
     measured: list[Candidate] = []
 
-    def watched(candidate: Candidate) -> tuple[int, Latency]:
+    def watched(candidate: Candidate) -> Candidate:
         measured.append(candidate)
         return clock(candidate)
 
-    choice = choose(found, Budget(max_latency_ms=0.3), measure=watched)
+    choice = choose(found, Budget({"max_latency": 0.3}), measure=watched)
     bounded = [item for item in choice.candidates if item.reason.startswith("at least")]
     assert bounded
-    assert all(clock(item)[1].median_ms > 0.3 for item in bounded)
+    assert all(clock(item).latency.median_ms > 0.3 for item in bounded)
     assert len(measured) < len(choice.candidates) / 2
 
 
 def test_a_file_that_weighs_more_than_counted_is_not_taken(found: list[Candidate]) -> None:
-    def heavy(candidate: Candidate) -> tuple[int, Latency]:
-        return candidate.size_bytes * 2, clock(candidate)[1]
+    def heavy(candidate: Candidate) -> Candidate:
+        return replace(clock(candidate), size_bytes=candidate.size_bytes * 2)
 
-    choice = choose(found, Budget(max_size_bytes=1_000_000), measure=heavy)
+    choice = choose(found, Budget({"max_size": 1_000_000}), measure=heavy)
     assert choice.taken.size_bytes <= 1_000_000
 
 
 @pytest.mark.parametrize(
-    "budget", [Budget(max_size_bytes=10_000), Budget(max_latency_ms=0.0001), Budget(max_macs=1000)]
+    "budget", [Budget({"max_size": 10_000}), Budget({"max_latency": 0.0001}), Budget({"max_macs": 1000})]
 )
 def test_an_impossible_budget_names_the_nearest(found: list[Candidate], budget: Budget) -> None:
     with pytest.raises(BudgetMissed, match=r"Nearest: .*(int8|float)") as caught:
@@ -172,3 +191,17 @@ def test_scratch_puts_nets_without_norms_behind() -> None:
     plain, handicapped = (candidates([spec], trace_spec, scratch=scratch)[0] for scratch in (False, True))
     assert handicapped.suggested_top1 < plain.suggested_top1
     assert replace(handicapped, suggested_top1=plain.suggested_top1) == plain
+
+
+def test_a_download_is_a_limit_like_any_other() -> None:
+    """Its row is all that it takes: read, judged and told from the table."""
+    budget = budget_of(BudgetConfig(max_download="400KB"))
+    assert budget.limits == {"max_download": 400_000}
+    (kept,) = judge(budget, Measured(500_000, download_bytes=390_000))
+    (missed,) = judge(budget, Measured(500_000, download_bytes=410_000))
+    (unknown,) = judge(budget, Measured(500_000))
+    assert (kept.passed, missed.passed, unknown.passed) == (True, False, False)
+    assert broken(Measured(500_000, download_bytes=410_000), budget) == [
+        "download 410 KB (410,000 bytes); allowed 400 KB (400,000 bytes)"
+    ]
+    assert broken(Measured(500_000), budget) == []

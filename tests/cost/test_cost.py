@@ -9,12 +9,12 @@ from torch import nn
 
 from pocketvision.cost import by_kind, count, layers
 from pocketvision.cost.rules import weights
-from pocketvision.cost.verb import cost
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.graph.graph import Affine, Graph, Opaque
 from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import build_spec, names, parse_name
 from pocketvision.values import ModelSpec
+from pocketvision.verbs.cost import cost
 
 # fmt: off
 MOBILENET_V1 = {  # width: params with 1000 and 1001 classes, weights and classifier biases, MACs at 224, 192, 160, 128

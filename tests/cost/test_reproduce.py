@@ -11,11 +11,12 @@ from types import ModuleType
 import pytest
 
 from pocketvision.cli.app import run
-from pocketvision.cost.reproduce import paper_tables, reproduce, tables_of
+from pocketvision.cost.reproduce import paper_tables, tables_of
 from pocketvision.cost.tables.cells import Cell, ReproducedTable, not_computed, number, words
 from pocketvision.cost.tables.mobilenet_v2 import prediction_layers
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.models.catalogue import families, names
+from pocketvision.verbs.reproduce import reproduce
 
 ROOT = Path(__file__).parents[2]
 PAPERS = ("mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "squeezenet1_0", "fd_mobilenet", "effnet")

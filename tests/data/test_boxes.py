@@ -10,8 +10,8 @@ from PIL import Image
 from pocketvision.data.check import load_dataset
 from pocketvision.data.layout import scan
 from pocketvision.errors import DataError
-from pocketvision.report.check import check
 from pocketvision.values import Box, Dataset, Example, from_json, to_json
+from pocketvision.verbs.check import check
 
 
 def image_batch(folder: Path, *names: str) -> Path:

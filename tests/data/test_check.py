@@ -18,8 +18,8 @@ from pocketvision.data.check import digest, load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
-from pocketvision.report.check import check
 from pocketvision.values import Dataset, Health
+from pocketvision.verbs.check import check
 
 
 def image(seed: int, size=(12, 10)) -> Image.Image:

@@ -11,8 +11,8 @@ from pocketvision.data.check import load_dataset
 from pocketvision.data.layout import root_of, scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError
-from pocketvision.report.check import check
 from pocketvision.values import Dataset, from_json, to_json
+from pocketvision.verbs.check import check
 
 
 def folder(root: Path, count: int = 12) -> Path:

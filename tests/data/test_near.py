@@ -13,7 +13,7 @@ from pocketvision.data.near import near_groups
 from pocketvision.data.sketch import BYTES, SIDE, color_gap, contrast, hashes, likeness, sketched, stacked
 from pocketvision.data.splits import assign, position
 from pocketvision.images.decode import read
-from pocketvision.report.check import check
+from pocketvision.verbs.check import check
 
 
 def scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:

@@ -15,9 +15,9 @@ from pocketvision.compress.published import in_eight_bits
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import DataError, RunExists, UsageError, WeightsError
 from pocketvision.export import litert, onnx
+from pocketvision.export.calibrate import calibration
 from pocketvision.export.manifest import manifest_of_file
 from pocketvision.export.unlabeled import load_images
-from pocketvision.export.verb import calibration
 from pocketvision.graph.graph import Conv, Graph
 from pocketvision.graph.run import run
 from pocketvision.graph.trace import trace
@@ -343,5 +343,5 @@ def test_no_file_of_the_users_is_overwritten(weights_file, tmp_path):
         "USE.md",
     }
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OSError, match="File exists: .*file"):
+    with pytest.raises(OSError, match=r"File exists: .*file"):
         pocketvision.export(weights_file, output=tmp_path / "file")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pocketvision import choose
+from pocketvision import probe
 from pocketvision.cli.app import run
 from pocketvision.errors import BudgetMissed, DataError, UsageError, WeightsError
 from pocketvision.fit.choose import Compared, Comparison, hint_for
@@ -60,22 +60,22 @@ def facts(result: Comparison) -> list[tuple[object, ...]]:
 def test_all_files_on_this_machine_are_compared_and_the_second_time_no_net_is_run(
     photos: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = choose(photos)
+    first = probe(photos)
     assert {Path(one.file).name for one in first.starts} == {"0.safetensors", "1.safetensors"}
     assert [one.computed for one in first.starts] == [80, 80]
     assert {one.model.resolution for one in first.starts} == {32, 48}
     assert all(one.model.num_classes == 2 for one in first.starts)
     monkeypatch.setattr(features, "embedded", None)
-    second = choose(photos)
+    second = probe(photos)
     assert [one.computed for one in second.starts] == [0, 0]
     assert facts(first) == facts(second)
     assert first.starts[0].feature_ms == second.starts[0].feature_ms
     # Another split is of the same images.
-    assert facts(choose(photos, seed=1)) != facts(first)
+    assert facts(probe(photos, seed=1)) != facts(first)
 
 
 def test_the_best_on_validation_is_taken_and_compared_on_test(photos: Path, files: list[Path]) -> None:
-    result = choose(photos, resolution=[32, 64])
+    result = probe(photos, resolution=[32, 64])
     taken, *others = result.starts
     assert (taken.status, taken.against_taken) == ("taken", None)
     assert len(others) == 3
@@ -92,7 +92,7 @@ def test_the_best_on_validation_is_taken_and_compared_on_test(photos: Path, file
 
 
 def test_the_command_trains_what_was_taken(photos: Path, files: list[Path]) -> None:
-    result = choose(photos, weights=files[:1], resolution=[64], max_macs="50M", val=0.2)
+    result = probe(photos, weights=files[:1], resolution=[64], max_macs="50M", val=0.2)
     words = shlex.split(result.command)
     assert words[:3] == ["pocketvision", "fit", str(photos)]
     pairs = dict(zip(words[3::2], words[4::2], strict=True))
@@ -116,14 +116,14 @@ def test_a_much_cheaper_net_that_is_as_good_is_named() -> None:
 
 
 def test_limits_leave_out_without_a_look_at_images(photos: Path, files: list[Path]) -> None:
-    costs = {Path(one.file).name: one for one in choose(photos).starts}
+    costs = {Path(one.file).name: one for one in probe(photos).starts}
     between = (costs["0.safetensors"].macs + costs["1.safetensors"].macs) // 2
-    kept, out = choose(photos, max_macs=between).starts
+    kept, out = probe(photos, max_macs=between).starts
     assert (Path(kept.file).name, kept.status) == ("0.safetensors", "taken")
     assert (out.status, out.validation, out.test) == ("over budget", None, None)
     assert "multiply-adds" in out.reason
     with pytest.raises(BudgetMissed, match="no start keeps the budget"):
-        choose(photos, max_size=1000)
+        probe(photos, max_size=1000)
 
 
 class Timed:
@@ -140,22 +140,22 @@ def test_a_latency_is_measured_on_both_files_and_the_faster_one_counts(
     photos: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["pocketvision.fit.choose"], "Scale", Timed)
-    costs = {Path(one.file).name: one.macs for one in choose(photos).starts}
+    costs = {Path(one.file).name: one.macs for one in probe(photos).starts}
     allowed = (costs["0.safetensors"] + costs["1.safetensors"]) / 2 / 1e5 * 0.5
-    kept, out = choose(photos, max_latency=allowed).starts
+    kept, out = probe(photos, max_latency=allowed).starts
     assert (Path(kept.file).name, kept.precision, kept.size_bytes) == ("0.safetensors", "int8", 12345)
     assert kept.latency is not None
     assert kept.latency.median_ms == costs["0.safetensors"] / 1e5 * 0.5
     assert (out.status, out.validation) == ("over budget", None)
     assert "measured on this machine, int8 with fresh weights; allowed" in out.reason
     # A tenth is kept for the clock.
-    assert choose(photos, max_latency=kept.latency.median_ms / 0.89).starts[0].status == "taken"
+    assert probe(photos, max_latency=kept.latency.median_ms / 0.89).starts[0].status == "taken"
     with pytest.raises(BudgetMissed, match="less a tenth for the clock"):
-        choose(photos, max_latency=kept.latency.median_ms / 0.91)
+        probe(photos, max_latency=kept.latency.median_ms / 0.91)
 
 
 def test_a_real_clock_times_the_file(photos: Path, files: list[Path]) -> None:
-    (one,) = choose(photos, weights=files[:1], max_latency="10s").starts
+    (one,) = probe(photos, weights=files[:1], max_latency="10s").starts
     assert one.latency is not None
     assert one.latency.runtime.startswith("onnxruntime")
     assert 0 < one.latency.median_ms < 1000
@@ -163,13 +163,13 @@ def test_a_real_clock_times_the_file(photos: Path, files: list[Path]) -> None:
 
 
 def test_of_an_accuracy_asked_for_frozen_weights_give_an_estimate(photos: Path, files: list[Path]) -> None:
-    plain = choose(photos)
+    plain = probe(photos)
     assert [one.outlook for one in plain.starts] == [None, None]
-    low = choose(photos, min_accuracy="1%")
+    low = probe(photos, min_accuracy="1%")
     assert [one.outlook for one in low.starts] == ["reached", "reached"]
     assert low.sentence.startswith("The 1.0% asked for are reached already")
     assert "--min-accuracy 1%" in low.command
-    high = choose(photos, min_accuracy=1.0)
+    high = probe(photos, min_accuracy=1.0)
     assert {one.outlook for one in high.starts} <= {"open", "below"}
     assert "That is an estimate" in high.sentence
     assert facts(low) == facts(plain) == facts(high)
@@ -182,7 +182,7 @@ def test_an_outlook_goes_by_the_interval() -> None:
 
 @pytest.mark.parametrize(("head", "balance", "views"), [("mean", "none", 1), ("logistic", "weights", 2)])
 def test_other_heads_and_views(photos: Path, files: list[Path], head: str, balance: str, views: int) -> None:
-    result = choose(photos, weights=files[:1], head=head, balance=balance, views=views)  # type: ignore[arg-type]
+    result = probe(photos, weights=files[:1], head=head, balance=balance, views=views)  # type: ignore[arg-type]
     (one,) = result.starts
     assert one.validation is not None
     assert one.validation.value > 0.6
@@ -200,27 +200,27 @@ def test_what_cannot_be_used_is_told(photos: Path, files: list[Path], tmp_path: 
     broken = tmp_path / "weights" / "broken.safetensors"
     broken.write_bytes(b"nothing")
     (tmp_path / "weights" / "copy.safetensors").write_bytes(files[0].read_bytes())
-    assert len(choose(photos, resolution=[16, 32], progress=Told()).starts) == 2
+    assert len(probe(photos, resolution=[16, 32], progress=Told()).starts) == 2
     assert sum("broken.safetensors" in text for text in news) == 1
     assert sum("16 pixels" in text for text in news) == 2
     with pytest.raises(WeightsError, match=r"broken\.safetensors"):
-        choose(photos, weights=[broken])
+        probe(photos, weights=[broken])
     with pytest.raises(UsageError, match="leave --resolution away"):
-        choose(photos, weights=files, resolution=[8])
+        probe(photos, weights=files, resolution=[8])
     with pytest.raises(UsageError, match="--val above 0"):
-        choose(photos, val=0)
+        probe(photos, val=0)
     with pytest.raises(UsageError, match="--views"):
-        choose(photos, views=0)
+        probe(photos, views=0)
     with pytest.raises(UsageError, match="--head"):
-        choose(photos, head="forest")  # type: ignore[arg-type]
+        probe(photos, head="forest")  # type: ignore[arg-type]
     for file in (tmp_path / "weights").iterdir():
         file.unlink()
     with pytest.raises(UsageError, match="pocketvision weights get"):
-        choose(photos)
+        probe(photos)
 
 
 def test_without_test_images_nothing_is_said_of_them(photos: Path, files: list[Path]) -> None:
-    result = choose(photos, test=0)
+    result = probe(photos, test=0)
     assert [one.test for one in result.starts] == [None, None]
     assert "test" not in result.sentence
 
@@ -229,18 +229,18 @@ def test_one_class_and_too_few_images_are_data_errors(photos: Path, files: list[
     for path in list((photos / "light").iterdir())[2:]:
         path.unlink()
     with pytest.raises(DataError, match="'light' has 2, add 1"):
-        choose(photos)
+        probe(photos)
     for path in (photos / "light").iterdir():
         path.unlink()
     (photos / "light").rmdir()
     with pytest.raises(DataError, match="second class is needed"):
-        choose(photos)
+        probe(photos)
 
 
 def test_the_command_line_shows_a_table_or_json(
     photos: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["choose", str(photos), "--weights", str(files[0]), "--weights", str(files[1])]
+    words = ["probe", str(photos), "--weights", str(files[0]), "--weights", str(files[1])]
     assert run(words) == 0
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0].startswith("weights")
@@ -255,7 +255,7 @@ def test_the_command_line_shows_a_table_or_json(
 @pytest.mark.slow
 def test_published_nets_are_told_apart_on_real_images(shared_data: Path, shared_weights: Path) -> None:
     names = ["mobilenet_v1_0.25_128_quant.tflite", "compressed_SqueezeNet.net", "0.25x-FDMobileNet-224.pth.tar"]
-    result = choose(shared_data / "smiles", weights=[shared_weights / name for name in names], resolution=[64])
+    result = probe(shared_data / "smiles", weights=[shared_weights / name for name in names], resolution=[64])
     assert len(result.starts) == 3
     for one in result.starts:
         assert one.validation is not None

@@ -81,7 +81,7 @@ def build_run(
     accuracy = wilson(sum(a.label == a.predicted for a in answers), len(answers))
     verdicts = _verdicts(max_size, accuracy) if budget else ()
     limits = (
-        Budget(max_size_bytes=max_size, max_latency_ms=8.0, max_macs=60_000_000, min_accuracy=0.9)
+        Budget({"max_size": max_size, "max_latency": 8.0, "max_macs": 60_000_000, "min_accuracy": 0.9})
         if budget
         else Budget()
     )

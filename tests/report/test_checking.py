@@ -16,9 +16,9 @@ from pocketvision.data.check import load_dataset
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
 from pocketvision.progress import Silent
-from pocketvision.report.check import check
 from pocketvision.report.gallery import render
 from pocketvision.values import Health
+from pocketvision.verbs.check import check
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
@@ -168,7 +168,7 @@ def test_the_fix_is_read_back_and_the_originals_stay(messy, tmp_path):
     ],
 )
 def test_a_fix_that_cannot_be_written_is_told_before_the_work(messy, tmp_path, monkeypatch, name, message):
-    monkeypatch.setattr(importlib.import_module("pocketvision.report.check"), "examine", None)
+    monkeypatch.setattr(importlib.import_module("pocketvision.verbs.check"), "examine", None)
     put(tmp_path / "old.csv", b"mine")
     with pytest.raises(UsageError, match=re.escape(message)):
         check(messy, fix=tmp_path / name)

@@ -77,7 +77,7 @@ def test_what_is_unknown_or_impossible_is_refused(tmp_path: Path) -> None:
         pocketvision.models("mobilenet_v9")
     with pytest.raises(UsageError, match="loosen"):
         pocketvision.models(max_params="10")
-    with pytest.raises(UsageError, match="Known: top1"):
+    with pytest.raises(UsageError, match="Known: macs"):
         pocketvision.models(sort="beauty")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"\.svg"):
         pocketvision.models(plot=tmp_path / "plot.gif")

@@ -56,7 +56,7 @@ def test_gaps_and_durations():
 
 
 def test_a_budget_as_a_phrase():
-    asked = Budget(max_size_bytes=500_000, min_accuracy=0.9)
+    asked = Budget({"max_size": 500_000, "min_accuracy": 0.9})
     assert spaced(words.budget(asked)) == "file size at most 500 KB, accuracy at least 90%"
     assert words.budget(Budget()) == ""
 

@@ -15,10 +15,10 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.report import plots
 from pocketvision.report.plots import bundle
-from pocketvision.report.report import report
 from pocketvision.report.run import CONTENTS
 from pocketvision.report.thumbnails import thumbnail
 from pocketvision.values import Budget, Choice, Cost, Proof
+from pocketvision.verbs.report import report
 
 SECTIONS = [
     "result", "asked", "choice", "training", "compression", "proof", "resizers", "trust", "confusions",

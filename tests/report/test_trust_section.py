@@ -11,11 +11,11 @@ from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.report import plots
 from pocketvision.report.card import card
-from pocketvision.report.report import report
 from pocketvision.report.run import read
 from pocketvision.report.trust import refusal_words, trust
 from pocketvision.report.untested import untested
 from pocketvision.values import Compression, Confidence, Proof, Refusal
+from pocketvision.verbs.report import report
 
 FOUND = Confidence(120, 0.021, 0.0, 0.034, 0.018, 0.0411, 0.1234, 0.0042)
 

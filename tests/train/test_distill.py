@@ -45,7 +45,7 @@ class Told(Silent):
 
 
 def stripes(folder: Path, names: tuple[str, ...], count: int = 48, seed: int = 0) -> Path:
-    """TrainImages of bright stripes under noise: lying, standing, or leaning."""
+    """Images of bright stripes under noise: lying, standing, or leaning."""
     dice = np.random.default_rng(seed)
     rows, columns = np.mgrid[:32, :32]
     for kind, name in enumerate(names):
@@ -90,7 +90,7 @@ def test_a_net_cut_out_of_its_teacher_beats_plain_training(data: Path, teacher: 
 def test_answers_alone_teach_from_scratch(data: Path, teacher: str, tmp_path: Path) -> None:
     """Without a word of the labels, the student comes to answer unseen images as its teacher does."""
     settings = {"weights": "none", "epochs": 16, "views": 4, "output": tmp_path, **TINY, **COMMON}
-    taught = pocketvision.distill(teacher, data, trust=1.0, features=0.0, **settings)
+    taught = pocketvision.distill(teacher, data, alpha=1.0, features=0.0, **settings)
     assert taught.trained.start == "from scratch"
     assert (answers_of(taught.run).argmax(1) == answers_of(teacher).argmax(1)).float().mean() > 0.5
 
@@ -181,8 +181,8 @@ def test_wrong_wishes_are_refused_before_any_folder(data: Path, teacher: str, tm
         pocketvision.distill(",", data, **wish)
     with pytest.raises(UsageError, match="--seed 42"):
         pocketvision.distill(teacher, data, seed=7, **wish)
-    with pytest.raises(UsageError, match="--trust takes a number from 0 to 1"):
-        pocketvision.distill(teacher, data, trust=2.0, **wish)
+    with pytest.raises(UsageError, match="--alpha takes a number from 0 to 1"):
+        pocketvision.distill(teacher, data, alpha=2.0, **wish)
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="temperature"):
         Lesson(temperature=0)

@@ -12,10 +12,11 @@ import pytest
 
 import pocketvision
 from pocketvision import weights
-from pocketvision.budget.parse import parse_budget
+from pocketvision.budget.limits import budget_of
 from pocketvision.cli.app import run
 from pocketvision.errors import UsageError
 from pocketvision.export.trust import abstain_of
+from pocketvision.settings.groups import BudgetConfig
 from pocketvision.train.clock import seconds
 from pocketvision.values.ranges import RANGES, check_ranges
 
@@ -82,7 +83,7 @@ def test_nothing_out_of_its_range_is_begun(verb: str, name: str, tmp_path: Path,
         ("check", "--seed", str(2**63)),
         ("check", "--val", "1"),
         ("distill run", "--temperature", "nan"),
-        ("choose", "--resolution", "0"),
+        ("probe", "--resolution", "0"),
         ("predict x.onnx", "--top", "0"),
         ("bench", "--threads", "0"),
         ("demo", "--port", "65536"),
@@ -103,18 +104,18 @@ def test_a_command_says_what_the_option_takes(
 @pytest.mark.parametrize("wrong", ["nan", "inf", "1e999MB", "-1", "-0", "0", "KB", "1,5MB", "9" * 400, "", math.nan, 0])
 def test_no_amount_is_no_number_or_nothing(limit: str, wrong: Any) -> None:
     with pytest.raises(UsageError, match=f"--{limit.replace('_', '-')} takes .*; write "):
-        parse_budget(**{limit: wrong})
+        budget_of(BudgetConfig(**{limit: wrong}))
 
 
 def test_less_than_a_byte_is_no_size() -> None:
     with pytest.raises(UsageError, match="--max-size takes a number of bytes from 1 to"):
-        parse_budget(max_size="0.5B")
+        budget_of(BudgetConfig(max_size="0.5B"))
 
 
 def test_numbers_are_amounts_however_python_writes_them() -> None:
-    assert parse_budget(max_macs=1e16 / 100).max_macs == 10**14
-    assert parse_budget(max_latency=np.float32(0.00001)).max_latency_ms == pytest.approx(0.00001)
-    assert parse_budget(min_accuracy="90%").min_accuracy == 0.9
+    assert budget_of(BudgetConfig(max_macs=1e16 / 100)).limits["max_macs"] == 10**14
+    assert budget_of(BudgetConfig(max_latency=np.float32(0.00001))).limits["max_latency"] == pytest.approx(0.00001)
+    assert budget_of(BudgetConfig(min_accuracy="90%")).limits["min_accuracy"] == 0.9
     assert seconds(0.00001) == 0.00001
     assert seconds("1.5h") == 5400
     assert seconds(None) == math.inf

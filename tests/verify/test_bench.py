@@ -9,7 +9,7 @@ import pytest
 
 from pocketvision.cli.app import run
 from pocketvision.errors import DataError, UsageError
-from pocketvision.verify.bench import bench
+from pocketvision.verbs.bench import bench
 
 
 def test_files_are_weighed_and_timed(toy: Any, tmp_path: Path) -> None:

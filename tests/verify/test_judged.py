@@ -17,9 +17,9 @@ from pocketvision.cli.app import run
 from pocketvision.data.splits import write_splits
 from pocketvision.errors import DataError
 from pocketvision.values import Judged, Proof
+from pocketvision.verbs.verify import verify
 from pocketvision.verify.loading import Loading
 from pocketvision.verify.outcome import judged_words, raise_for
-from pocketvision.verify.verify import verify
 
 Move = Callable[[Path], None]
 

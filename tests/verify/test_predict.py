@@ -15,8 +15,9 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.export.unlabeled import load_images
 from pocketvision.progress import Silent
 from pocketvision.runtime import open as open_model
+from pocketvision.verbs.predict import predict
 from pocketvision.verify.answers import ask
-from pocketvision.verify.predict import expand, predict
+from pocketvision.verify.predict import expand
 
 
 def test_labels_and_their_order(toy: Any) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pocketvision.cli.app import run
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.values import Refusal
+from pocketvision.verbs.predict import predict
+from pocketvision.verbs.verify import verify
 from pocketvision.verify.outcome import confidence_line, refusal_line
-from pocketvision.verify.predict import predict
-from pocketvision.verify.verify import verify
 
 
 @pytest.fixture
@@ -50,11 +51,9 @@ def test_one_guess_is_enough_for_a_refusal(careful: Path, grey: Path) -> None:
 
 
 def test_the_command_says_not_sure(careful: Path, grey: Path, capsys: Any) -> None:
-    from pocketvision.cli.predict import predict as command
-
-    command(careful, [grey])
+    assert run(["predict", str(careful), str(grey)]) == 0
     assert "not sure: " in capsys.readouterr().out
-    command(careful, [grey], json=True)
+    assert run(["predict", str(careful), str(grey), "--json"]) == 0
     assert '"sure": false' in capsys.readouterr().out
 
 

@@ -14,9 +14,9 @@ import pocketvision.runtime
 from pocketvision.cli.app import run
 from pocketvision.errors import BudgetMissed, DataError, MissingExtra, UsageError, VerificationFailed
 from pocketvision.runtime import open as open_model
+from pocketvision.verbs.verify import verify
 from pocketvision.verify.odd import odd_answers, odd_images
 from pocketvision.verify.outcome import raise_for_all
-from pocketvision.verify.verify import verify
 
 
 @pytest.fixture(autouse=True)

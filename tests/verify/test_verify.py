@@ -18,9 +18,9 @@ from pocketvision.errors import BudgetMissed, DataError, UsageError, Verificatio
 from pocketvision.files import read_json
 from pocketvision.graph.graph import Graph
 from pocketvision.values import Proof
+from pocketvision.verbs.verify import verify
 from pocketvision.verify.outcome import raise_for, verdict_lines
 from pocketvision.verify.verdicts import NOT_MEASURED
-from pocketvision.verify.verify import verify
 
 
 @pytest.fixture(autouse=True)
@@ -336,9 +336,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from pocketvision.verify.outcome import raise_for
-from pocketvision.verify.verify import verify
-from pocketvision.verify.predict import predict
-from pocketvision.verify.bench import bench
+from pocketvision.verbs.verify import verify
+from pocketvision.verbs.predict import predict
+from pocketvision.verbs.bench import bench
 file, data = sys.argv[1:]
 raise_for(verify(file, data))
 print(predict(file, [data])[0].label)

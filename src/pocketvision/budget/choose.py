@@ -1,19 +1,20 @@
 """From the top of the candidates down: what breaks the budget by count drops out, then latency is measured."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pocketvision.budget.parse import bytes_text
+from pocketvision.budget.limits import Measured, broken, overshoot
 from pocketvision.errors import BudgetMissed
 from pocketvision.progress import Progress, Silent, track
-from pocketvision.values import Budget, Candidate, Choice, Cost, Latency
+from pocketvision.values import Budget, Candidate, Choice
 
 CLOCK_MARGIN = 0.9
 """Share of the allowed latency that a candidate may take: the delivered file is timed again, at another moment, and a
 net that misses by the clock's noise would be found out only after its training."""
 
-Measure = Callable[[Candidate], tuple[int, Latency]]
-"""Writes a candidate with fresh weights; returns the file's bytes and its latency."""
+Measure = Callable[[Candidate], Candidate]
+"""Writes a candidate with fresh weights; returns it with the file's bytes and its latency."""
 
 
 def choose(
@@ -45,46 +46,27 @@ def choose(
 
 
 def _judge(candidate: Candidate, budget: Budget, measure: Measure, judged: Sequence[Candidate]) -> Candidate:
-    broken = broken_by_count(candidate.cost, candidate.size_bytes, budget)
-    if broken:
-        return replace(candidate, status="over budget", reason="; ".join(broken))
-    bound = _at_least_ms(candidate, judged)
-    if budget.max_latency_ms is not None and bound > budget.max_latency_ms:
+    if found := broken(figures_of(candidate), budget):
+        return replace(candidate, status="over budget", reason="; ".join(found))
+    bound, allowed = _at_least_ms(candidate, judged), budget.limits.get("max_latency", math.inf)
+    if bound > allowed:
+        reason = f"at least {bound:.2f} ms, judged from a larger one measured; allowed {allowed:g} ms"
+        return replace(candidate, status="too slow", reason=reason)
+    candidate = measure(candidate)
+    if found := broken(replace(figures_of(candidate), latency=None), budget):
+        return replace(candidate, status="over budget", reason="; ".join(found))
+    if (slow := too_slow(candidate, budget)) is not None:
         return replace(
             candidate,
             status="too slow",
-            reason=f"at least {bound:.2f} ms, judged from a larger one measured; allowed {budget.max_latency_ms:g} ms",
+            reason=f"{slow:.2f} ms measured; allowed {allowed:g} ms, less a tenth for the clock",
         )
-    size, latency = measure(candidate)
-    candidate = replace(candidate, size_bytes=size, latency=latency)
-    broken = broken_by_count(candidate.cost, candidate.size_bytes, budget)
-    if broken:
-        return replace(candidate, status="over budget", reason="; ".join(broken))
-    if budget.max_latency_ms is not None and latency.median_ms > CLOCK_MARGIN * budget.max_latency_ms:
-        reason = (
-            f"{latency.median_ms:.2f} ms measured; allowed {budget.max_latency_ms:g} ms, less a tenth for the clock"
-        )
-        return replace(candidate, status="too slow", reason=reason)
     return replace(candidate, status="taken", reason="highest suggested accuracy of those that keep the budget")
 
 
-def broken_by_count(cost: Cost, size_bytes: int, budget: Budget) -> list[str]:
-    """Say which countable limits a net breaks."""
-    limits = (
-        ("size", size_bytes, budget.max_size_bytes, bytes_text),
-        ("activation memory", cost.peak_activation_bytes, budget.max_memory_bytes, bytes_text),
-        ("multiply-adds", cost.macs, budget.max_macs, _millions),
-        ("parameters", cost.params, budget.max_params, _millions),
-    )
-    return [
-        f"{name} {write(value)}; allowed {write(allowed)}"
-        for name, value, allowed, write in limits
-        if allowed is not None and value > allowed
-    ]
-
-
-def _millions(count: float) -> str:
-    return f"{count / 1e6:.3g}M"
+def figures_of(candidate: Candidate) -> Measured:
+    """Return what is known of a candidate: counts, and what the file with fresh weights showed."""
+    return Measured(candidate.size_bytes, candidate.cost, candidate.latency, download_bytes=candidate.download_bytes)
 
 
 def _at_least_ms(candidate: Candidate, judged: Sequence[Candidate]) -> float:
@@ -113,14 +95,12 @@ def _offer(judged: Sequence[Candidate], budget: Budget) -> str:
     )
 
 
+def too_slow(candidate: Candidate, budget: Budget) -> float | None:
+    """Return the latency of a candidate that leaves the clock no margin; None where it does, or none was measured."""
+    took = candidate.latency.median_ms if candidate.latency else 0.0
+    return took if took > CLOCK_MARGIN * budget.limits.get("max_latency", math.inf) else None
+
+
 def _overshoot(candidate: Candidate, budget: Budget) -> float:
-    latency = candidate.latency.median_ms if candidate.latency else None
-    pairs = (
-        (candidate.size_bytes, budget.max_size_bytes),
-        (candidate.cost.peak_activation_bytes, budget.max_memory_bytes),
-        (candidate.cost.macs, budget.max_macs),
-        (candidate.cost.params, budget.max_params),
-        (latency, budget.max_latency_ms),
-    )
-    unmeasured = 0.1 if budget.max_latency_ms is not None and latency is None else 0.0
-    return max((value / limit for value, limit in pairs if value and limit), default=1.0) + unmeasured
+    unmeasured = 0.1 if "max_latency" in budget.limits and candidate.latency is None else 0.0
+    return overshoot(figures_of(candidate), budget) + unmeasured

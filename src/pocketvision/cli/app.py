@@ -8,13 +8,14 @@ from typing import Any
 
 import typer
 
+from pocketvision.cli.command import command
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.files import several_processes
 
 VERBS = (
     "fit",
     "check",
-    "choose",
+    "probe",
     "models",
     "cost",
     "reproduce",
@@ -45,8 +46,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for verb in VERBS:
-        module = importlib.import_module(f"pocketvision.cli.{verb}")
-        app.command(verb, no_args_is_help=verb != "models")(getattr(module, verb))
+        app.command(verb, no_args_is_help=verb != "models")(command(verb))
     for word in GROUPS:
         app.add_typer(_group(word), name=word)
 
@@ -70,7 +70,7 @@ def _group(word: str) -> typer.Typer:
     module = importlib.import_module(f"pocketvision.cli.{word}")
     group = typer.Typer(help=module.HELP, no_args_is_help=True)
     for verb in module.VERBS:
-        group.command(verb)(getattr(module, verb))
+        group.command(verb)(command(verb, word))
     return group
 
 

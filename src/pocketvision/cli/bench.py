@@ -1,29 +1,17 @@
-"""The verb `bench`."""
+"""How the result of `bench` is shown."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import typer
+if TYPE_CHECKING:
+    from pocketvision.verbs.bench import BenchResult
 
-from pocketvision.cli import options as o
 
+def show(results: "list[BenchResult]", given: Mapping[str, Any]) -> None:
+    """Print a row for each file, and what other devices measured below."""
+    from pocketvision.cli.terminal import table
 
-def bench(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Delivered files.")],
-    measured: Annotated[
-        list[Path] | None, typer.Option(help="Measurement that the demo's page saved on a phone; may be given often.")
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of the runtime.")] = 1,
-    json: o.Json = False,
-) -> None:
-    """Time files on this machine, one image at a time, beside a reference net; show what phones measured."""
-    import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit, table
-
-    results = pocketvision.bench(files, measured=measured, threads=threads, progress=Terminal())
-    if json:
-        emit(results)
-        return
+    many = len(given["files"])
     rows = [
         [
             result.file,
@@ -34,12 +22,12 @@ def bench(
         ]
         for result in results
     ]
-    here, elsewhere = rows[: len(files)], rows[len(files) :]
+    here, elsewhere = rows[:many], rows[many:]
     head = ["file", "bytes", "median ms", "p90 ms", "x reference"]
     table(head, here)
-    print(f"{results[0].latency.runtime}, {results[0].latency.machine}, {threads} thread(s)")
+    print(f"{results[0].latency.runtime}, {results[0].latency.machine}, {results[0].latency.threads} thread(s)")
     if elsewhere:
         print()
-        others = [result.latency for result in results[len(files) :]]
+        others = [result.latency for result in results[many:]]
         where = [[latency.machine, f"{latency.runtime}, {latency.threads} thread(s)"] for latency in others]
         table([*head, "device", "runtime"], [[*row, *words] for row, words in zip(elsewhere, where, strict=True)])

@@ -1,12 +1,9 @@
-"""The verb `check`."""
+"""How the result of `check` is shown."""
 
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pocketvision.cli import options as o
 from pocketvision.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,29 +13,13 @@ SHOWN = 10
 """Problems of one kind that a terminal shows."""
 
 
-def check(  # noqa: PLR0917  a command's options
-    data: o.Data,
-    val: o.Val = 0.15,
-    test: o.Test = 0.15,
-    seed: o.Seed = 42,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder that gets check.json and check.html, which shows the images.")
-    ] = None,
-    fix: Annotated[
-        Path | None,
-        typer.Option(help="CSV file in the data's folder or above that gets a cleaned table; no image is touched."),
-    ] = None,
-    json: o.Json = False,
-) -> None:
-    """Look at the images before training: what is there, broken, repeated or contradictory, and how it is split."""
-    import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit
+def show(health: "Health", given: Mapping[str, Any]) -> None:
+    """Print how the data is split and what is wrong with it."""
+    _show(health, told=given["output"] is not None)
 
-    health = pocketvision.check(data, val=val, test=test, seed=seed, output=output, fix=fix, progress=Terminal())
-    if json:
-        emit(health)
-    else:
-        _show(health, told=output is not None)
+
+def after(health: "Health") -> None:
+    """Raise DataError for what keeps a net from being trained."""
     if health.faults:
         raise DataError(health.faults[0])
 

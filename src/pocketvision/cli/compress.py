@@ -1,33 +1,15 @@
-"""The verb `compress`."""
+"""How the result of `compress` is shown."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from pocketvision.cli import options as o
+if TYPE_CHECKING:
+    from pocketvision.verbs.compress import Compressing
 
 
-def compress(
-    source: o.Source,
-    data: Annotated[
-        Path | None,
-        typer.Argument(help="Images to calibrate and judge on, for a FILE; where a RUN's own are now."),
-    ] = None,
-    steps: Annotated[
-        str, typer.Option(help="Out of equalize, ranges, int8 and bias, with commas.")
-    ] = "equalize,ranges,int8,bias",
-    labels: o.FileLabels = None,
-    json: o.Json = False,
-) -> None:
-    """Show what int8 costs the net of a run or a file, by steps and by layers; `export` writes it."""
-    import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit, table
+def show(found: "Compressing") -> None:
+    """Print the steps, then the layers."""
+    from pocketvision.cli.terminal import table
 
-    found = pocketvision.compress(source, data, steps=steps, labels=labels, progress=Terminal())
-    if json:
-        emit(found)
-        return
     rows = [
         [
             stage.steps,

@@ -1,35 +1,19 @@
-"""The verb `cost`."""
+"""How the result of `cost` is shown."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli import options as o
-
 if TYPE_CHECKING:
     from pocketvision.cost.verb import CostOf
 
 
-def cost(  # noqa: PLR0913, PLR0917  a command's options
-    name: Annotated[str, typer.Argument(help="A net's name, such as mobilenet_v2 or mobilenet_v1_0.25_128.")],
-    width: o.Width = None,
-    resolution: o.Resolution = None,
-    num_classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
-    groups: Annotated[int | None, typer.Option(help="Of ShuffleNet's pointwise convolutions.")] = None,
-    in_channels: Annotated[int, typer.Option(help="Channels of the image.")] = 3,
+def show(
+    found: "CostOf",
+    *,
     layers: Annotated[bool, typer.Option("--layers", help="Print every layer too.")] = False,
-    json: o.Json = False,
 ) -> None:
-    """Count a net: parameters, multiply-adds, bytes, peak activation memory."""
-    import pocketvision
-    from pocketvision.cli.terminal import emit
-
-    found = pocketvision.cost(
-        name, width=width, resolution=resolution, num_classes=num_classes, groups=groups, in_channels=in_channels
-    )
-    if json:
-        emit(found)
-        return
+    """Print totals and kinds of layers; every layer where that is asked."""
     _totals(found)
     _kinds(found)
     if layers:
@@ -39,7 +23,7 @@ def cost(  # noqa: PLR0913, PLR0917  a command's options
 
 
 def _totals(found: "CostOf") -> None:
-    from pocketvision.budget.parse import bytes_text
+    from pocketvision.budget.limits import bytes_text
 
     groups = "" if found.groups is None else f", {found.groups} groups"
     print(f"{found.name} {found.width:g} @ {found.resolution}px, {found.num_classes} classes{groups}\n")

@@ -1,54 +1,27 @@
-"""The verb `models`."""
+"""How the result of `models` is shown."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from pocketvision.cli import options as o
 
 if TYPE_CHECKING:
     from pocketvision.report.models import CatalogueLine
 
 
-def models(  # noqa: PLR0913, PLR0917  a command's options
-    name: Annotated[str | None, typer.Argument(help="Only this net, with its layers and its block.")] = None,
-    max_params: o.MaxParams = None,
-    max_macs: o.MaxMacs = None,
-    max_size: o.MaxSize = None,
-    max_memory: o.MaxMemory = None,
-    min_accuracy: Annotated[str | None, typer.Option(help="Least published top-1, such as 0.7.")] = None,
-    every: Annotated[bool, typer.Option("--every", "--all", help="Every width and resolution.")] = False,
-    sort: Annotated[
-        Literal["top1", "params", "macs", "size", "memory", "year", "name"] | None, typer.Option(help="Best first.")
-    ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw accuracy against multiply-adds: .html, .svg or .png.")] = None,
-    json: o.Json = False,
+def show(
+    lines: "list[CatalogueLine]",
+    given: Mapping[str, Any],
+    *,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values on stdout.")] = False,
 ) -> None:
-    """Compare the nets: cost, memory, published accuracy, where weights are; under limits, or one in detail."""
-    import pocketvision
-    from pocketvision.cli.terminal import emit
-
-    lines = pocketvision.models(
-        name,
-        max_params=max_params,
-        max_macs=max_macs,
-        max_size=max_size,
-        max_memory=max_memory,
-        min_accuracy=min_accuracy,
-        every=every,
-        sort=sort,
-        plot=plot,
-    )
-    if json:
-        emit(lines)
-    elif csv:
+    """Print the catalogue, or one net in detail."""
+    if csv:
         _comma_separated(lines)
-    else:
-        _tables(lines, one=name is not None)
-        if plot is not None:
-            typer.echo(f"\nDrawn: {plot}", err=True)
+        return
+    _tables(lines, one=given["name"] is not None)
+    if given["plot"] is not None:
+        typer.echo(f"\nDrawn: {given['plot']}", err=True)
 
 
 def _comma_separated(lines: "list[CatalogueLine]") -> None:

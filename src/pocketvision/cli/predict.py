@@ -1,27 +1,23 @@
-"""The verb `predict`."""
+"""How the result of `predict` is shown."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from pocketvision.cli import options as o
+if TYPE_CHECKING:
+    from pocketvision.verify.predict import Prediction
 
 
-def predict(
-    file: Annotated[Path, typer.Argument(help="A delivered file.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")],
-    top: Annotated[int, typer.Option("--top", "--topk", help="How many labels to name.")] = 5,
-    json: o.Json = False,
-) -> None:
-    """Name what is in images."""
-    import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit, table
-    from pocketvision.verify.outcome import raise_for_answers
+def show(answers: "list[Prediction]") -> None:
+    """Print each image's answer."""
+    from pocketvision.cli.terminal import table
 
-    answers = pocketvision.predict(file, images, top=top, progress=Terminal())
     rows = [
         [answer.file, str(answer), f"{answer.probability:.1%}" if answer.error is None else "-"] for answer in answers
     ]
-    emit(answers) if json else table(["file", "answer", "probability"], rows)
+    table(["file", "answer", "probability"], rows)
+
+
+def after(answers: "list[Prediction]") -> None:
+    """Raise DataError where no image got an answer."""
+    from pocketvision.verify.outcome import raise_for_answers
+
     raise_for_answers(answers)

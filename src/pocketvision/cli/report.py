@@ -1,21 +1,17 @@
-"""The verb `report`."""
+"""How the result of `report` is shown."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+if TYPE_CHECKING:
+    from pathlib import Path
 
-from pocketvision.cli import options as o
+
+def show(page: "Path") -> None:
+    """Print where the page is."""
+    print(page)
 
 
-def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run of `fit`.")],
-    output: Annotated[Path | None, typer.Option(help="Folder for the page; by default the run's.")] = None,
-    json: o.Json = False,
-) -> None:
-    """Write the page and the model card of a finished run again."""
-    import pocketvision
-    from pocketvision.cli.terminal import emit
-
-    page = pocketvision.report(run, output=output)
-    emit({"report": page}) if json else print(page)
+def jsonable(page: "Path") -> dict[str, "Path"]:
+    """Return what JSON says of the page."""
+    return {"report": page}

@@ -1,30 +1,13 @@
-"""The verb `reproduce`."""
+"""How the result of `reproduce` is shown."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
-from pocketvision.cli import options as o
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pocketvision.cost.tables.cells import ReproducedTable
 
 
-def reproduce(
-    name: Annotated[str, typer.Argument(help="A net's name, such as mobilenet_v1.")],
-    table: Annotated[
-        str | None, typer.Option(help="A table of its paper, such as 2, or of a release, such as slim; else all.")
-    ] = None,
-    json: o.Json = False,
-) -> None:
-    """Reproduce a paper's tables: published and computed figures side by side, with a verdict on each."""
-    import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit
-
-    found = pocketvision.reproduce(name, table=table, progress=Terminal())
-    if json:
-        emit(found)
-        return
+def show(found: "list[ReproducedTable]") -> None:
+    """Print the tables."""
     for one in found:
         _print(one)
     if len(found) > 1:

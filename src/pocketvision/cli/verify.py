@@ -1,68 +1,56 @@
-"""The verb `verify`."""
+"""How the result of `verify` is shown."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from pocketvision.cli import options as o
 
 if TYPE_CHECKING:
     from pocketvision.values import Proof
     from pocketvision.verify.several import Several, Standing
 
 
-def verify(  # noqa: PLR0913, PLR0917  a command's options
+def show(result: "Proof | Several") -> None:
+    """Print a proof, or files against each other."""
+    from pocketvision.values import Proof
+
+    _tell(result) if isinstance(result, Proof) else _compare(result)
+
+
+def call(
+    given: Mapping[str, Any],
+    *,
     file: Annotated[
         # Optional for the parser alone, which would take the last word for the images.
         list[Path],
         typer.Argument(default_factory=list, help="A delivered file, or several to hold against each other."),
     ],
-    data: Annotated[
-        str | None, typer.Argument(help="Images to judge by; without them, files answer to their own probes.")
-    ] = None,
-    split: Annotated[
-        Literal["train", "val", "test"] | None,
-        typer.Option(help="Only what the run had in this split; by default all but what it trained or chose on."),
-    ] = None,
-    trained: Annotated[
-        Path | None, typer.Option(help="The trained net's outputs (.npz); by default those beside the file.")
-    ] = None,
-    max_size: o.MaxSize = None,
-    max_latency: o.MaxLatency = None,
-    max_macs: o.MaxMacs = None,
-    max_memory: o.MaxMemory = None,
-    max_params: o.MaxParams = None,
-    min_accuracy: o.MinAccuracy = None,
-    time_limit: Annotated[
-        str | None, typer.Option(help="Such as 20s: fewer images are asked again under other resizers.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder that gets verify.json.")] = None,
-    json: o.Json = False,
-) -> None:
-    """Prove files on real images, from their bytes to label names, against a budget and against each other."""
+) -> "Proof | Several":
+    """Prove one file, or compare several."""
     import pocketvision
-    from pocketvision.cli.terminal import Terminal, emit
+    from pocketvision.cli.terminal import Terminal
     from pocketvision.runtime import RUNTIMES
+
+    files, rest = list(file), dict(given)
+    # The last word is the images, unless it is one more file.
+    if rest["data"] is not None and Path(rest["data"]).suffix.lower() in RUNTIMES:
+        files, rest["data"] = [*files, Path(rest["data"])], None
+    if len(files) == 1 and rest["data"] is not None:
+        return pocketvision.verify(files[0], **rest, progress=Terminal())
+    return pocketvision.verify(files, **rest, progress=Terminal())
+
+
+def after(result: "Proof | Several") -> None:
+    """Raise where a file breaks the budget or does not answer as its net."""
+    from pocketvision.values import Proof
     from pocketvision.verify.outcome import raise_for, raise_for_all
 
-    arguments = {key: value for key, value in locals().items() if key in (pocketvision.verify.__kwdefaults__ or {})}
-    files = list(file)
-    # The last word is the images, unless it is one more file.
-    if data is not None and Path(data).suffix.lower() in RUNTIMES:
-        files, data = [*files, Path(data)], None
-    if len(files) == 1 and data is not None:
-        proof = pocketvision.verify(files[0], data, **arguments, progress=Terminal())
-        emit(proof) if json else _tell(proof)
-        raise_for(proof)
-        return
-    several = pocketvision.verify(files, data, **arguments, progress=Terminal())
-    emit(several) if json else _compare(several)
-    raise_for_all(several)
+    raise_for(result) if isinstance(result, Proof) else raise_for_all(result)
 
 
 def _tell(proof: "Proof") -> None:
-    from pocketvision.budget.parse import bytes_text
+    from pocketvision.budget.limits import bytes_text
     from pocketvision.verify.outcome import confidence_line, judged_words, refusal_line, verdict_lines
 
     if proof.judged:

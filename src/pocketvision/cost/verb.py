@@ -1,13 +1,12 @@
 """The verb `cost`: what one net of the catalogue costs at one setting of its dials."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pocketvision.cost.count import KindCost, LayerCost, by_kind, count, layers
 from pocketvision.cost.memory import peak
 from pocketvision.graph.graph import Graph
-from pocketvision.models.catalogue import family_of, parse_name
+from pocketvision.models.catalogue import family_of
 from pocketvision.values import ModelSpec
-from pocketvision.values.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -54,34 +53,6 @@ class CostOf:
     """The most multiply-adds first."""
     layers: tuple[LayerCost, ...]
     """In running order."""
-
-
-def cost(
-    name: str,
-    *,
-    width: float | None = None,
-    resolution: int | None = None,
-    num_classes: int = 1000,
-    groups: int | None = None,
-    in_channels: int = 3,
-) -> CostOf:
-    """Count parameters, multiply-adds, bytes and peak activation memory of a net, exactly, without its weights.
-
-    Width, resolution and groups default to what the name says (`mobilenetv2_050`), else to the paper's.
-    """
-    from pocketvision.graph.trace import trace_spec
-
-    check_ranges(locals())
-    said = parse_name(name)
-    spec = replace(
-        said,
-        width=said.width if width is None else width,
-        resolution=said.resolution if resolution is None else resolution,
-        num_classes=num_classes,
-        groups=said.groups if groups is None else groups,
-        in_channels=in_channels,
-    )
-    return cost_of(trace_spec(spec), spec)
 
 
 def cost_of(graph: Graph, spec: ModelSpec) -> CostOf:

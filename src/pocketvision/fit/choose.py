@@ -1,4 +1,4 @@
-"""The verb `choose`: which published net to start from, judged with frozen weights on the user's own images."""
+"""Which published net to start from, judged with frozen weights on the user's own images."""
 
 import time
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.budget.parse import Amount, parse_budget
+from pocketvision.budget.limits import LIMITS, budget_of
 from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
@@ -19,21 +19,19 @@ from pocketvision.fit.choosing import Scale
 from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
 from pocketvision.fit.starts import Start, Wish, find_starts
-from pocketvision.fit.verb import fit
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.paired import Paired, paired
-from pocketvision.progress import Progress, Silent, track
+from pocketvision.progress import Progress, track
+from pocketvision.settings.verbs import FitOptions, ProbeOptions
 from pocketvision.train.device import device_for
 from pocketvision.train.features import Backbone, Features, ProbeImages, Views, take
 from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
-from pocketvision.values import Accuracy, Budget, CropMode, Dataset, Latency, ModelSpec, Precision
-from pocketvision.values.ranges import check_ranges
+from pocketvision.values import Accuracy, Budget, Dataset, Latency, ModelSpec, Precision
 
 HeadKind = Literal["logistic", "mean"]
 WORTH_A_WORD = 1.5
 """A net that is not measurably worse is named where it takes so many times fewer multiply-adds."""
-_LIMITS = ("max_size", "max_latency", "max_macs", "max_memory", "max_params", "min_accuracy")
-_PASSED_ON = ("data", *_LIMITS, "crop_mode", "val", "test", "seed", "device")
+_PASSED_ON = ("data", *LIMITS, "crop_mode", "val", "test", "seed", "device")
 """Options that mean the same to `fit`."""
 
 Right = NDArray[np.bool_]
@@ -84,7 +82,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `choose` found: the starts, best on validation first."""
+    """What `probe` found: the starts, best on validation first."""
 
     starts: tuple[Compared, ...]
     """The one that was taken first, then by validation accuracy, those over the budget last."""
@@ -101,68 +99,34 @@ class Comparison:
     """Wall time of each stage."""
 
 
-def choose(  # noqa: PLR0913  each is an option of the command line
-    data: str | Path,
-    *,
-    weights: Sequence[str | Path] | None = None,
-    resolution: Sequence[int] | None = None,
-    max_size: Amount = None,
-    max_latency: Amount = None,
-    max_macs: Amount = None,
-    max_memory: Amount = None,
-    max_params: Amount = None,
-    min_accuracy: Amount = None,
-    head: HeadKind = "logistic",
-    balance: Balance = "none",
-    views: int = 1,
-    crop_mode: CropMode = "squash",
-    val: float = 0.15,
-    test: float = 0.15,
-    seed: int = 42,
-    device: str = "auto",
-    progress: Progress = Silent(),
-) -> Comparison:
-    """Compare published nets on a folder of images: frozen, with a head of the user's classes on each.
-
-    `weights` are files or names of nets, by default every file in POCKETVISION_WEIGHTS and the cache; `resolution` are
-    pixels a side, by default what each was published at. The best on the validation images is taken; test images
-    are looked at afterwards. `max_latency` is measured on this machine, on files with fresh weights; of `min_accuracy`
-    frozen weights give an estimate, by which nothing is left out. With `views` above 1 the head also learns from
-    augmented views. Features are kept on disk: asking again takes seconds. Raises BudgetMissed where no start keeps
-    the limits.
-    """
-    check_ranges(locals())
-    settings = {key: value for key, value in locals().items() if key != "progress"}
-    _check(head, balance)
-    budget = parse_budget(**{name: settings[name] for name in _LIMITS})
+def compare(options: ProbeOptions) -> Comparison:
+    """Compare starts as `probe` says."""
+    budget, progress = budget_of(options), options.progress
     seconds: dict[str, float] = {}
     started = time.perf_counter()
-    dataset, health, decoded = load_dataset(resolve(data, progress), val=val, test=test, seed=seed, progress=progress)
+    place = resolve(options.data, progress)
+    dataset, health, decoded = load_dataset(
+        place, val=options.val, test=options.test, seed=options.seed, progress=progress
+    )
     _must_be_judged(dataset)
     seconds["check"], started = _since(started)
-    found = find_starts(weights, Wish(tuple(resolution or ()), crop_mode, len(dataset.labels)), progress)
-    kept, out = _within(found, budget, dataset.labels, progress)
+    wish = Wish(tuple(options.resolution or ()), options.crop_mode, len(dataset.labels))
+    kept, out = _within(find_starts(options.weights, wish, progress), budget, dataset.labels, progress)
     seconds["starts"], started = _since(started)
-    shown = Views(views, seed)
-    seen = _seen([start.backbone for start in kept], (dataset, decoded), shown, device=device, progress=progress)
+    shown, backbones = Views(options.views, options.seed), [start.backbone for start in kept]
+    seen = _seen(backbones, (dataset, decoded), shown, device=options.device, progress=progress)
     seconds["features"], started = _since(started)
     heads = track(list(zip(kept, seen, strict=True)), progress, "heads", len(kept))
-    tried = [_tried(start, one, dataset, head=head, balance=balance) for start, one in heads]
+    tried = [_tried(start, one, dataset, head=options.head, balance=options.balance) for start, one in heads]
     seconds["heads"], _ = _since(started)
-    result = _compared(sorted(tried, key=_rank), out, settings, digest=health.digest, seconds=seconds)
-    return result if budget.min_accuracy is None else _with_outlook(result, budget.min_accuracy)
-
-
-def _check(head: str, balance: str) -> None:
-    if head not in ("logistic", "mean"):
-        raise UsageError(f"--head is logistic or mean, not '{head}'")
-    if balance not in ("none", "weights"):
-        raise UsageError(f"--balance is none or weights, not '{balance}'")
+    result = _compared(sorted(tried, key=_rank), out, options, digest=health.digest, seconds=seconds)
+    least = budget.limits.get("min_accuracy")
+    return result if least is None else _with_outlook(result, least)
 
 
 def _must_be_judged(dataset: Dataset) -> None:
     if dataset.kind != "classes":
-        raise UsageError("choose compares nets on images of one class each; here they have attributes or boxes")
+        raise UsageError("probe compares nets on images of one class each; here they have attributes or boxes")
     if not dataset.of("val"):
         raise UsageError("nets are chosen by validation images, and there are none; give --val above 0")
 
@@ -177,12 +141,12 @@ def _within(
 ) -> tuple[list[Start], list[Compared]]:
     """Part those that keep the limits, but for the accuracy, from those that do not."""
     kept, out = [], []
-    scale = None if budget.max_latency_ms is None else Scale(labels, starts[0].backbone.image)
+    scale = None if "max_latency" not in budget.limits else Scale(labels, starts[0].backbone.image)
     for start in track(starts, progress, "timing", len(starts)) if scale else starts:
-        file, broken = file_of(start, budget, scale)
+        file, fault = file_of(start, budget, scale)
         judged = replace(start, candidate=file)
-        if broken:
-            out.append(_record(judged, "over budget", broken))
+        if fault:
+            out.append(_record(judged, "over budget", fault))
         else:
             kept.append(judged)
     if not kept:
@@ -272,21 +236,21 @@ def _rank(tried: _Tried) -> tuple[float, int, str]:
 
 
 def _compared(
-    tried: list[_Tried], out: list[Compared], settings: dict[str, object], *, digest: str, seconds: dict[str, float]
+    tried: list[_Tried], out: list[Compared], options: ProbeOptions, *, digest: str, seconds: dict[str, float]
 ) -> Comparison:
     best = tried[0]
     starts = [_judged(best, best, "taken", "best on validation"), *(_judged(one, best) for one in tried[1:])]
     spec = best.start.spec
-    wanted = {key: settings[key] for key in _PASSED_ON}
-    wanted |= {"weights": best.start.file.as_posix(), "resolution": spec.resolution}
-    if settings["balance"] != "none":
-        wanted["balance"] = settings["balance"]
+    shared = {name: getattr(options, name) for name in _PASSED_ON}
+    wanted = FitOptions(weights=best.start.file.as_posix(), resolution=spec.resolution, **shared)
+    if options.balance != "none":
+        wanted = replace(wanted, balance=options.balance)
     told = f" and {best.test.value:.1%} on test images" if best.test else ""
     sentence = (
         f"Take {best.start.file.name} ({spec}): with frozen weights {best.validation.value:.1%} on validation{told}. "
         "Training all of it usually does better still:"
     )
-    return Comparison(tuple(starts + out), sentence, command(fit, wanted), hint_for(starts), digest, seconds)
+    return Comparison(tuple(starts + out), sentence, command("fit", wanted), hint_for(starts), digest, seconds)
 
 
 def _with_outlook(result: Comparison, asked: float) -> Comparison:

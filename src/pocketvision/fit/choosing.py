@@ -8,10 +8,10 @@ import numpy as np
 
 from pocketvision.budget.candidates import candidates, specs
 from pocketvision.budget.choose import choose
+from pocketvision.budget.limits import LIMITS, budget_of
 from pocketvision.compress.compress import compress
 from pocketvision.errors import UsageError
-from pocketvision.files import read_json, write_json
-from pocketvision.fit.options import Options
+from pocketvision.files import deflated, read_json, write_json
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import quick
@@ -19,6 +19,7 @@ from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import family_of, largest_useful_resolution, parse_name
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import runtime_name
+from pocketvision.settings.verbs import FitOptions
 from pocketvision.train.memory import require_memory
 from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
 from pocketvision.values import (
@@ -27,7 +28,6 @@ from pocketvision.values import (
     Choice,
     Health,
     ImageSpec,
-    Latency,
     ModelSpec,
     Trained,
     Verdict,
@@ -39,27 +39,27 @@ UNASKED_MACS = 100_000_000
 """Without any budget larger nets are not considered: two cores would train them for hours."""
 
 
-def choose_net(run: Path, loaded: Loaded, options: Options, start: Weights | None, *, progress: Progress) -> Choice:
+def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | None, *, progress: Progress) -> Choice:
     """Choose, or read what an interrupted run chose; clocks would not decide twice the same."""
     if (run / CHOICE).exists():
         return read_json(Choice, run / CHOICE)
     from pocketvision.graph.trace import trace_spec
 
     settings, notes = considered(loaded.health, len(loaded.dataset.labels), options, start)
-    budget = options.budget
+    budget = asked = budget_of(options)
     if budget.empty and start is None and options.model is None:
-        budget = Budget(max_macs=UNASKED_MACS)
+        budget = Budget({"max_macs": UNASKED_MACS})
         notes += (
             f"No limit was given: nets of at most {UNASKED_MACS // 10**6}M multiply-adds are considered, "
             "which two cores train in minutes. Allow more with --max-macs.",
         )
     found = candidates(settings, trace_spec, scratch=start is None)
     # Before candidates are written and timed, which takes memory too.
-    require_memory(loaded, min(found, key=lambda item: item.cost.macs).spec, options.training.device)
-    scale = Scale(loaded.dataset.labels, image_spec(224, options.training.crop_mode, start))
+    require_memory(loaded, min(found, key=lambda item: item.cost.macs).spec, options.device)
+    scale = Scale(loaded.dataset.labels, image_spec(224, options.crop_mode, start))
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
-    choice = replace(choice, budget=options.budget)
-    require_memory(loaded, choice.taken.spec, options.training.device)
+    choice = replace(choice, budget=asked)
+    require_memory(loaded, choice.taken.spec, options.device)
     write_json(run / CHOICE, choice)
     for note in notes:
         progress.say(note)
@@ -68,7 +68,7 @@ def choose_net(run: Path, loaded: Loaded, options: Options, start: Weights | Non
 
 
 def considered(
-    health: Health, num_classes: int, options: Options, start: Weights | None
+    health: Health, num_classes: int, options: FitOptions, start: Weights | None
 ) -> tuple[list[ModelSpec], tuple[str, ...]]:
     """List the settings to consider under the user's wishes, with a sentence for each restriction."""
     largest = largest_useful_resolution(health.median_short_side)
@@ -95,7 +95,7 @@ def considered(
 
 
 def _restricted(
-    settings: list[ModelSpec], wanted: ModelSpec | None, options: Options, start: Weights | None
+    settings: list[ModelSpec], wanted: ModelSpec | None, options: FitOptions, start: Weights | None
 ) -> list[ModelSpec]:
     """Keep one family, or one width of it, also where that width is not in the usual list."""
     name = wanted.name if wanted else None
@@ -118,8 +118,8 @@ class Scale:
         self.image = image
         self.reference = reference_caller()
 
-    def weigh(self, candidate: Candidate) -> tuple[int, Latency]:
-        """Return the file's bytes and the latency of a candidate."""
+    def weigh(self, candidate: Candidate) -> Candidate:
+        """Return a candidate with the bytes and the latency of its file."""
         image = replace(self.image, resolution=candidate.spec.resolution)
         graph = untrained(candidate.spec, image)
         if candidate.precision == "int8":
@@ -129,7 +129,12 @@ class Scale:
         trained = Trained(candidate.spec, image, SCRATCH, 0, wilson(1, 1), 1.0, "0" * 64, splits)
         content = content_of(graph, trained, self.labels, precision=candidate.precision)
         run = caller(content, image.resolution)
-        return len(content), quick(run, self.reference, threads=1, runtime=runtime_name())
+        return replace(
+            candidate,
+            size_bytes=len(content),
+            download_bytes=deflated(content),
+            latency=quick(run, self.reference, threads=1, runtime=runtime_name()),
+        )
 
 
 def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
@@ -171,6 +176,6 @@ def offer(verdicts: Sequence[Verdict], choice: Choice) -> str:
 
 
 def _rounded(verdict: Verdict) -> str:
-    if verdict.limit == "min_accuracy":
+    if not LIMITS[verdict.limit].at_most:
         return f"{verdict.measured - 0.0005:.3f}"
     return f"{verdict.measured * 1.05:.3g}ms" if verdict.unit == "ms" else f"{round(verdict.measured)}"

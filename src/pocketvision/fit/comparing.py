@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.budget.choose import broken_by_count
+from pocketvision.budget.limits import Measured, broken, budget_of
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.export.trust import Settled, reason_of, settle, threshold_for
-from pocketvision.export.verb import calibration
-from pocketvision.files import write_json
-from pocketvision.fit.options import Options
+from pocketvision.export.calibrate import calibration
+from pocketvision.export.trust import Settled, abstain_of, reason_of, settle, threshold_for
+from pocketvision.files import deflated, write_json
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
@@ -23,6 +22,7 @@ from pocketvision.metrics.calibration import measured, softened
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of, runtime_name
+from pocketvision.settings.verbs import FitOptions
 from pocketvision.train.start import Loaded
 from pocketvision.values import Budget, Compression, Precision, Trained, Variant
 
@@ -41,7 +41,7 @@ class Compared:
     """When the file refuses to answer; None never."""
 
 
-def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, *, progress: Progress) -> Compared:
+def compress_net(run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress) -> Compared:
     """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
     from pocketvision.graph.trace import trace
     from pocketvision.train.job import trained_net
@@ -59,8 +59,9 @@ def compress_net(run: Path, loaded: Loaded, trained: Trained, options: Options, 
     variants = {precision: variant for precision, (variant, _) in judged.items()}
     taken, reason = decide(variants, graphs, options)
     settled = judged[taken][1]
-    threshold = threshold_for(options.abstain, settled.probabilities, labels)
-    told = reason_of(options.abstain, threshold)
+    wanted = abstain_of(options.abstain)
+    threshold = threshold_for(wanted, settled.probabilities, labels)
+    told = reason_of(wanted, threshold)
     untempered = measured(softened(judged["float"][1].probabilities, 1 / trained.temperature), labels)
     record = Compression(taken, reason, tuple(variants.values()), trained.temperature, untempered, told)
     write_json(run / "compress.json", record)
@@ -88,6 +89,7 @@ def _judged(
         accuracy(answers, truth),
         len(content),
         latency,
+        download_bytes=deflated(content),
         confidence=settled.confidence,
         temperature=settled.temperature,
         as_rounded=settled.before,
@@ -96,20 +98,21 @@ def _judged(
 
 
 def decide(
-    variants: dict[Precision, Variant], graphs: dict[Precision, Graph], options: Options
+    variants: dict[Precision, Variant], graphs: dict[Precision, Graph], options: FitOptions
 ) -> tuple[Precision, str]:
     """Choose between the two files by the budget, the clock and validation accuracy; say why."""
+    budget = budget_of(options)
     plain, small = variants["float"], variants["int8"]
     drop = 100 * (plain.validation.value - small.validation.value)
     lost = f"{drop:.1f} points" if drop > 0 else "nothing"
-    broken = _broken(plain, graphs["float"], options.budget)
-    if broken:
-        held = not _broken(small, graphs["int8"], options.budget)
+    fault = _broken(plain, graphs["float"], budget)
+    if fault:
+        held = not _broken(small, graphs["int8"], budget)
         kept = "keeps the budget" if held else "comes nearer to it"
-        return "int8", f"float breaks the budget ({'; '.join(broken)}); int8 {kept} and loses {lost} on validation"
-    broken = _broken(small, graphs["int8"], options.budget)
-    if broken:
-        return "float", f"int8 breaks the budget ({'; '.join(broken)})"
+        return "int8", f"float breaks the budget ({'; '.join(fault)}); int8 {kept} and loses {lost} on validation"
+    fault = _broken(small, graphs["int8"], budget)
+    if fault:
+        return "float", f"int8 breaks the budget ({'; '.join(fault)})"
     ratio = small.latency.median_ms / plain.latency.median_ms
     if drop > options.max_drop:
         return "float", f"int8 loses {drop:.1f} points on validation; allowed {options.max_drop:g}"
@@ -120,7 +123,4 @@ def decide(
 
 def _broken(variant: Variant, graph: Graph, budget: Budget) -> list[str]:
     cost = count(graph, precision=variant.precision)
-    broken = broken_by_count(cost, variant.size_bytes, budget)
-    if budget.max_latency_ms is not None and variant.latency.median_ms > budget.max_latency_ms:
-        broken.append(f"latency {variant.latency.median_ms:.2f} ms; allowed {budget.max_latency_ms:g} ms")
-    return broken
+    return broken(Measured(variant.size_bytes, cost, variant.latency, download_bytes=variant.download_bytes), budget)

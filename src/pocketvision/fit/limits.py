@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Literal
 
-from pocketvision.budget.choose import CLOCK_MARGIN, broken_by_count
+from pocketvision.budget.choose import figures_of, too_slow
+from pocketvision.budget.limits import broken
 from pocketvision.fit.choosing import Scale
 from pocketvision.fit.starts import Start
 from pocketvision.values import Accuracy, Budget, Candidate
@@ -18,26 +19,24 @@ def file_of(start: Start, budget: Budget, scale: Scale | None) -> tuple[Candidat
     with fresh weights, as far as they keep the counts, and timed; the faster one is what a run could deliver.
     """
     files = [(item, _broken(item, budget)) for item in (start.candidate, start.plain)]
-    fitting = [item for item, broken in files if not broken]
+    fitting = [item for item, fault in files if not fault]
     if files[0][1] or scale is None:
         return files[0]
     written = []
     for item in fitting:
-        size, latency = scale.weigh(item)
-        written.append(replace(item, size_bytes=size, latency=latency))
+        written.append(scale.weigh(item))
     files = [(item, _broken(item, budget)) for item in written]
     return min(files, key=lambda found: (bool(found[1]), _ms(found[0])))
 
 
 def _broken(file: Candidate, budget: Budget) -> str:
-    broken = broken_by_count(file.cost, file.size_bytes, budget)
-    limit = budget.max_latency_ms
-    if limit is not None and file.latency is not None and _ms(file) > CLOCK_MARGIN * limit:
-        broken.append(
-            f"{_ms(file):.2f} ms measured on this machine, {file.precision} with fresh weights; allowed {limit:g} ms, "
-            "less a tenth for the clock"
+    found = broken(replace(figures_of(file), latency=None), budget)
+    if (slow := too_slow(file, budget)) is not None:
+        found.append(
+            f"{slow:.2f} ms measured on this machine, {file.precision} with fresh weights; allowed "
+            f"{budget.limits['max_latency']:g} ms, less a tenth for the clock"
         )
-    return "; ".join(broken)
+    return "; ".join(found)
 
 
 def _ms(file: Candidate) -> float:

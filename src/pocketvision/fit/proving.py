@@ -103,16 +103,8 @@ def verify_file(
 
     A process of its own, so that nothing of training (torch, its threads, its caches) can help or disturb.
     """
-    limits = {
-        "--max-size": budget.max_size_bytes,
-        "--max-latency": budget.max_latency_ms,
-        "--max-macs": budget.max_macs,
-        "--max-memory": budget.max_memory_bytes,
-        "--max-params": budget.max_params,
-        "--min-accuracy": budget.min_accuracy,
-    }
     pace = [] if within_s is None else ["--time-limit", f"{within_s:.1f}s"]
-    options = [word for name, value in limits.items() if value is not None for word in (name, str(value))]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in budget.limits.items()]
     # The split is named, so that what the check left out of the run stays out.
     given = ["--split", "test", "--output", str(folder), "--json", "--", str(file), str(loaded.given)]
     order = [*options, *pace, *given]

@@ -1,4 +1,4 @@
-"""The verb `models`: every net of the catalogue with its figures, filtered, sorted, drawn; nothing is built."""
+"""The catalogue: every net of the catalogue with its figures, filtered, sorted, drawn; nothing is built."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pocketvision.budget.parse import parse_budget
+from pocketvision.budget.limits import Measured, broken
 from pocketvision.errors import UsageError
-from pocketvision.models.catalogue import families, parse_name
+from pocketvision.models.catalogue import families
 from pocketvision.models.figures import Figures, figures
 from pocketvision.models.published import Published, main_figures
-from pocketvision.values import Budget
+from pocketvision.values import Budget, Cost
 from pocketvision.weights.sources import sources
 
 Sort = Literal["top1", "params", "macs", "size", "memory", "year", "name"]
@@ -60,56 +60,13 @@ class CatalogueLine:
     """Where published weights of this net and width can be had."""
 
 
-def models(  # noqa: PLR0913  each is an option of the command line
-    name: str | None = None,
-    *,
-    max_params: str | None = None,
-    max_macs: str | None = None,
-    max_size: str | None = None,
-    max_memory: str | None = None,
-    min_accuracy: str | None = None,
-    every: bool = False,
-    sort: Sort | None = None,
-    plot: Path | None = None,
-) -> list[CatalogueLine]:
-    """List the catalogue: one line a net, or every width and resolution for one net, under limits, or with `every`.
-
-    `max_size` and `max_memory` are limits on the int8 file's weights and its peak of activations; `min_accuracy` one
-    on the published top-1. `plot` draws accuracy against multiply-adds of all that is left: .html, .svg or .png.
-    Without `sort` the plain list is in order of multiply-adds. Raises UsageError where nothing is left.
-    """
-    budget = parse_budget(
-        max_params=max_params,
-        max_macs=max_macs,
-        max_size=max_size,
-        max_memory=max_memory,
-        min_accuracy=min_accuracy,
-    )
-    chosen = parse_name(name).name if name is not None else None
-    whole = every or chosen is not None or not budget.empty
-    lines = [line for line in _catalogue() if chosen in (None, line.name) and _fits(line, budget)]
-    if not lines:
-        raise UsageError("no net of the catalogue keeps all these limits; loosen one, or see `pocketvision models`")
-    shown = lines if whole else _plain(lines)
-    if sort is not None or not whole:
-        shown.sort(key=_order(sort or "macs"))
-    if plot is not None:
-        _write_plot(lines, plot)
-    return shown
+def fits(line: CatalogueLine, budget: Budget) -> bool:
+    """Tell whether a net keeps the limits: int8 bytes and memory, and the published top-1."""
+    cost = Cost(line.params, line.macs, line.int8_bytes, line.peak_bytes_int8)
+    return not broken(Measured(line.int8_bytes, cost, score=_imagenet(line) / 100), budget)
 
 
-def _fits(line: CatalogueLine, budget: Budget) -> bool:
-    limits = (
-        (budget.max_params, line.params),
-        (budget.max_macs, line.macs),
-        (budget.max_size_bytes, line.int8_bytes),
-        (budget.max_memory_bytes, line.peak_bytes_int8),
-    )
-    enough = budget.min_accuracy is None or _imagenet(line) >= 100 * budget.min_accuracy
-    return enough and all(limit is None or value <= limit for limit, value in limits)
-
-
-def _plain(lines: list[CatalogueLine]) -> list[CatalogueLine]:
+def plain(lines: list[CatalogueLine]) -> list[CatalogueLine]:
     """Take each net's line at the paper's settings, or at the resolution nearest to these that has an accuracy."""
     chosen: dict[str, CatalogueLine] = {}
     for line in lines:
@@ -124,7 +81,7 @@ def _far(line: CatalogueLine, resolution: int) -> tuple[bool, int]:
     return line.top1 is None, abs(line.resolution - resolution)
 
 
-def _order(sort: Sort) -> Callable[[CatalogueLine], tuple[float | str, ...]]:
+def order(sort: Sort) -> Callable[[CatalogueLine], tuple[float | str, ...]]:
     """Order the best first: high accuracy, low cost, early year; the name decides between equals."""
     keys: dict[Sort, Callable[[CatalogueLine], float | str]] = {
         "top1": lambda line: -_imagenet(line),
@@ -141,7 +98,8 @@ def _order(sort: Sort) -> Callable[[CatalogueLine], tuple[float | str, ...]]:
 
 
 @cache
-def _catalogue() -> tuple[CatalogueLine, ...]:
+def catalogue() -> tuple[CatalogueLine, ...]:
+    """Return a line for every net and setting with shipped figures."""
     printed: dict[tuple[object, ...], Published] = {}
     for figure in main_figures():
         printed.setdefault((figure.name, figure.width, figure.resolution, figure.groups), figure)
@@ -196,7 +154,8 @@ def _line(row: Figures, printed: Published | None, weights: tuple[str, ...]) -> 
     )
 
 
-def _write_plot(lines: list[CatalogueLine], path: Path) -> None:
+def write_plot(lines: list[CatalogueLine], path: Path) -> None:
+    """Draw accuracy against multiply-adds; raises UsageError for another suffix, or nothing to draw."""
     from pocketvision import files
     from pocketvision.report import catalogue_plot
 

@@ -257,11 +257,11 @@ def _hover(candidate: Candidate) -> str:
 
 
 def _axes(choice: Choice) -> tuple[Axis, ...]:
-    budget = choice.budget
+    limits = choice.budget.limits
     every = (
-        ("Multiply-adds", "Multiply-adds (MACs, log scale)", 0, budget.max_macs),
-        ("File size", "File size (bytes, log scale)", 1, budget.max_size_bytes),
-        ("Latency", "Median latency (ms, log scale; measured ones only)", 2, budget.max_latency_ms),
+        ("Multiply-adds", "Multiply-adds (MACs, log scale)", 0, limits.get("max_macs")),
+        ("File size", "File size (bytes, log scale)", 1, limits.get("max_size")),
+        ("Latency", "Median latency (ms, log scale; measured ones only)", 2, limits.get("max_latency")),
     )
     axes = []
     for name, title, column, limit in every:

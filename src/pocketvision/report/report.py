@@ -1,4 +1,4 @@
-"""The verb: a run's folder in, its page and its model card out."""
+"""A run's folder in, its page and its model card out."""
 
 from pathlib import Path
 
@@ -11,14 +11,10 @@ from pocketvision.report.run import read
 PAGE, CARD = "report.html", "model_card.md"
 
 
-def report(run: str | Path, *, output: str | Path | None = None, progress: Progress = Silent()) -> Path:
-    """Write `report.html` and `model_card.md` of a finished run; return the page's path.
-
-    They go into `output`, a folder, or into the run's own. Images of wrong answers come from the data set where it
-    still lies. Raises UsageError where there is no run, DataError that names a missing or damaged file.
-    """
-    found = read(Path(run))
-    target = Path(run if output is None else output)
+def write_report(run: Path, output: str | Path | None = None, *, progress: Progress = Silent()) -> Path:
+    """Write the page and the model card of a finished run, by default into its folder; return the page."""
+    found = read(run)
+    target = run if output is None else Path(output)
     if output is not None:
         claim(target, PAGE, CARD)
     write_text(target / CARD, card(found))

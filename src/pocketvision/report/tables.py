@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from pocketvision.budget.limits import LIMITS, NOT_MEASURED
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
 from pocketvision.report import words
 from pocketvision.values import Accuracy, Answer, Candidate, Choice, Health, Proof, Verdict
-from pocketvision.verify.verdicts import NOT_MEASURED
 
 MATRIX_CLASSES = 20
 """More rows than this no longer fit a page."""
@@ -42,36 +42,28 @@ def budget_lines(proof: Proof) -> tuple[BudgetLine, ...]:
 
 
 def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
-    option = verdict.limit.lstrip("-").replace("-", "_")
-    limit = words.LIMITS.get(option)
-    at_most = limit.at_most if limit else verdict.limit.startswith("max")
-    top = 1.0 if limit and limit.kind == "share" else max(verdict.allowed, verdict.measured, 1e-9) * 1.15
-    title = limit.title if limit else verdict.limit
-
+    limit = LIMITS[verdict.limit]
+    kind = words.kind_of(limit)
+    top = 1.0 if kind == "share" else max(verdict.allowed, verdict.measured, 1e-9) * 1.15
+    known = verdict.measured != NOT_MEASURED
     return BudgetLine(
-        title=title,
-        at_most=at_most,
-        allowed=words.bound(verdict.allowed, limit.kind) if limit else f"{verdict.allowed:,g} {verdict.unit}",
-        measured=_measured(verdict, limit),
-        detail=_detail(option, verdict.measured, proof),
+        title=limit.title,
+        at_most=limit.at_most,
+        allowed=words.bound(verdict.allowed, kind),
+        measured=words.quantity(verdict.measured, kind) if known else "not measured",
+        detail=_detail(verdict, proof),
         passed=verdict.passed,
         bar=max(verdict.measured, 0.0) / top,
         mark=verdict.allowed / top,
     )
 
 
-def _measured(verdict: Verdict, limit: words.Limit | None) -> str:
-    if verdict.measured == NOT_MEASURED:
-        return "not measured"
-    return words.quantity(verdict.measured, limit.kind) if limit else f"{verdict.measured:,g} {verdict.unit}"
-
-
-def _detail(option: str, measured: float, proof: Proof) -> str:
-    if option == "min_accuracy":
+def _detail(verdict: Verdict, proof: Proof) -> str:
+    if verdict.limit == "min_accuracy":
         return f"95% interval {words.interval(proof.accuracy)}"
-    if option == "max_latency":
+    if verdict.limit == "max_latency":
         return f"p90 {words.ms(proof.latency.p90_ms)}"
-    return words.exact(measured, words.LIMITS[option].kind) if option in words.LIMITS else ""
+    return words.exact(verdict.measured, words.kind_of(LIMITS[verdict.limit]))
 
 
 # ---------------------------------------------------------------- data

@@ -100,7 +100,7 @@ def _wide(run: Run) -> Gap | None:
 
 
 def _barely(run: Run) -> Gap | None:
-    least, accuracy = run.choice.budget.min_accuracy, run.proof.accuracy
+    least, accuracy = run.choice.budget.limits.get("min_accuracy"), run.proof.accuracy
     if least is None or not accuracy.low < least <= accuracy.value:
         return None
     return Gap(

@@ -1,34 +1,15 @@
 """Figures as words: sizes, counts, times and shares as people read them."""
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
+from pocketvision.budget.limits import Limit, asked
 from pocketvision.values import Accuracy, Budget
 
 SPACE = "\N{NO-BREAK SPACE}"
 """A number and its unit stay on one line."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 Kind = Literal["bytes", "ms", "count", "share"]
-
-
-@dataclass(frozen=True)
-class Limit:
-    """How one budget option is named and written."""
-
-    title: str
-    kind: Kind
-    at_most: bool = True
-
-
-LIMITS = {
-    "max_size": Limit("File size", "bytes"),
-    "max_latency": Limit("Latency", "ms"),
-    "max_macs": Limit("Multiply-adds", "count"),
-    "max_memory": Limit("Peak memory", "bytes"),
-    "max_params": Limit("Parameters", "count"),
-    "min_accuracy": Limit("Accuracy", "share", at_most=False),
-}
 
 
 def size(value: float) -> str:
@@ -96,21 +77,16 @@ def exact(value: float, kind: Kind) -> str:
     return f"{value:,.0f}" if kind == "count" and value >= 1000 else ""
 
 
-def budget(asked: Budget) -> str:
+def budget(contract: Budget) -> str:
     """Write the contract as a phrase; empty where nothing is limited."""
-    values = {
-        "max_size": asked.max_size_bytes,
-        "max_latency": asked.max_latency_ms,
-        "max_macs": asked.max_macs,
-        "max_memory": asked.max_memory_bytes,
-        "max_params": asked.max_params,
-        "min_accuracy": asked.min_accuracy,
-    }
     return ", ".join(
-        f"{limit.title.lower()} {'at most' if limit.at_most else 'at least'} {bound(value, limit.kind)}"
-        for name, limit in LIMITS.items()
-        if (value := values[name]) is not None
+        f"{limit.title.lower()} {limit.bound} {bound(value, kind_of(limit))}" for limit, value in asked(contract)
     )
+
+
+def kind_of(limit: Limit) -> Kind:
+    """Return how the figures of a limit are written here."""
+    return "count" if limit.unit.exact else limit.unit.name  # type: ignore[return-value]
 
 
 def some(names: tuple[str, ...] | list[str], most: int = 5) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UnknownName, UsageError
+from pocketvision.files import deflated
 from pocketvision.values import Manifest
 
 Images = NDArray[np.uint8]
@@ -92,6 +93,11 @@ def parts(path: Path) -> tuple[Path, ...]:
 def size_bytes(path: Path) -> int:
     """Return the bytes of a delivered file with all its parts."""
     return sum(part.stat().st_size for part in parts(path))
+
+
+def download_bytes(path: Path) -> int:
+    """Return the bytes of a delivered file with all its parts after deflate, as stores and web servers send it."""
+    return sum(deflated(part.read_bytes()) for part in parts(path))
 
 
 def digest(path: Path) -> str:

@@ -32,7 +32,7 @@ from pocketvision.weights.load import Weights, load_into
 
 Pixels = NDArray[np.uint8]
 BATCH = 32
-"""ProbeImages that are read at once."""
+"""Images that are read at once."""
 _VERSION = 1
 """Of the way features are taken; a change of it makes every kept feature absent."""
 _SEED_DIGITS = 14
@@ -76,7 +76,7 @@ class Views:
 
 @dataclass(frozen=True, eq=False)
 class ProbeImages:
-    """ProbeImages that features are taken of."""
+    """Images that features are taken of."""
 
     dataset: Dataset
     examples: tuple[Example, ...]
@@ -89,7 +89,7 @@ class Features:
 
     stored: Stored
     computed: int
-    """ProbeImages that were run through the net now; the others had been before."""
+    """Images that were run through the net now; the others had been before."""
 
     def of(self, examples: Sequence[Example], view: int = 0) -> NDArray[np.float32]:
         """Return [n, channels] of one view, in the order of the examples, in memory."""

@@ -1,6 +1,6 @@
 """Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
 
-from pocketvision.values.costs import Budget, Candidate, Choice, Cost, Latency, Precision
+from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision
 from pocketvision.values.images import (
     NO_LABEL,
     Box,
@@ -41,6 +41,7 @@ __all__ = [
     "NO_LABEL",
     "Accuracy",
     "Agreement",
+    "Amount",
     "Answer",
     "Box",
     "Budget",

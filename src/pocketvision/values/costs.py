@@ -1,13 +1,16 @@
 """Cost, budget and choice."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pocketvision.values.nets import ModelSpec
 
 Precision = Literal["float", "float16", "int8", "palette8", "palette6", "palette4", "palette2"]
 """`float16` is of the stored weights only; such a net computes in 32 bits."""
+
+
+Amount = str | float | int | None
+"""A limit as people write it, such as '2MB', or as a number; None for no limit."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,14 @@ class Latency:
 
 @dataclass(frozen=True)
 class Budget:
-    """The contract; None means no limit."""
+    """The contract: what was asked for, by the option's name, each in the unit of its limit."""
 
-    max_size_bytes: int | None = None
-    max_latency_ms: float | None = None
-    max_macs: int | None = None
-    max_memory_bytes: int | None = None
-    max_params: int | None = None
-    min_accuracy: float | None = None
+    limits: dict[str, float] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
         """Whether nothing is limited."""
-        return all(getattr(self, item.name) is None for item in dataclasses.fields(self))
+        return not self.limits
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,8 @@ class Candidate:
     status: Literal["taken", "over budget", "too slow", "not needed"]
     reason: str
     latency: Latency | None = None
+    download_bytes: int | None = None
+    """Of the file with fresh weights after deflate; None where it was not written."""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,8 @@ class Variant:
     """What this precision's logits were divided by, beside the trained net's own temperature."""
     as_rounded: Confidence | None = None
     """Before that; None where nothing was divided."""
+    download_bytes: int | None = None
+    """Of the file after deflate."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from pocketvision.budget.parse import bytes_text
+from pocketvision.budget.limits import LIMITS
 from pocketvision.errors import BudgetMissed, DataError, VerificationFailed
 from pocketvision.values import Accuracy, Confidence, Judged, Proof, Refusal, Verdict
 from pocketvision.verify.predict import Prediction
 from pocketvision.verify.several import Several
-from pocketvision.verify.verdicts import NOT_MEASURED
 
 
 def raise_for(proof: Proof) -> None:
@@ -74,12 +73,9 @@ def verdict_lines(proof: Proof) -> list[str]:
 
 def verdict_line(verdict: Verdict, accuracy: Accuracy | None = None) -> str:
     """Return PASS or FAIL, what was measured and what is allowed; `accuracy` adds the interval to its own line."""
-    word = "PASS" if verdict.passed else "FAIL"
-    bound = "at least" if verdict.limit == "min_accuracy" else "at most"
-    measured = _amount(verdict.measured, verdict.unit)
-    if verdict.limit == "min_accuracy" and accuracy is not None:
-        measured = str(accuracy)
-    return f"{word} {verdict.limit}: {measured}, {bound} {_amount(verdict.allowed, verdict.unit)}"
+    word, limit = "PASS" if verdict.passed else "FAIL", LIMITS[verdict.limit]
+    measured = limit.exact(verdict.measured) if limit.at_most or accuracy is None else str(accuracy)
+    return f"{word} {verdict.limit}: {measured}, {limit.bound} {limit.exact(verdict.allowed)}"
 
 
 def confidence_line(confidence: Confidence) -> str:
@@ -99,13 +95,3 @@ def refusal_line(below: float | None, found: Refusal | None) -> str:
         return text
     low, high = 1 - found.right.high, 1 - found.right.low
     return f"{text}, of those {1 - found.right.value:.1%} wrong (95% interval {low:.1%} to {high:.1%})"
-
-
-def _amount(value: float, unit: str) -> str:
-    if value == NOT_MEASURED:
-        return "not measured"
-    if unit == "share":
-        return f"{value:.1%}"
-    if unit == "bytes":
-        return bytes_text(value)
-    return f"{float(f'{value:.4g}'):g} ms" if unit == "ms" else f"{value:,.0f} {unit}"

@@ -1,6 +1,5 @@
-"""The verb `predict`: what a file says of any images."""
+"""What a file says of any images."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,9 @@ import numpy as np
 
 from pocketvision.data.layout import images_below, printable
 from pocketvision.errors import DataError
-from pocketvision.progress import Progress, Silent, track
-from pocketvision.runtime import open as open_model
+from pocketvision.progress import Progress, track
+from pocketvision.runtime import Runner
 from pocketvision.values import Manifest
-from pocketvision.values.ranges import check_ranges
 from pocketvision.verify.answers import Floats, Image, Reading, read_images, run_in_batches
 
 GUESSES = 2
@@ -44,27 +42,6 @@ class Prediction:
         return self.label if self.sure else f"not sure: {guesses}"
 
 
-def predict(
-    file: str | Path, images: Sequence[str | Path] | str | Path, *, top: int = 5, progress: Progress = Silent()
-) -> list[Prediction]:
-    """Answer images, and those inside folders in natural order; a broken one gets its error and stops nothing.
-
-    An answer less probable than the file's `abstain_below` comes with `sure` False: the image may be none of the
-    labels, or hard to tell.
-    Raises DataError for a path that is not there, UsageError for `top` below 1.
-    """
-    check_ranges(locals())
-    paths = expand([images] if isinstance(images, str | Path) else images)
-    runner = open_model(Path(file), threads=os.cpu_count() or 1)
-    readings = track(read_images(paths, runner.manifest.image), progress, "predicting", len(paths))
-    errors: list[str | None] = []
-    answers = iter(run_in_batches(runner, _sift(readings, errors)))
-    return [
-        _prediction(path, next(answers), runner.manifest, top=top) if error is None else _failed(path, error)
-        for path, error in zip(paths, errors, strict=True)
-    ]
-
-
 def expand(images: Sequence[str | Path]) -> list[Path]:
     """Replace folders by the images inside, at any depth, in natural order; raises DataError for a missing path."""
     found: list[Path] = []
@@ -77,6 +54,17 @@ def expand(images: Sequence[str | Path]) -> list[Path]:
             raise DataError(f"{path} holds no image; give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files")
         found += inside
     return found
+
+
+def predictions(runner: Runner, paths: Sequence[Path], *, top: int, progress: Progress) -> list[Prediction]:
+    """Answer images; a broken one gets its error and stops nothing."""
+    readings = track(read_images(paths, runner.manifest.image), progress, "predicting", len(paths))
+    errors: list[str | None] = []
+    answers = iter(run_in_batches(runner, _sift(readings, errors)))
+    return [
+        _prediction(path, next(answers), runner.manifest, top=top) if error is None else _failed(path, error)
+        for path, error in zip(paths, errors, strict=True)
+    ]
 
 
 def _sift(readings: Iterable[Reading], errors: list[str | None]) -> Iterator[Image]:

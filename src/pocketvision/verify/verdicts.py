@@ -1,55 +1,14 @@
-"""The budget line by line, judged on what was measured of the delivered file."""
+"""What is needed to judge a delivered file by its budget: the counts beside it, words where they are missing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from pocketvision.budget.limits import NOT_MEASURED
 from pocketvision.errors import DataError
 from pocketvision.files import read_json
-from pocketvision.values import Accuracy, Budget, Cost, Latency, Verdict
+from pocketvision.values import Cost, Verdict
 
 COST_FILE = "cost.json"
 """Lies beside the delivered file: the counts of its graph."""
-
-NOT_MEASURED = -1.0
-"""What a verdict holds as measured where there was no count to judge; it never passes."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Of the delivered file; `cost` is None where its counts are not known."""
-
-    size_bytes: int
-    latency: Latency
-    accuracy: Accuracy
-    cost: Cost | None
-
-
-class _Limit(NamedTuple):
-    name: str
-    field: str
-    unit: str
-    measure: Callable[[Measured], float]
-
-
-_LIMITS = (
-    _Limit("max_size", "max_size_bytes", "bytes", lambda it: it.size_bytes),
-    _Limit("max_latency", "max_latency_ms", "ms", lambda it: it.latency.median_ms),
-    _Limit("max_macs", "max_macs", "MACs", lambda it: it.cost.macs if it.cost else NOT_MEASURED),
-    _Limit("max_memory", "max_memory_bytes", "bytes", lambda it: it.cost.peak_activation_bytes if it.cost else -1),
-    _Limit("max_params", "max_params", "params", lambda it: it.cost.params if it.cost else NOT_MEASURED),
-    _Limit("min_accuracy", "min_accuracy", "share", lambda it: it.accuracy.value),
-)
-
-
-def judge(budget: Budget, measured: Measured) -> tuple[Verdict, ...]:
-    """Return a verdict for each limit that is set: latency by its median, accuracy by the measured share itself."""
-    return tuple(
-        _verdict(limit, float(allowed), float(limit.measure(measured)))
-        for limit in _LIMITS
-        if (allowed := getattr(budget, limit.field)) is not None
-    )
 
 
 def unjudged(verdicts: tuple[Verdict, ...]) -> tuple[str, ...]:
@@ -70,8 +29,3 @@ def read_cost(file: Path) -> Cost | None:
         return read_json(Cost, path)
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} does not hold a net's counts ({error}); take the one written by the run") from error
-
-
-def _verdict(limit: _Limit, allowed: float, measured: float) -> Verdict:
-    kept = measured >= allowed if limit.name == "min_accuracy" else measured <= allowed
-    return Verdict(limit.name, allowed, measured, limit.unit, kept and measured != NOT_MEASURED)

@@ -1,31 +1,28 @@
-"""The verb `verify`: is this file right, and does it keep the budget?"""
+"""Is this file right, and does it keep the budget?"""
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypedDict, get_args, overload
+from typing import TypedDict, get_args
 
-from pocketvision.budget.parse import Amount, parse_budget
-from pocketvision.errors import DataError, UnknownName, UsageError
-from pocketvision.files import claim, write_json
+from pocketvision.budget.limits import Measured, judge
+from pocketvision.errors import DataError, UnknownName
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
-from pocketvision.runtime import computes_in_half, digest, size_bytes
+from pocketvision.runtime import computes_in_half, digest, download_bytes, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.clock import Clock
 from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
 from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.answers import Answers, ask
 from pocketvision.verify.failures import accuracy_fault, failures, tolerance
 from pocketvision.verify.images import GivenImages, find_images
 from pocketvision.verify.resizing import under_resizers
-from pocketvision.verify.several import Several, stand
 from pocketvision.verify.timing import time_files
-from pocketvision.verify.verdicts import Measured, judge, read_cost, unjudged
+from pocketvision.verify.verdicts import read_cost, unjudged
 
 PROOF_FILE = "verify.json"
 UNLIMITED = Budget()
@@ -37,103 +34,6 @@ class _Settings(TypedDict):
     trained: Path | None
     clock: Clock
     progress: Progress
-
-
-@overload
-def verify(
-    file: str | Path,
-    data: str | Path | Dataset,
-    *,
-    split: Split | None = ...,
-    trained: str | Path | None = ...,
-    max_size: Amount = ...,
-    max_latency: Amount = ...,
-    max_macs: Amount = ...,
-    max_memory: Amount = ...,
-    max_params: Amount = ...,
-    min_accuracy: Amount = ...,
-    time_limit: str | None = ...,
-    output: str | Path | None = ...,
-    progress: Progress = ...,
-) -> Proof: ...
-
-
-@overload
-def verify(
-    file: list[str] | list[Path],
-    data: str | Path | Dataset | None = ...,
-    *,
-    split: Split | None = ...,
-    trained: str | Path | None = ...,
-    max_size: Amount = ...,
-    max_latency: Amount = ...,
-    max_macs: Amount = ...,
-    max_memory: Amount = ...,
-    max_params: Amount = ...,
-    min_accuracy: Amount = ...,
-    time_limit: str | None = ...,
-    output: str | Path | None = ...,
-    progress: Progress = ...,
-) -> Several: ...
-
-
-def verify(  # noqa: PLR0913  one option per line of the budget
-    file: str | Path | list[str] | list[Path],
-    data: str | Path | Dataset | None = None,
-    *,
-    split: Split | None = None,
-    trained: str | Path | None = None,
-    max_size: Amount = None,
-    max_latency: Amount = None,
-    max_macs: Amount = None,
-    max_memory: Amount = None,
-    max_params: Amount = None,
-    min_accuracy: Amount = None,
-    time_limit: str | None = None,
-    output: str | Path | None = None,
-    progress: Progress = Silent(),
-) -> Proof | Several:
-    """Prove a delivered file: its answers on real images from their bytes on, its speed, its size.
-
-    A list of files gives `Several`: each in its own runtime, with load time and memory, its answers to odd images
-    (turned, grey, CMYK, truncated, ...), and each against the others; then `data` may be left out, and the files are
-    held against their own probes. Judged are the images given, but for those that the file's run trained or chose on,
-    told by content and label; with `split`, those that the run had in it. The proof's `judged` counts them. `trained`
-    is an .npz with the arrays `files` and `probabilities` of the trained net on the same images; by default
-    `trained_outputs.npz` beside the file. Limits are numbers or text such as '2MB' and '10ms'; MACs, parameters and
-    memory are read from `cost.json` beside the file. `output` is a folder that gets `verify.json`. With `time_limit`,
-    such as '20s', fewer images are asked again under other resizers; all else is judged in full. Returns wrong
-    answers and broken limits in the proof; `raise_for` turns them into errors.
-    """
-    budget = parse_budget(
-        max_size=max_size,
-        max_latency=max_latency,
-        max_macs=max_macs,
-        max_memory=max_memory,
-        max_params=max_params,
-        min_accuracy=min_accuracy,
-    )
-    settings: _Settings = {
-        "budget": budget,
-        "split": split,
-        "trained": None if trained is None else Path(trained),
-        "clock": Clock(seconds(time_limit)),
-        "progress": progress,
-    }
-    found: Proof | Several
-    if not isinstance(file, str | Path):
-        if data is None and budget != UNLIMITED:
-            raise UsageError("limits are judged on images: give the data too")
-        judge = None if data is None else partial(prove_with_answers, data=data, **settings)
-        found = stand([Path(one) for one in file], judge, progress=progress)
-    elif data is None:
-        raise UsageError("give the images to judge the file by, or the file in a list to hold it against its probes")
-    else:
-        found = prove(Path(file), data, **settings)
-    if output is not None:
-        claim(Path(output))
-        write_json(Path(output, PROOF_FILE), found)
-    return found
 
 
 def prove(
@@ -177,8 +77,9 @@ def prove_with_answers(
     latency = next(iter(time_files([file])))
     checked = _check(file, data, split=split, trained=trained, clock=clock or Clock(), progress=progress)
     size = size_bytes(file)
-    measured = Measured(size, latency, checked.accuracy, read_cost(file))
-    verdicts = judge(budget, measured)
+    download = download_bytes(file) if "max_download" in budget.limits else None
+    figures = Measured(size, read_cost(file), latency, checked.accuracy.value, download)
+    verdicts = judge(budget, figures)
     proof = Proof(
         file=file.as_posix(),
         sha256=digest(file),

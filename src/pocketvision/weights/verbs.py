@@ -7,9 +7,9 @@ from pathlib import Path
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import make_folder, user_path
 from pocketvision.models.catalogue import parse_name
-from pocketvision.progress import Progress, Silent
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import WeightsAddOptions, WeightsGetOptions, WeightsListOptions, WeightsWhereOptions
 from pocketvision.values import ImageSpec
-from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.fetch import cache_folder, fetch, local_folder, present
 from pocketvision.weights.load import Weights, read
 from pocketvision.weights.sources import Source, published_file, sources
@@ -92,29 +92,23 @@ class Places:
     """Whether that file is on this machine."""
 
 
-def list(name: str | None = None, *, here: bool = False) -> tuple[Listed, ...]:
+@verb(WeightsListOptions)
+def list(options: WeightsListOptions) -> tuple[Listed, ...]:
     """List the published weights of a net, or of all; with `here` only those on this machine."""
-    wanted = parse_name(name).name if name is not None else None
+    wanted = parse_name(options.name).name if options.name is not None else None
     lines = (_listed(source) for source in sources() if wanted in (None, source.name))
-    return tuple(line for line in lines if line.here is not None or not here)
+    return tuple(line for line in lines if line.here is not None or not options.here)
 
 
-def get(
-    name: str,
-    *,
-    width: _Width = None,
-    resolution: int | None = None,
-    source: str | None = None,
-    progress: Progress = Silent(),
-) -> Kept:
+@verb(WeightsGetOptions)
+def get(options: WeightsGetOptions) -> Kept:
     """Fetch published weights, check them, and keep them in the cache; nothing is fetched twice.
 
     `source` is a provider's or a file's name, where the preferred one is not wanted. A download that was cut off goes
     on where it ended. Raises UsageError where nothing of the kind is published, WeightsError where it cannot be had.
     """
-    check_ranges(locals())
-    chosen = _choose(name, width=width, resolution=resolution, source=source)
-    path = fetch(chosen, progress=progress)
+    chosen = _choose(options.name, width=options.width, resolution=options.resolution, source=options.source)
+    path = fetch(chosen, progress=options.progress)
     try:
         return _kept(path, read(path))
     except WeightsError:
@@ -124,20 +118,25 @@ def get(
         raise
 
 
-def add(file: str | Path, *, name: str | None = None) -> Kept:
+@verb(WeightsAddOptions)
+def add(options: WeightsAddOptions) -> Kept:
     """Copy a weights file into the cache after reading it, and the hub's `config.json` beside it; `name` is its name
     there, with the same suffix.
 
     A file under the name of a published one is then found as that. Raises WeightsError where it holds no net of the
     catalogue, UsageError where another file has the name.
     """
-    path = user_path(file)
+    path = user_path(options.file)
     weights = read(path)
-    target = cache_folder() / (name or path.name)
+    target = cache_folder() / (options.name or path.name)
     if target.parent != cache_folder() or target.suffix != path.suffix:
-        raise UsageError(f"'{name}' is no plain file name that ends in {path.suffix}, as '{path.name}' does")
+        raise UsageError(
+            f"'{options.name}' is no plain options.file options.name that ends in {path.suffix}, as '{path.name}' does"
+        )
     if target.exists() and not _same(path, target):
-        raise UsageError(f"there is another file at {target}; choose another name with --name, or delete it")
+        raise UsageError(
+            f"there is another options.file at {target}; choose another options.name with --name, or delete it"
+        )
     make_folder(target.parent)
     draft = target.with_name(f".{target.name}.adding")
     shutil.copyfile(path, draft)
@@ -148,14 +147,12 @@ def add(file: str | Path, *, name: str | None = None) -> Kept:
     return _kept(target, weights)
 
 
-def where(
-    name: str | None = None, *, width: _Width = None, resolution: int | None = None, source: str | None = None
-) -> Places:
+@verb(WeightsWhereOptions)
+def where(options: WeightsWhereOptions) -> Places:
     """Say where weights are looked for, and which file a net's name stands for."""
-    check_ranges(locals())
     folder, file, found = local_folder(), None, None
-    if name is not None:
-        chosen = _choose(name, width=width, resolution=resolution, source=source)
+    if options.name is not None:
+        chosen = _choose(options.name, width=options.width, resolution=options.resolution, source=options.source)
         found = present(chosen)
         file = (found or cache_folder() / chosen.file).as_posix()
     return Places(folder.as_posix() if folder else None, cache_folder().as_posix(), file, found is not None)

@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.compress.compress import DEFAULT_STEPS, Compressed, check_steps, weight_bytes
+from pocketvision.compress.compress import Compressed, check_steps, weight_bytes
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import DataError
+from pocketvision.export.calibrate import calibration
 from pocketvision.export.subject import subject_of
-from pocketvision.export.verb import calibration
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
 from pocketvision.metrics.accuracy import accuracy
-from pocketvision.progress import Progress, Silent
+from pocketvision.progress import Progress
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import CompressOptions
 from pocketvision.values import Accuracy, Dataset, Example, Manifest
 
 MOST_JUDGED = 500
@@ -55,14 +57,8 @@ class Compressing:
     """Of the chosen steps, in running order."""
 
 
-def compress(
-    source: str | Path,
-    data: str | Path | None = None,
-    *,
-    steps: str = ",".join(DEFAULT_STEPS),
-    labels: str | Path | None = None,
-    progress: Progress = Silent(),
-) -> Compressing:
+@verb(CompressOptions)
+def compress(options: CompressOptions) -> Compressing:
     """Make the best net of a training's folder, or the net of a file, int8 by `steps`, and tell what that costs.
 
     `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. It is judged on the
@@ -71,23 +67,23 @@ def compress(
     told where the folder has classes of the file's names, or of those in `labels`, a text with one a line. Nothing is
     written. Raises UnknownName for another step, UsageError where `int8` or a file's images are missing.
     """
-    chosen = tuple(step.strip() for step in steps.split(","))
+    chosen = tuple(step.strip() for step in options.steps.split(","))
     check_steps(chosen)
-    subject = subject_of(source, data, labels=labels, progress=progress)
+    subject = subject_of(options.source, options.data, labels=options.labels, progress=options.progress)
     dataset, plain = subject.images(), subject.graph
-    measured = calibration(dataset, subject.manifest.image, progress)
+    measured = calibration(dataset, subject.manifest.image, options.progress)
     examples = dataset.of("val")
     if not examples:
         raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
-    images = prepared(dataset, examples, subject.manifest.image, progress=progress)
-    done = {way: compress_graph(plain, measured, steps=way, progress=progress) for way in (("int8",), chosen)}
-    losses = _losses(done[chosen], images, progress)
+    images = prepared(dataset, examples, subject.manifest.image, progress=options.progress)
+    done = {way: compress_graph(plain, measured, steps=way, progress=options.progress) for way in (("int8",), chosen)}
+    losses = _losses(done[chosen], images, options.progress)
     graphs = {"float": plain} | {", ".join(way): compressed.graph for way, compressed in done.items()}
     if subject.whole is not None:
         graphs["as in the file"] = subject.whole
     truth = _truth(dataset, examples, subject.manifest)
-    return Compressing(Path(source).as_posix(), _judged(graphs, images, truth), len(images), losses)
+    return Compressing(Path(options.source).as_posix(), _judged(graphs, images, truth), len(images), losses)
 
 
 def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) -> NDArray[np.int64] | None:

@@ -8,24 +8,17 @@ from pocketvision.data.fix import reasons_of, table_for, write_fix
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import Rule
 from pocketvision.files import claim, write_json, write_text
-from pocketvision.progress import Progress, Silent
 from pocketvision.report.gallery import render
 from pocketvision.report.words import plural
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import CheckOptions
 from pocketvision.values import Health
 
 RECORD, GALLERY = "check.json", "check.html"
 
 
-def check(
-    data: str | Path,
-    *,
-    val: float = 0.15,
-    test: float = 0.15,
-    seed: int = 42,
-    output: str | Path | None = None,
-    fix: str | Path | None = None,
-    progress: Progress = Silent(),
-) -> Health:
+@verb(CheckOptions)
+def check(options: CheckOptions) -> Health:
     """Check the images of DATA and tell what is wrong with them; nothing of the data is changed.
 
     `val` and `test` are shares of the images, 0..1. The folder `output` receives check.json and check.html, which
@@ -35,19 +28,19 @@ def check(
     What keeps a net from being trained is told in `faults`. A `DataError` is raised where there is no usable image;
     a `UsageError` where the shares are wrong or `fix` cannot be written.
     """
-    rule = Rule(seed, val, test)
-    listing = scan(resolve(data, progress))
-    table = None if fix is None else table_for(fix, listing)
-    examined = examine(listing, rule=rule, progress=progress)
-    if output is not None:
-        claim(Path(output), GALLERY, RECORD)
-        write_json(Path(output) / RECORD, examined.health)
-        write_text(Path(output) / GALLERY, render(examined.health, progress=progress))
-        progress.say(f"images: {Path(output) / GALLERY}")
+    rule = Rule(options.seed, options.val, options.test)
+    listing = scan(resolve(options.data, options.progress))
+    table = None if options.fix is None else table_for(options.fix, listing)
+    examined = examine(listing, rule=rule, progress=options.progress)
+    if options.output is not None:
+        claim(Path(options.output), GALLERY, RECORD)
+        write_json(Path(options.output) / RECORD, examined.health)
+        write_text(Path(options.output) / GALLERY, render(examined.health, progress=options.progress))
+        options.progress.say(f"images: {Path(options.output) / GALLERY}")
     if table is not None:
         cleaned = write_fix(table, examined, rule)
-        progress.say(
-            f"table: {fix} with {plural(len(cleaned.rows), 'image')}; what was left out or relabeled and why: "
+        options.progress.say(
+            f"table: {options.fix} with {plural(len(cleaned.rows), 'image')}; what was left out or relabeled and why: "
             f"{reasons_of(table).name} beside it"
         )
     return examined.health

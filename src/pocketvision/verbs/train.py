@@ -1,20 +1,20 @@
 """The verb `train`: check, split and train one net of the user's choice; no choosing, no export."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pocketvision.errors import PocketvisionError
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
-from pocketvision.progress import Progress, Silent
-from pocketvision.runs import finished, name_for, nothing_left_on, open_run, write_checksums
+from pocketvision.runs import finished, name_for, nothing_left_on, run_for, write_checksums
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import TrainOptions
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
-from pocketvision.train.job import TrainOptions, make_job, run_job
+from pocketvision.train.job import TrainOptions as Asked
+from pocketvision.train.job import make_job, run_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
 from pocketvision.train.start import fits, given_weights, load_data
-from pocketvision.values import CropMode, ModelSpec, Trained
-from pocketvision.values.ranges import check_ranges
+from pocketvision.values import ModelSpec, Trained
 from pocketvision.weights.load import Weights
 
 
@@ -30,34 +30,8 @@ class TrainResult:
     """What training recorded."""
 
 
-def train(  # noqa: PLR0913  each is an option of the command line
-    data: str | Path,
-    *,
-    model: str | None = None,
-    width: float | None = None,
-    resolution: int | None = None,
-    weights: str | Path | None = None,
-    epochs: int | None = None,
-    batch_size: int | str = "auto",
-    lr: float | None = None,
-    optimizer: str = "auto",
-    patience: int | None = None,
-    flip: bool | None = None,
-    balance: str = "auto",
-    time_limit: str | None = None,
-    crop_mode: CropMode = "squash",
-    val: float = 0.15,
-    test: float = 0.15,
-    seed: int = 42,
-    device: str = "auto",
-    precision: str = "auto",
-    log: str = "csv",
-    output: str | Path = "runs",
-    name: str | None = None,
-    resume: bool = False,
-    exist_ok: bool = False,
-    progress: Progress = Silent(),
-) -> TrainResult:
+@verb(TrainOptions)
+def train(options: TrainOptions) -> TrainResult:
     """Train one net on a folder of images and keep its best weights.
 
     Without `model` the net is the one of `weights`, or MobileNet V2 1.0. `resolution` defaults to the smallest usual
@@ -65,33 +39,23 @@ def train(  # noqa: PLR0913  each is an option of the command line
     Test images are split off and not touched. `time_limit`, such as '10m', fits the epochs and their resolutions to
     this machine's speed. `batch_size` is a number, or 'auto' for what suits the number of images.
     """
-    check_ranges(locals())
-    clock = Clock(seconds(time_limit))
-    settings = {key: value for key, value in locals().items() if key not in ("progress", "clock")}
-    require_logs(log)
-    engine = engine_for(device, precision)
-    folder = engine.first(
-        lambda: open_run(
-            output,
-            "train",
-            name or name_for(data),
-            settings=settings,
-            resume=resume,
-            exist_ok=exist_ok,
-            named=name is not None,
-        )
-    )
+    clock, progress = Clock(seconds(options.time_limit)), options.progress
+    require_logs(options.log)
+    engine = engine_for(options.device, options.precision)
+    folder = engine.first(lambda: run_for("train", options, name_for(options.data)))
     with nothing_left_on(PocketvisionError, run=folder), engine.first_ahead():
-        start = given_weights(weights, progress)
-        spec = wanted_spec(model, width, start)
-        loaded = load_data(data, folder, val=val, test=test, seed=seed, progress=progress)
+        start = given_weights(options.weights, progress)
+        spec = wanted_spec(options.model, options.width, start)
+        loaded = load_data(
+            options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
+        )
         spec = replace(
             spec,
-            resolution=resolution or largest_useful_resolution(loaded.health.median_short_side),
+            resolution=options.resolution or largest_useful_resolution(loaded.health.median_short_side),
             num_classes=len(loaded.dataset.labels),
         )
-        require_memory(loaded, spec, device)
-        job = make_job(folder, loaded, spec, start, options=TrainOptions.of(settings), progress=progress)
+        require_memory(loaded, spec, options.device)
+        job = make_job(folder, loaded, spec, start, options=Asked.of(vars(options)), progress=progress)
     trained = run_job(replace(job, clock=clock), progress=progress)
     if engine.place == 0 and not finished(folder):
         write_checksums(folder)

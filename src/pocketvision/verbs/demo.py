@@ -7,12 +7,13 @@ from http.server import HTTPServer
 from pathlib import Path
 
 from pocketvision.errors import UnknownName, UsageError
-from pocketvision.progress import Progress, Silent
+from pocketvision.progress import Progress
 from pocketvision.serve.certificate import SELF_SIGNED, context_of
 from pocketvision.serve.code import qr_code
 from pocketvision.serve.folder import RUNTIMES, write_demo
 from pocketvision.serve.server import make_server
-from pocketvision.values.ranges import check_ranges
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import DemoOptions
 
 HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 SLOW_WEIGHTS = (
@@ -36,16 +37,8 @@ class Demo:
     """Where it was served, None where it was only written."""
 
 
-def demo(
-    source: str | Path,
-    *,
-    output: str | Path | None = None,
-    serve: bool = True,
-    lan: bool = False,
-    port: int = 8000,
-    cert: str | None = None,
-    progress: Progress = Silent(),
-) -> Demo:
+@verb(DemoOptions)
+def demo(options: DemoOptions) -> Demo:
     """Write a static folder with a page that answers images by the file, and serve it until interrupted.
 
     `source` is the folder of a run with exported files, or a file; the folder is written to `output`, by default
@@ -53,22 +46,21 @@ def demo(
     `cert` is a PEM file with certificate and key, or `self-signed`: live cameras need https on other devices.
     Raises UsageError where there is no file or the port is taken, RunExists where the folder holds something else.
     """
-    check_ranges(locals())
-    models = models_of(Path(source))
-    target = Path(output) if output is not None else _beside(Path(source))
-    host = _own_address() if serve and lan else HERE
-    context = context_of(cert, host) if serve and cert is not None else None
+    models = models_of(Path(options.source))
+    target = Path(options.output) if options.output is not None else _beside(Path(options.source))
+    host = _own_address() if options.serve and options.lan else HERE
+    context = context_of(options.cert, host) if options.serve and options.cert is not None else None
     facts = write_demo(models, target)
     names = tuple(file.path for file in facts.files)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    progress.say(f"demo: {target} ({size / 1e6:.0f} MB), to be opened from any static host")
+    options.progress.say(f"demo: {target} ({size / 1e6:.0f} MB), to be opened from any static host")
     if facts.manifest.precision == "float16" and facts.files[0].runtime == "litert":
-        progress.say(SLOW_WEIGHTS)
-    if not serve:
+        options.progress.say(SLOW_WEIGHTS)
+    if not options.serve:
         return Demo(target.as_posix(), names, size, None)
-    server = make_server(target, EVERYWHERE if lan else HERE, port, context=context)
-    address = f"{'http' if cert is None else 'https'}://{host}:{server.server_address[1]}/"
-    _serve(server, address, _advice(lan=lan, cert=cert), code=lan, progress=progress)
+    server = make_server(target, EVERYWHERE if options.lan else HERE, options.port, context=context)
+    address = f"{'http' if options.cert is None else 'https'}://{host}:{server.server_address[1]}/"
+    _serve(server, address, _advice(lan=options.lan, cert=options.cert), code=options.lan, progress=options.progress)
     return Demo(target.as_posix(), names, size, address)
 
 

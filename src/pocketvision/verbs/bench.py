@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pocketvision.errors import DataError, UsageError
 from pocketvision.latency.measurements import read_measurement
-from pocketvision.progress import Progress, Silent, track
+from pocketvision.progress import track
 from pocketvision.runtime import digest, size_bytes
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import BenchOptions
 from pocketvision.values import Latency
-from pocketvision.values.ranges import check_ranges
 from pocketvision.verify.timing import time_files
 
 
@@ -25,13 +26,8 @@ class BenchResult:
     """Time of one image."""
 
 
-def bench(
-    files: Sequence[str | Path],
-    *,
-    measured: Sequence[str | Path] | None = None,
-    threads: int = 1,
-    progress: Progress = Silent(),
-) -> list[BenchResult]:
+@verb(BenchOptions)
+def bench(options: BenchOptions) -> list[BenchResult]:
     """Time files for one image at a time, each in turns with the same reference net.
 
     The ratio to the reference compares machines and moments; the milliseconds are this machine's. `measured` are
@@ -39,15 +35,14 @@ def bench(
     Raises DataError for a missing file or a measurement of another one, UsageError for none or for fewer than one
     thread.
     """
-    check_ranges(locals())
-    if not files:
+    if not options.files:
         raise UsageError("give at least one file")
-    paths = [Path(file) for file in files]
+    paths = [Path(file) for file in options.files]
     for path in paths:
         if not path.exists():
             raise DataError(f"there is no file {path}; give the path of an exported model")
-    elsewhere = _measured([Path(path) for path in measured or ()], paths)
-    latencies = track(time_files(paths, threads=threads), progress, "timing", len(paths))
+    elsewhere = _measured([Path(path) for path in options.measured or ()], paths)
+    latencies = track(time_files(paths, threads=options.threads), options.progress, "timing", len(paths))
     here = [_result(path, latency) for path, latency in zip(paths, latencies, strict=True)]
     return here + elsewhere
 

@@ -4,16 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import labels_of, prepared
-from pocketvision.errors import DataError, UnknownName, UsageError
+from pocketvision.errors import UnknownName, UsageError
 from pocketvision.export import SUFFIXES
+from pocketvision.export.calibrate import calibration
 from pocketvision.export.deliver import (
     COST,
     MANIFEST,
@@ -31,28 +29,18 @@ from pocketvision.export.use import USE_FILE
 from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
-from pocketvision.progress import Progress, Silent
-from pocketvision.values import Dataset, ImageSpec, Io, Manifest, Precision
+from pocketvision.progress import Progress
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import ExportOptions
+from pocketvision.values import Io, Manifest, Precision
 
-CALIBRATION_IMAGES = 100
 """Smallest and largest values of each tensor over 100 training images; more changed nothing measurable."""
 TRUST_IMAGES = 1000
 """Validation images that temperature and threshold are settled on; numpy answers some 40 of them a second."""
 
 
-def export(  # noqa: PLR0913  one option per choice of a user
-    source: str | Path,
-    data: str | Path | None = None,
-    *,
-    format: str = "onnx",
-    precision: Precision | None = None,
-    io: Io = "mixed",
-    abstain: str = "auto",
-    labels: str | Path | None = None,
-    output: str | Path | None = None,
-    name: str | None = None,
-    progress: Progress = Silent(),
-) -> Exported:
+@verb(ExportOptions)
+def export(options: ExportOptions) -> Exported:
     """Write the best net of a training's folder, or the net of a file, as `<output>/<name>` with the format's suffix.
 
     `source` is a folder of `train` or `fit`, or a file: a published or delivered `.tflite`, an ONNX file that this
@@ -69,36 +57,30 @@ def export(  # noqa: PLR0913  one option per choice of a user
     `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
     VerificationFailed where a written file does not answer as the net.
     """
-    if io not in get_args(Io):
-        raise UnknownName("io", io, get_args(Io))
-    formats = formats_of(format, io)
-    if precision is not None and precision not in get_args(Precision):
-        raise UnknownName("precision", precision, get_args(Precision))
+    if options.io not in get_args(Io):
+        raise UnknownName("io", options.io, get_args(Io))
+    formats = formats_of(options.format, options.io)
+    if options.precision is not None and options.precision not in get_args(Precision):
+        raise UnknownName("precision", options.precision, get_args(Precision))
     require_packages(formats)
-    wanted = abstain_of(abstain)
-    subject = subject_of(source, data, labels=labels, progress=progress)
-    precision = precision or ("float" if subject.whole is None else "int8")
-    _require(formats, precision, io)
-    graph = _rounded(subject, precision, progress)
-    graph, manifest = _settled(subject, graph, wanted, progress)
+    wanted = abstain_of(options.abstain)
+    subject = subject_of(options.source, options.data, labels=options.labels, progress=options.progress)
+    precision = options.precision or ("float" if subject.whole is None else "int8")
+    _require(formats, precision, options.io)
+    graph = _rounded(subject, precision, options.progress)
+    graph, manifest = _settled(subject, graph, wanted, options.progress)
     ready = halved(graph) if precision == "float16" else graph
-    manifest = replace(manifest, precision=precision, io=io, probes=make_probes(ready, manifest.image, _tiny(subject)))
-    target = Path(output) if output is not None else _beside(user_path(source))
-    paths = [target / f"{name or 'model'}{SUFFIXES[each]}" for each in formats]
+    manifest = replace(
+        manifest, precision=precision, io=options.io, probes=make_probes(ready, manifest.image, _tiny(subject))
+    )
+    target = Path(options.output) if options.output is not None else _beside(user_path(options.source))
+    paths = [target / f"{options.name or 'model'}{SUFFIXES[each]}" for each in formats]
     claim(target, MANIFEST, COST, USE_FILE, *(path.name for path in paths))
     written = [deliver(ready, manifest, path) for path in paths]
     for each in written:
-        progress.say(f"{Path(each.file).name}: {each.checked}")
+        options.progress.say(f"{Path(each.file).name}: {each.checked}")
     first, *others = written
     return replace(first, others=tuple(Further(each.file, each.size_bytes, each.checked) for each in others))
-
-
-def calibration(dataset: Dataset, image: ImageSpec, progress: Progress = Silent()) -> NDArray[np.uint8]:
-    """Prepare a seeded choice of training images, uint8 [N, R, R, 3]; raises DataError where there are none."""
-    examples = some(dataset.of("train"), CALIBRATION_IMAGES)
-    if not examples:
-        raise DataError(f"{dataset.root} has no image left to calibrate on; give more images")
-    return prepared(dataset, examples, image, progress=progress)
 
 
 def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:

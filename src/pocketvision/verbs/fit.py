@@ -6,67 +6,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pocketvision.budget.parse import Amount, parse_budget
+from pocketvision.budget.limits import budget_of
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export.trust import abstain_of
 from pocketvision.files import read_json, write_json
 from pocketvision.fit.choosing import CHOICE, choose_net, offer
 from pocketvision.fit.comparing import compress_net
-from pocketvision.fit.options import Options, command, formats_asked
+from pocketvision.fit.options import command, formats_asked
 from pocketvision.fit.pacing import delivery_s, proof_s
 from pocketvision.fit.proving import PROOFS, export_net, verify_files
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
-from pocketvision.report.report import PAGE, report
-from pocketvision.runs import finished, name_for, nothing_left_on, open_run, summary_of, write_checksums
+from pocketvision.report.report import PAGE, write_report
+from pocketvision.runs import finished, name_for, nothing_left_on, run_for, summary_of, write_checksums
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import FitOptions
 from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.start import given_weights, load_data
-from pocketvision.values import Choice, CropMode, Health, Precision, Proof, Summary, Trained
-from pocketvision.values.ranges import check_ranges
+from pocketvision.values import Choice, Health, Precision, Proof, Summary, Trained
 from pocketvision.verify.outcome import raise_for
 from pocketvision.verify.verify import PROOF_FILE
 
 
-def fit(  # noqa: PLR0913  each is an option of the command line
-    data: str | Path,
-    *,
-    max_size: Amount = None,
-    max_latency: Amount = None,
-    max_macs: Amount = None,
-    max_memory: Amount = None,
-    max_params: Amount = None,
-    min_accuracy: Amount = None,
-    model: str | None = None,
-    width: float | None = None,
-    resolution: int | None = None,
-    weights: str | Path | None = None,
-    teacher: str | None = None,
-    epochs: int | None = None,
-    batch_size: int | str = "auto",
-    lr: float | None = None,
-    optimizer: str = "auto",
-    patience: int | None = None,
-    flip: bool | None = None,
-    balance: str = "auto",
-    time_limit: str | None = None,
-    crop_mode: CropMode = "squash",
-    max_drop: float = 1.0,
-    abstain: str = "auto",
-    format: str = "onnx",
-    val: float = 0.15,
-    test: float = 0.15,
-    seed: int = 42,
-    device: str = "auto",
-    precision: str = "auto",
-    log: str = "csv",
-    output: str | Path = "runs",
-    name: str | None = None,
-    resume: bool = False,
-    exist_ok: bool = False,
-    progress: Progress = Silent(),
-) -> Summary:
+@verb(FitOptions)
+def fit(options: FitOptions) -> Summary:
     """Check, split, choose, train, compress, export, verify, report; return where everything lies and how good it is.
 
     `data` is a folder of class folders, or `digits`. Limits are amounts such as '2MB' and '10ms'. `weights` is a file
@@ -78,45 +43,28 @@ def fit(  # noqa: PLR0913  each is an option of the command line
     for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers
     otherwise than the trained net; the run's folder with its report is complete then too.
     """
-    check_ranges(locals())
-    settings = {key: value for key, value in locals().items() if key != "progress"}
-    wanted, formats = abstain_of(abstain), formats_asked(format)
-    budget = parse_budget(
-        max_size=max_size,
-        max_latency=max_latency,
-        max_macs=max_macs,
-        max_memory=max_memory,
-        max_params=max_params,
-        min_accuracy=min_accuracy,
-    )
-    require_logs(log)
-    settings["command"] = command(fit, settings)
-    run = open_run(
-        output,
-        "fit",
-        name or name_for(data),
-        settings=settings,
-        resume=resume,
-        exist_ok=exist_ok,
-        named=name is not None,
-    )
-    if resume and finished(run):
-        progress.say(f"{run} is finished already")
+    formats = formats_asked(options.format)
+    abstain_of(options.abstain), budget_of(options)  # refused before there is a run
+    require_logs(options.log)
+    run = run_for("fit", options, name_for(options.data), command=command("fit", options))
+    if options.resume and finished(run):
+        options.progress.say(f"{run} is finished already")
         summary = summary_of(run)
         _raise_for(_proofs(run), summary, read_json(Choice, run / CHOICE))
         return summary
-    options = Options(budget, model, width, resolution, max_drop, TrainOptions.of(settings), teacher, wanted, formats)
-    return _story(data, run, options, progress)
+    return _story(run, options, formats)
 
 
-def _story(data: str | Path, run: Path, options: Options, progress: Progress) -> Summary:
+def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
     """Tell the whole chain, one line a stage."""
-    watch, training = _Watch(), options.training
-    clock = Clock(seconds(training.time_limit))
+    watch, progress, training = _Watch(), options.progress, TrainOptions.of(vars(options))
+    clock, budget = Clock(seconds(options.time_limit)), budget_of(options)
     with nothing_left_on(PocketvisionError, run=run):
         start = given_weights(training.weights, progress)
         with watch.stage("check"):
-            loaded = load_data(data, run, val=training.val, test=training.test, seed=training.seed, progress=progress)
+            loaded = load_data(
+                options.data, run, val=training.val, test=training.test, seed=training.seed, progress=progress
+            )
             _tell(loaded.health, progress)
             teachers = teachers_for(options.teacher, loaded, training)
         with watch.stage("choose"):
@@ -129,12 +77,12 @@ def _story(data: str | Path, run: Path, options: Options, progress: Progress) ->
     with watch.stage("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.stage("export"):
-        files = export_net(run, loaded, trained, compared, formats=options.formats, progress=progress)
+        files = export_net(run, loaded, trained, compared, formats=formats, progress=progress)
     with watch.stage("verify"):
-        proofs = verify_files(run, loaded, files, options.budget, within_s=proof_s(clock), progress=progress)
+        proofs = verify_files(run, loaded, files, budget, within_s=proof_s(clock), progress=progress)
     summary = _summary(run, proofs["onnx"], trained, compared.record.taken, watch.seconds)
     write_json(run / "summary.json", summary)
-    report(run, progress=Silent())
+    write_report(run, progress=Silent())
     write_checksums(run)
     progress.say(f"report: {summary.report}")
     _raise_for(list(proofs.values()), summary, choice)

@@ -1,0 +1,20 @@
+"""The images that ranges of int8 are measured on."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.arrays import prepared
+from pocketvision.errors import DataError
+from pocketvision.export.subject import some
+from pocketvision.progress import Progress, Silent
+from pocketvision.values import Dataset, ImageSpec
+
+CALIBRATION_IMAGES = 100
+
+
+def calibration(dataset: Dataset, image: ImageSpec, progress: Progress = Silent()) -> NDArray[np.uint8]:
+    """Prepare a seeded choice of training images, uint8 [N, R, R, 3]; raises DataError where there are none."""
+    examples = some(dataset.of("train"), CALIBRATION_IMAGES)
+    if not examples:
+        raise DataError(f"{dataset.root} has no image left to calibrate on; give more images")
+    return prepared(dataset, examples, image, progress=progress)

@@ -1,0 +1,85 @@
+"""The verb `distill`."""
+
+from dataclasses import dataclass, replace
+
+from pocketvision.errors import PocketvisionError
+from pocketvision.runs import finished, name_for, nothing_left_on, run_for, write_checksums
+from pocketvision.settings.option import verb
+from pocketvision.settings.verbs import DistillOptions
+from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.device import engine_for
+from pocketvision.train.distill import check_splits, for_lesson, from_teacher, pupil_spec, wider
+from pocketvision.train.job import BEST, TrainOptions, make_job
+from pocketvision.train.lesson import Lesson, run_lesson
+from pocketvision.train.logs import require_logs
+from pocketvision.train.memory import require_memory
+from pocketvision.train.start import given_weights, load_data
+from pocketvision.train.teacher import check_labels, teachers_of
+from pocketvision.values import Accuracy, ModelSpec, Trained
+
+
+@dataclass(frozen=True)
+class TaughtBy:
+    """A teacher, and what it reached on its own validation images."""
+
+    run: str
+    """Path of its run's folder."""
+    spec: ModelSpec
+    """Its net."""
+    validation: Accuracy
+    """As its own training recorded it."""
+
+
+@dataclass(frozen=True)
+class DistillResult:
+    """What `distill` leaves."""
+
+    run: str
+    """Path of the run's folder."""
+    weights: str
+    """Path of the best weights."""
+    trained: Trained
+    """What training recorded."""
+    teachers: tuple[TaughtBy, ...]
+    """In the order given."""
+
+
+@verb(DistillOptions)
+def distill(options: DistillOptions) -> DistillResult:
+    """Train a small net on the answers of the trained net in the folder `run`, or of several with commas between.
+
+    Without `model` it is of the teacher's family; `width` defaults to half the teacher's, `resolution` to the
+    teacher's. Without `weights` it starts from channels of the teacher itself where they are of one family, else from
+    published weights. `temperature` softens the answers, `alpha` is their share of the loss beside the labels,
+    `features` the weight of the teacher's features, `views` how many random views of each image it answers to.
+    `time_limit`, such as '10m', fits views and epochs to this machine's speed; the other options are those of `train`.
+    """
+    clock, progress, asked = Clock(seconds(options.time_limit)), options.progress, TrainOptions.of(vars(options))
+    require_logs(options.log)
+    engine_for(options.device, options.precision)
+    lesson = Lesson(options.temperature, options.alpha, options.features, options.views)
+    teachers = teachers_of(options.run)
+    folder = run_for("distill", options, name_for(options.data))
+    with nothing_left_on(PocketvisionError, run=folder):
+        start = given_weights(options.weights, progress)
+        spec = pupil_spec(options.model, options.width, start, teachers[0])
+        loaded = load_data(
+            options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
+        )
+        for teacher in teachers:
+            check_labels(teacher, loaded.dataset.labels)
+        check_splits(teachers, loaded, asked)
+        spec = replace(
+            spec,
+            resolution=options.resolution or teachers[0].trained.spec.resolution,
+            num_classes=len(loaded.dataset.labels),
+        )
+        require_memory(loaded, spec, options.device)
+        own = wider(spec, teachers) if options.weights is None else None
+        job = make_job(folder, loaded, spec, own.weights if own else start, options=asked, progress=progress)
+        job = for_lesson(from_teacher(job, teachers) or job if own else job, asked)
+    trained = run_lesson(replace(job, clock=clock), teachers, lesson, keep_head=own is not None, progress=progress)
+    if not finished(folder):
+        write_checksums(folder)
+    told = tuple(TaughtBy(one.run.as_posix(), one.trained.spec, one.trained.validation) for one in teachers)
+    return DistillResult(folder.as_posix(), (folder / BEST).as_posix(), trained, told)
