@@ -30,15 +30,17 @@ from training_peers import CPU, Watch
 
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.data.augment import BILINEAR, Augment
+from pocketvision.metrics.calibration import fitted
 from pocketvision.progress import Silent
-from pocketvision.train import lesson, loop, transfer
-from pocketvision.train.calibrate import fitted
-from pocketvision.train.distill import for_lesson
-from pocketvision.train.job import Job, TrainOptions, load_images, make_job, run_job, trained_net
-from pocketvision.train.lesson import Lesson, run_lesson
-from pocketvision.train.start import Loaded
+from pocketvision.train import batches, distillation, optimizer
+from pocketvision.train.batches import TrainImages
+from pocketvision.train.checkpoint import trained_net
+from pocketvision.train.distillation import Distillation, for_distillation
+from pocketvision.train.evaluate import logits
+from pocketvision.train.inputs import Loaded
+from pocketvision.train.job import Job, TrainOptions, load_images, make_job
 from pocketvision.train.teacher import Teacher, teachers_of
-from pocketvision.train.transfer import TrainImages, logits
+from pocketvision.train.trainer import run_job
 from pocketvision.weights.load import read
 
 BASE = "defaults"
@@ -62,22 +64,22 @@ class Change:
     """Fields of the recipe, once all others follow from the options."""
     rate: float = 1.0
     """Factor of the whole net's learning rate."""
-    dice: int = 0
+    rng: int = 0
     """Added to the training's seed; the split stays."""
-    averaged_epochs: int = loop.AVERAGED_EPOCHS
+    averaged_epochs: int = optimizer.AVERAGED_EPOCHS
     views: dict[str, object] = field(default_factory=dict)
     """Fields of `Augment`."""
-    lesson: Lesson | None = None
-    """Of a pupil; None for plain training."""
+    distillation: Distillation | None = None
+    """Of a student; None for plain training."""
 
 
 TRAINING = {
     BASE: Change(),
-    "other-dice": Change(dice=1000),
+    "other-dice": Change(rng=1000),
     "no-average": Change(averaged_epochs=0),
     "mixup": Change(recipe={"mixup": 0.2}),
     "no-smoothing": Change(recipe={"label_smoothing": 0.0}),
-    "no-rising": Change(recipe={"rising": 0.0}),
+    "no-rising": Change(recipe={"progressive_epochs": 0.0}),
     "no-mirror": Change(recipe={"flip": False}),
     "no-views": Change(recipe={"flip": False}, views=PLAIN_VIEWS),
     "bilinear": Change(views={"filters": BILINEAR}),
@@ -87,22 +89,22 @@ TRAINING = {
     "rate-half": Change(rate=0.5),
     "rate-double": Change(rate=2.0),
 }
-LESSONS = {
-    BASE: Change(lesson=Lesson()),
-    "other-dice": Change(lesson=Lesson(), dice=1000),
-    "temperature-1": Change(lesson=Lesson(temperature=1.0)),
-    "temperature-4": Change(lesson=Lesson(temperature=4.0)),
-    "temperature-8": Change(lesson=Lesson(temperature=8.0)),
-    "no-features": Change(lesson=Lesson(features=0.0)),
-    "trust-half": Change(lesson=Lesson(trust=0.5)),
-    "trust-all": Change(lesson=Lesson(trust=1.0)),
-    "labels-and-features": Change(lesson=Lesson(trust=0.0)),
-    "labels-alone": Change(lesson=Lesson(trust=0.0, features=0.0)),
-    "views-1": Change(lesson=Lesson(views=1)),
-    "untaught": Change(epochs=lesson.EPOCHS),
+DISTILLATION = {
+    BASE: Change(distillation=Distillation()),
+    "other-dice": Change(distillation=Distillation(), rng=1000),
+    "temperature-1": Change(distillation=Distillation(temperature=1.0)),
+    "temperature-4": Change(distillation=Distillation(temperature=4.0)),
+    "temperature-8": Change(distillation=Distillation(temperature=8.0)),
+    "no-features": Change(distillation=Distillation(features=0.0)),
+    "trust-half": Change(distillation=Distillation(alpha=0.5)),
+    "trust-all": Change(distillation=Distillation(alpha=1.0)),
+    "labels-and-features": Change(distillation=Distillation(alpha=0.0)),
+    "labels-alone": Change(distillation=Distillation(alpha=0.0, features=0.0)),
+    "views-1": Change(distillation=Distillation(views=1)),
+    "untaught": Change(epochs=distillation.EPOCHS),
     "untaught-usual": Change(),
 }
-WAYS = {"train": TRAINING, "distill": LESSONS}
+WAYS = {"train": TRAINING, "distill": DISTILLATION}
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,9 @@ def changed(bench: Bench, change: Change, folder: Path) -> Job:
     """Return the job with one default changed, in a folder of its own."""
     options = replace(bench.options, epochs=change.epochs)
     job = make_job(folder, bench.loaded, bench.job.spec, bench.job.weights, options=options, progress=Silent())
-    job = for_lesson(job, options) if change.lesson else job
+    job = for_distillation(job, options) if change.distillation else job
     recipe = replace(
-        job.recipe, learning_rate=job.recipe.learning_rate * change.rate, seed=job.recipe.seed + change.dice
+        job.recipe, learning_rate=job.recipe.learning_rate * change.rate, seed=job.recipe.seed + change.rng
     )
     return replace(job, recipe=replace(recipe, **change.recipe))  # type: ignore[arg-type]
 
@@ -161,9 +163,9 @@ def patched(change: Change) -> Iterator[None]:
     """Change what is no field of the recipe."""
     views = partial(Augment, **change.views)  # type: ignore[arg-type]
     with (
-        mock.patch.object(loop, "AVERAGED_EPOCHS", change.averaged_epochs),
-        mock.patch.object(transfer, "Augment", views),
-        mock.patch.object(lesson, "Augment", views),
+        mock.patch.object(optimizer, "AVERAGED_EPOCHS", change.averaged_epochs),
+        mock.patch.object(batches, "Augment", views),
+        mock.patch.object(distillation, "Augment", views),
     ):
         yield
 
@@ -173,10 +175,8 @@ def run(bench: Bench, change: Change) -> Outcome:
     with tempfile.TemporaryDirectory() as folder, patched(change):
         job = changed(bench, change, Path(folder))
         watch = Watch()
-        if change.lesson:
-            run_lesson(job, bench.teachers, change.lesson, progress=Silent())
-        else:
-            run_job(job, progress=Silent())
+        taught = change.distillation and replace(change.distillation, teachers=bench.teachers)
+        run_job(job, distillation=taught, progress=Silent())
         cpu_s = watch.passed()[1]
         net, _ = trained_net(job.folder)
         _, val_loss = fitted(logits(net, bench.images.val, job.image, CPU), bench.images.val_labels)
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["sign-digits", "face-mask", "smiles"], choices=list(SETTINGS))
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    names = list(dict.fromkeys([*TRAINING, *LESSONS]))
+    names = list(dict.fromkeys([*TRAINING, *DISTILLATION]))
     parser.add_argument("--only", nargs="+", default=[], choices=names, help="beside the defaults")
     asked = parser.parse_args()
     for name in asked.sets:

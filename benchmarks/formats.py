@@ -28,14 +28,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import logsumexp
 
+from pocketvision.clock import Clock
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import MissingExtra, PocketvisionError
 from pocketvision.export import FORMATS, SUFFIXES
-from pocketvision.export.deliver import refusal, write_file
 from pocketvision.export.manifest import PROBES
+from pocketvision.export.write import refusal, write_trained
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.trace import trace
@@ -43,16 +44,16 @@ from pocketvision.images.prepare import load
 from pocketvision.latency.measure import machine
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
+from pocketvision.runs import ExportFolder
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
-from pocketvision.train.clock import Clock
 from pocketvision.train.device import device_for
-from pocketvision.train.transfer import logits
+from pocketvision.train.evaluate import logits
 from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
-from pocketvision.verify.agreement import TRAINED_OUTPUTS, compare, read_trained
-from pocketvision.verify.answers import ask
-from pocketvision.verify.failures import tolerance
+from pocketvision.verify.agreement import compare, read_trained
+from pocketvision.verify.inference import ask
 from pocketvision.verify.loading import Loading, loading
+from pocketvision.verify.tolerances import tolerance
 from pocketvision.verify.verify import prove
 from pocketvision.weights import load_into, read
 
@@ -113,7 +114,7 @@ class Case:
     @cached_property
     def outputs(self) -> Path:
         """Store what the float net says of the judging images, for `verify`."""
-        path = self.folder / TRAINED_OUTPUTS
+        path = ExportFolder(self.folder).trained_outputs
         files = [example.file for example in self.data.of("test")]
         np.savez(path, files=np.array(files), probabilities=self.answers)
         return path
@@ -167,7 +168,7 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
         for name in (each for each in formats if not refusal(each, precision)):
             path = case.folder / precision / "export" / f"model{SUFFIXES[name]}"
             try:
-                written = write_file(graph, case.trained, case.data, path, precision=precision, figures={})
+                written = write_trained(graph, case.trained, case.data, path, precision=precision, figures={})
                 yield line(name, precision, judge(case, path, written.size_bytes, precision), len(case.answers))
             except MissingExtra as error:
                 yield f"| {name} | {precision} | not installed: {str(error).partition('Run: ')[2]} |" + " |" * 8

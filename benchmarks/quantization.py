@@ -38,7 +38,7 @@ from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.models import build_spec
 from pocketvision.runtime.onnx import answer_of
-from pocketvision.train.job import trained_net
+from pocketvision.train.checkpoint import trained_net
 from pocketvision.values import Health
 from pocketvision.weights import load_into, read
 

@@ -30,9 +30,9 @@ from training_peers import CPU, Result, Setting, Watch, prepared, regression, tu
 
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Silent
-from pocketvision.train.job import trained_net
-from pocketvision.train.start import Loaded, load_data
-from pocketvision.train.transfer import logits
+from pocketvision.train.checkpoint import trained_net
+from pocketvision.train.evaluate import logits
+from pocketvision.train.inputs import Loaded, load_data
 
 SETTINGS = {
     "sign-digits": Setting("sign-digits", "mobilenet_v2_1.0_224_quant.tflite", 128),

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 
 from pocketvision.train import loop
+from pocketvision.train.batches import TrainImages
+from pocketvision.train.inputs import image_spec
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.start import image_spec
-from pocketvision.train.transfer import TrainImages, Training, train_net
+from pocketvision.train.trainer import Trainer
 from pocketvision.weights.load import load_into, read
 
 IMAGES, VALIDATION, CLASSES = 512, 96, 10
@@ -60,18 +61,18 @@ class Watch:
 
 def watch_loop(watch: Watch) -> None:
     """Put the watch on the loop's parts; the first validation ends the first epoch, and counting starts anew."""
-    made, judge = loop.ahead, loop.evaluate
-    judged = 0
+    made, judge = loop.prefetch, loop.evaluate
+    evaluated = 0
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
-        nonlocal judged
+        nonlocal evaluated
         found = watch.timed("validation", judge)(*args, **kwargs)
-        judged += 1
-        if judged == 1:
+        evaluated += 1
+        if evaluated == 1:
             watch.clear()
         return found
 
-    loop.ahead = lambda items: watch.waiting(made(items))  # type: ignore[assignment]
+    loop.prefetch = lambda items: watch.waiting(made(items))  # type: ignore[assignment]
     loop.evaluate = evaluate
     torch.Tensor.backward = watch.timed("backward", torch.Tensor.backward)  # type: ignore[method-assign]
     torch.optim.AdamW.step = watch.timed("step", torch.optim.AdamW.step)  # type: ignore[method-assign]
@@ -84,21 +85,21 @@ def main() -> None:
     epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 3
     from pocketvision.models.catalogue import build_spec
 
-    dice = np.random.default_rng(0)
-    source = dice.integers(0, 256, (IMAGES, resolution, resolution, 3), np.uint8)
-    val = dice.integers(0, 256, (VALIDATION, resolution, resolution, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    source = rng.integers(0, 256, (IMAGES, resolution, resolution, 3), np.uint8)
+    val = rng.integers(0, 256, (VALIDATION, resolution, resolution, 3), np.uint8)
     images = TrainImages(source, source, np.arange(IMAGES) % CLASSES, val, np.arange(VALIDATION) % CLASSES)
     spec = replace(weights.spec, resolution=resolution, num_classes=CLASSES)
     net = build_spec(spec)
     load_into(net, weights, keep_head=False)
     recipe = replace(recipe_for(transfer=True, examples=IMAGES, epochs=epochs + 1), head_epochs=0)
-    recipe = replace(recipe, rising=0.0, resting=0.0, patience=99)
+    recipe = replace(recipe, progressive_epochs=0.0, frozen=0.0, patience=99)
     watch = Watch()
     watch_loop(watch)
     net.forward = watch.timed("forward", net.forward)  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         image = image_spec(resolution, "squash", weights)
-        train_net(Training(net, images, image, Path(folder), torch.device("cpu")), recipe)
+        Trainer(net, images, image, recipe, Path(folder)).train()
         total = time.perf_counter() - watch.started
     shares = dict(watch.seconds)
     shares["other"] = total - sum(shares.values())

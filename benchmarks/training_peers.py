@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pocketvision.data.tensors import to_input
 from pocketvision.images.prepare import load
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
 from pocketvision.models.blocks import Net
-from pocketvision.train.start import Loaded
-from pocketvision.train.transfer import to_input
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Accuracy, Example, ImageSpec, Split
 from pocketvision.weights import load_into, read, restore_batch_norms
 

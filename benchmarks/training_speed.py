@@ -22,13 +22,12 @@ from torch import nn
 from pocketvision.latency.measure import machine
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build
-from pocketvision.progress import Silent
-from pocketvision.train.ahead import ahead
-from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.batches import TrainImages, prefetch
 from pocketvision.train.device import Engine, engine_for
-from pocketvision.train.loop import moving_average, step
-from pocketvision.train.recipe import Recipe, recipe_for
-from pocketvision.train.transfer import TrainImages, Training, _whole, plan_of, view_batches
+from pocketvision.train.loop import step
+from pocketvision.train.optimizer import moving_average
+from pocketvision.train.recipe import recipe_for
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 CLASSES, ROUNDS = 10, 3
@@ -40,19 +39,18 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def ours(task: Training, recipe: Recipe) -> Callable[[], None]:
+def ours(trainer: Trainer) -> Callable[[], None]:
     """Return one epoch of our loop, without validation and checkpoints."""
-    plan = plan_of(task, recipe, Checkpoint(task.folder), Silent())
-    phase = _whole(task, recipe, plan)
-    average = moving_average(phase)
-    parameters = [{"params": list(task.net.parameters()), "share": 1.0}]
+    phase, net = trainer.whole(), trainer.net
+    average = moving_average(net, phase.source.steps)
+    parameters = [{"params": list(net.parameters()), "rate": 1.0}]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
 
     def epoch() -> None:
-        task.net.train()
-        for batch in ahead(phase.batches(0)):
-            step(task.net, optimizer, batch, objective=phase.objective, rate=1e-3, engine=task.engine)
-            average.update_parameters(task.net)
+        net.train()
+        for batch in prefetch(phase.source.batches(0, phase.resolutions[0])):
+            step(net, optimizer, batch, objective=phase.objective, rate=1e-3, engine=trainer.engine)
+            average.update_parameters(net)
 
     return epoch
 
@@ -81,23 +79,23 @@ def main() -> None:
     given = [*sys.argv[1:], *["mobilenet_v2", "1.0", "224", "32", "8"][len(sys.argv) - 1 :]]
     name, width, (resolution, batch, steps) = given[0], float(given[1]), map(int, given[2:5])
     engine, count = engine_for("auto"), batch * steps
-    dice = np.random.default_rng(0)
-    source = dice.integers(0, 256, (count, resolution, resolution, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    source = rng.integers(0, 256, (count, resolution, resolution, 3), np.uint8)
     images = TrainImages(source, source, np.arange(count) % CLASSES, source[:2], np.arange(2))
     recipe = recipe_for(transfer=True, examples=count, batch_size=batch, epochs=1)
-    recipe = replace(recipe, head_epochs=0, rising=0.0, label_smoothing=0.1)
+    recipe = replace(recipe, head_epochs=0, progressive_epochs=0.0, label_smoothing=0.1)
     nets = [build(name, width=width, resolution=resolution, num_classes=CLASSES) for _ in range(2)]
     nets[0].to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory() as folder:
         image = ImageSpec(resolution)
-        task = Training(nets[0], images, image, Path(folder), engine.device, engine=engine)
+        trainer = Trainer(nets[0], images, image, recipe, Path(folder), engine=engine)
 
         def pipeline() -> None:
-            for _ in view_batches(task, recipe, 0, resolution):
+            for _ in trainer.views.batches(0, resolution):
                 pass
 
         works = {
-            "our loop": ours(task, recipe),
+            "our loop": ours(trainer),
             "plain loop, tensors in memory": plain(nets[1], engine, batch=batch, steps=steps, resolution=resolution),
             "pipeline alone": pipeline,
         }

@@ -33,8 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what tests prepare out of the user's cache."""
+    """Keep what tests prepare out of the user's cache, and their runtime from reporting to its makers."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         patch.setenv("POCKETVISION_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

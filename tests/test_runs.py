@@ -1,6 +1,7 @@
 """A run's folder: its default name, who gets it, and that nothing which the run did not write is ever deleted."""
 
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from PIL import Image
 
 import pocketvision
-from pocketvision import runs
 from pocketvision.cli.app import run as command
 from pocketvision.errors import PocketvisionError, RunExists, UsageError
 from pocketvision.files import remove_own, write_text
@@ -110,6 +110,48 @@ def test_a_start_that_fails_gives_back_the_run_that_it_would_have_replaced(tmp_p
     assert finished(run)
 
 
+def older_run(folder: Path) -> Path:
+    """Write a finished run as versions without a record did: their checksums counted the user's files too."""
+    for name in ("args.yaml", "labels.txt", "splits.csv", "weights/best.safetensors", "export/model.onnx", "notes.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"epochs: {len(name)}")
+    sums = {name: sha256((folder / name).read_bytes()).hexdigest() for name in sorted(files(folder))}
+    (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+    return folder
+
+
+def test_a_finished_run_of_an_older_version_is_started_anew_by_its_checksums(tmp_path: Path) -> None:
+    run = older_run(tmp_path / "fit" / "demo")
+    with pytest.raises(RunExists, match="--exist-ok"):
+        open_run(tmp_path, "fit", "demo", settings={})
+    assert ".pocketvision" not in files(run)
+    assert open_run(tmp_path, "fit", "demo", settings={"epochs": 2}, exist_ok=True) == run
+    with nothing_left_on(UsageError, run=run):
+        pass
+    assert files(run) == {".pocketvision", "args.yaml", "notes.txt"}
+
+
+@pytest.mark.parametrize("exist_ok", [True, False])
+def test_an_older_run_that_was_changed_is_left_and_said_to_be_one(exist_ok: bool, tmp_path: Path) -> None:
+    run = older_run(tmp_path / "fit" / "demo")
+    (run / "labels.txt").write_text("written by hand")
+    before = files(run)
+    with pytest.raises(RunExists, match=r"may be a run of an older version.*move or delete the folder"):
+        open_run(tmp_path, "fit", "demo", settings={}, exist_ok=exist_ok)
+    assert files(run) == before
+
+
+def test_the_same_run_is_resumed_however_its_place_and_data_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = open_run("runs", "train", "a", settings={"data": "photos/", "output": "runs", "seed": 1})
+    same = {"data": Path("photos"), "output": str(tmp_path / "runs"), "seed": 1}
+    assert open_run(tmp_path / "runs", "train", "a", settings=same, resume=True) == tmp_path / run
+    with pytest.raises(UsageError, match="data: photos/ then, other now"):
+        open_run("runs", "train", "a", settings={**same, "data": "other"}, resume=True)
+
+
 def test_only_what_the_run_wrote_has_checksums_and_drafts(tmp_path: Path) -> None:
     run = open_run(tmp_path, "train", "pets", settings={})
     write_text(run / "weights" / "best.safetensors", "0")
@@ -169,7 +211,7 @@ def test_interrupted_without_a_run_nothing_is_said_of_resuming(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "_BEGUN", [])
+    monkeypatch.setattr("pocketvision.runs.opening._BEGUN", [])
     monkeypatch.setattr(pocketvision, "check", interrupt)
     assert command(["check", str(tmp_path)]) == 130
     assert "--resume" not in capsys.readouterr().err

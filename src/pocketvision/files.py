@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -43,15 +44,6 @@ def user_path(text: str | Path) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def cache_folder() -> Path:
-    """Return where lies what can be had again: the environment's POCKETVISION_CACHE, or ~/.cache/pocketvision.
-
-    Without a home folder it is a place that cannot be written: who can do without goes on, others say so.
-    """
-    folder = user_path(os.environ.get("POCKETVISION_CACHE") or "~/.cache/pocketvision")
-    return Path(os.devnull, "no home folder") if folder.parts[0] == "~" else folder
-
-
 def is_unicode(name: str) -> bool:
     """Tell whether a file's name is valid Unicode, which Linux does not ask of it."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
@@ -60,6 +52,15 @@ def is_unicode(name: str) -> bool:
 def printable(name: str) -> str:
     """Return a name that can be printed, whatever it holds."""
     return name.encode("utf-8", "replace").decode()
+
+
+def stand_in(head: bytes) -> str:
+    """Say what a file is that lies in another's place after a download, given its first bytes; empty for any other."""
+    if head.startswith(b"version https://git-lfs."):
+        return "a pointer of Git LFS, not the file itself; run git lfs pull where it was cloned, or download it"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return "a web page (HTML or XML), not the file itself; download it again"
+    return ""
 
 
 def make_folder(path: Path) -> None:
@@ -113,8 +114,12 @@ def deflated(content: bytes) -> int:
 
 
 def several_processes() -> bool:
-    """Tell whether `torchrun` started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Tell whether `torchrun` started this process as one of several.
+
+    It says its place too; clusters, and lines left in a shell's profile, name a number of processes alone.
+    """
+    count = os.environ.get("WORLD_SIZE", "")
+    return count.isdecimal() and int(count) > 1 and {"RANK", "MASTER_ADDR"} <= os.environ.keys()
 
 
 def first_process() -> bool:
@@ -137,7 +142,18 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        draft.replace(path)
+        _take_name(draft, path)
+
+
+def _take_name(draft: Path, path: Path) -> None:
+    """Give a draft its name; Windows refuses that while a virus scanner or another program has the file open."""
+    for wait_s in (0.05, 0.1, 0.2, 0.4, 0.8):
+        try:
+            draft.replace(path)
+            return
+        except PermissionError:
+            time.sleep(wait_s)
+    draft.replace(path)
 
 
 @contextmanager
@@ -154,14 +170,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Give a place to write a folder to, of the same name; it takes the place of `path` when all is written."""
     room = path.with_name(f".{path.name}.{os.getpid()}.part")
     make_folder(path.parent)
+    note(path)
     try:
         with _writing(path):
             room.mkdir()
         yield room / path.name
         with _writing(path):
             if path.exists():
-                path.rename(room / "old")
-            (room / path.name).rename(path)
+                _take_name(path, room / "old")
+            _take_name(room / path.name, path)
         note_below(path)
     finally:
         shutil.rmtree(room, ignore_errors=True)
@@ -262,12 +279,14 @@ def move_own(folder: Path, target: Path) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove files that a kill left half-written, never yet under their names."""
+    """Remove files and folders that a kill left half-written, never yet under their names."""
     for name in _names(folder):
         path = folder / name
         for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
             if draft.is_file():
                 draft.unlink(missing_ok=True)
+            elif draft.is_dir() and {inside.name for inside in draft.iterdir()} <= {path.name, "old"}:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def has_record(folder: Path) -> bool:

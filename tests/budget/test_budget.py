@@ -7,7 +7,7 @@ import pytest
 from pocketvision.budget.candidates import WIDTHS, candidates, specs
 from pocketvision.budget.choose import choose
 from pocketvision.budget.forecast import suggested_top1
-from pocketvision.budget.limits import Measured, broken, budget_of, bytes_text, judge
+from pocketvision.budget.limits import Measured, broken, budget_of, judge
 from pocketvision.errors import BudgetMissed, UsageError
 from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import largest_useful_resolution
@@ -57,11 +57,6 @@ def test_other_amounts() -> None:
 def test_wrong_amounts_say_how_to_write_them(wrong: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=r"write "):
         budget_of(BudgetConfig(**wrong))  # type: ignore[arg-type]
-
-
-def test_sizes_are_written_with_their_bytes() -> None:
-    assert bytes_text(1_234_567) == "1.23 MB (1,234,567 bytes)"
-    assert bytes_text(12) == "12 bytes"
 
 
 def test_suggestions_follow_the_printed_figures() -> None:

@@ -61,7 +61,7 @@ def test_a_half_made_folder_never_gets_the_name(tmp_path, monkeypatch):
     monkeypatch.setenv("POCKETVISION_CACHE", str(tmp_path))
 
     def fail(folder: Path):
-        folder.mkdir()
+        (folder / "0").mkdir()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(digits_room, "_write", fail)

@@ -87,8 +87,8 @@ def test_voc_sets(tmp_path):
         ("b.jpg", "train"),
         ("c.jpg", "val"),
     ]
-    assert "1 annotations are in no set" in listing.notes[0]
-    assert "have no annotation and were not used: gone" in listing.notes[1]
+    assert "1 annotations are in no set" in listing.warnings[0]
+    assert "have no annotation and were not used: gone" in listing.warnings[1]
     (sets / "val.txt").write_text("a\n")
     with pytest.raises(DataError, match=r"'a' of .* is in train.txt and in val.txt"):
         scan(root)
@@ -221,7 +221,7 @@ def test_coco_boxes_that_are_none(tmp_path):
     listing = scan(put(tmp_path / "boxes.json", content))
     assert [problem.kind for problem in listing.problems] == ["box"] * 3
     assert listing.found[0].boxes == ()
-    assert listing.notes == ("1 boxes of 'boxes.json' are of images it does not list; they are not used.",)
+    assert listing.warnings == ("1 boxes of 'boxes.json' are of images it does not list; they are not used.",)
 
 
 # ---------------------------------------------------------------- the way through

@@ -62,7 +62,7 @@ def test_a_good_folder(good, tmp_path):
     health = check(good, output=tmp_path / "out")
     assert health.labels == ("cat", "dog")
     assert health.problems == ()
-    assert health.notes == ("48 of 48 images are smaller than 32 pixels; they are enlarged.",)
+    assert health.warnings == ("48 of 48 images are smaller than 32 pixels; they are enlarged.",)
     assert sum(sum(counts.values()) for counts in health.counts.values()) == 48
     assert all(count for counts in health.counts.values() for count in counts.values())
     assert (health.median_short_side, health.smallest_short_side, health.largest_long_side) == (10, 10, 12)
@@ -176,7 +176,7 @@ def test_given_splits_stand_and_copies_never_straddle(tmp_path):
     assert all(example.file.startswith(example.split) for example in dataset.examples)
     assert by_kind(health) == {"leak": {"train/a/3.png", "train/b/4.png", "val/b/v0.png"}}
     assert all(problem.left_out and problem.other for problem in health.problems)
-    assert "Images that lie in two of your splits: 3. They are left out of the larger one." in health.notes
+    assert "Images that lie in two of your splits: 3. They are left out of the larger one." in health.warnings
     assert health.counts["a"] == {"train": 11, "val": 4, "test": 5}
     assert health.counts["b"] == {"train": 11, "val": 4, "test": 5}
     assert len({example.sha256 for example in dataset.examples}) == len(dataset.examples)
@@ -202,7 +202,7 @@ def test_given_splits_that_lack_a_class_are_told_of(tmp_path):
         for number in range(5):
             put(tmp_path / f"train/{label}/{number}.png", content(start + number))
     put(tmp_path / "val/a/x.png", content(50))
-    assert "No val image in 'b'." in check(tmp_path).notes
+    assert "No val image in 'b'." in check(tmp_path).warnings
 
 
 def test_too_little_is_an_error_that_says_how_much(good):
@@ -277,7 +277,7 @@ def test_a_class_with_nothing_usable_is_named_with_the_cause(tmp_path, layout, m
     health = check(data)
     assert health.faults == (str(raised.value),)
     assert health.counts["bird"] == {"train": 0, "val": 0, "test": 0}
-    assert not any("bird" in note for note in health.notes)
+    assert not any("bird" in warning for warning in health.warnings)
 
 
 def test_a_class_of_missing_files_and_one_of_strangers_are_named_with_the_cause(tmp_path):
@@ -328,7 +328,7 @@ def test_notes(tmp_path):
         stream = io.BytesIO()
         image(100 + number, (100, 40)).save(stream, "PNG")
         put(tmp_path / f"b/{number}.png", stream.getvalue())
-    uneven, few, tiny = check(tmp_path).notes
+    uneven, few, tiny = check(tmp_path).warnings
     assert "'a' has 40 images, 6.7 times as many as 'b' with 6" in uneven
     assert few.startswith("Fewer than 20 images in 'b'")
     assert tiny.startswith("40 of 46")
@@ -338,7 +338,7 @@ def test_notes(tmp_path):
         stream = io.BytesIO()
         image(200 + number, (100, 40)).save(stream, "PNG")
         put(tmp_path / f"b/more {number}.png", stream.getvalue())
-    assert any("16 of 26 images are far from square" in note for note in check(tmp_path).notes)
+    assert any("16 of 26 images are far from square" in note for note in check(tmp_path).warnings)
 
 
 def test_the_cache_stops_at_its_limit():
@@ -393,7 +393,7 @@ def test_face_masks_run_through(shared_data):
     assert health.labels == ("with_mask", "without_mask")
     kinds = {kind: len(files) for kind, files in by_kind(health).items()}
     assert kinds == {"duplicate": 3, "suffix": 1, "near duplicate": 15}
-    assert {trait.kind: trait.count for trait in health.traits}["transparent"] == 1
+    assert {statistic.kind: statistic.count for statistic in health.statistics}["transparent"] == 1
     where = {example.file: example.split for example in dataset.examples}
     near = [problem for problem in health.problems if problem.kind == "near duplicate"]
     assert all(where[problem.file] == where[problem.other] for problem in near)

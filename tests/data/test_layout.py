@@ -31,7 +31,7 @@ def test_classes_are_in_natural_order(tmp_path):
     assert [found.file for found in listing.found][:3] == ["1/1.jpg", "1/9.jpg", "1/10.jpg"]
     assert all(found.split is None for found in listing.found)
     assert listing.problems == ()
-    assert listing.notes == ()
+    assert listing.warnings == ()
 
 
 def test_natural_order_is_total():
@@ -114,7 +114,7 @@ def test_names_stand_on_one_line_and_what_was_replaced_is_told(tmp_path, layout,
     assert sorted(listing.labels or listing.attributes) == [line, "dog"]
     assert {found.label for found in listing.found} <= {line, "dog", ""}
     stripped = layout in ("csv", "jsonl", "attributes") and name.strip() == line
-    assert stripped or f"{name!r} is now '{line}'" in " ".join(listing.notes)
+    assert stripped or f"{name!r} is now '{line}'" in " ".join(listing.warnings)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_split_folders(tmp_path, val):
         ("a/2.jpg", "a", "val"),
         ("b/3.jpg", "b", "test"),
     }
-    assert listing.notes == ("No image in the folder 'notes': left alone.",)
+    assert listing.warnings == ("No image in the folder 'notes': left alone.",)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_split_folders_by_other_names_and_beside_anything(tmp_path, train, val, 
         (val, "val"),
         (test, "test"),
     }
-    (*_, folder), said = beside[0].split("/")[:1], " ".join(listing.notes)
+    (*_, folder), said = beside[0].split("/")[:1], " ".join(listing.warnings)
     assert f"'{folder}'" in said
     assert "left alone" in said
 
@@ -253,7 +253,7 @@ def test_splits_inside_the_classes_are_splits(tmp_path):
         ("b/Train/4.jpg", "train"),
         ("b/val/5.jpg", "val"),
     ]
-    assert "inside the class folders" in listing.notes[0]
+    assert "inside the class folders" in listing.warnings[0]
     put(tmp_path, "a/other/1.jpg")
     with pytest.raises(DataError, match=r"'a' of .* holds split folders such as train, but other"):
         scan(tmp_path)
@@ -269,7 +269,7 @@ def test_annotations_beside_classes_are_left_alone_and_what_is_unlabeled_is_told
     put(tmp_path, "a/1.jpg", "b/1.jpg", "annotations/a.json", "Unlabeled/1.jpg")
     listing = scan(tmp_path)
     assert listing.labels == ("a", "b", "Unlabeled")
-    assert listing.notes == (
+    assert listing.warnings == (
         "No image in the folder 'annotations': left alone.",
         "'Unlabeled' is taken for a class as any other folder.",
     )
@@ -284,12 +284,12 @@ def test_an_unlabeled_test_folder_is_left_alone(tmp_path):
     put(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg")
     listing = scan(tmp_path)
     assert {found.split for found in listing.found} == {"train"}
-    assert "2 images lie directly in a split folder" in listing.notes[0]
+    assert "2 images lie directly in a split folder" in listing.warnings[0]
 
 
 def test_notes_on_loose_images_and_on_nested_classes(tmp_path):
     put(tmp_path, "set_1/a/1.jpg", "set_1/b/1.jpg", "set_2/a/1.jpg", "set_2/b/1.jpg", "loose.png")
-    nested, loose = scan(tmp_path).notes
+    nested, loose = scan(tmp_path).warnings
     assert "holds the folders 'a', 'b'" in nested
     assert "1 images lie directly in the folder itself" in loose
 
@@ -319,7 +319,7 @@ def test_errors_say_what_to_add(tmp_path, files, message):
 
 def test_a_list_of_classes_beside_the_folders(tmp_path):
     put(tmp_path, "cat/1.jpg", "dog/1.jpg", "Dog/2.jpg")
-    assert scan(tmp_path).notes[0].startswith("'Dog', 'dog' differ only by")
+    assert scan(tmp_path).warnings[0].startswith("'Dog', 'dog' differ only by")
     (tmp_path / "classes.txt").write_text("dog\ncat\nDog\n")
     assert scan(tmp_path).labels == ("dog", "cat", "Dog")
     (tmp_path / "classes.txt").write_text("dog\ncat\n")
@@ -357,3 +357,18 @@ def test_links_and_pipes(tmp_path):
     assert {"a/1.jpg", "b/1.jpg", "b/gone.jpg", "c/2.jpg"} <= files
     assert len(files) < 12
     assert [problem.file for problem in listing.problems if problem.kind == "not an image"][-1] == "b/pipe.jpg"
+
+
+@pytest.mark.parametrize("deep", ["{0}/a/{1}.jpg", "{0}/{0}/a/{1}.jpg"])
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("my-train", "my-val"), ("train.1", "valid.1", "more")])
+def test_folders_whose_names_only_hold_a_splits_are_no_classes(tmp_path, names, deep):
+    put(tmp_path, *(deep.format(name, number) for name in names for number in range(2)))
+    with pytest.raises(DataError, match=r"look like splits: name them train, val and test"):
+        scan(tmp_path)
+
+
+def test_classes_may_hold_the_word_of_a_split(tmp_path):
+    put(tmp_path, "train_station/1.jpg", "test_tube/1.jpg")
+    assert scan(tmp_path).labels == ("test_tube", "train_station")
+    put(tmp_path / "toys", "toy_train/red/1.jpg", "toy_car/red/1.jpg")
+    assert scan(tmp_path / "toys").labels == ("toy_car", "toy_train")

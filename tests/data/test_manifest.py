@@ -1,5 +1,6 @@
 """Tables of labels and of 0/1 attributes: columns, splits, escapes, contradictions, speed of reading."""
 
+import json
 import time
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_splits_and_unused_columns(tmp_path):
     by_file = {found.file: found.split for found in listing.found}
     wanted = ("train", "train", "val", "val", "val", "val", "test", None)
     assert [by_file[f"img/{index}.png"] for index in range(8)] == list(wanted)
-    assert listing.notes == ("Columns of 'labels.csv' that are not used: 'author'.",)
+    assert listing.warnings == ("Columns of 'labels.csv' that are not used: 'author'.",)
 
 
 def test_metadata_is_found_in_a_folder_and_in_split_folders(tmp_path):
@@ -84,7 +85,7 @@ def test_captions_are_no_labels(tmp_path):
     (tmp_path / "img").rename(tmp_path / "c")
     listing = scan(tmp_path)
     assert listing.labels == ("a", "b", "c")
-    assert "'metadata.csv' has no column for a label and is not used." in listing.notes
+    assert "'metadata.csv' has no column for a label and is not used." in listing.warnings
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_label_lists_beside_the_data(tmp_path):
 
 
 def test_names_that_are_nearly_the_same_are_told(tmp_path):
-    (note,) = scan(table(tmp_path, "filename,label\nimg/0.png,Hot dog\nimg/1.png,hotdog\nimg/2.png,cat\n")).notes
+    (note,) = scan(table(tmp_path, "filename,label\nimg/0.png,Hot dog\nimg/1.png,hotdog\nimg/2.png,cat\n")).warnings
     assert note.startswith("'Hot dog', 'hotdog' differ only by")
 
 
@@ -262,3 +263,13 @@ def test_a_hundred_thousand_lines(tmp_path):
     start = time.process_time()
     assert len(scan(path).found) == 100_000
     assert time.process_time() - start < 10
+
+
+def test_what_other_programs_write_for_nothing_is_no_label_or_told(tmp_path):
+    path = table(tmp_path, "filename,label\n" + ROWS.replace(",cat", ",NaN"))
+    assert "'NaN' is taken for a class; leave the label empty where an image has none." in scan(path).notes
+    lines = [json.dumps({"file_name": line.split(",")[0], "label": line.split(",")[1]}) for line in ROWS.split()]
+    lines.append(lines[0].replace("0.png", "7.png").replace('"cat"', "NaN").replace('"dog"', "NaN"))
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    listing = scan(tmp_path / "a.jsonl")
+    assert (listing.labels, [problem.kind for problem in listing.problems]) == (("cat", "dog"), ["unlabeled"])

@@ -41,7 +41,7 @@ def data(tmp_path) -> Path:
 def counted(monkeypatch) -> list[int]:
     """Count what is decoded."""
     seen: list[int] = []
-    for name in ("arrays", "looks"):
+    for name in ("arrays", "inspect"):
         room = importlib.import_module(f"pocketvision.data.{name}")
         for function in ("decode", "read"):
             if hasattr(room, function):
@@ -146,7 +146,7 @@ def test_a_kill_leaves_no_shard_and_old_drafts_go(data, monkeypatch):
 
 def test_where_nothing_can_be_written_the_images_come_all_the_same(data, cache, monkeypatch):
     dataset, _, _ = load_dataset(data)
-    monkeypatch.setattr(shards, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr("pocketvision.cache.SPARE_BYTES", 10**18)
     said = []
 
     class Told:

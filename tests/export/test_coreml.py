@@ -13,6 +13,7 @@ from torch import nn
 
 from pocketvision.compress.palette import palettized
 from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.data.tensors import to_input
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
 from pocketvision.export.use import use_text
 from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear, Opaque
@@ -23,7 +24,6 @@ from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build, families, family_of
 from pocketvision.runtime import mil, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("coremltools")]

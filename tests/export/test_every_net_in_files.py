@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.data.tensors import to_input
 from pocketvision.export import litert, onnx
 from pocketvision.graph.fixed import XNNPACK
 from pocketvision.graph.graph import Graph
@@ -13,7 +14,6 @@ from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build, family_of, names
 from pocketvision.runtime import litert as lite
 from pocketvision.runtime.onnx import answer_of
-from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec
 
 SLOW = ("resnet", "resnext", "vgg", "inception", "googlenet", "xception", "alexnet", "mobilenet_v1_full")

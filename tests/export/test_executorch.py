@@ -11,6 +11,7 @@ import torch
 
 from pocketvision.compress.half import halved
 from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.data.tensors import to_input
 from pocketvision.errors import GraphError, MissingExtra, UsageError, VerificationFailed, WeightsError
 from pocketvision.export import litert
 from pocketvision.export.check import check
@@ -23,7 +24,6 @@ from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build
 from pocketvision.runtime import litert as lite
 from pocketvision.runtime import open as open_model
-from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("executorch")]

@@ -1,6 +1,7 @@
 """The verbs `export` and `compress` on files: published ones and our own, with labels, images and refusals."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,6 +171,14 @@ def test_blank_lines_at_the_end_of_the_labels_are_none(weights_file, tmp_path, t
     assert written.manifest.labels == ("w", "x", "y", "z")
 
 
+def test_labels_that_cannot_stand_on_a_line_are_replaced_and_told(weights_file, tmp_path, capsys):
+    (tmp_path / "names.txt").write_bytes(b"bee\tbug\ncat\ndog\x00\neel\n")
+    words = ["export", str(weights_file), "--labels", str(tmp_path / "names.txt"), "--precision", "float"]
+    assert command([*words, "--output", str(tmp_path / "out")]) == 0
+    assert r"'bee\tbug' is now 'bee bug'" in capsys.readouterr().err
+    assert open_model(tmp_path / "out" / "model.onnx").labels == ("bee bug", "cat", "dog", "eel")
+
+
 def test_one_output_is_exported_as_a_yes_or_no_where_two_labels_say_so(photos, tmp_path):
     import torch
 
@@ -271,6 +280,21 @@ def test_loose_images_may_have_a_table_or_broken_ones_among_them(photos, tmp_pat
     lines = [f"{name},{LABELS[number % 4]}\n" for number, name in enumerate(names)]
     (tmp_path / "metadata.csv").write_text("".join(["file_name,label\n", *lines]), encoding="utf-8")
     assert load_images(tmp_path, {}, Silent()).labels == LABELS
+
+
+def test_images_of_one_class_or_of_test_folders_are_calibrated_on_as_any_others(photos, tmp_path, capsys):
+    one, halves = tmp_path / "one", tmp_path / "halves"
+    shutil.copytree(photos, one / "bee")
+    for number, path in enumerate(sorted(photos.iterdir())):
+        target = halves / "test" / LABELS[number % 2] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    for data in (one, halves):
+        found = load_images(data, {}, Terminal())
+        assert (found.labels, len(found.examples)) == ((), 40)
+        assert found.of("train")
+        assert all(Path(found.root, example.file).is_file() for example in found.examples)
+        assert "labels are not used: '" in capsys.readouterr().err
 
 
 def test_without_a_image_to_calibrate_on_more_are_asked_for():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.data.tensors import to_input
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
@@ -16,7 +17,6 @@ from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build
 from pocketvision.runtime import open as open_model
 from pocketvision.runtime import parts
-from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("openvino")]

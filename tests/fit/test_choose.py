@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,17 @@ from PIL import Image
 
 from pocketvision import probe
 from pocketvision.cli.app import run
-from pocketvision.errors import BudgetMissed, DataError, UsageError, WeightsError
+from pocketvision.cli.terminal import Terminal
+from pocketvision.cost.count import count
+from pocketvision.errors import BudgetMissed, DataError, PocketvisionError, UsageError, WeightsError
 from pocketvision.fit.choose import Compared, Comparison, hint_for
 from pocketvision.fit.limits import outlook
+from pocketvision.graph.trace import trace_spec
 from pocketvision.metrics.paired import paired
 from pocketvision.models.catalogue import build_spec
-from pocketvision.train import features
-from pocketvision.values import Accuracy, Candidate, ImageSpec, Latency, ModelSpec
+from pocketvision.probe import features
+from pocketvision.train import memory
+from pocketvision.values import Accuracy, Candidate, Dataset, Example, ImageSpec, Latency, ModelSpec
 from pocketvision.weights.safetensors import save
 
 SMALL, LARGE = ModelSpec("mobilenet_v1", 0.125, 32, 5), ModelSpec("mobilenet_v1", 0.25, 48, 7)
@@ -113,6 +118,36 @@ def test_a_much_cheaper_net_that_is_as_good_is_named() -> None:
     assert "the difference is noise (p = 0.50)" in hint
     assert hint_for([taken, start(500, 0), start(100, 20)]) is None
     assert hint_for([taken]) is None
+
+
+def test_what_memory_cannot_show_an_image_to_is_left_out_and_told(
+    photos: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = [4 * cost.params + cost.peak_activation_bytes for cost in (count(trace_spec(s)) for s in (SMALL, LARGE))]
+    monkeypatch.setattr(memory, "available_bytes", lambda _: sum(needed) // 2)
+    result = probe(photos, device="cpu", progress=Terminal())
+    assert [one.model.resolution for one in result.starts] == [SMALL.resolution]
+    assert "left out: 1.safetensors at 48 pixels: one image takes at least" in capsys.readouterr().err
+    monkeypatch.setattr(memory, "available_bytes", lambda _: needed[0] // 2)
+    with pytest.raises(PocketvisionError, match="take a lower --resolution, other --weights, or end other programs"):
+        probe(photos, device="cpu")
+
+
+def test_large_images_are_read_a_few_at_a_time_with_the_same_features(
+    photos: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = probe(photos, weights=files[:1])
+    monkeypatch.setenv("POCKETVISION_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr(features, "LARGE", 8)
+    sizes, prepared = [], features.prepared
+
+    def counted(data: Dataset, some: list[Example], image: ImageSpec, **more: Any) -> Any:
+        sizes.append(len(some))
+        return prepared(data, some, image, **more)
+
+    monkeypatch.setattr(features, "prepared", counted)
+    assert facts(probe(photos, weights=files[:1])) == facts(first)
+    assert set(sizes) == {features.BATCH * 8**2 // SMALL.resolution**2}
 
 
 def test_limits_leave_out_without_a_look_at_images(photos: Path, files: list[Path]) -> None:

@@ -298,22 +298,23 @@ def test_killed_at_any_moment_it_resumes_to_a_finished_run(colors: Path, tmp_pat
     assert not list(run.rglob("*checkpoint*"))
 
 
-def test_ctrl_c_says_how_to_go_on(colors: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_it_says_how_to_go_on(colors: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
     words = ["fit", str(colors), *FAST_OPTIONS, "--epochs", "200", "--output", str(tmp_path)]
     running = subprocess.Popen(
         [sys.executable, "-m", "pocketvision", *words],
         stderr=subprocess.PIPE,
         text=True,
         # A shell's background jobs ignore Ctrl-C, and their children would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509
     )
     for _ in range(600):
         time.sleep(0.1)
         if list(tmp_path.rglob("checkpoint.safetensors")):
             break
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, told = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == code
     assert "--resume" in told
     assert "Traceback" not in told
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvision.clock import Clock
 from pocketvision.fit import pacing
 from pocketvision.fit.pacing import REPORT_S, delivery_s, proof_s, reading_s, spread
 from pocketvision.progress import Silent
-from pocketvision.train.clock import Clock
-from pocketvision.train.start import load_data
+from pocketvision.train.inputs import load_data
 from pocketvision.values import ImageSpec
 
 

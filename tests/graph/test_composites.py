@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.data.tensors import to_input
 from pocketvision.export.onnx import to_bytes
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
 from pocketvision.graph.trace import trace
 from pocketvision.models.blocks import ChannelShuffle, ChannelSlice, Conv2dSame, ConvNormAct, SqueezeExcite
 from pocketvision.runtime.onnx import answer_of
-from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec
 
 

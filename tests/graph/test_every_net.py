@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvision.data.tensors import to_input
 from pocketvision.graph.graph import Affine, Conv, Graph, Linear, Opaque
 from pocketvision.graph.run import run
 from pocketvision.graph.trace import outline, trace
 from pocketvision.models.catalogue import build, family_of, names
-from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec
 
 SLOW = ("resnet101", "resnet152", "resnext101", "resnext152", "vgg13", "vgg16")

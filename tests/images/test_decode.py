@@ -237,6 +237,7 @@ def _tolerated(content: bytes) -> None:
         (b"", "empty"),
         (b"hello, I am a text", "not an image"),
         (b"<!doctype html><html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n", "a pointer of Git LFS"),
         (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "HEIC"),
         (b"\x00\x00\x00\x18ftypavif" + b"\x00" * 40, "AVIF"),
     ],

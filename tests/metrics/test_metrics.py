@@ -1,7 +1,6 @@
 """Figures against closed forms, published examples and scikit-learn."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +9,10 @@ from sklearn.metrics import (
     confusion_matrix,
     precision_score,
     recall_score,
-    top_k_accuracy_score,
 )
 
 from pocketvision.errors import DataError
-from pocketvision.metrics.accuracy import accuracy, macro_accuracy, top_k, wilson
-from pocketvision.metrics.calibration import expected_calibration_error
+from pocketvision.metrics.accuracy import accuracy, macro_accuracy, wilson
 from pocketvision.metrics.confusion import Mistake, confusion, precision, recall, worst_confusions
 
 
@@ -70,30 +67,17 @@ def test_no_images_are_an_error_not_a_number(answers: tuple[np.ndarray, np.ndarr
     for call in (
         lambda: wilson(0, 0),
         lambda: accuracy(np.zeros((0, 3)), empty),
-        lambda: top_k(np.zeros((0, 3)), empty, 2),
         lambda: macro_accuracy(empty, empty, 3),
-        lambda: expected_calibration_error(np.zeros((0, 3)), empty),
     ):
         with pytest.raises(DataError, match="no image"):
             call()
 
 
-def test_accuracy_and_top_k_agree_with_sklearn(answers: tuple[np.ndarray, np.ndarray]) -> None:
+def test_accuracy_is_the_share_of_right_answers(answers: tuple[np.ndarray, np.ndarray]) -> None:
     probabilities, labels = answers
-    assert accuracy(probabilities, labels).value == (probabilities.argmax(axis=1) == labels).mean()
-    for k in (1, 2, 3):
-        expected = top_k_accuracy_score(labels, probabilities, k=k)
-        assert top_k(probabilities, labels, k).value == pytest.approx(expected)
     found = accuracy(probabilities, labels)
-    assert top_k(probabilities, labels, 1) == replace(found, macro=None)
+    assert found.value == (probabilities.argmax(axis=1) == labels).mean()
     assert found.macro == macro_accuracy(labels, probabilities.argmax(axis=1), probabilities.shape[1])
-    assert top_k(probabilities, labels, 99).value == 1.0
-
-
-def test_equal_columns_count_in_order() -> None:
-    flat = np.full((2, 4), 0.25)
-    assert top_k(flat, np.array([0, 1]), 1).value == 0.5
-    assert top_k(flat, np.array([1, 2]), 2).value == 0.5
 
 
 def test_confusion_recall_and_precision_agree_with_sklearn(answers: tuple[np.ndarray, np.ndarray]) -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import pocketvision
-from pocketvision.cost.figures import compute, dissect, settings
 from pocketvision.models.catalogue import build_spec, family_of, names
-from pocketvision.models.figures import Figures, anatomy, anatomy_line, figures
+from pocketvision.models.figures import Figures, anatomy, figures
 from pocketvision.values import ModelSpec
+from tests.models.counting import anatomy_line, compute, dissect, settings
 
 FOLDER = Path(pocketvision.__file__).parent / "models"
 

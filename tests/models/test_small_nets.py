@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pocketvision.cost.count import count
+from pocketvision.data.tensors import to_input
 from pocketvision.errors import UsageError
 from pocketvision.graph.graph import Linear
 from pocketvision.graph.run import run
@@ -18,7 +19,6 @@ from pocketvision.models.blocks import ChannelShuffle, Net
 from pocketvision.models.catalogue import build, family_of
 from pocketvision.models.shufflenet_v1 import COLUMNS, COMPLEXITY
 from pocketvision.models.squeezenet import Fire
-from pocketvision.train.transfer import to_input
 from pocketvision.values import ImageSpec, ModelSpec
 
 SMALL = (

@@ -98,7 +98,7 @@ def build_run(
         confusion=_confusion(labels, answers),
         answers=answers,
         resized=(Resized("pillow", accuracy, 1.0), Resized("opencv-linear", accuracy, 0.95)),
-        **_trust(answers),
+        **_confidence(answers),
     )
     _images(data, labels, answers)
     write_bytes(run / "export" / "model.onnx", model)
@@ -132,7 +132,7 @@ def _answers(labels: Sequence[str], per_class: int, wrong: float, *, chance: ran
     return tuple(answers)
 
 
-def _trust(answers: Sequence[Answer]) -> dict[str, Any]:
+def _confidence(answers: Sequence[Answer]) -> dict[str, Any]:
     below = 0.62
     kept = [answer for answer in answers if answer.probability >= below]
     right = sum(answer.label == answer.predicted for answer in kept)

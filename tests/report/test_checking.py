@@ -102,8 +102,8 @@ def test_what_is_told(messy):
         "cat/empty.jpg": "empty file",
         "cat/<b>.txt": "not an image",
     }
-    traits = {trait.kind: set(trait.files) for trait in health.traits}
-    assert traits == {
+    statistics = {statistic.kind: set(statistic.files) for statistic in health.statistics}
+    assert statistics == {
         "tiny": {"cat/tiny.jpg"},
         "far from square": {"cat/wide.jpg"},
         "one tone": {"cat/black.jpg"},
@@ -115,14 +115,14 @@ def test_what_is_told(messy):
         "16 bits": {"cat/deep.png"},
     }
     assert health.faults[0].startswith("a class needs 3 different usable images at least: 'rare' has 2, add 1")
-    assert any(note.endswith("'Dog ' is now 'Dog'.") for note in health.notes)
-    assert any(note.startswith("'dog', 'Dog' differ only by capitals, spaces") for note in health.notes)
+    assert any(warning.endswith("'Dog ' is now 'Dog'.") for warning in health.warnings)
+    assert any(warning.startswith("'dog', 'Dog' differ only by capitals, spaces") for warning in health.warnings)
     assert health.images == sum(sum(row.values()) for row in health.counts.values())
 
 
 def test_a_huge_image_is_told_of(messy, monkeypatch):
-    monkeypatch.setattr("pocketvision.data.traits.HUGE_PIXELS", 7_900)
-    (huge,) = [trait for trait in check(messy).traits if trait.kind == "huge"]
+    monkeypatch.setattr("pocketvision.data.statistics.HUGE_PIXELS", 7_900)
+    (huge,) = [statistic for statistic in check(messy).statistics if statistic.kind == "huge"]
     assert huge.files[:2] == ("cat/black.jpg", "cat/wide.jpg")
 
 
@@ -205,7 +205,7 @@ def test_the_gallery(messy, tmp_path):
     for title in (
         "One image, two labels",
         "Nearly one image",
-        "Near copies",
+        "Near duplicates",
         "Exact copies",
         "Far from",
     ):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pocketvision
-from pocketvision.report.models import CatalogueLine
+from pocketvision.models.figures import CatalogueLine
 
 DOCS = Path(__file__).parents[2] / "docs" / "guide"
 HEAD = "| net | top-1 | MACs | params | int8 file | memory |\n|---|---|---|---|---|---|\n"

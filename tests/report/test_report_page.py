@@ -7,6 +7,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -15,13 +16,14 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json, write_json
 from pocketvision.report import plots
 from pocketvision.report.plots import bundle
-from pocketvision.report.run import CONTENTS
+from pocketvision.report.run import contents
 from pocketvision.report.thumbnails import thumbnail
+from pocketvision.runs import RunFolder
 from pocketvision.values import Budget, Choice, Cost, Proof
 from pocketvision.verbs.report import report
 
 SECTIONS = [
-    "result", "asked", "choice", "training", "compression", "proof", "resizers", "trust", "confusions",
+    "result", "asked", "choice", "training", "compression", "proof", "resizers", "confidence", "confusions",
     "untested", "repeat",
 ]  # fmt: skip
 EVIL = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a' onload='alert(1)", "{{ 7*7 }}", "b|`c`")
@@ -237,7 +239,7 @@ def test_many_classes_are_cut_to_the_worst_and_folded(fake_run):
     assert len([a for a in page.of("td") if (a.get("class") or "").split(" ")[0] in ("right", "wrong", "rest")]) == 420
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTENTS) - {"args.yaml"}))
+@pytest.mark.parametrize("name", sorted(set(contents(RunFolder(Path()))) - {"args.yaml"}))
 def test_a_missing_file_is_named_with_the_way_to_get_it(fake_run, name):
     run = fake_run()
     (run / name).unlink()

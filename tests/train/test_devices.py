@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from pocketvision.errors import PocketvisionError, UnknownName
 from pocketvision.models.catalogue import build
+from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, Precision, engine_for, precision_for
+from pocketvision.train.distributed import Shard
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.share import Share
-from pocketvision.train.transfer import TrainImages, Training, train_net
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
@@ -25,30 +26,32 @@ CPU = torch.device("cpu")
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """TrainImages with bright stripes, either lying (0) or standing (1)."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     lines = (np.arange(32) // 4 % 2 * 255).astype(np.uint8)
     images = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
-    images = images[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
+    images = images[..., None].repeat(3, -1) // 2 + rng.integers(0, 100, (count, 32, 32, 3), np.uint8)
     return images.astype(np.uint8), labels.astype(np.int64)
 
 
-def trained(folder: Path, engine: Engine, name: str, epochs: int = 2) -> tuple[Training, float]:
+def trained(folder: Path, engine: Engine, name: str, epochs: int = 2) -> tuple[Trainer, float]:
     train, labels = stripes(41, 0)
     val, val_labels = stripes(20, 1)
     torch.manual_seed(3)
     net = build(name, width=0.125, resolution=32, num_classes=2)
-    task = Training(net, TrainImages(train, train, labels, val, val_labels), ImageSpec(32), folder, CPU, engine=engine)
     recipe = recipe_for(transfer=False, examples=41, epochs=epochs, batch_size=10, patience=99, flip=False, seed=5)
-    learned = train_net(task, replace(recipe, optimizer="sgd", learning_rate=0.03))
-    return task, max(epoch.val_accuracy for epoch in learned)
+    recipe = replace(recipe, optimizer="sgd", learning_rate=0.03)
+    images = TrainImages(train, train, labels, val, val_labels)
+    trainer = Trainer(net, images, ImageSpec(32), recipe, folder, engine=engine)
+    learned = trainer.train()
+    return trainer, max(epoch.val_accuracy for epoch in learned)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns(precision: Precision, tmp_path: Path) -> None:
-    task, accuracy = trained(tmp_path, Engine(CPU, precision), "mobilenet_v1", epochs=25)
+    trainer, accuracy = trained(tmp_path, Engine(CPU, precision), "mobilenet_v1", epochs=25)
     assert accuracy >= 0.9
-    assert all(value.dtype == torch.float32 for value in task.net.parameters())
+    assert all(value.dtype == torch.float32 for value in trainer.net.parameters())
 
 
 def test_the_checkpoint_keeps_the_scaler(tmp_path: Path) -> None:
@@ -78,9 +81,9 @@ def test_alone_there_is_nobody_to_wait_for() -> None:
 def test_shares_cover_a_batch() -> None:
     for count in (1, 2, 7, 32):
         for processes in (2, 3, 4):
-            shares = [Share.of(count, processes, place) for place in range(processes)]
-            assert [place for share in shares for place in range(share.start, share.stop)] == list(range(count))
-            assert max(s.stop - s.start for s in shares) - min(s.stop - s.start for s in shares) <= 1
+            probabilities = [Shard.of(count, processes, place) for place in range(processes)]
+            assert [place for share in probabilities for place in range(share.start, share.stop)] == list(range(count))
+            assert max(s.stop - s.start for s in probabilities) - min(s.stop - s.start for s in probabilities) <= 1
 
 
 def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,9 +97,9 @@ def few_steps(engine: Engine, name: str) -> dict[str, torch.Tensor]:
     torch.manual_seed(3)
     net = build(name, width=0.125, resolution=32, num_classes=2).double().train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-    dice = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     for count in (10, 7):
-        pixels = torch.rand(count, 3, 32, 32, generator=dice, dtype=torch.float64)
+        pixels = torch.rand(count, 3, 32, 32, generator=rng, dtype=torch.float64)
         loss = torch.nn.functional.cross_entropy(engine.answers(net, pixels), torch.arange(count) % 2)
         optimizer.zero_grad()
         engine.backward(loss)
@@ -128,12 +131,12 @@ def test_batch_norms_see_the_whole_batch(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """A net with dropout and without batch norms, through the loop: weights to 1e-5."""
-    task, _ = trained(tmp_path / "one", Engine(CPU), "squeezenet1_1")
+    trainer, _ = trained(tmp_path / "one", Engine(CPU), "squeezenet1_1")
     together = both(tmp_path / "two", "loop", "squeezenet1_1")
     torch.manual_seed(3)
     start = build("squeezenet1_1", width=0.125, resolution=32, num_classes=2).state_dict()
     moved = 0.0
-    for key, value in task.net.state_dict().items():
+    for key, value in trainer.net.state_dict().items():
         assert torch.allclose(together[key], value, rtol=0, atol=1e-5), key
         moved = max(moved, (value - start[key]).abs().max().item())
     assert moved > 1e-3
@@ -158,15 +161,30 @@ def test_other_verbs_refuse_several_processes(
 ) -> None:
     from pocketvision.cli.app import run
 
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "localhost")):
+        monkeypatch.setenv(name, value)
     assert run(["fit", "digits"]) == 2
     assert "only `train`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [{}, {"RANK": "0"}, {"RANK": "0", "MASTER_ADDR": "here", "WORLD_SIZE": ""}])
+def test_a_number_of_processes_that_torchrun_did_not_give_is_passed_over(
+    more: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pocketvision.files import first_process, several_processes
+
+    for count in ("2", "many", "-1", "²"):
+        for name, value in {"WORLD_SIZE": count, **more}.items():
+            monkeypatch.setenv(name, value)
+        assert not several_processes()
+        assert first_process()
 
 
 def test_only_the_first_process_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from pocketvision.files import write_text
 
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
     for rank in ("1", "0"):
         monkeypatch.setenv("RANK", rank)
         write_text(tmp_path / f"by_{rank}", "x")
@@ -175,12 +193,12 @@ def test_only_the_first_process_writes(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_too_little_memory_is_said_with_a_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from pocketvision import train
-    from pocketvision.train import job
+    from pocketvision.train.trainer import Trainer
 
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(job, "train_net", full)
+    monkeypatch.setattr(Trainer, "train", full)
     options = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "weights": "none", "batch_size": 32}
     with pytest.raises(PocketvisionError, match="lower --resolution"):
         train("digits", **options, output=tmp_path)  # type: ignore[arg-type]

@@ -12,23 +12,21 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import pocketvision
+from pocketvision.clock import Clock
 from pocketvision.data.augment import Augment
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
-from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, lesson_s, teachers_for, train_or_teach
-from pocketvision.models.catalogue import build
+from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, distillation_s, teachers_for, train_or_teach
 from pocketvision.progress import Silent
-from pocketvision.train import pace
-from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.clock import Clock
-from pocketvision.train.job import RECORD, Job, TrainOptions, make_job, trained_net
-from pocketvision.train.lesson import Lesson
-from pocketvision.train.plan import Speed
+from pocketvision.train.checkpoint import RECORD, trained_net
+from pocketvision.train.distillation import Distillation, timed_schedule
+from pocketvision.train.evaluate import logits
+from pocketvision.train.inputs import load_data
+from pocketvision.train.job import Job, TrainOptions, make_job
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.start import load_data
+from pocketvision.train.schedule import Speed, scheduled
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
-from pocketvision.train.transfer import TrainImages, Training, logits
-from pocketvision.values import ImageSpec, ModelSpec, Trained
+from pocketvision.values import ModelSpec, Schedule, Trained
 
 COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
 TINY = {"model": "mobilenet_v1", "width": 0.125}
@@ -46,15 +44,15 @@ class Told(Silent):
 
 def stripes(folder: Path, names: tuple[str, ...], count: int = 48, seed: int = 0) -> Path:
     """Images of bright stripes under noise: lying, standing, or leaning."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:32, :32]
     for kind, name in enumerate(names):
         (folder / name).mkdir(parents=True)
         for number in range(count):
-            along = (rows, columns, rows + columns)[kind] + dice.integers(0, 8)
+            along = (rows, columns, rows + columns)[kind] + rng.integers(0, 8)
             lines = (along // 4 % 2 * 150)[..., None].repeat(3, 2)
-            noise = dice.integers(0, 100, (32, 32, 3))
-            Image.fromarray((lines + noise).astype(np.uint8)).save(folder / name / f"{number}.png")
+            within_noise = rng.integers(0, 100, (32, 32, 3))
+            Image.fromarray((lines + within_noise).astype(np.uint8)).save(folder / name / f"{number}.png")
     return folder
 
 
@@ -132,7 +130,7 @@ class KillAt(Silent):
         return Bar()
 
 
-def test_a_killed_lesson_ends_with_the_same_weights(data: Path, teacher: str, tmp_path: Path) -> None:
+def test_a_killed_distillation_ends_with_the_same_weights(data: Path, teacher: str, tmp_path: Path) -> None:
     settings = {"epochs": 3, "views": 2, "width": 0.125, "name": "it", **COMMON}
     whole = pocketvision.distill(teacher, data, output=tmp_path / "whole", **settings)
     for title, moves in (("asking the teacher", 5), ("training", 5), ("training", 20)):
@@ -185,7 +183,7 @@ def test_wrong_wishes_are_refused_before_any_folder(data: Path, teacher: str, tm
         pocketvision.distill(teacher, data, alpha=2.0, **wish)
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="temperature"):
-        Lesson(temperature=0)
+        Distillation(temperature=0)
 
 
 def test_a_view_is_the_same_at_any_resolution_and_each_time() -> None:
@@ -231,7 +229,7 @@ def fit_job(data: Path, folder: Path, *, limit_s: float = math.inf, later_s: flo
     return replace(job, clock=Clock(limit_s), later_s=later_s), asked
 
 
-def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_path: Path) -> None:
+def test_fit_takes_the_student_where_it_is_better(data: Path, teacher: str, tmp_path: Path) -> None:
     job, asked = fit_job(data, tmp_path)
     teachers = teachers_for(teacher, job.data, asked)
     taken = train_or_teach(job, teachers, asked, progress=Silent())
@@ -243,19 +241,19 @@ def test_fit_takes_the_lesson_where_it_is_better(data: Path, teacher: str, tmp_p
     assert teachers_for(None, job.data, asked) == ()
 
 
-def test_plain_training_leaves_the_lesson_its_share_of_a_limit(data: Path, teacher: str, tmp_path: Path) -> None:
+def test_plain_training_leaves_distillation_its_share_of_a_limit(data: Path, teacher: str, tmp_path: Path) -> None:
     job, asked = fit_job(data, tmp_path, limit_s=60, later_s=5)
-    assert lesson_s(job) == pytest.approx(55 * 2 / 3, abs=0.5)
-    assert lesson_s(replace(job, clock=Clock())) == 0
+    assert distillation_s(job) == pytest.approx(55 * 2 / 3, abs=0.5)
+    assert distillation_s(replace(job, clock=Clock())) == 0
     train_or_teach(job, teachers_for(teacher, job.data, asked), asked, progress=Silent())
-    plan = read_json(Trained, tmp_path / LESSON / RECORD).plan
-    assert plan is not None
-    assert plan.asking_s > 0
-    assert plan.asking_s + sum(plan.seconds) < 55
+    schedule = read_json(Trained, tmp_path / LESSON / RECORD).schedule
+    assert schedule is not None
+    assert schedule.teacher_s > 0
+    assert schedule.teacher_s + sum(schedule.seconds) < 55
     assert job.clock.spent() < 55
 
 
-def test_without_time_for_a_lesson_the_plain_net_is_taken(data: Path, teacher: str, tmp_path: Path) -> None:
+def test_without_time_for_distillation_the_plain_net_is_taken(data: Path, teacher: str, tmp_path: Path) -> None:
     for name, limit_s in (("over", 1e-6), ("short", 60.0)):
         (tmp_path / name).mkdir()
         job, asked = fit_job(data, tmp_path / name, limit_s=limit_s, later_s=59.4)
@@ -267,20 +265,15 @@ def test_without_time_for_a_lesson_the_plain_net_is_taken(data: Path, teacher: s
         assert not (tmp_path / name / LESSON / RECORD).exists()
 
 
-def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views() -> None:
     slow = Speed(step=21.0, small_step=21.0, small=32, resolution=32, validation=0.0)
-    monkeypatch.setattr(pace, "measured", lambda task, recipe: slow)
-    monkeypatch.setattr(pace, "_asking_s", lambda task, lecture: 2.0)
-    net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=3)
-    shown = np.zeros((8, 32, 32, 3), np.uint8)
-    images = TrainImages(shown, shown, np.zeros(8, np.int64), shown, np.zeros(8, np.int64))
-    task = Training(net, images, ImageSpec(32), tmp_path, torch.device("cpu"), clock=Clock(30))
     recipe = recipe_for(transfer=False, examples=8, epochs=40, batch_size=8, patience=9, flip=False)
-    lecture = pace.Lecture((), Views(8, 0, Augment(flip=False)), 2.0)
-    plan = pace.plan_of_lesson(task, recipe, lecture, Checkpoint(tmp_path), progress=Silent())
-    assert (plan.views, plan.seconds, plan.asking_s) == (4, (21.0,), 8.0)
+
+    def of(epochs: int) -> Schedule:
+        return scheduled(replace(recipe, epochs=epochs), 32, 12)
+
+    schedule = timed_schedule(of, slow, steps=1, most=40, views=8, view_s=2.0, left_s=30.0)
+    assert (schedule.views, schedule.seconds, schedule.teacher_s) == (4, (21.0,), 8.0)
 
 
 def test_train_cuts_a_narrower_net_out_of_wider_weights(data: Path, teacher: str, tmp_path: Path) -> None:
@@ -297,15 +290,15 @@ def test_train_cuts_a_narrower_net_out_of_wider_weights(data: Path, teacher: str
         pocketvision.train(data, weights=wide, model="mobilenet_v2", width=0.125, **settings)
 
 
-def test_a_lesson_keeps_a_time_limit(data: Path, teacher: str, tmp_path: Path) -> None:
+def test_distillation_keeps_a_time_limit(data: Path, teacher: str, tmp_path: Path) -> None:
     settings = {"width": 0.125, "epochs": 400, "output": tmp_path, **COMMON}
     found = pocketvision.distill(teacher, data, time_limit="6s", balance="weights", precision="bf16", **settings)
-    plan = found.trained.plan
-    assert plan is not None
-    assert plan.views is not None
-    assert 1 <= plan.views <= 8
-    assert found.trained.epochs <= len(plan.resolutions) < 400
-    assert len(plan.seconds) == len(plan.resolutions)
+    schedule = found.trained.schedule
+    assert schedule is not None
+    assert schedule.views is not None
+    assert 1 <= schedule.views <= 8
+    assert found.trained.epochs <= len(schedule.resolutions) < 400
+    assert len(schedule.seconds) == len(schedule.resolutions)
     assert found.trained.balance == "weights"
     with pytest.raises(UsageError, match="--balance weights"):
         pocketvision.distill(teacher, data, balance="sampler", name="other", **settings)

@@ -14,9 +14,10 @@ from pocketvision.cli.app import run
 from pocketvision.errors import Diverged
 from pocketvision.models.catalogue import build
 from pocketvision.train import loop
+from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.transfer import TrainImages, Training, train_net
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 TINY = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--weights", "none"]
@@ -25,11 +26,11 @@ TINY = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: Any) -> Path:
     monkeypatch.chdir(tmp_path)
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for label, light in (("cat", 60), ("dog", 180)):
         (tmp_path / "base" / label).mkdir(parents=True)
         for number in range(12):
-            pixels = (dice.integers(0, 70, (40, 40, 3)) + light).astype(np.uint8)
+            pixels = (rng.integers(0, 70, (40, 40, 3)) + light).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "base" / label / f"{number}.png")
     return tmp_path
 
@@ -44,7 +45,7 @@ def test_it_ends_with_a_sentence_again_and_again(verb: str, optimizer: str, phot
     assert list((photos / "runs" / verb / "x").rglob("*.safetensors")) == []
 
 
-def test_a_lesson_ends_so_too(photos: Path) -> None:
+def test_distillation_ends_so_too(photos: Path) -> None:
     small = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "epochs": 1, "val": 0.3}
     teacher = pocketvision.train("base", weights="none", name="teacher", **small)  # type: ignore[arg-type]
     with pytest.raises(Diverged, match="lower one, such as --lr"):
@@ -62,16 +63,16 @@ def test_weights_from_before_are_kept_as_the_last(photos: Path, capsys: Any) -> 
     assert kept.keys() == load_file(start).keys()
 
 
-def trained(folder: Path, rate: float, transfer: bool) -> Training:
+def trained(folder: Path, rate: float, transfer: bool) -> Trainer:
     torch.manual_seed(0)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
-    dice, labels = np.random.default_rng(0), np.arange(24) % 2
-    shown = (dice.integers(0, 100, (24, 32, 32, 3)) + 150 * labels[:, None, None, None]).astype(np.uint8)
+    rng, labels = np.random.default_rng(0), np.arange(24) % 2
+    shown = (rng.integers(0, 100, (24, 32, 32, 3)) + 150 * labels[:, None, None, None]).astype(np.uint8)
     images = TrainImages(shown, shown, labels, shown, labels)
     recipe = recipe_for(examples=24, transfer=transfer, epochs=2, batch_size=8, learning_rate=rate, flip=False)
-    task = Training(net, images, ImageSpec(32), folder, torch.device("cpu"))
-    train_net(task, recipe)
-    return task
+    trainer = Trainer(net, images, ImageSpec(32), recipe, folder)
+    trainer.train()
+    return trainer
 
 
 def test_the_net_holds_the_trained_head_where_all_of_it_diverges(tmp_path: Path) -> None:
@@ -85,19 +86,19 @@ def test_a_checkpoint_that_holds_no_numbers_is_not_gone_on_with(tmp_path: Path, 
     """An earlier version kept what had diverged."""
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_require_finite", lambda *_: None)
-        patch.setattr(loop, "_epoch", _ruined)
+        patch.setattr(loop.Loop, "_epoch", _ruined)
         trained(tmp_path, 0.01, transfer=False)
     with pytest.raises(Diverged) as caught:
         trained(tmp_path, 0.01, transfer=False)
     assert not caught.value.kept
 
 
-def _ruined(phase: Any, recipe: Any, state: Any, number: int, advance: Any) -> Any:
-    from pocketvision.train.judge import Judged
+def _ruined(loop: Any, phase: Any, state: Any, number: int, advance: Any) -> Any:
+    from pocketvision.train.evaluate import Evaluation
     from pocketvision.values import Epoch
 
     for weight in (*state.module.parameters(), *state.average.module.parameters()):
         weight.data.fill_(torch.nan)
     losses = np.full(24, np.nan)
     epoch = Epoch(number + 1, "all", 0.01, np.nan, 0.5, np.nan, 0.5, 1.0, 1.0)
-    return epoch, Judged(losses, 0.5, 0.5), False
+    return epoch, Evaluation(losses, 0.5, 0.5), False

@@ -8,16 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pocketvision.data.tensors import eval_batch_size, eval_batches
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import build
+from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.loop import step
-from pocketvision.train.losses import Batch, CrossEntropy
-from pocketvision.train.passes import pass_size, passes
-from pocketvision.train.recipe import recipe_for
-from pocketvision.train.speed import probe
-from pocketvision.train.transfer import TrainImages, Training, train_net
+from pocketvision.train.objective import Batch, CrossEntropy
+from pocketvision.train.recipe import Recipe, recipe_for
+from pocketvision.train.speed import find_most
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def taken(module: nn.Module, engine: Engine, weights: Tensor | None = None) -> t
     batch = Batch(
         torch.randn(23, 6, generator=torch.Generator().manual_seed(1)), torch.arange(23) % 3, torch.arange(23)
     )
-    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "share": 1.0}], lr=1.0)
+    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "rate": 1.0}], lr=1.0)
     loss, _, count = step(module, optimizer, batch, objective=CrossEntropy(0.1, weights), rate=0.1, engine=engine)
     assert count == 23
     return loss.item(), torch.cat([weight.detach().flatten() for weight in module.parameters()])
@@ -79,9 +80,9 @@ def test_parts_cover_a_batch_and_none_is_a_single_image() -> None:
         batch = Batch(torch.zeros(count, 1), torch.zeros(count), torch.arange(count))
         for most in (2, 3, 8, 64):
             parts = list(batch.parts(most))
-            assert torch.equal(torch.cat([part.places for part in parts]), batch.places)
-            assert min(len(part.places) for part in parts) >= 2
-            assert max(len(part.places) for part in parts) <= most + (most == 2)
+            assert torch.equal(torch.cat([part.indices for part in parts]), batch.indices)
+            assert min(len(part.indices) for part in parts) >= 2
+            assert max(len(part.indices) for part in parts) <= most + (most == 2)
 
 
 def test_where_two_images_are_too_many_it_says_what_to_do() -> None:
@@ -102,9 +103,9 @@ def test_other_errors_come_through() -> None:
     assert not out_of_memory(ValueError("not enough memory"))
 
 
-def task(folder: Path, engine: Engine, most: int) -> tuple[Training, list[int]]:
-    dice = np.random.default_rng(0)
-    train, val = (dice.integers(0, 256, (count, 32, 32, 3), np.uint8) for count in (48, 20))
+def trainer(folder: Path, recipe: Recipe, engine: Engine, most: int) -> tuple[Trainer, list[int]]:
+    rng = np.random.default_rng(0)
+    train, val = (rng.integers(0, 256, (count, 32, 32, 3), np.uint8) for count in (48, 20))
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
     seen: list[int] = []
@@ -116,30 +117,30 @@ def task(folder: Path, engine: Engine, most: int) -> tuple[Training, list[int]]:
 
     net.register_forward_pre_hook(gate)
     images = TrainImages(train, train, np.arange(48) % 2, val, np.arange(20) % 2)
-    return Training(net, images, ImageSpec(32), folder, CPU, engine=engine), seen
+    return Trainer(net, images, ImageSpec(32), recipe, folder, engine=engine), seen
 
 
 def test_a_run_goes_on_with_the_parts_it_found(tmp_path: Path) -> None:
     recipe = recipe_for(transfer=False, examples=48, epochs=2, batch_size=16, patience=99, flip=False, seed=5)
     engine = Engine()
-    train_net(task(tmp_path, engine, 5)[0], replace(recipe, epochs=1))
+    trainer(tmp_path, replace(recipe, epochs=1), engine, 5)[0].train()
     assert engine.most == 4
     again = Engine()
-    job, seen = task(tmp_path, again, 5)
-    epochs = train_net(job, recipe)
+    job, seen = trainer(tmp_path, recipe, again, 5)
+    epochs = job.train()
     assert len(epochs) == 2
     assert again.most == 4
     assert 16 not in seen
     assert Checkpoint(tmp_path / "weights").phase() == "all"
 
 
-def test_a_probe_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path) -> None:
+def test_a_trial_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path) -> None:
     recipe = recipe_for(transfer=False, examples=48, epochs=2, batch_size=16, patience=99, flip=False, seed=5)
     engine = Engine()
-    job, _ = task(tmp_path, engine, 16)
+    job, _ = trainer(tmp_path, recipe, engine, 16)
     before = {name: value.clone() for name, value in job.net.state_dict().items()}
     state = torch.random.get_rng_state()
-    probe(job, recipe)
+    find_most(job.net, job.views, engine)
     assert engine.most is None
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in job.net.state_dict().items())
@@ -153,8 +154,8 @@ def test_a_batch_size_that_is_none_is_said(size: str) -> None:
     assert recipe_for(transfer=True, examples=10_000, batch_size="auto").batch_size == 32
 
 
-def test_passes_keep_to_a_number_of_pixels_on_a_cpu() -> None:
-    assert [pass_size(side, CPU) for side in (2000, 224, 160, 96, 32)] == [1, 4, 7, 21, 64]
-    assert pass_size(224, torch.device("cuda")) == 64
-    covered = [place for part in passes(10, 224, CPU) for place in range(part.start, part.stop)]
+def test_eval_batches_keep_to_a_number_of_pixels_on_a_cpu() -> None:
+    assert [eval_batch_size(side, CPU) for side in (2000, 224, 160, 96, 32)] == [1, 4, 7, 21, 64]
+    assert eval_batch_size(224, torch.device("cuda")) == 64
+    covered = [place for part in eval_batches(10, 224, CPU) for place in range(part.start, part.stop)]
     assert covered == list(range(10))

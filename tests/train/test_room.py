@@ -11,8 +11,8 @@ from pocketvision.cli.app import run
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.progress import Silent
 from pocketvision.train import memory
+from pocketvision.train.inputs import Loaded, load_data
 from pocketvision.train.memory import available_bytes, require_memory, step_bytes
-from pocketvision.train.start import Loaded, load_data
 from pocketvision.values import ModelSpec
 
 SPEC = ModelSpec("mobilenet_v1", 0.25, 64, 2)
@@ -32,11 +32,11 @@ def system(folder: Path, free: int, limit: str = "", used: int = 0, files: int =
 
 
 def photos(folder: Path) -> Path:
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for label in ("cat", "dog"):
         (folder / "base" / label).mkdir(parents=True)
         for number in range(8):
-            Image.fromarray(dice.integers(0, 255, (40, 40, 3), np.uint8)).save(folder / f"base/{label}/{number}.png")
+            Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(folder / f"base/{label}/{number}.png")
     return folder / "base"
 
 

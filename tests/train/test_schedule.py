@@ -13,41 +13,41 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvision.clock import Clock, command_begins, seconds
 from pocketvision.errors import UsageError
+from pocketvision.metrics.calibration import temperature
 from pocketvision.models.catalogue import build
-from pocketvision.train import plan as planning
-from pocketvision.train.ahead import ahead
-from pocketvision.train.calibrate import temperature
+from pocketvision.train import schedule as scheduling
+from pocketvision.train.batches import TrainImages, mixed, prefetch, shuffled
 from pocketvision.train.checkpoint import Checkpoint
-from pocketvision.train.clock import Clock, command_begins, seconds
-from pocketvision.train.judge import evaluate, noise
-from pocketvision.train.loop import _optimizer, step
-from pocketvision.train.losses import Batch, CrossEntropy, class_weights, mixed
-from pocketvision.train.modes import layers_of, set_modes
-from pocketvision.train.plan import Speed, fitted, planned
-from pocketvision.train.recipe import balance_for, recipe_for
-from pocketvision.train.transfer import TrainImages, Training, shuffled, train_net
+from pocketvision.train.evaluate import evaluate, within_noise
+from pocketvision.train.loop import step
+from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.optimizer import layer_groups, optimizer_for, set_train_mode
+from pocketvision.train.recipe import Recipe, balance_for, recipe_for
+from pocketvision.train.schedule import Speed, fitted, scheduled
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
 RECIPE = replace(
     recipe_for(transfer=True, examples=48, epochs=4, batch_size=16, patience=99, flip=False, seed=5),
-    smallest=0.5,
-    rising=0.5,
-    resting=0.5,
+    progressive_start=0.5,
+    progressive_epochs=0.5,
+    frozen=0.5,
     rate_decay=0.9,
     mixup=0.2,
     head_epochs=1,
 )
 
 
-def training(folder: Path, clock: Clock | None = None) -> Training:
-    dice = np.random.default_rng(0)
-    train, val = (dice.integers(0, 256, (count, 80, 80, 3), np.uint8) for count in (48, 20))
+def training(folder: Path, recipe: Recipe, clock: Clock | None = None) -> Trainer:
+    rng = np.random.default_rng(0)
+    train, val = (rng.integers(0, 256, (count, 80, 80, 3), np.uint8) for count in (48, 20))
     images = TrainImages(train, train, np.arange(48) % 3 // 2, val, np.arange(20) % 2)
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=80, num_classes=2)
-    return Training(net, images, ImageSpec(80), folder, CPU, clock=clock or Clock())
+    return Trainer(net, images, ImageSpec(80), recipe, folder, clock=clock or Clock())
 
 
 class Sand(Clock):
@@ -63,26 +63,26 @@ class Sand(Clock):
 
 
 def test_the_resolution_rises_and_ends_at_the_nets() -> None:
-    plan = planned(replace(RECIPE, epochs=10, smallest=0.6, rising=0.5, resting=0.3), 160, 12)
-    assert plan.resolutions == (96, 112, 128, 144, 144) + (160,) * 5 or plan.resolutions[5:] == (160,) * 5
-    assert list(plan.resolutions) == sorted(plan.resolutions)
-    assert plan.resolutions[0] == 96
-    assert plan.resting == (6,) * 3 + (0,) * 7
-    assert planned(replace(RECIPE, smallest=0.5), 48, 12).resolutions == (48,) * 4
+    schedule = scheduled(replace(RECIPE, epochs=10, progressive_start=0.6, progressive_epochs=0.5, frozen=0.3), 160, 12)
+    assert schedule.resolutions == (96, 112, 128, 144, 144) + (160,) * 5 or schedule.resolutions[5:] == (160,) * 5
+    assert list(schedule.resolutions) == sorted(schedule.resolutions)
+    assert schedule.resolutions[0] == 96
+    assert schedule.frozen == (6,) * 3 + (0,) * 7
+    assert scheduled(replace(RECIPE, progressive_start=0.5), 48, 12).resolutions == (48,) * 4
 
 
 def test_a_plan_fits_the_time() -> None:
     speed = Speed(step=0.1, small_step=0.04, small=64, resolution=128, validation=0.5)
 
-    def of(epochs: int) -> planning.Plan:
-        return planned(replace(RECIPE, epochs=epochs), 128, 12)
+    def of(epochs: int) -> scheduling.Schedule:
+        return scheduled(replace(RECIPE, epochs=epochs), 128, 12)
 
     for left in (3.0, 10.0, 20.0, 1000.0):
-        plan = fitted(of, speed, steps=20, most=15, left_s=left)
-        assert sum(plan.seconds) <= left
-        assert len(plan.seconds) == len(plan.resolutions) <= 15
+        schedule = fitted(of, speed, steps=20, most=15, left_s=left)
+        assert sum(schedule.seconds) <= left
+        assert len(schedule.seconds) == len(schedule.resolutions) <= 15
         longer = fitted(of, speed, steps=20, most=15, left_s=2 * left)
-        assert len(longer.resolutions) >= len(plan.resolutions)
+        assert len(longer.resolutions) >= len(schedule.resolutions)
     assert len(fitted(of, speed, steps=20, most=15, left_s=1000.0).resolutions) == 15
     assert speed.of(64) == pytest.approx(0.04)
     assert speed.of(128) == pytest.approx(0.1)
@@ -91,20 +91,20 @@ def test_a_plan_fits_the_time() -> None:
 def test_low_epochs_fill_the_time_before_fewer_are_taken() -> None:
     speed = Speed(step=0.1, small_step=0.02, small=64, resolution=128, validation=0.0)
 
-    def of(epochs: int) -> planning.Plan:
-        return planned(replace(RECIPE, epochs=epochs, rising=0.0), 128, 12)
+    def of(epochs: int) -> scheduling.Schedule:
+        return scheduled(replace(RECIPE, epochs=epochs, progressive_epochs=0.0), 128, 12)
 
-    plan = fitted(of, speed, steps=10, most=6, left_s=2.2)
-    assert plan.resolutions == (64,) * 5 + (128,)
-    assert sum(plan.seconds) == pytest.approx(2.0)
+    schedule = fitted(of, speed, steps=10, most=6, left_s=2.2)
+    assert schedule.resolutions == (64,) * 5 + (128,)
+    assert sum(schedule.seconds) == pytest.approx(2.0)
     assert fitted(of, speed, steps=10, most=6, left_s=7.0).resolutions == (128,) * 6
 
 
 def test_without_time_for_a_low_epoch_a_trained_head_is_left_as_it_is() -> None:
     speed = Speed(step=0.1, small_step=0.04, small=64, resolution=128, validation=0.5)
 
-    def of(epochs: int) -> planning.Plan:
-        return planned(replace(RECIPE, epochs=epochs), 128, 12)
+    def of(epochs: int) -> scheduling.Schedule:
+        return scheduled(replace(RECIPE, epochs=epochs), 128, 12)
 
     assert fitted(of, speed, steps=20, most=15, left_s=0.1).resolutions == ()
     scratch = fitted(lambda n: replace(of(n), head_epochs=0), speed, steps=20, most=15, left_s=0.1)
@@ -113,10 +113,10 @@ def test_without_time_for_a_low_epoch_a_trained_head_is_left_as_it_is() -> None:
 
 def test_the_head_takes_no_more_images_than_the_time_allows() -> None:
     speed = Speed(step=0.1, small_step=0.1, small=64, resolution=64, validation=0.5, feature=0.01)
-    assert planning.head_images(1000, speed, mirrored=True, left_s=50) == (None, 20.0)
-    assert planning.head_images(1000, speed, mirrored=True, left_s=10) == (500, 5.0)
-    assert planning.head_images(1000, speed, mirrored=True, left_s=0)[0] == 256
-    assert planning.head_images(100, speed, mirrored=False, left_s=0) == (100, 1.0)
+    assert scheduling.head_images(1000, speed, mirrored=True, left_s=50) == (None, 20.0)
+    assert scheduling.head_images(1000, speed, mirrored=True, left_s=10) == (500, 5.0)
+    assert scheduling.head_images(1000, speed, mirrored=True, left_s=0)[0] == 256
+    assert scheduling.head_images(100, speed, mirrored=False, left_s=0) == (100, 1.0)
 
 
 class Fake(Clock):
@@ -132,13 +132,14 @@ class Fake(Clock):
 
 def test_the_end_is_within_a_twentieth_whatever_the_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps take as long as was forecast, half longer, or twice as long; the time is never over by more than a step."""
-    from pocketvision.train import loop, speed
+    from pocketvision.train import loop, trainer
 
     for slower in (1.0, 1.5, 2.0):
         clock = Fake(100.0)
-        task = training(tmp_path / str(slower), clock)
         forecast = Speed(step=0.5, small_step=0.5, small=80, resolution=80, validation=0.0)
-        monkeypatch.setattr(speed, "measured", lambda *_, found=forecast: found)
+        recipe = replace(RECIPE, epochs=400, progressive_epochs=0.0, mixup=0.0, head_epochs=0, patience=999)
+        task = training(tmp_path / str(slower), recipe, clock)
+        monkeypatch.setattr(trainer, "measured", lambda *_, found=forecast: found)
         real = step
 
         def slow(*args, clock=clock, slower=slower, real=real, **settings):  # type: ignore[no-untyped-def]
@@ -147,17 +148,17 @@ def test_the_end_is_within_a_twentieth_whatever_the_forecast(tmp_path: Path, mon
 
         monkeypatch.setattr(loop, "step", slow)
         monkeypatch.setattr("time.perf_counter", lambda clock=clock: clock.now)
-        train_net(task, replace(RECIPE, epochs=400, rising=0.0, mixup=0.0, head_epochs=0, patience=999))
+        task.train()
         monkeypatch.undo()
         assert 93 <= clock.now <= 101
 
 
 def test_a_head_alone_can_be_all_that_is_trained(tmp_path: Path) -> None:
-    task = training(tmp_path, Clock(1e-6))
-    epochs = train_net(task, replace(RECIPE, head_epochs=3))
+    task = training(tmp_path, replace(RECIPE, head_epochs=3), Clock(1e-6))
+    epochs = task.train()
     assert [epoch.phase for epoch in epochs] == ["head"] * 3
-    again = training(tmp_path, Clock(1e-6))
-    assert train_net(again, replace(RECIPE, head_epochs=3)) == epochs
+    again = training(tmp_path, replace(RECIPE, head_epochs=3), Clock(1e-6))
+    assert again.train() == epochs
     assert all(map(torch.equal, task.net.state_dict().values(), again.net.state_dict().values()))
 
 
@@ -172,22 +173,21 @@ def test_a_clock_counts_from_the_commands_beginning() -> None:
 
 
 def test_a_time_limit_is_kept(tmp_path: Path) -> None:
-    train_net(training(tmp_path / "first"), replace(RECIPE, epochs=1))
-    task = training(tmp_path, Clock(5.0))
-    epochs = train_net(task, replace(RECIPE, epochs=400, rising=0.0))
+    training(tmp_path / "first", replace(RECIPE, epochs=1)).train()
+    task = training(tmp_path, replace(RECIPE, epochs=400, progressive_epochs=0.0), Clock(5.0))
+    epochs = task.train()
     assert 1 <= sum(epoch.phase == "all" for epoch in epochs) < 400
     # An epoch's validation and files come after the last step; the machine may be busy.
     assert task.clock.spent() < 5 + 5
 
 
 def test_when_the_time_is_over_training_ends_and_stays_ended(tmp_path: Path) -> None:
-    epochs = train_net(training(tmp_path, Sand(30)), replace(RECIPE, epochs=50))
+    epochs = training(tmp_path, replace(RECIPE, epochs=50), Sand(30)).train()
     count = sum(epoch.phase == "all" for epoch in epochs)
     assert 1 <= count < 20
-    plan = Checkpoint(tmp_path / "weights").plan()
-    again = training(tmp_path, Sand(1e6))
-    assert train_net(again, replace(RECIPE, epochs=50)) == epochs
-    assert Checkpoint(tmp_path / "weights").plan() == plan
+    schedule = Checkpoint(tmp_path / "weights").schedule()
+    assert training(tmp_path, replace(RECIPE, epochs=50), Sand(1e6)).train() == epochs
+    assert Checkpoint(tmp_path / "weights").schedule() == schedule
 
 
 def test_interrupted_tries_count() -> None:
@@ -216,8 +216,8 @@ class Killed(Exception):
 
 
 def test_with_every_trick_on_a_kill_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = training(tmp_path / "whole")
-    train_net(whole, RECIPE)
+    whole = training(tmp_path / "whole", RECIPE)
+    whole.train()
     keep = Checkpoint.keep
     for stop in range(1, 5):
         folder = tmp_path / str(stop)
@@ -233,38 +233,34 @@ def test_with_every_trick_on_a_kill_changes_nothing(tmp_path: Path, monkeypatch:
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoint, "keep", kept)
             with pytest.raises(Killed):
-                train_net(training(folder), RECIPE)
-        again = training(folder)
-        train_net(again, RECIPE)
+                training(folder, RECIPE).train()
+        again = training(folder, RECIPE)
+        again.train()
         assert all(map(torch.equal, whole.net.state_dict().values(), again.net.state_dict().values()))
 
 
-def test_early_layers_learn_slower_and_rest() -> None:
+def test_early_layers_learn_slower_and_are_frozen() -> None:
     net = build("mobilenet_v2", width=0.35, resolution=32, num_classes=2)
-    layers = layers_of(net, 0.5)
+    layers = layer_groups(net, 0.5)
     assert layers[-1].module is net.classifier
     assert layers[-1].rate == 1
     assert layers[-3].rate == 0.25
-    set_modes(net, resting=4, fixed_norms=True)
+    set_train_mode(net, frozen=4, fixed_norms=True)
     assert [next(iter(part.parameters())).requires_grad for part in net.features][:6] == [False] * 4 + [True] * 2
     assert not any(module.training for module in net.modules() if isinstance(module, nn.BatchNorm2d))
     assert net.classifier.training
-    set_modes(net, resting=0, fixed_norms=False)
+    set_train_mode(net, frozen=0, fixed_norms=False)
     assert all(module.training for module in net.modules())
     assert all(weight.requires_grad for weight in net.parameters())
 
 
 def test_every_weight_has_its_rate(tmp_path: Path) -> None:
-    from pocketvision.progress import Silent
-    from pocketvision.train.transfer import _whole, plan_of
-
-    task = training(tmp_path)
-    plan = plan_of(task, RECIPE, Checkpoint(tmp_path), Silent())
-    optimizer = _optimizer(_whole(task, RECIPE, plan), RECIPE)
+    task = training(tmp_path, RECIPE)
+    optimizer = optimizer_for(task.whole().groups, RECIPE, 0.01, fused=True)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(task.net.parameters()))
     parts = len(task.net.features) + 1
     expected = {round(0.9**n, 9) for n in range(parts)}
-    assert {round(group["share"], 9) for group in optimizer.param_groups} == expected
+    assert {round(group["rate"], 9) for group in optimizer.param_groups} == expected
 
 
 def test_class_weights_make_classes_equal() -> None:
@@ -274,19 +270,19 @@ def test_class_weights_make_classes_equal() -> None:
     assert sums.tolist() == pytest.approx([4, 4, 0, 4])
     found = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
     batch = Batch(torch.zeros(12, 1), torch.from_numpy(labels), torch.arange(12))
-    judged = evaluate(torch.nn.Identity(), iter([Batch(found, batch.targets, batch.places)]), weights)
-    heat = temperature(found.numpy(), labels)
-    loss = CrossEntropy(0.0, torch.from_numpy(weights).float())(found / heat, batch)
-    assert judged.loss == pytest.approx(loss.item(), rel=1e-5)
+    evaluated = evaluate(torch.nn.Identity(), iter([Batch(found, batch.targets, batch.indices)]), weights)
+    value = temperature(found.numpy(), labels)
+    loss = CrossEntropy(0.0, torch.from_numpy(weights).float())(found / value, batch)
+    assert evaluated.loss == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_a_later_epoch_is_kept_unless_it_is_worse_by_more_than_chance() -> None:
     some = np.random.default_rng(0).normal(size=200)
-    assert noise(some - some.mean() + 0.9 * some.std(ddof=1) / 200**0.5)
-    assert not noise(some - some.mean() + 1.1 * some.std(ddof=1) / 200**0.5)
-    assert noise(np.zeros(5))
-    assert not noise(np.full(5, 0.01))
-    assert not noise(np.array([0.0]))
+    assert within_noise(some - some.mean() + 0.9 * some.std(ddof=1) / 200**0.5)
+    assert not within_noise(some - some.mean() + 1.1 * some.std(ddof=1) / 200**0.5)
+    assert within_noise(np.zeros(5))
+    assert not within_noise(np.full(5, 0.01))
+    assert not within_noise(np.array([0.0]))
 
 
 def test_the_sampler_draws_classes_equally_often() -> None:
@@ -312,7 +308,7 @@ def test_balance_is_on_where_classes_are_unequal(asked: str, counts: list[int], 
         balance_for("yes", counts)
 
 
-def test_mixed_images_keep_their_shares() -> None:
+def test_mixed_images_keep_their_probabilities() -> None:
     batch = Batch(torch.eye(6).reshape(6, 1, 1, 6), torch.arange(6) % 3, torch.arange(6))
     found = mixed(batch, 3, alpha=0.4, seed=1)
     assert torch.allclose(found.targets.sum(1), torch.ones(6))
@@ -328,11 +324,11 @@ def test_items_made_ahead_come_in_order_and_errors_come_through() -> None:
         if fail:
             raise Killed
 
-    assert list(ahead(items(fail=False))) == list(range(5))
+    assert list(prefetch(items(fail=False))) == list(range(5))
     with pytest.raises(Killed):
-        list(ahead(items(fail=True)))
+        list(prefetch(items(fail=True)))
     before = threading.active_count()
-    started = ahead(items(fail=False))
+    started = prefetch(items(fail=False))
     assert next(started) == 0
     started.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before

@@ -11,7 +11,7 @@ from pocketvision.data.arrays import prepared
 from pocketvision.data.check import load_dataset
 from pocketvision.errors import DataError
 from pocketvision.progress import Silent
-from pocketvision.train.start import Loaded, load_data
+from pocketvision.train.inputs import Loaded, load_data
 from pocketvision.values import ImageSpec
 
 
@@ -79,3 +79,22 @@ def test_no_cache_takes_another_image_for_the_one_that_had_its_name(photos: Path
     after = pixels()
     differ = {file for file in before if not np.array_equal(before[file], after[file])}
     assert differ == {"3.bmp"}
+
+
+def test_a_run_goes_on_with_the_folder_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for seed, place in enumerate(("one", "two")):
+        for number in range(16):
+            path = tmp_path / place / "photos" / ("cat", "dog")[number % 2] / f"{number}.bmp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(path, 100 * seed + number)
+    for place in ("one", "two"):
+        monkeypatch.chdir(tmp_path / place)
+        loaded = load_data("photos", run, val=0.2, test=0.2, seed=0, progress=Silent())
+        assert loaded.given == tmp_path / "one" / "photos"
+    (tmp_path / "one").rename(tmp_path / "away")
+    with pytest.raises(DataError, match="images have changed"):
+        load_data("photos", run, val=0.2, test=0.2, seed=0, progress=Silent())
+    monkeypatch.chdir(tmp_path / "away")
+    assert load_data("photos", run, val=0.2, test=0.2, seed=0, progress=Silent()).given.parent == tmp_path / "away"

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from pocketvision.models.catalogue import build
-from pocketvision.train import loop, transfer
+from pocketvision.train import trainer
+from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
+from pocketvision.train.device import AGAIN_S, COST, TURNS, Threads, all_threads_after, threads_for
+from pocketvision.train.loop import Loop
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.threads import AGAIN_S, COST, TURNS, Threads, all_threads_after, threads_for
-from pocketvision.train.transfer import TrainImages, Training, train_net
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 
@@ -127,18 +129,18 @@ def ended(folder: Path, found: list[int], patch: pytest.MonkeyPatch, *, killed_i
     torch.manual_seed(3)
     net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
     shown, labels = np.random.default_rng(0).integers(0, 255, (48, 32, 32, 3), np.uint8), np.arange(48) % 2
-    task = Training(net, TrainImages(shown, shown, labels, shown, labels), ImageSpec(32), folder, torch.device("cpu"))
-    patch.setattr(transfer, "threads_for", lambda _, **__: Scripted(found))
-    epoch = loop._epoch
+    patch.setattr(trainer, "threads_for", lambda _, **__: Scripted(found))
+    epoch = Loop._epoch
 
-    def one(phase: Any, recipe: Any, state: Any, number: int, advance: Any) -> Any:
+    def one(self: Loop, phase: Any, state: Any, number: int, advance: Any) -> Any:
         if number == killed_in:
             raise KeyboardInterrupt
-        return epoch(phase, recipe, state, number, advance)
+        return epoch(self, phase, state, number, advance)
 
+    recipe = recipe_for(examples=48, transfer=False, epochs=3, batch_size=16, patience=9, flip=False)
     with patch.context() as inner:
-        inner.setattr(loop, "_epoch", one)
-        train_net(task, recipe_for(examples=48, transfer=False, epochs=3, batch_size=16, patience=9, flip=False))
+        inner.setattr(Loop, "_epoch", one)
+        Trainer(net, TrainImages(shown, shown, labels, shown, labels), ImageSpec(32), recipe, folder).train()
     return b"".join(tensor.numpy().tobytes() for tensor in net.state_dict().values())
 
 

@@ -7,15 +7,19 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvision.data.tensors import to_input
 from pocketvision.errors import UnknownName, UsageError, WeightsError
+from pocketvision.metrics.calibration import TEMPERATURES, fitted, temperature
 from pocketvision.models.catalogue import build
-from pocketvision.progress import Silent
-from pocketvision.train.calibrate import LIMITS, fitted, fold_temperature, temperature
+from pocketvision.progress import Progress, Silent
+from pocketvision.train.batches import TrainImages, shuffled
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import device_for
-from pocketvision.train.loop import Phase, learning_rate, moving_average
+from pocketvision.train.evaluate import fold_temperature, logits
+from pocketvision.train.optimizer import moving_average
 from pocketvision.train.recipe import Recipe, recipe_for
-from pocketvision.train.transfer import TrainImages, Training, logits, shuffled, to_input, train_net
+from pocketvision.train.schedule import learning_rate
+from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
@@ -24,11 +28,11 @@ IMAGE = ImageSpec(32)
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """TrainImages with bright stripes, either lying (0) or standing (1)."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     lines = (np.arange(32) // 4 % 2 * 255).astype(np.uint8)
     image_batch = np.stack([np.tile(lines, (32, 1)) if label else np.tile(lines, (32, 1)).T for label in labels])
-    image_batch = image_batch[..., None].repeat(3, -1) // 2 + dice.integers(0, 100, (count, 32, 32, 3), np.uint8)
+    image_batch = image_batch[..., None].repeat(3, -1) // 2 + rng.integers(0, 100, (count, 32, 32, 3), np.uint8)
     return image_batch.astype(np.uint8), labels.astype(np.int64)
 
 
@@ -38,18 +42,19 @@ def image_batch() -> TrainImages:
     return TrainImages(train, train, labels, val, val_labels)
 
 
-def task(folder: Path) -> Training:
-    torch.manual_seed(3)
-    net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
-    return Training(net, image_batch(), IMAGE, folder, CPU)
-
-
 RECIPE = recipe_for(examples=48, transfer=True, epochs=3, batch_size=16, patience=99, flip=False, seed=5)
 
 
+def trainer(folder: Path, recipe: Recipe = RECIPE, progress: Progress = Silent()) -> Trainer:
+    torch.manual_seed(3)
+    net = build("mobilenet_v1", width=0.125, resolution=32, num_classes=2)
+    return Trainer(net, image_batch(), IMAGE, recipe, folder, progress=progress)
+
+
 def test_it_learns(tmp_path: Path) -> None:
-    job = task(tmp_path)
-    epochs = train_net(job, recipe_for(examples=48, transfer=False, epochs=30, batch_size=8, patience=99, flip=False))
+    recipe = recipe_for(examples=48, transfer=False, epochs=30, batch_size=8, patience=99, flip=False)
+    job = trainer(tmp_path, recipe)
+    epochs = job.train()
     assert [epoch.phase for epoch in epochs] == ["all"] * 30
     assert max(epoch.val_accuracy for epoch in epochs) >= 0.95
     found = logits(job.net, job.images.val, IMAGE, CPU)
@@ -91,13 +96,12 @@ def weights_of(net: nn.Module) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("moves", [1, 3, 30, 63, 66, 68, 70, 72, 74])
 def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path, moves: int) -> None:
-    whole = task(tmp_path / "whole")
-    expected_epochs = train_net(whole, RECIPE)
-    job = task(tmp_path / "killed")
+    whole = trainer(tmp_path / "whole")
+    expected_epochs = whole.train()
     with pytest.raises(Killed):
-        train_net(job, RECIPE, progress=KillAt(moves))
-    again = task(tmp_path / "killed")
-    epochs = train_net(again, RECIPE)
+        trainer(tmp_path / "killed", progress=KillAt(moves)).train()
+    again = trainer(tmp_path / "killed")
+    epochs = again.train()
     expected = weights_of(whole.net)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights_of(again.net).items())
     assert [(e.epoch, e.phase, e.train_loss, e.val_accuracy) for e in epochs] == [
@@ -106,35 +110,35 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path, moves:
 
 
 def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
-    job = task(tmp_path)
     with pytest.raises(Killed):
-        train_net(job, RECIPE, progress=KillAt(71))
+        trainer(tmp_path, RECIPE, KillAt(71)).train()
     path = Checkpoint(tmp_path / "weights").path
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(WeightsError, match="start the run anew"):
-        train_net(task(tmp_path), RECIPE)
+        trainer(tmp_path, RECIPE).train()
 
 
 def test_a_checkpoint_of_another_version_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        train_net(task(tmp_path), RECIPE, progress=KillAt(71))
+        trainer(tmp_path, RECIPE, KillAt(71)).train()
     path = Checkpoint(tmp_path / "weights").path
     path.write_bytes(path.read_bytes().replace(b"lowest_loss", b"the_other__"))
     with pytest.raises(WeightsError, match=r"was not written by this version .* start the run anew"):
-        train_net(task(tmp_path), RECIPE)
+        trainer(tmp_path, RECIPE).train()
 
 
 def test_the_head_learns_before_the_rest(tmp_path: Path) -> None:
-    epochs = train_net(task(tmp_path), RECIPE)
+    epochs = trainer(tmp_path, RECIPE).train()
     phases = [epoch.phase for epoch in epochs]
     assert phases == sorted(phases, reverse=True)
     assert {"head", "all"} == set(phases)
 
 
 def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
-    job = task(tmp_path)
-    settings = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=1e-9, flip=False)
-    epochs = train_net(job, settings)
+    job = trainer(
+        tmp_path, recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=1e-9, flip=False)
+    )
+    epochs = job.train()
     _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
     kept = [epoch for epoch in epochs if epoch.kept][-1]
     assert loss == pytest.approx(kept.val_loss, rel=1e-4)
@@ -142,9 +146,9 @@ def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
-    job = task(tmp_path)
     ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
-    epochs = train_net(job, ruinous)
+    job = trainer(tmp_path, ruinous)
+    epochs = job.train()
     _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
     assert loss == pytest.approx([epoch for epoch in epochs if epoch.kept][-1].val_loss, rel=1e-4)
     assert not epochs[-1].kept
@@ -155,7 +159,7 @@ def test_early_stop(tmp_path: Path) -> None:
     settings = recipe_for(
         examples=48, transfer=False, epochs=30, batch_size=8, learning_rate=1e-9, patience=2, flip=False
     )
-    epochs = train_net(task(tmp_path), settings)
+    epochs = trainer(tmp_path, settings).train()
     assert len(epochs) < 30
 
 
@@ -182,14 +186,14 @@ def test_input_is_normalized_as_the_rule_says() -> None:
 
 
 def test_temperature_makes_confidence_match_accuracy() -> None:
-    dice = np.random.default_rng(0)
-    honest = dice.normal(size=(4000, 5)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    honest = rng.normal(size=(4000, 5)).astype(np.float32)
     shares = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
-    labels = np.array([dice.choice(5, p=row / row.sum()) for row in shares.astype(np.float64)])
+    labels = np.array([rng.choice(5, p=row / row.sum()) for row in shares.astype(np.float64)])
     assert temperature(3 * honest, labels) == pytest.approx(3, rel=0.1)
     assert temperature(honest / 2, labels) == pytest.approx(0.5, rel=0.1)
     sure = np.eye(5, dtype=np.float32)[labels]
-    assert temperature(sure, labels) == pytest.approx(LIMITS[0])
+    assert temperature(sure, labels) == pytest.approx(TEMPERATURES[0])
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "squeezenet1_1"])
@@ -217,8 +221,7 @@ def test_unknown_optimizer_and_device() -> None:
 def test_the_average_forgets_the_first_weights_soon() -> None:
     module = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(module.weight)
-    phase = Phase("all", module, 10, 0.1, 1000, lambda _: iter(()), lambda: iter(()), counts_start=False)
-    average = moving_average(phase)
+    average = moving_average(module, steps=1000)
     average.update_parameters(module)
     nn.init.ones_(module.weight)
     for _ in range(30):
@@ -235,7 +238,7 @@ def test_the_average_forgets_the_first_weights_soon() -> None:
 
 def test_sgd_runs(tmp_path: Path) -> None:
     settings: Recipe = recipe_for(examples=48, transfer=False, epochs=2, batch_size=16, optimizer="sgd", flip=False)
-    assert len(train_net(task(tmp_path), settings)) == 2
+    assert len(trainer(tmp_path, settings).train()) == 2
 
 
 @pytest.mark.parametrize(("examples", "batch"), [(20, 8), (300, 16), (600, 32), (100_000, 32)])

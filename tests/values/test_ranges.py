@@ -14,10 +14,10 @@ import pocketvision
 from pocketvision import weights
 from pocketvision.budget.limits import budget_of
 from pocketvision.cli.app import run
+from pocketvision.clock import seconds
 from pocketvision.errors import UsageError
-from pocketvision.export.trust import abstain_of
+from pocketvision.export.confidence import abstain_of
 from pocketvision.settings.groups import BudgetConfig
-from pocketvision.train.clock import seconds
 from pocketvision.values.ranges import RANGES, check_ranges
 
 VERBS: dict[str, Callable[..., Any]] = {

@@ -29,7 +29,7 @@ def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure for a moment only: what is tested here is what becomes of the times."""
     timing = importlib.import_module("pocketvision.verify.timing")
     monkeypatch.setattr(timing, "measure", partial(timing.measure, visits=1, visit_ms=1))
-    monkeypatch.setattr(importlib.import_module("pocketvision.verify.several"), "loading", lambda _: Loading(1.0, 1))
+    monkeypatch.setattr(importlib.import_module("pocketvision.verify.compare"), "loading", lambda _: Loading(1.0, 1))
 
 
 @pytest.fixture

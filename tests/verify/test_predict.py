@@ -16,7 +16,7 @@ from pocketvision.export.unlabeled import load_images
 from pocketvision.progress import Silent
 from pocketvision.runtime import open as open_model
 from pocketvision.verbs.predict import predict
-from pocketvision.verify.answers import ask
+from pocketvision.verify.inference import ask
 from pocketvision.verify.predict import expand
 
 
@@ -135,3 +135,13 @@ def test_a_file_that_answers_nan_has_no_answer(toy: Any, tmp_path: Path, capsys:
     shown = capsys.readouterr()
     assert "the model file answers NaN" in shown.err
     assert {answer["sure"] for answer in json.loads(shown.out)} == {False}
+
+
+def test_a_name_that_would_steer_the_terminal_is_spelled_out(
+    toy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "a\n\x1b[31mb.png"
+    odd.write_bytes(next(toy.data.rglob("*.png")).read_bytes())
+    assert run(["predict", str(toy.file), str(odd)]) == 0
+    _, line = capsys.readouterr().out.splitlines()
+    assert r"a\n\x1b[31mb.png " in line

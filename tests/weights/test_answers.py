@@ -171,8 +171,8 @@ def test_half_a_classifier_is_damage(tmp_path):
 
 
 def test_a_start_without_a_classifier_can_be_cut_and_its_features_taken(tmp_path):
-    from pocketvision.train.features import Backbone
-    from pocketvision.train.slice import sliced
+    from pocketvision.compress.slim import sliced
+    from pocketvision.probe.features import Backbone
     from pocketvision.values import ModelSpec
 
     weights = read(without_head(tmp_path / "mobilenet_2_5_128_tf_no_top.h5"))

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pocketvision.errors import WeightsError
 from pocketvision.models import build
+from pocketvision.runtime import open as open_model
 from pocketvision.values import ImageSpec
 from pocketvision.weights import Weights, load_into, read, restore_batch_norms, save
 from pocketvision.weights.norms import norms_after
@@ -217,7 +218,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     save(net, spec, image=ImageSpec(32), labels=None, path=path)
     content = path.read_bytes()
-    for length in (0, 7, 100, len(content) - 1):
+    for length in (7, 100, len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises(WeightsError, match="damaged or no safetensors"):
             read(path)
@@ -239,6 +240,32 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
 def test_paths_that_are_no_weights(tmp_path, name, message):
     with pytest.raises(WeightsError, match=message):
         read(tmp_path / name)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 9\n"
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".ckpt", ".h5", ".keras", ".safetensors", ".tflite"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (POINTER, "is a pointer of Git LFS, not the file itself; run git lfs pull"),
+        (b"\n<!DOCTYPE html><html></html>", "is a web page"),
+        (b"<Error><Code>AccessDenied</Code></Error>", "is a web page"),
+        (b"", "empty"),
+    ],
+)
+def test_what_a_download_left_in_a_files_place_is_called_what_it_is(tmp_path, suffix, content, message):
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        read(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".pte"])
+def test_delivered_files_that_were_not_downloaded_are_called_what_they_are(tmp_path, suffix):
+    (tmp_path / f"a{suffix}").write_bytes(POINTER)
+    with pytest.raises(WeightsError, match="is a pointer of Git LFS"):
+        open_model(tmp_path / f"a{suffix}")
 
 
 def test_a_pickle_that_would_run_code_is_not_run(tmp_path):

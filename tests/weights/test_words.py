@@ -165,6 +165,23 @@ def test_wrappers_prefixes_come_off_safetensors_too(tmp_path):
     assert answers_alike(net, read(tmp_path / f"{OWN}.safetensors"))
 
 
+@pytest.mark.parametrize("more", [{}, {"__metadata__": {"format": "pt"}}])
+def test_a_file_without_a_tensor_is_refused_at_once(tmp_path, more):
+    header = json.dumps(more).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(WeightsError, match=r"a\.safetensors holds no tensor"):
+        read(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("file", [f"{OWN}.safetensors", f"{OWN}.a.pth"])
+def test_counts_of_operations_are_no_weights(tmp_path, file):
+    net = small_net("symmetric", eps=1e-5)
+    counts = {f"{place}total_{what}": torch.zeros(1) for place in ("", "conv_stem.") for what in ("ops", "params")}
+    state = {f"module.{key}": value for key, value in (counts | state_of(net)).items()}
+    (save_file if file.endswith("s") else torch.save)(state, tmp_path / file)
+    assert answers_alike(net, read(tmp_path / file))
+
+
 def test_a_name_that_is_not_known_is_told(tmp_path):
     torch.save(training_checkpoint(small_net(), "mobilenetv3_mine"), tmp_path / "a.pth")
     assert any(

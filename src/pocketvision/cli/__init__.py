@@ -12,10 +12,11 @@ def main() -> None:
     # Threads that wait for each other by spinning make training ten times slower as soon as another program wants
     # a core; those that sleep cost it its share (docs/measurements/training.md). Read once, when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    from pocketvision.cli.app import run
+    from pocketvision.cli.app import heed_stop, run
     from pocketvision.cli.streams import prepare
-    from pocketvision.train.clock import command_begins
+    from pocketvision.clock import command_begins
 
     command_begins()
     prepare()
+    heed_stop()
     sys.exit(run(sys.argv[1:]))

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import re
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +33,9 @@ VERBS = (
 )
 GROUPS = ("weights",)
 """Words that stand before verbs of their own, which are public functions of the room of that name."""
-INTERRUPTED = 130
+INTERRUPTED, STOPPED = 130, 143
+_STOPS: list[int] = []
+"""Signals by which the system asked this process to end."""
 
 
 def application() -> typer.Typer:
@@ -74,10 +78,26 @@ def _group(word: str) -> typer.Typer:
     return group
 
 
+def heed_stop() -> None:
+    """End as with Ctrl-C, children too, where the system asks for it (SIGTERM); at once where it asks again."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    _STOPS.append(number)
+    raise KeyboardInterrupt
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. Errors meant for users are told in words, without a trace."""
     if several_processes() and list(arguments[:1]) != ["train"]:
         return _told("only `train` runs in several processes; run the other verbs in one", UsageError.exit_code)
+    if any(not word or re.fullmatch(r"--[a-z-]+=", word) for word in arguments):
+        return _told(
+            "an empty word was given, as a variable without a value gives; leave it away", UsageError.exit_code
+        )
     try:
         os.getcwd()  # where this folder is gone, libraries end the process without a word of ours
         result = application()(list(arguments), standalone_mode=False)
@@ -111,7 +131,8 @@ def _options(arguments: Sequence[str]) -> set[str]:
 
 
 def _interrupted() -> int:
-    return _told(f"interrupted; {_again()}", INTERRUPTED)
+    word, code = ("stopped by the system", STOPPED) if _STOPS else ("interrupted", INTERRUPTED)
+    return _told(f"{word}; {_again()}", code)
 
 
 def _again() -> str:

@@ -33,14 +33,14 @@ def _show(health: "Health", *, told: bool) -> None:
     if health.problems:
         print()
         _problems(health)
-    if health.traits:
+    if health.statistics:
         print()
-        table(["trait", "images", "meaning"], [[t.kind, f"{t.count}", t.detail] for t in health.traits])
+        table(["statistic", "images", "meaning"], [[t.kind, f"{t.count}", t.detail] for t in health.statistics])
     print()
     print(f"{health.images} usable images, short sides from {health.smallest_short_side} pixels, ", end="")
     print(f"median {health.median_short_side}")
-    for note in health.notes:
-        print(note)
+    for warning in health.warnings:
+        print(warning)
     if health.problems and not told:
         fix = "; to train without what is wrong, --fix FILE.csv" if health.kind == "classes" else ""
         print(f"To see the images, add --output FOLDER{fix}.")

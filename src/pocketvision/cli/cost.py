@@ -23,7 +23,7 @@ def show(
 
 
 def _totals(found: "CostOf") -> None:
-    from pocketvision.budget.limits import bytes_text
+    from pocketvision.words import bytes_text
 
     groups = "" if found.groups is None else f", {found.groups} groups"
     print(f"{found.name} {found.width:g} @ {found.resolution}px, {found.num_classes} classes{groups}\n")

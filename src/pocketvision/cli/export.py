@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pocketvision.export.deliver import Exported
+    from pocketvision.export.write import Exported
 
 
 def show(written: "Exported") -> None:
     """Print each file with its bytes."""
-    from pocketvision.budget.limits import bytes_text
+    from pocketvision.words import bytes_text
 
     sizes = {written.file: written.size_bytes} | {each.file: each.size_bytes for each in written.others}
     for file, size in sizes.items():

@@ -12,9 +12,9 @@ def show(result: "Summary") -> None:
 
 
 def _tell(summary: "Summary") -> None:
-    from pocketvision.budget.limits import bytes_text
     from pocketvision.cli.terminal import macro_words
     from pocketvision.verify.outcome import verdict_line
+    from pocketvision.words import bytes_text
 
     low, high = summary.interval
     macro = macro_words(summary.test_macro)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pocketvision.report.models import CatalogueLine
+    from pocketvision.models.figures import CatalogueLine
 
 
 def show(

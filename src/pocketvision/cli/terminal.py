@@ -1,6 +1,7 @@
 """What a person sees: news and live bars on stderr, results on stdout, or one JSON value and nothing else there."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -116,6 +117,7 @@ def emit(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table: text columns to the left, the others to the right."""
+    rows = [[_visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
     right = [all(_number(row[place]) for row in rows) for place in range(len(columns))]
     for row in [columns, *rows]:
@@ -124,6 +126,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             for cell, width, flush in zip(row, widths, right, strict=True)
         )
         print("  ".join(cells).rstrip(), file=sys.stdout)
+
+
+def _visible(text: str) -> str:
+    """Spell what would steer the terminal or break the line, as names of files may, in the way Python does."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda odd: ascii(odd[0])[1:-1], text)
 
 
 def _number(text: str) -> bool:

@@ -5,7 +5,8 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from pocketvision.files import WriteError, cache_folder, printable
+from pocketvision.cache import root
+from pocketvision.files import WriteError, printable
 from pocketvision.runs import begun
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -37,7 +38,7 @@ def sentence(error: OSError, arguments: Sequence[str], options: Collection[str])
         return _nameless(error)
     path, kind = _in_the_way(path, error.errno)
     written = isinstance(error, WriteError)
-    cache = str(cache_folder())
+    cache = str(root())
     if _touch(path, cache):
         reason = "there is no home folder for the cache" if cache.startswith(os.devnull) else _reason(kind, path, error)
         return f"{reason}; set the environment's POCKETVISION_CACHE to a folder that can be written"

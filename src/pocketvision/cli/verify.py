@@ -8,10 +8,10 @@ import typer
 
 if TYPE_CHECKING:
     from pocketvision.values import Proof
-    from pocketvision.verify.several import Several, Standing
+    from pocketvision.verify.compare import ComparedFile, FileComparison
 
 
-def show(result: "Proof | Several") -> None:
+def show(result: "Proof | FileComparison") -> None:
     """Print a proof, or files against each other."""
     from pocketvision.values import Proof
 
@@ -26,7 +26,7 @@ def call(
         list[Path],
         typer.Argument(default_factory=list, help="A delivered file, or several to hold against each other."),
     ],
-) -> "Proof | Several":
+) -> "Proof | FileComparison":
     """Prove one file, or compare several."""
     import pocketvision
     from pocketvision.cli.terminal import Terminal
@@ -41,7 +41,7 @@ def call(
     return pocketvision.verify(files, **rest, progress=Terminal())
 
 
-def after(result: "Proof | Several") -> None:
+def after(result: "Proof | FileComparison") -> None:
     """Raise where a file breaks the budget or does not answer as its net."""
     from pocketvision.values import Proof
     from pocketvision.verify.outcome import raise_for, raise_for_all
@@ -50,8 +50,8 @@ def after(result: "Proof | Several") -> None:
 
 
 def _tell(proof: "Proof") -> None:
-    from pocketvision.budget.limits import bytes_text
     from pocketvision.verify.outcome import confidence_line, judged_words, refusal_line, verdict_lines
+    from pocketvision.words import bytes_text
 
     if proof.judged:
         print(f"judging {judged_words(proof.judged)}")
@@ -69,13 +69,13 @@ def _tell(proof: "Proof") -> None:
     print("".join(f"  {line}\n" for line in verdict_lines(proof)), end="")
 
 
-def _compare(several: "Several") -> None:
+def _compare(compared: "FileComparison") -> None:
     from pocketvision.cli.terminal import table
     from pocketvision.verify.outcome import judged_words, verdict_lines
 
-    scopes = dict.fromkeys(one.proof.judged for one in several.files if one.proof and one.proof.judged)
+    scopes = dict.fromkeys(one.proof.judged for one in compared.files if one.proof and one.proof.judged)
     for scope in scopes:
-        whose = [one.file for one in several.files if one.proof and one.proof.judged == scope]
+        whose = [one.file for one in compared.files if one.proof and one.proof.judged == scope]
         print(f"judging {judged_words(scope)}" + (f" ({', '.join(whose)})" if len(scopes) > 1 else ""))
     columns = [
         "",
@@ -90,35 +90,35 @@ def _compare(several: "Several") -> None:
         "load ms",
         "memory",
     ]
-    table(columns, [_row(number, one) for number, one in enumerate(several.files, 1)])
-    numbers = {one.file: number for number, one in enumerate(several.files, 1)}
-    for pair in several.pairs:
+    table(columns, [_row(number, one) for number, one in enumerate(compared.files, 1)])
+    numbers = {one.file: number for number, one in enumerate(compared.files, 1)}
+    for pair in compared.pairs:
         same, gap, count = pair.agreement.same_answer, pair.agreement.largest_gap, pair.agreement.count
         print(
             f"{numbers[pair.first]} and {numbers[pair.second]}: {same:.1%} the same answer on {count} images, "
             f"largest probability gap {gap:.2g}"
         )
-    for one in several.files:
-        if one.odd:
-            _tell_odd(one)
+    for one in compared.files:
+        if one.robustness:
+            _tell_robustness(one)
         if one.unchecked:
             print(f"not checked: {one.file}: {one.unchecked}")
         if one.proof:
             print("".join(f"{one.file}: {line}\n" for line in verdict_lines(one.proof)), end="")
 
 
-def _tell_odd(one: "Standing") -> None:
+def _tell_robustness(one: "ComparedFile") -> None:
     """Say whether an image stored in other ways is still the same image to the file."""
-    same = [odd.kind for odd in one.odd[1:] if odd.as_plain]
+    same = [stored.kind for stored in one.robustness[1:] if stored.as_plain]
     print(f"{one.file}: one image stored otherwise ({', '.join(same)}) gets the same answer")
-    for odd in one.odd:
-        if odd.as_plain is False:
-            print(f"{one.file}: stored as '{odd.kind}' it gets another one, {odd.label} ({odd.probability:.0%})")
-        if odd.error:
-            print(f"{one.file}: '{odd.kind}' is refused: {odd.error}")
+    for way in one.robustness:
+        if way.as_plain is False:
+            print(f"{one.file}: stored as '{way.kind}' it gets another one, {way.label} ({way.probability:.0%})")
+        if way.error:
+            print(f"{one.file}: '{way.kind}' is refused: {way.error}")
 
 
-def _row(number: int, one: "Standing") -> list[str]:
+def _row(number: int, one: "ComparedFile") -> list[str]:
     proof, latency, loading = one.proof, one.latency, one.loading
     return [
         str(number),

@@ -5,7 +5,7 @@ What becomes of odd files:
 - unreadable and empty files, and files that are no images, are left out;
 - of exact copies within a class the first by name stays, one in test before one in val before one in train;
 - an image that lies under two labels is left out of both;
-- near copies stay, in one split where the data does not say which;
+- near duplicates stay, in one split where the data does not say which;
 - a suffix that lies and an animation are told of and used.
 """
 
@@ -15,16 +15,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pocketvision.data.copies import Group, followers, leaders, near_copies, near_problems, ungrouped, without_copies
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import mirror_safe, resolve
-from pocketvision.data.facts import FactBook
+from pocketvision.data.duplicates import (
+    Group,
+    followers,
+    leaders,
+    near_duplicates,
+    near_problems,
+    ungrouped,
+    without_duplicates,
+)
+from pocketvision.data.inspect import InspectedImage, inspect
 from pocketvision.data.kinds import counts_of, label_index, line_of, must_be_classes
 from pocketvision.data.layout import Listing, natural_key, scan
-from pocketvision.data.looks import Look, look_at
-from pocketvision.data.notes import group_notes, leak_notes, notes_on
+from pocketvision.data.metadata import MetadataCache
 from pocketvision.data.splits import FEWEST, Rule, assign
-from pocketvision.data.traits import traits_of
+from pocketvision.data.statistics import statistics_of
+from pocketvision.data.warnings import group_warnings, leak_warnings, warnings_on
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, Example, Health, Problem, ProblemKind, Split
@@ -47,7 +55,7 @@ class Examined:
     """A listing, what each of its files turned out to be, and what follows from that."""
 
     listing: Listing
-    looks: tuple[Look, ...]
+    images: tuple[InspectedImage, ...]
     health: Health
 
 
@@ -57,9 +65,9 @@ def examine(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> E
     What keeps a net from being trained is told in the health's `faults`. A `DataError` is raised where there is no
     usable image at all.
     """
-    looks = look_at(listing, DecodedCache(0), progress)
-    _, health = _judged(listing, looks, rule)
-    return Examined(listing, tuple(looks), health)
+    images = inspect(listing, DecodedCache(0), progress)
+    _, health = _judged(listing, images, rule)
+    return Examined(listing, tuple(images), health)
 
 
 def load_dataset(
@@ -73,9 +81,9 @@ def load_dataset(
     rule = Rule(seed, val, test)
     listing = scan(resolve(data, progress))
     must_be_classes(listing)
-    decoded = DecodedCache(facts=FactBook())
+    decoded = DecodedCache(metadata=MetadataCache())
     try:
-        dataset, health = _judged(listing, look_at(listing, decoded, progress), rule)
+        dataset, health = _judged(listing, inspect(listing, decoded, progress), rule)
     finally:
         decoded.close()
     if health.faults:
@@ -88,30 +96,30 @@ def split_again(listing: Listing, *, rule: Rule, progress: Progress = Silent()) 
 
     Where the data says the splits itself, a second data set follows that is split by the rule alone.
     """
-    decoded = DecodedCache(facts=FactBook())  # sketches of images decoded in full, as those of the run
+    decoded = DecodedCache(metadata=MetadataCache())  # signatures of images decoded in full, as those of the run
     try:
-        looks = look_at(listing, decoded, progress)
+        images = inspect(listing, decoded, progress)
     finally:
         decoded.close()
-    said = [_judged(listing, looks, rule)[0]]
-    if any(look.found.split for look in looks):
-        freed = [replace(look, found=replace(look.found, split=None)) for look in looks]
+    said = [_judged(listing, images, rule)[0]]
+    if any(image.found.split for image in images):
+        freed = [replace(image, found=replace(image.found, split=None)) for image in images]
         said.append(_judged(listing, freed, rule)[0])
     return tuple(said)
 
 
-def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Dataset, Health]:
-    kept, copies = without_copies([look for look in looks if look.usable])
-    reasons = _reasons(listing, looks, copies)
+def _judged(listing: Listing, images: Sequence[InspectedImage], rule: Rule) -> tuple[Dataset, Health]:
+    kept, copies = without_duplicates([image for image in images if image.usable])
+    reasons = _reasons(listing, images, copies)
     faults = too_few(listing, kept, reasons)
     if not kept:
         raise DataError(faults[0])
-    groups = near_copies(kept)
+    groups = near_duplicates(kept)
     splits = split(listing, kept, groups, rule)
     dataset = _dataset(listing, kept, splits)
     problems = (
         *listing.problems,
-        *(problem for look in looks for problem in look.problems),
+        *(problem for image in images for problem in image.problems),
         *copies,
         *near_problems(groups, listing.kind),
     )
@@ -119,15 +127,15 @@ def _judged(listing: Listing, looks: Sequence[Look], rule: Rule) -> tuple[Datase
         dataset, listing, kept=kept, problems=problems, faults=faults or untrained(listing, kept, splits, reasons)
     )
     torn = ungrouped(_free(groups), splits)
-    return dataset, replace(health, notes=(*health.notes, *leak_notes(problems), *group_notes(torn)))
+    return dataset, replace(health, warnings=(*health.warnings, *leak_warnings(problems), *group_warnings(torn)))
 
 
 # ---------------------------------------------------------------- what keeps a net from being trained
 
 
-def too_few(listing: Listing, kept: Sequence[Look], reasons: Reasons) -> tuple[str, ...]:
+def too_few(listing: Listing, kept: Sequence[InspectedImage], reasons: Reasons) -> tuple[str, ...]:
     """Say which classes have too few usable images, and why, in one sentence if any."""
-    counts = Counter(look.found.label for look in kept)
+    counts = Counter(image.found.label for image in kept)
     groups = listing.labels if listing.kind == "classes" else ("",)
     short = [label for label in groups if counts[label] < FEWEST]
     if not short:
@@ -144,11 +152,13 @@ def too_few(listing: Listing, kept: Sequence[Look], reasons: Reasons) -> tuple[s
     )
 
 
-def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split], reasons: Reasons) -> tuple[str, ...]:
+def untrained(
+    listing: Listing, kept: Sequence[InspectedImage], splits: Mapping[str, Split], reasons: Reasons
+) -> tuple[str, ...]:
     """Say which class has no image to train on, and why, in one sentence if any."""
     if listing.kind != "classes":
         return ()
-    trained = {look.found.label for look in kept if splits[look.sha256] == "train"}
+    trained = {image.found.label for image in kept if splits[image.sha256] == "train"}
     lacking = next((label for label in listing.labels if label not in trained), None)
     if lacking is None:
         return ()
@@ -156,10 +166,10 @@ def untrained(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split
     return (f"no usable image to train on in the class '{lacking}' of '{listing.root}'{why}: add some.",)
 
 
-def _reasons(listing: Listing, looks: Sequence[Look], copies: Sequence[Problem]) -> Reasons:
+def _reasons(listing: Listing, images: Sequence[InspectedImage], copies: Sequence[Problem]) -> Reasons:
     """Return per class the problems that keep files out of it."""
-    label_of = {look.file: look.found.label for look in looks}
-    told = (*(problem for look in looks for problem in look.problems), *copies)
+    label_of = {image.file: image.found.label for image in images}
+    told = (*(problem for image in images for problem in image.problems), *copies)
     reasons: dict[str, list[Problem]] = defaultdict(list)
     for problem in listing.problems:
         if problem.left_out:
@@ -185,15 +195,15 @@ def _because(problems: Sequence[Problem]) -> str:
 # ---------------------------------------------------------------- what is left
 
 
-def split(listing: Listing, kept: Sequence[Look], groups: Sequence[Group], rule: Rule) -> dict[str, Split]:
-    """Return the split of each content: the data's own, else by content, near copies together."""
-    own: dict[str, Split] = {look.sha256: look.found.split for look in kept if look.found.split}
+def split(listing: Listing, kept: Sequence[InspectedImage], groups: Sequence[Group], rule: Rule) -> dict[str, Split]:
+    """Return the split of each content: the data's own, else by content, near duplicates together."""
+    own: dict[str, Split] = {image.sha256: image.found.split for image in kept if image.found.split}
     given = set(own.values())
     follow, lead = followers(groups), leaders(groups)
     splits = dict(own)
     for label in listing.labels if listing.kind == "classes" else ("",):
         # The person's own val and test folders stand; only what is missing is cut from train.
-        free = [look.sha256 for look in kept if look.found.label == label and look.found.split in (None, "train")]
+        free = [image.sha256 for image in kept if image.found.label == label and image.found.split in (None, "train")]
         val, test = 0 if "val" in given else rule.val, 0 if "test" in given else rule.test
         splits |= assign(free, seed=rule.seed, val=val, test=test, leaders=lead)
     return splits | follow
@@ -204,28 +214,33 @@ def _free(groups: Sequence[Group]) -> list[Group]:
     return [group for group in groups if group[0].found.split in (None, "train")]
 
 
-def _dataset(listing: Listing, kept: Sequence[Look], splits: Mapping[str, Split]) -> Dataset:
+def _dataset(listing: Listing, kept: Sequence[InspectedImage], splits: Mapping[str, Split]) -> Dataset:
     labels = {label: index for index, label in enumerate(listing.labels)}
     return Dataset(
         str(listing.root),
         listing.labels,
-        tuple(_example(look, labels, splits[look.sha256]) for look in kept),
+        tuple(_example(image, labels, splits[image.sha256]) for image in kept),
         mirror_safe=mirror_safe(listing.root),
         kind=listing.kind,
         attributes=listing.attributes,
     )
 
 
-def _example(look: Look, labels: dict[str, int], where: Split) -> Example:
-    found = look.found
-    return Example(found.file, label_index(found, labels), where, look.sha256, found.attributes, found.boxes)
+def _example(image: InspectedImage, labels: dict[str, int], where: Split) -> Example:
+    found = image.found
+    return Example(found.file, label_index(found, labels), where, image.sha256, found.attributes, found.boxes)
 
 
 def _health(
-    dataset: Dataset, listing: Listing, *, kept: list[Look], problems: Sequence[Problem], faults: tuple[str, ...]
+    dataset: Dataset,
+    listing: Listing,
+    *,
+    kept: list[InspectedImage],
+    problems: Sequence[Problem],
+    faults: tuple[str, ...],
 ) -> Health:
     counts = counts_of(dataset)
-    sizes = [look.size for look in kept]
+    sizes = [image.size for image in kept]
     short = sorted(min(size) for size in sizes)
     return Health(
         root=dataset.root,
@@ -236,9 +251,9 @@ def _health(
         smallest_short_side=short[0],
         largest_long_side=max(max(size) for size in sizes),
         digest=digest(dataset),
-        notes=(*listing.notes, *(notes_on(counts, sizes) if dataset.kind == "classes" else ())),
+        warnings=(*listing.warnings, *(warnings_on(counts, sizes) if dataset.kind == "classes" else ())),
         kind=dataset.kind,
-        traits=traits_of(kept),
+        statistics=statistics_of(kept),
         faults=faults,
         images=len(kept),
     )

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.data.facts import FactBook, Facts
+from pocketvision.data.metadata import ImageMetadata, MetadataCache
 from pocketvision.values import Example
 
 CACHE_BYTES = 1_000_000_000
@@ -14,12 +14,12 @@ CACHE_BYTES = 1_000_000_000
 class DecodedCache:
     """Arrays by content, until they reach `limit_bytes` together; what comes later is not kept. Thread-safe.
 
-    With `facts`, images that are known from an earlier run are not decoded to be checked.
+    With `metadata`, images that are known from an earlier run are not decoded to be checked.
     """
 
-    def __init__(self, limit_bytes: int = CACHE_BYTES, facts: FactBook | None = None) -> None:
+    def __init__(self, limit_bytes: int = CACHE_BYTES, metadata: MetadataCache | None = None) -> None:
         self.limit_bytes = limit_bytes
-        self.facts = facts
+        self.metadata = metadata
         self.bytes_held = 0
         self._arrays: dict[str, NDArray[np.uint8]] = {}
         self._lock = threading.Lock()
@@ -27,19 +27,19 @@ class DecodedCache:
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def known(self, sha256: str) -> Facts | None:
+    def known(self, sha256: str) -> ImageMetadata | None:
         """Return what an earlier run found out about a content."""
-        return None if self.facts is None else self.facts.get(sha256)
+        return None if self.metadata is None else self.metadata.get(sha256)
 
-    def learn(self, sha256: str, facts: Facts) -> None:
-        """Remember facts for later runs, where they are wanted."""
-        if self.facts is not None:
-            self.facts.learn(sha256, facts)
+    def learn(self, sha256: str, metadata: ImageMetadata) -> None:
+        """Remember metadata for later runs, where they are wanted."""
+        if self.metadata is not None:
+            self.metadata.learn(sha256, metadata)
 
     def close(self) -> None:
-        """Write the facts that are new."""
-        if self.facts is not None:
-            self.facts.close()
+        """Write the metadata that is new."""
+        if self.metadata is not None:
+            self.metadata.close()
 
     def put(self, sha256: str, pixels: NDArray[np.uint8]) -> None:
         """Keep uint8 RGB [height, width, 3] under its file's content hash, if there is room."""

@@ -4,16 +4,15 @@ Real data for trying everything out in a minute, with nothing to download. Sourc
 Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (its test part, as scikit-learn ships it).
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from pocketvision.cache import root, whole_folder
 from pocketvision.data.layouts.hub import PREFIX, fetch
 from pocketvision.errors import DataError, UsageError
-from pocketvision.files import cache_folder, has_record, is_unicode, make_folder, mark_own, printable, user_path
+from pocketvision.files import has_record, is_unicode, mark_own, printable, user_path
 from pocketvision.progress import Progress, Silent
 
 WORD = "digits"
@@ -27,6 +26,8 @@ def resolve(data: str | Path, progress: Progress = Silent()) -> Path:
 
     A folder that lies there under such a name is what is meant, which is said.
     """
+    if not str(data):
+        raise UsageError("the images are named by an empty word; write . for the current folder")
     path = user_path(data)
     if isinstance(data, str) and (data == WORD or data.startswith(PREFIX)):
         if not path.is_dir():
@@ -41,8 +42,7 @@ def resolve(data: str | Path, progress: Progress = Silent()) -> Path:
 def digits_folder() -> Path:
     """Return the folder `<cache>/digits/<label>/<index>.png`, made on first use.
 
-    The cache is the environment's POCKETVISION_CACHE, or ~/.cache/pocketvision. The folder is whole or absent, even
-    where two processes make it at once.
+    The folder is whole or absent, even where two processes make it at once.
     """
     folder = _place()
     if _complete(folder):
@@ -52,39 +52,23 @@ def digits_folder() -> Path:
             f"the built-in digits would be put into {folder}, which holds something else; set POCKETVISION_CACHE to "
             f"another folder, or give ./{WORD} or {folder} where you mean that folder"
         )
-    make_folder(folder.parent)
-    draft = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
-    try:
-        _write(draft / "new")
-        mark_own(draft / "new")
-        if folder.exists() and not _complete(folder):
-            folder.rename(draft / "damaged")
-        if not folder.exists():
-            _take(draft / "new", folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    with whole_folder(folder, _complete) as new:
+        _write(new)
+        mark_own(new)
     return folder
 
 
-def mirror_safe(root: Path) -> bool:
-    """Tell whether the images of `root` may be mirrored: digits may not."""
-    return user_path(root).absolute() != _place().absolute()
+def mirror_safe(folder: Path) -> bool:
+    """Tell whether the images of `folder` may be mirrored: digits may not."""
+    return user_path(folder).absolute() != _place().absolute()
 
 
 def _place() -> Path:
-    return cache_folder() / WORD
+    return root() / WORD
 
 
 def _complete(folder: Path) -> bool:
     return sum(path.stat().st_size > 0 for path in folder.glob("[0-9]/*.png")) == COUNT
-
-
-def _take(draft: Path, folder: Path) -> None:
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not _complete(folder):  # else another process was faster
-            raise
 
 
 def _write(folder: Path) -> None:

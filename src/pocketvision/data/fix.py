@@ -1,7 +1,7 @@
 """A cleaned table of the images, and why each other one is not in it. The images themselves are not touched.
 
 - Classes whose names differ only by capitals and spaces become one, under the name of which there are most.
-- Of copies and near copies one stays, as in `copies`; none, where they contradict each other.
+- Of copies and near duplicates one stays, as in `duplicates`; none, where they contradict each other.
 - What cannot be used, and classes with fewer than three images left, are left out.
 """
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.data.check import Examined, split, untrained
-from pocketvision.data.copies import near_copies, near_problems, without_copies
+from pocketvision.data.duplicates import near_duplicates, near_problems, without_duplicates
+from pocketvision.data.inspect import InspectedImage
 from pocketvision.data.layout import Listing, natural_key
 from pocketvision.data.layouts.inside import inside
 from pocketvision.data.layouts.labels import LISTS, read_list
-from pocketvision.data.looks import Look
 from pocketvision.data.splits import FEWEST, Rule
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import csv_text, user_path, write_text
@@ -101,11 +101,11 @@ def reasons_of(table: Path) -> Path:
 
 def clean(examined: Examined, rule: Rule) -> Cleaned:
     """Return what stays of the data and what does not."""
-    old = {look.file: look.found.label for look in examined.looks}
+    old = {image.file: image.found.label for image in examined.images}
     names = merged(old.values())
-    looks = [replace(look, found=replace(look.found, label=names[look.found.label])) for look in examined.looks]
-    kept, dropped = _kept(looks)
-    left = {look.found.label for look in kept}
+    images = [replace(image, found=replace(image.found, label=names[image.found.label])) for image in examined.images]
+    kept, dropped = _kept(images)
+    left = {image.found.label for image in kept}
     if len(left) < 2:
         raise DataError(
             f"--fix would leave fewer than two classes with {FEWEST} usable images of '{examined.listing.root}': "
@@ -118,14 +118,16 @@ def clean(examined: Examined, rule: Rule) -> Cleaned:
         raise DataError(faults[0])
     reasons = [
         *(Reason(p.file, "left out", "", p.detail) for p in listing.problems if p.left_out),
-        *(Reason(look.file, "left out", look.found.label, why) for look, why in dropped),
+        *(Reason(image.file, "left out", image.found.label, why) for image, why in dropped),
         *(
-            Reason(look.file, "relabeled", look.found.label, f"'{old[look.file]}' differs only by capitals or spaces")
-            for look in kept
-            if old[look.file] != look.found.label
+            Reason(
+                image.file, "relabeled", image.found.label, f"'{old[image.file]}' differs only by capitals or spaces"
+            )
+            for image in kept
+            if old[image.file] != image.found.label
         ),
     ]
-    rows = tuple(Row(look.file, look.found.label, splits[look.sha256]) for look in kept)
+    rows = tuple(Row(image.file, image.found.label, splits[image.sha256]) for image in kept)
     return Cleaned(rows, tuple(sorted(reasons, key=lambda reason: natural_key(reason.file))))
 
 
@@ -145,34 +147,34 @@ def merged(labels: Iterable[str]) -> dict[str, str]:
 # ---------------------------------------------------------------- what stays
 
 
-Dropped = list[tuple[Look, str]]
+Dropped = list[tuple[InspectedImage, str]]
 
 
-def _kept(looks: Sequence[Look]) -> tuple[list[Look], Dropped]:
-    named = [look for look in looks if look.usable and _can_be_listed(look.file)]
+def _kept(images: Sequence[InspectedImage]) -> tuple[list[InspectedImage], Dropped]:
+    named = [image for image in images if image.usable and _can_be_listed(image.file)]
     kept, copies = _distinct(named)
-    counts = Counter(look.found.label for look in kept)
+    counts = Counter(image.found.label for image in kept)
     few = {label: f"its class has only {count} usable images; it needs {FEWEST}" for label, count in counts.items()}
     dropped = [
-        *((look, look.problems[0].detail) for look in looks if not look.usable),
+        *((image, image.problems[0].detail) for image in images if not image.usable),
         *(
-            (look, "its name cannot stand in a table; rename it")
-            for look in looks
-            if look.usable and not _can_be_listed(look.file)
+            (image, "its name cannot stand in a table; rename it")
+            for image in images
+            if image.usable and not _can_be_listed(image.file)
         ),
         *copies,
-        *((look, few[look.found.label]) for look in kept if counts[look.found.label] < FEWEST),
+        *((image, few[image.found.label]) for image in kept if counts[image.found.label] < FEWEST),
     ]
-    return [look for look in kept if counts[look.found.label] >= FEWEST], dropped
+    return [image for image in kept if counts[image.found.label] >= FEWEST], dropped
 
 
-def _distinct(looks: Sequence[Look]) -> tuple[list[Look], Dropped]:
-    """Keep one of each group of copies and near copies; none of those that contradict each other."""
-    different, problems = without_copies(looks)
-    told = (*problems, *near_problems(near_copies(different), "classes"))
+def _distinct(images: Sequence[InspectedImage]) -> tuple[list[InspectedImage], Dropped]:
+    """Keep one of each group of copies and near duplicates; none of those that contradict each other."""
+    different, problems = without_duplicates(images)
+    told = (*problems, *near_problems(near_duplicates(different), "classes"))
     details = {problem.file: problem.detail for problem in told}
-    kept = [look for look in looks if look.file not in details]
-    return kept, [(look, details[look.file]) for look in looks if look.file in details]
+    kept = [image for image in images if image.file not in details]
+    return kept, [(image, details[image.file]) for image in images if image.file in details]
 
 
 def _can_be_listed(file: str) -> bool:

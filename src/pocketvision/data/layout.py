@@ -8,7 +8,7 @@ from pocketvision.data.layouts.celeba import NAME as CELEBA
 from pocketvision.data.layouts.celeba import read_celeba
 from pocketvision.data.layouts.coco import coco_files, coco_root, read_coco, read_coco_folder
 from pocketvision.data.layouts.folders import how_to, read_folders
-from pocketvision.data.layouts.labels import alike_notes, on_one_line
+from pocketvision.data.layouts.labels import alike_warnings, on_one_line
 from pocketvision.data.layouts.listing import Found, Listing, natural_key, split_named
 from pocketvision.data.layouts.manifest import read_manifest, read_manifests, says_nothing
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
@@ -24,15 +24,18 @@ METADATA = ("metadata.csv", "metadata.jsonl")
 """Manifests that are found by themselves in a folder, and in its split folders."""
 
 
-def scan(data: Path) -> Listing:
+def scan(data: Path, *, judging: bool = False) -> Listing:
     """List the images of a folder or a manifest, with what is known of each; none is decoded.
 
-    Raises a `DataError` where there is nothing to learn from, or where two sources contradict each other.
+    Raises a `DataError` where there is nothing to learn from, or where two sources contradict each other. With
+    `judging`, where a net is there already, a single class or a single split is enough: the listing's `lack` says so.
     """
     if not data.exists():
         raise DataError(f"the folder '{data}' does not exist. {how_to(data)}")
     listing = on_one_line(_folder(data) if data.is_dir() else _reader(data)(data))
-    return replace(listing, notes=(*listing.notes, *alike_notes(listing.labels or listing.attributes)))
+    if listing.lack and not judging:
+        raise DataError(listing.lack)
+    return replace(listing, warnings=(*listing.warnings, *alike_warnings(listing.labels or listing.attributes)))
 
 
 def root_of(data: Path) -> Path:
@@ -69,26 +72,26 @@ def _folder(root: Path) -> Listing:
         return read_voc(root)
     if coco_files(root):
         return read_coco_folder(root)
-    notes: list[str] = []
+    warnings: list[str] = []
     for manifests in (_metadata({None: root}), _metadata(_split_folders(root))):
         useful = {split: path for split, path in manifests.items() if not says_nothing(path)}
         if useful:
             return read_manifests(root, useful)
-        notes += [f"'{path.name}' has no column for a label and is not used." for path in manifests.values()]
+        warnings += [f"'{path.name}' has no column for a label and is not used." for path in manifests.values()]
     if (root / CELEBA).is_file():
         return read_celeba(root / CELEBA)
     listing = _class_folders(root)
-    return replace(listing, notes=(*listing.notes, *notes))
+    return replace(listing, warnings=(*listing.warnings, *warnings))
 
 
 def _class_folders(root: Path) -> Listing:
+    tables = [name for name in files(root) if Path(name).suffix.lower() in TABLE_SUFFIXES]
+    hint = f" If '{tables[0]}' is the manifest, give it instead: {root / tables[0]}" if tables else ""
     try:
-        return read_folders(root)
+        listing = read_folders(root)
     except DataError as error:
-        tables = [name for name in files(root) if Path(name).suffix.lower() in TABLE_SUFFIXES]
-        if not tables:
-            raise
-        raise DataError(f"{error} If '{tables[0]}' is the manifest, give it instead: {root / tables[0]}") from None
+        raise DataError(f"{error}{hint}") from None
+    return replace(listing, lack=listing.lack and f"{listing.lack}{hint}")
 
 
 def _split_folders(root: Path) -> dict[Split | None, Path]:

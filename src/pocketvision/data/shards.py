@@ -6,19 +6,16 @@ stand the rows' content hashes and checksums. It gets its name when it is whole,
 as absent; so a kill or a second process costs no more than an image decoded twice.
 """
 
-import errno
 import hashlib
 import json
-import os
 import secrets
-import shutil
 import struct
-import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache as computed_once
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,19 +24,16 @@ import PIL
 from numpy.typing import NDArray
 from PIL import features
 
-from pocketvision.files import cache_folder
+from pocketvision import cache
 from pocketvision.values import ImageSpec, to_json
 
 Pixels = NDArray[np.uint8]
 
 LIMIT_BYTES = 20_000_000_000
 """Of all shards together; those used longest ago go first. What is mapped stays readable until its reader ends."""
-SPARE_BYTES = 2_000_000_000
-"""Left free on the disk, for what matters more than a cache."""
 SHARD_BYTES = 64_000_000
 _VERSION = 2
 """Of the way images are decoded and prepared here; a change of it makes every kept row absent."""
-_DAY_S = 86_400
 _END = struct.Struct("<QI8s")  # rows, checksum of the table of rows, mark
 _MARK = b"pvshard1"
 _ENTRY = struct.Struct("<32sI")  # content hash, checksum of the pixels
@@ -51,8 +45,8 @@ _NAMES = "[0-9a-f]" * 16 + ".npy"
 
 
 def images_folder() -> Path:
-    """Return where shards lie: in the environment's POCKETVISION_CACHE, or in ~/.cache/pocketvision."""
-    return cache_folder() / "images"
+    """Return where shards lie."""
+    return cache.root() / "images"
 
 
 def key_of(spec: ImageSpec) -> str:
@@ -61,7 +55,7 @@ def key_of(spec: ImageSpec) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
 
-@cache
+@computed_once
 def decoders_key() -> str:
     """Name the decoders and their versions."""
     libraries = ("libjpeg_turbo", "jpg", "webp", "libtiff", "zlib")
@@ -155,8 +149,7 @@ class Shelf:
     def mark(self) -> None:
         """Mark the shards that rows were read from as used now."""
         for shard in self._rows:
-            with suppress(OSError):
-                os.utime(self._paths[shard])
+            cache.mark_used(self._paths[shard])
 
     def _learn(self, path: Path) -> int:
         shard = len(self._paths)
@@ -208,49 +201,20 @@ def gathered(shelf: Shelf, contents: Iterable[str]) -> Pixels:
 
 def write_shard(folder: Path, rows: list[tuple[str, Pixels]]) -> Path:
     """Write rows under a new name; the file is whole or absent. OSError where it cannot be, or fills the disk."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(folder).free < SPARE_BYTES + len(rows) * rows[0][1].nbytes:
-        raise OSError(errno.ENOSPC, f"less than {SPARE_BYTES / 1e9:g} GB would stay free on the disk")
     path = folder / f"{secrets.token_hex(8)}.npy"
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *rows[0][1].shape)}
     table = b"".join(_ENTRY.pack(bytes.fromhex(content), zlib.crc32(pixels.data)) for content, pixels in rows)
-    try:
-        with draft.open("wb") as stream:
-            np.lib.format.write_array_header_1_0(stream, header)
-            for _, pixels in rows:
-                stream.write(pixels.data)
-            stream.write(table + _END.pack(len(rows), zlib.crc32(table), _MARK))
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with cache.whole_file(path, len(rows) * rows[0][1].nbytes) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for _, pixels in rows:
+            stream.write(pixels.data)
+        stream.write(table + _END.pack(len(rows), zlib.crc32(table), _MARK))
     return path
 
 
 def make_room(limit_bytes: int | None = None) -> None:
-    """Delete the shards used longest ago until all together keep the limit, and drafts that a kill left."""
-    limit = LIMIT_BYTES if limit_bytes is None else limit_bytes
-    found = sorted(_files(f"*/{_NAMES}"), key=lambda item: item[1])
-    total = sum(size for _, _, size in found)
-    for path, _, size in found:
-        if total <= limit:
-            break
-        with suppress(OSError):  # another process was faster, or still reads it where that forbids deleting
-            path.unlink()
-            total -= size
-    for path, used, _ in _files("*/.*.npy.*.part"):
-        if used < time.time() - _DAY_S:
-            with suppress(OSError):
-                path.unlink()
-
-
-def _files(pattern: str) -> Iterator[tuple[Path, float, int]]:
-    for path in images_folder().glob(pattern):
-        with suppress(OSError):
-            state = path.stat()
-            yield path, state.st_mtime, state.st_size
+    """Delete the shards used longest ago until all together keep the limit."""
+    cache.make_room(f"images/*/{_NAMES}", LIMIT_BYTES if limit_bytes is None else limit_bytes)
 
 
 def _table(path: Path) -> tuple[tuple[str, int], ...]:

@@ -1,10 +1,10 @@
 """Which image trains, validates and tests: decided by its content, so that it stays where it is.
 
 An image's place is a hash of its bytes and the seed, read as a number from 0 to 1. Adding, renaming or removing files
-moves no other, and copies of one image never lie on both sides. Near copies take the place of one of them.
+moves no other, and copies of one image never lie on both sides. Near duplicates take the place of one of them.
 
-Files move in two cases only. A new near copy can become the one by which its group is placed. And where a small class
-would be left without a training, validation or test image, the one nearest to the missing range is taken for it.
+Files move in two cases only. A new near duplicate can become the one by which its group is placed. And where a small
+class would be left without a training, validation or test image, the one nearest to the missing range is taken for it.
 """
 
 import csv
@@ -18,7 +18,6 @@ from typing import cast, get_args
 
 from pocketvision.data.digits import mirror_safe
 from pocketvision.data.layout import root_of
-from pocketvision.data.layouts.listing import few
 from pocketvision.data.layouts.tree import is_image, walk
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import DataError, UsageError
@@ -27,6 +26,7 @@ from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Dataset, Example, Split
 from pocketvision.values.ranges import check_ranges
+from pocketvision.words import some
 
 COLUMNS = ("file", "label", "split", "sha256")
 
@@ -168,7 +168,7 @@ def find_dataset(
             places.setdefault(sha256 or "", path.relative_to(root).as_posix())
     kept = [replace(row, file=places[row.sha256]) for row in rows if row.sha256 in places]
     if kept and (lost := [row.file for row in rows if row.sha256 not in places]):
-        progress.say(f"left out: {len(lost)} of the run's {len(rows)} images, gone or changed in {root}: {few(lost)}")
+        progress.say(f"left out: {len(lost)} of the run's {len(rows)} images, gone or changed in {root}: {some(lost)}")
     return _dataset(root, labels, kept) if kept else None
 
 

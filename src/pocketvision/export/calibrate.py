@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import DataError
-from pocketvision.export.subject import some
+from pocketvision.export.source import some
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, ImageSpec
 

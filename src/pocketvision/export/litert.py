@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.export.litert_ends import normalized, whole_softmax
 from pocketvision.export.litert_file import LitertFile, Scale, require_ratio
+from pocketvision.export.litert_io import normalized, whole_softmax
 from pocketvision.export.litert_metadata import metadata, packed
 from pocketvision.export.litert_pools import pool
 from pocketvision.export.tables import Field

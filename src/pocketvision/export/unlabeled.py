@@ -6,8 +6,8 @@ from pathlib import Path
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.data.layout import Found, Listing, images_in, scan
-from pocketvision.data.looks import look_at
+from pocketvision.data.inspect import inspect
+from pocketvision.data.layout import Found, Listing, images_in, root_of, scan
 from pocketvision.data.splits import Rule, split_of
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress
@@ -17,34 +17,44 @@ from pocketvision.values import NO_LABEL, Dataset, Example
 def load_images(data: str | Path, splits: Mapping[str, float | int], progress: Progress) -> Dataset:
     """Return the images with their splits, by the rule of the file's manifest or the usual one.
 
-    Images that lie in one folder, without classes, become examples without labels; those that cannot be decoded are
-    told and left out. Raises DataError where there is no image.
+    Images that lie in one folder, without classes, become examples without labels, and so do those of a single class or
+    of test folders alone; those that cannot be decoded are told and left out. Raises DataError where there is no image.
     """
     root, usual = resolve(data, progress), Rule()
     rule = Rule(
         int(splits.get("seed", usual.seed)), float(splits.get("val", usual.val)), float(splits.get("test", usual.test))
     )
-    loose = images_in(root) if root.is_dir() else []
-    if not loose or _labeled(root, len(loose)):
+    files = _unlabeled(root, progress)
+    if not files:
         return load_dataset(root, val=rule.val, test=rule.test, seed=rule.seed, progress=progress)[0]
-    listing = Listing(root, (), tuple(Found(path.name, "", None) for path in loose))
+    base = root_of(root)
+    listing = Listing(base, (), tuple(Found(file, "", None) for file in files))
     kept = {}
-    for look in look_at(listing, DecodedCache(0), progress):
-        if look.usable:
-            kept[look.sha256] = look.file
+    for image in inspect(listing, DecodedCache(0), progress):
+        if image.usable:
+            kept[image.sha256] = image.file
         else:
-            progress.say(f"left out: {look.file}: {look.problems[0].detail}")
+            progress.say(f"left out: {image.file}: {image.problems[0].detail}")
     if not kept:
-        raise DataError(f"none of the {len(loose)} images in '{root}' can be used; give others")
+        raise DataError(f"none of the {len(files)} images in '{root}' can be used; give others")
     where = {sha256: split_of(sha256, seed=rule.seed, val=rule.val, test=rule.test) for sha256 in kept}
-    return Dataset(str(root), (), tuple(Example(kept[each], NO_LABEL, where[each], each) for each in kept))
+    return Dataset(str(base), (), tuple(Example(kept[each], NO_LABEL, where[each], each) for each in kept))
 
 
-def _labeled(root: Path, loose: int) -> bool:
-    """Tell whether a table labels the loose images, or as many at least lie in class folders."""
+def _unlabeled(root: Path, progress: Progress) -> list[str]:
+    """Return the images whose labels, if any, are of no use; none where a table labels the loose ones, or as many at
+    least lie in class folders."""
+    loose = [path.name for path in images_in(root)] if root.is_dir() else []
     try:
-        listing = scan(root)
+        listing = scan(root, judging=True)
     except DataError:
-        return False
+        return loose
+    if listing.kind != "classes":
+        return loose
     by_table = any("/" not in found.file for found in listing.found)
-    return listing.kind == "classes" and (by_table or len(listing.found) >= loose)
+    if not by_table and len(listing.found) < len(loose):
+        return loose
+    if not listing.lack:
+        return []
+    progress.say(f"labels are not used: {listing.lack}")
+    return [found.file for found in listing.found]

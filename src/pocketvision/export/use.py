@@ -7,12 +7,11 @@ from pathlib import Path
 from string import Template
 
 from pocketvision.export.c import symbol
-from pocketvision.export.ends import FACTS, NO_BROWSER, io_of
-from pocketvision.files import write_text
+from pocketvision.export.io_types import FACTS, NO_BROWSER, io_of
 from pocketvision.images.code import prepare_code
+from pocketvision.runs import ExportFolder
 from pocketvision.values import ImageSpec, Io, Manifest, Precision
 
-USE_FILE = "USE.md"
 _MOST_LABELS = 12
 """More labels than these are not listed on the page."""
 _FROM_15, _FROM_16, _FROM_18 = (f"iOS {ios} or macOS {mac}, or newer." for ios, mac in ((15, 12), (16, 13), (18, 15)))
@@ -21,18 +20,18 @@ _CORE_ML: dict[Precision, str] = {"float": _FROM_15, "float16": _FROM_15, "int8"
 
 def write_use(folder: Path, manifest: Manifest) -> Path:
     """Write `USE.md` for all delivered files in a folder; they were made from the same net."""
-    path = folder / USE_FILE
     found = sorted(file.name for file in folder.iterdir() if _page(file.name) is not None)
-    write_text(path, use_text(found, manifest, ends={name: io_of(folder / name) for name in found}))
-    return path
+    page = ExportFolder(folder).use
+    page.write(use_text(found, manifest, io_types={name: io_of(folder / name) for name in found}))
+    return page.path
 
 
-def use_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, Io] | None = None) -> str:
+def use_text(names: Sequence[str], manifest: Manifest, *, io_types: Mapping[str, Io] | None = None) -> str:
     """Return the page for files of these names; each suffix that has a page of its own gets its section.
 
-    `ends` are the types of the files' inputs and outputs, by default those of the manifest.
+    `io_types` are the types of the files' inputs and outputs, by default those of the manifest.
     """
-    known = ends or {}
+    known = io_types or {}
     pages = [(name, page) for name in names if (page := _page(name)) is not None]
     sections = [Template(page).substitute(_facts(name, manifest, known.get(name, manifest.io))) for name, page in pages]
     facts = _facts(manifest.name, manifest, manifest.io)

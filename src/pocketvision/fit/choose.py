@@ -14,18 +14,19 @@ from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.errors import BudgetMissed, UsageError
+from pocketvision.errors import BudgetMissed, PocketvisionError, UsageError
 from pocketvision.fit.choosing import Scale
 from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
 from pocketvision.fit.starts import Start, Wish, find_starts
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.paired import Paired, paired
+from pocketvision.probe.features import Backbone, Features, ProbeImages, ProbeViews, extract
+from pocketvision.probe.heads import Balance, Head, LabeledFeatures, best_logistic, class_means
 from pocketvision.progress import Progress, track
 from pocketvision.settings.verbs import FitOptions, ProbeOptions
 from pocketvision.train.device import device_for
-from pocketvision.train.features import Backbone, Features, ProbeImages, Views, take
-from pocketvision.train.heads import Balance, Head, Task, best_logistic, class_means
+from pocketvision.train.memory import shortage
 from pocketvision.values import Accuracy, Budget, Dataset, Latency, ModelSpec, Precision
 
 HeadKind = Literal["logistic", "mean"]
@@ -111,9 +112,14 @@ def compare(options: ProbeOptions) -> Comparison:
     _must_be_judged(dataset)
     seconds["check"], started = _since(started)
     wish = Wish(tuple(options.resolution or ()), options.crop_mode, len(dataset.labels))
-    kept, out = _within(find_starts(options.weights, wish, progress), budget, dataset.labels, progress)
+    kept, out = _within(
+        _that_fit(find_starts(options.weights, wish, progress), options.device, progress),
+        budget,
+        dataset.labels,
+        progress,
+    )
     seconds["starts"], started = _since(started)
-    shown, backbones = Views(options.views, options.seed), [start.backbone for start in kept]
+    shown, backbones = ProbeViews(options.views, options.seed), [start.backbone for start in kept]
     seen = _seen(backbones, (dataset, decoded), shown, device=options.device, progress=progress)
     seconds["features"], started = _since(started)
     heads = track(list(zip(kept, seen, strict=True)), progress, "heads", len(kept))
@@ -134,6 +140,19 @@ def _must_be_judged(dataset: Dataset) -> None:
 def _since(started: float) -> tuple[float, float]:
     now = time.perf_counter()
     return round(now - started, 2), now
+
+
+def _that_fit(starts: list[Start], device: str, progress: Progress) -> list[Start]:
+    """Leave out, with a word, what memory cannot show an image to; PocketvisionError where nothing is left."""
+    kept = []
+    for start in starts:
+        if lack := shortage(start.plain.cost, device):
+            progress.say(f"left out: {start.file.name} at {start.spec.resolution} pixels: {lack}")
+        else:
+            kept.append(start)
+    if not kept:
+        raise PocketvisionError(f"{lack}; take a lower --resolution, other --weights, or end other programs")
+    return kept
 
 
 def _within(
@@ -179,7 +198,7 @@ class _Seen:
 def _seen(
     backbones: list[Backbone],
     data: tuple[Dataset, DecodedCache],
-    views: Views,
+    views: ProbeViews,
     *,
     device: str,
     progress: Progress,
@@ -187,13 +206,13 @@ def _seen(
     dataset, decoded = data
     place = device_for(device)
     if views.count == 1:
-        every = take(backbones, ProbeImages(dataset, dataset.examples, decoded), device=place, progress=progress)
+        every = extract(backbones, ProbeImages(dataset, dataset.examples, decoded), device=place, progress=progress)
         return [_Seen(one, one) for one in every]
     train = ProbeImages(dataset, dataset.of("train"), decoded)
     rest = ProbeImages(dataset, dataset.of("val") + dataset.of("test"), decoded)
     both = (
-        take(backbones, train, views=views, device=place, progress=progress),
-        take(backbones, rest, device=place, progress=progress),
+        extract(backbones, train, views=views, device=place, progress=progress),
+        extract(backbones, rest, device=place, progress=progress),
     )
     return [_Seen(*pair) for pair in zip(*both, strict=True)]
 
@@ -214,9 +233,9 @@ def _tried(start: Start, seen: _Seen, dataset: Dataset, *, head: HeadKind, balan
     train, val, test = (dataset.of(split) for split in ("train", "val", "test"))
     count = seen.train.stored.rows.shape[1]
     features = np.concatenate([seen.train.of(train, view) for view in range(count)])
-    task = Task(features, np.tile(labels_of(train), count), len(dataset.labels), balance)
+    learned = LabeledFeatures(features, np.tile(labels_of(train), count), len(dataset.labels), balance)
     val_features, val_labels = seen.rest.of(val), labels_of(val)
-    fitted = class_means(task) if head == "mean" else best_logistic(task, val_features, val_labels)
+    fitted = class_means(learned) if head == "mean" else best_logistic(learned, val_features, val_labels)
     logits = fitted.logits(val_features)
     test_logits, test_labels = fitted.logits(seen.rest.of(test)), labels_of(test)
     right = {

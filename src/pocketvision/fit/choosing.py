@@ -11,17 +11,18 @@ from pocketvision.budget.choose import choose
 from pocketvision.budget.limits import LIMITS, budget_of
 from pocketvision.compress.compress import compress
 from pocketvision.errors import UsageError
-from pocketvision.files import deflated, read_json, write_json
+from pocketvision.files import deflated
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import family_of, largest_useful_resolution, parse_name
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.train.inputs import SCRATCH, Loaded, fits, image_spec
 from pocketvision.train.memory import require_memory
-from pocketvision.train.start import SCRATCH, Loaded, fits, image_spec
 from pocketvision.values import (
     Budget,
     Candidate,
@@ -34,15 +35,15 @@ from pocketvision.values import (
 )
 from pocketvision.weights.load import Weights
 
-CHOICE = "choice.json"
 UNASKED_MACS = 100_000_000
 """Without any budget larger nets are not considered: two cores would train them for hours."""
 
 
 def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | None, *, progress: Progress) -> Choice:
     """Choose, or read what an interrupted run chose; clocks would not decide twice the same."""
-    if (run / CHOICE).exists():
-        return read_json(Choice, run / CHOICE)
+    record = RunFolder(run).choice
+    if record.exists():
+        return record.read()
     from pocketvision.graph.trace import trace_spec
 
     settings, notes = considered(loaded.health, len(loaded.dataset.labels), options, start)
@@ -60,7 +61,7 @@ def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | 
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
     choice = replace(choice, budget=asked)
     require_memory(loaded, choice.taken.spec, options.device)
-    write_json(run / CHOICE, choice)
+    record.write(choice)
     for note in notes:
         progress.say(note)
     progress.say(_told(choice.taken))

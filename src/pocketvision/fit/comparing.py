@@ -12,8 +12,8 @@ from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.export.calibrate import calibration
-from pocketvision.export.trust import Settled, abstain_of, reason_of, settle, threshold_for
-from pocketvision.files import deflated, write_json
+from pocketvision.export.confidence import Settled, abstain_of, reason_of, settle, threshold_for
+from pocketvision.files import deflated
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
@@ -21,9 +21,10 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured, softened
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Compression, Precision, Trained, Variant
 
 FASTER = 0.95
@@ -44,7 +45,7 @@ class Compared:
 def compress_net(run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress) -> Compared:
     """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
     from pocketvision.graph.trace import trace
-    from pocketvision.train.job import trained_net
+    from pocketvision.train.checkpoint import trained_net
 
     net, _ = trained_net(run)
     plain = trace(net, trained.image)
@@ -64,7 +65,7 @@ def compress_net(run: Path, loaded: Loaded, trained: Trained, options: FitOption
     told = reason_of(wanted, threshold)
     untempered = measured(softened(judged["float"][1].probabilities, 1 / trained.temperature), labels)
     record = Compression(taken, reason, tuple(variants.values()), trained.temperature, untempered, told)
-    write_json(run / "compress.json", record)
+    RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")
     progress.say(told)
     return Compared(settled.graph, record, threshold)

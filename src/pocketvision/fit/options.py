@@ -4,7 +4,7 @@ import shlex
 from dataclasses import fields
 
 from pocketvision.errors import UsageError
-from pocketvision.export.deliver import formats_of, require_packages
+from pocketvision.export.write import formats_of, require_packages
 from pocketvision.settings.option import Settings, options
 
 

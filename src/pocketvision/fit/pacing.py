@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pocketvision.clock import Clock
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import ImageError
 from pocketvision.images.decode import decode
 from pocketvision.images.prepare import prepare
-from pocketvision.train.clock import Clock
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Example, ImageSpec
 
 DELIVERY_S = 4.5

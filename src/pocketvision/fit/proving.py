@@ -8,20 +8,16 @@ import numpy as np
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export import SUFFIXES
-from pocketvision.export.deliver import refusal, write_file
-from pocketvision.files import read_json, write_bytes
+from pocketvision.export.write import refusal, write_trained
+from pocketvision.files import write_bytes
 from pocketvision.fit.comparing import Compared
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.process import run_own
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.runtime import RUNTIMES
-from pocketvision.train.start import Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Proof, Trained
-
-FILE = "export/model.onnx"
-OUTPUTS = "trained_outputs.npz"
-PROOFS = "proofs"
-"""Folder of the proofs of further formats."""
 
 
 def export_net(
@@ -37,9 +33,9 @@ def export_net(
 
     Returns the files that can be run here. A format that cannot hold the delivered precision is left out.
     """
+    from pocketvision.train.checkpoint import trained_net
     from pocketvision.train.device import device_for
-    from pocketvision.train.job import trained_net
-    from pocketvision.train.transfer import logits
+    from pocketvision.train.evaluate import logits
 
     examples = loaded.dataset.of("test")
     images = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)
@@ -51,15 +47,16 @@ def export_net(
     stream = io.BytesIO()
     names, contents = np.array([e.file for e in examples]), np.array([e.sha256 for e in examples])
     np.savez_compressed(stream, files=names, sha256=contents, probabilities=probabilities)
-    write_bytes(run / "export" / OUTPUTS, stream.getvalue())
+    export = RunFolder(run).export
+    write_bytes(export.trained_outputs, stream.getvalue())
     figures = {"validation": trained.validation, "test": accuracy(probabilities, labels_of(examples))}
     files = {}
     for name in formats:
         if reason := refusal(name, compared.record.taken):
             progress.say(f"not written: {reason}")
             continue
-        file = files[name] = (run / FILE).with_suffix(SUFFIXES[name])
-        exported = write_file(
+        file = files[name] = export.model(SUFFIXES[name])
+        exported = write_trained(
             compared.graph,
             trained,
             loaded.dataset,
@@ -82,7 +79,7 @@ def verify_files(
     within_s: float | None = None,
     progress: Progress,
 ) -> dict[str, Proof]:
-    """Prove each format's file: the first one's proof lies in the run, the others' below `proofs`.
+    """Prove each format's file: the first one's proof lies in the run, the others' below it.
 
     Where all are to end `within_s` seconds, each gets its share, and fewer images are asked again under other
     resizers.
@@ -90,27 +87,32 @@ def verify_files(
     share = None if within_s is None else within_s / len(files)
     return {
         name: verify_file(
-            run if place == 0 else run / PROOFS / name, loaded, file, budget, within_s=share, progress=progress
+            RunFolder(run) if place == 0 else RunFolder(run).further(name),
+            loaded,
+            file,
+            budget,
+            within_s=share,
+            progress=progress,
         )
         for place, (name, file) in enumerate(files.items())
     }
 
 
 def verify_file(
-    folder: Path, loaded: Loaded, file: Path, budget: Budget, *, within_s: float | None, progress: Progress
+    run: RunFolder, loaded: Loaded, file: Path, budget: Budget, *, within_s: float | None, progress: Progress
 ) -> Proof:
-    """Let a new process prove the file from the images' bytes on; return what it found and left in `folder`.
+    """Let a new process prove the file from the images' bytes on; return what it found and left in `run`.
 
     A process of its own, so that nothing of training (torch, its threads, its caches) can help or disturb.
     """
     pace = [] if within_s is None else ["--time-limit", f"{within_s:.1f}s"]
     options = [f"--{name.replace('_', '-')}={value}" for name, value in budget.limits.items()]
     # The split is named, so that what the check left out of the run stays out.
-    given = ["--split", "test", "--output", str(folder), "--json", "--", str(file), str(loaded.given)]
+    given = ["--split", "test", "--output", str(run.path), "--json", "--", str(file), str(loaded.given)]
     order = [*options, *pace, *given]
     progress.say(f"verifying {file.name} in a fresh process, from the images' bytes to label names")
     done = run_own("pocketvision", "verify", *order)
     expected = (0, BudgetMissed.exit_code, VerificationFailed.exit_code)
-    if done.returncode not in expected or not (folder / "verify.json").exists():
+    if done.returncode not in expected or not run.proof.exists():
         raise PocketvisionError(f"verification did not run to its end:\n{done.stderr.strip()[-2000:]}")
-    return read_json(Proof, folder / "verify.json")
+    return run.proof.read()

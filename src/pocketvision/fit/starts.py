@@ -11,9 +11,9 @@ from pocketvision.cost.graphs import graph_at
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import user_path
 from pocketvision.models.catalogue import family_of
+from pocketvision.probe.features import Backbone
 from pocketvision.progress import Progress
-from pocketvision.train.features import Backbone
-from pocketvision.train.start import image_spec
+from pocketvision.train.inputs import image_spec
 from pocketvision.values import Candidate, CropMode, ModelSpec
 from pocketvision.weights.fetch import cache_folder, local_folder
 from pocketvision.weights.load import SUFFIXES, Weights, read

@@ -6,11 +6,12 @@ from typing import Literal
 
 from pocketvision.files import read_json, write_bytes, write_json
 from pocketvision.progress import Progress
-from pocketvision.train.distill import check_splits, for_lesson, from_teacher
-from pocketvision.train.job import BEST, LAST, RECORD, Job, TrainOptions, run_job
-from pocketvision.train.lesson import Lesson, give, ready
-from pocketvision.train.start import Loaded
+from pocketvision.train.checkpoint import BEST, LAST, RECORD
+from pocketvision.train.distillation import Distillation, check_splits, for_distillation, from_teacher
+from pocketvision.train.inputs import Loaded
+from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
+from pocketvision.train.trainer import finish, run_job, trainer_for
 from pocketvision.values import Accuracy, Trained
 
 TEACHING, LESSON = "teaching.json", "lesson"
@@ -44,7 +45,7 @@ def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainOptions,
 
     Where the time is limited, plain training ends early enough for the lesson, which gets all that is left then.
     """
-    plain = replace(job, later_s=job.later_s + lesson_s(job)) if teachers else job
+    plain = replace(job, later_s=job.later_s + distillation_s(job)) if teachers else job
     trained = run_job(plain, progress=progress)
     if not teachers or (job.folder / TEACHING).exists():
         return trained
@@ -61,7 +62,7 @@ def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainOptions,
     return read_json(Trained, job.folder / RECORD)
 
 
-def lesson_s(job: Job) -> float:
+def distillation_s(job: Job) -> float:
     """Return the seconds that plain training leaves to the lesson; 0 without a limit."""
     if not job.clock.limited:
         return 0.0
@@ -70,18 +71,18 @@ def lesson_s(job: Job) -> float:
 
 def _taught(job: Job, teachers: Sequence[Teacher], options: TrainOptions, *, progress: Progress) -> Trained | None:
     """Teach from the start that the plain training had, or from a teacher's channels; None where the time is over."""
-    planned = replace(for_lesson(job, options), folder=job.folder / LESSON)
+    planned = replace(for_distillation(job, options), folder=job.folder / LESSON)
     own = from_teacher(planned, teachers) if options.weights is None else None
     if (planned.folder / RECORD).exists():
         return read_json(Trained, planned.folder / RECORD)
     job.clock.reserve(job.later_s)
     found = None
     if job.clock.left() > 0:
-        found = ready(own or planned, teachers, Lesson(), keep_head=own is not None, progress=progress)
+        found = trainer_for(own or planned, distillation=Distillation(teachers), progress=progress)
     if found is None or found.late_s > 0:
         progress.say(
             "time limit: not enough time is left for a lesson, so the plain net is taken; allow more time, or leave "
             "--teacher away"
         )
         return None
-    return give(found, progress=progress)
+    return finish(own or planned, found)

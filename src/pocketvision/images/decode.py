@@ -36,6 +36,7 @@ from PIL import (
 )
 
 from pocketvision.errors import ImageError, MissingExtra
+from pocketvision.files import stand_in
 from pocketvision.images.upright import UPRIGHT, rgb_of, turn_of
 
 MAX_PIXELS = 178_956_970
@@ -239,6 +240,8 @@ def _foreign(content: bytes) -> str:
         return "an AVIF image, which this build of Pillow cannot read; run pip install -U pillow, or convert it"
     if brand in (*AVIF_BRANDS, *HEIC_BRANDS):
         return f"damaged: no image in this {'AVIF' if brand in AVIF_BRANDS else 'HEIC'} file"
+    if (foreign := stand_in(content[:64])) and content.startswith(b"v"):
+        return foreign
     if content.lstrip()[:1] == b"<":
         return "a web page or drawing (HTML, XML or SVG), not an image"
     return "not an image, or damaged at its start; JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and HEIC can be read"

@@ -43,14 +43,6 @@ def accuracy(probabilities: Floats, labels: Integers) -> Accuracy:
     return replace(wilson(int((answers == labels).sum()), len(labels)), macro=macro)
 
 
-def top_k(probabilities: Floats, labels: Integers, k: int) -> Accuracy:
-    """Return the share of rows whose label is among the `k` largest columns; equal columns rank in order."""
-    assert k >= 1
-    assert len(probabilities) == len(labels)
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return wilson(int((best == labels[:, None]).any(axis=1).sum()), len(labels))
-
-
 def macro_accuracy(labels: Integers, predicted: Integers, num_classes: int) -> float:
     """Return the mean recall of the classes that have images: each class counts the same, however rare."""
     recalls = recall(confusion(labels, predicted, num_classes))

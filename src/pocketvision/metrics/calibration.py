@@ -72,19 +72,13 @@ def reliability(confidence: Floats, right: Booleans, *, bins: int | None = None)
     )
 
 
-def expected_calibration_error(probabilities: Floats, labels: Integers, *, bins: int | None = None) -> float:
-    """Return the mean distance of top probability and accuracy over bins, weighted by their counts, 0..1.
-
-    Deviates: Guo et al., "On Calibration of Modern Neural Networks" (2017), eq. 3, has bins of equal width, of which a
-    good net fills one; here each holds equally many answers, as in Nixon et al., "Measuring Calibration in Deep
-    Learning" (2019).
-    """
-    _require(labels)
-    return calibration_error(*top(probabilities, labels), bins=bins)
-
-
 def calibration_error(confidence: Floats, right: Booleans, *, bins: int | None = None) -> float:
-    """Return the expected calibration error of answers given by top probability [N] and rightness [N]."""
+    """Return the expected calibration error of answers given by top probability [N] and rightness [N].
+
+    That is the mean distance of probability and accuracy over bins, weighted by their counts, 0..1. Deviates: Guo et
+    al., "On Calibration of Modern Neural Networks" (2017), eq. 3, has bins of equal width, of which a good net fills
+    one; here each holds equally many answers, as in Nixon et al., "Measuring Calibration in Deep Learning" (2019).
+    """
     return _error(_binned(confidence, bins), confidence, right)
 
 

@@ -29,6 +29,48 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class CatalogueLine:
+    """One net at one setting of its dials, with the classes of the data set that it was published on."""
+
+    name: str
+    """Name in the catalogue."""
+    width: float
+    """Multiplier of the channels."""
+    resolution: int
+    """Side of the input in pixels."""
+    groups: int | None
+    """Of ShuffleNet's pointwise convolutions; None for other nets."""
+    num_classes: int
+    """Of the data set that the net was published on."""
+    year: int
+    """Of the paper."""
+    idea: str
+    """The idea in a few words."""
+    params: int
+    """Learned values."""
+    macs: int
+    """Multiply-adds of one image."""
+    float_bytes: int
+    """Weights and biases as float32."""
+    int8_bytes: int
+    """The same in 8 bit."""
+    peak_bytes_float: int
+    """Peak of activations as float32."""
+    peak_bytes_int8: int
+    """The same in 8 bit."""
+    top1: float | None
+    """Published accuracy in percent, of the float net and as its authors trained it."""
+    top5: float | None
+    """The same for the first five answers."""
+    data: str
+    """What the accuracy was measured on."""
+    source: str
+    """Of the accuracy."""
+    weights: tuple[str, ...]
+    """Where published weights of this net and width can be had."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One layer of a drawn block; `inputs` are places of earlier steps, -1 is what goes into the block."""
 
@@ -79,13 +121,6 @@ def anatomy(name: str) -> Anatomy:
             steps = tuple(Step(label, tuple(inputs)) for label, inputs in block)
             return Anatomy(name, tuple(_layer(*row) for row in layers), head[1], tuple(head[2]), steps)
     raise AssertionError(f"no anatomy is shipped for {name}")
-
-
-def anatomy_line(shape: Anatomy) -> str:
-    """Write what `anatomy` reads: one line of bare values, since names of fields would double the file."""
-    layers = [[row.name, row.kind, row.output, row.params, row.macs] for row in shape.layers]
-    block = [[step.label, step.inputs] for step in shape.block]
-    return json.dumps([[shape.name, shape.block_name, shape.block_input], layers, block], separators=(",", ":"))
 
 
 def _layer(name: str, kind: str, output: Sequence[int], params: int, macs: int) -> Layer:

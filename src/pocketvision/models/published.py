@@ -88,12 +88,6 @@ class Published(NamedTuple):
         """The note without the names of the cells it is about."""
         return self.note.partition(": ")[2]
 
-    @property
-    def excused(self) -> frozenset[Cell]:
-        """The cells that the note says do not hold."""
-        named = self.note.partition(":")[0].split(" and ")
-        return frozenset(cell for cell in CELLS if cell in named)
-
 
 class Figure(NamedTuple):
     """A printed number, and what one unit of its last digit is worth; 0 where every digit is printed."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import yaml
 
+from pocketvision import words
 from pocketvision.images.code import prepare_code
-from pocketvision.report import tables, words
+from pocketvision.report import tables
+from pocketvision.report.confidence import refusal_words
 from pocketvision.report.run import Run
-from pocketvision.report.trust import refusal_words
 from pocketvision.report.untested import untested
 from pocketvision.values import Accuracy, ImageSpec
 
@@ -119,7 +120,7 @@ def _results(run: Run) -> str:
         _table(("who", "images", "accuracy", "95% interval", "count"), rows),
         f"The delivered file was judged on {plain(run.judged)}." if run.judged else "",
         _agreement(run),
-        _trust(run),
+        _confidence(run),
         "The weakest classes:",
         _table(("class", "recognized", "test images"), weakest),
     ]
@@ -136,7 +137,7 @@ def _agreement(run: Run) -> str:
     )
 
 
-def _trust(run: Run) -> str:
+def _confidence(run: Run) -> str:
     found = run.proof.confidence
     if found is None:
         return ""

@@ -4,20 +4,17 @@ import html
 import json
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
+from pocketvision.models.figures import CatalogueLine
 from pocketvision.report import plots
 from pocketvision.report.chart import Png, Point, Series, Svg, draw, look
-
-if TYPE_CHECKING:
-    from pocketvision.report.models import CatalogueLine
 
 TITLE = "Published ImageNet top-1 against multiply-adds"
 ACROSS = "Multiply-adds of one image (log scale)"
 UP = "Top-1"
 
 
-def render(lines: "Sequence[CatalogueLine]", suffix: str) -> bytes:
+def render(lines: Sequence[CatalogueLine], suffix: str) -> bytes:
     """Return the content of a plot file; every line needs an accuracy."""
     series = curves(lines)
     if suffix == ".html":
@@ -27,7 +24,7 @@ def render(lines: "Sequence[CatalogueLine]", suffix: str) -> bytes:
     return canvas.finish()
 
 
-def curves(lines: "Sequence[CatalogueLine]") -> list[Series]:
+def curves(lines: Sequence[CatalogueLine]) -> list[Series]:
     """Group lines by net; a curve runs over a net's widths, or, where it has several resolutions, over these for each
     width."""
     found: list[Series] = []
@@ -45,17 +42,17 @@ def curves(lines: "Sequence[CatalogueLine]") -> list[Series]:
     return sorted(found, key=lambda one: -max(y for _, y in one.points))
 
 
-def _joined(members: "Sequence[CatalogueLine]") -> list[tuple[Point, ...]]:
+def _joined(members: Sequence[CatalogueLine]) -> list[tuple[Point, ...]]:
     if len({line.resolution for line in members}) == 1:
         return [tuple(map(_point, members))]
     return [tuple(map(_point, group)) for _, group in groupby(members, key=lambda line: line.width)]
 
 
-def _point(line: "CatalogueLine") -> Point:
+def _point(line: CatalogueLine) -> Point:
     return float(line.macs), line.top1 or 0.0
 
 
-def _hover(line: "CatalogueLine") -> str:
+def _hover(line: CatalogueLine) -> str:
     size = f"{line.int8_bytes / 1e6:.2f} MB int8"
     return f"{line.name} {line.width:g} @ {line.resolution}px: {line.top1:g}%, {line.macs / 1e6:,.0f}M, {size}"
 

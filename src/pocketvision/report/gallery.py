@@ -7,7 +7,7 @@ from pathlib import Path
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.report.page import template
 from pocketvision.report.thumbnails import thumbnail
-from pocketvision.values import Health, Problem, ProblemKind, Trait
+from pocketvision.values import Health, Problem, ProblemKind, Statistic
 
 SHOWN = 24
 """Groups of images of one kind of problem that the page shows; the rest is in check.json."""
@@ -30,7 +30,7 @@ WITH_ANOTHER = (
         "leak",
         "In two splits",
         "Trained on and tested by: such images make the accuracy look better than it is. Exact copies are left out "
-        "of the larger split; near copies stay until you remove them.",
+        "of the larger split; near duplicates stay until you remove them.",
     ),
     Meaning(
         "conflict",
@@ -45,7 +45,7 @@ WITH_ANOTHER = (
     ),
     Meaning(
         "near duplicate",
-        "Near copies",
+        "Near duplicates",
         "Saved again, resized or lightly changed. They stay, together in one split where you gave none, and weigh more "
         "than others.",
     ),
@@ -109,9 +109,9 @@ class Listed:
 
 @dataclass(frozen=True)
 class Shown:
-    """A trait with some of its images."""
+    """A statistic with some of its images."""
 
-    trait: Trait
+    statistic: Statistic
     tiles: tuple[Tile, ...]
 
 
@@ -135,7 +135,7 @@ class Gallery:
     classes: tuple[ClassRow, ...]
     together: tuple[Together, ...]
     listed: tuple[Listed, ...]
-    traits: tuple[Shown, ...]
+    statistics: tuple[Shown, ...]
 
 
 def render(health: Health, *, progress: Progress = Silent()) -> str:
@@ -147,7 +147,7 @@ def _gallery(health: Health, progress: Progress) -> Gallery:
     clusters = {meaning.kind: _clusters(health.problems, meaning.kind) for meaning in WITH_ANOTHER}
     labels = {problem.file: problem.label for problem in health.problems if problem.label}
     wanted = [file for kind in clusters for files in clusters[kind][:SHOWN] for file in files[:SHOWN_OF_A_GROUP]]
-    wanted += [file for trait in health.traits for file in trait.files]
+    wanted += [file for statistic in health.statistics for file in statistic.files]
     root, files = Path(health.root), list(dict.fromkeys(wanted))
     tiles = {
         file: Tile(file, thumbnail(root, file), labels.get(file, ""))
@@ -160,7 +160,7 @@ def _gallery(health: Health, progress: Progress) -> Gallery:
         classes=_classes(health),
         together=tuple(_together(m, clusters[m.kind], health, tiles) for m in WITH_ANOTHER if clusters[m.kind]),
         listed=tuple(_listed(health.problems)),
-        traits=tuple(Shown(t, tuple(tiles[file] for file in t.files)) for t in health.traits),
+        statistics=tuple(Shown(t, tuple(tiles[file] for file in t.files)) for t in health.statistics),
     )
 
 

@@ -1,7 +1,6 @@
 """The catalogue: every net of the catalogue with its figures, filtered, sorted, drawn; nothing is built."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -9,55 +8,13 @@ from typing import Literal
 from pocketvision.budget.limits import Measured, broken
 from pocketvision.errors import UsageError
 from pocketvision.models.catalogue import families
-from pocketvision.models.figures import Figures, figures
+from pocketvision.models.figures import CatalogueLine, Figures, figures
 from pocketvision.models.published import Published, main_figures
 from pocketvision.values import Budget, Cost
 from pocketvision.weights.sources import sources
 
 Sort = Literal["top1", "params", "macs", "size", "memory", "year", "name"]
 PLOTS = (".html", ".svg", ".png")
-
-
-@dataclass(frozen=True)
-class CatalogueLine:
-    """One net at one setting of its dials, with the classes of the data set that it was published on."""
-
-    name: str
-    """Name in the catalogue."""
-    width: float
-    """Multiplier of the channels."""
-    resolution: int
-    """Side of the input in pixels."""
-    groups: int | None
-    """Of ShuffleNet's pointwise convolutions; None for other nets."""
-    num_classes: int
-    """Of the data set that the net was published on."""
-    year: int
-    """Of the paper."""
-    idea: str
-    """The idea in a few words."""
-    params: int
-    """Learned values."""
-    macs: int
-    """Multiply-adds of one image."""
-    float_bytes: int
-    """Weights and biases as float32."""
-    int8_bytes: int
-    """The same in 8 bit."""
-    peak_bytes_float: int
-    """Peak of activations as float32."""
-    peak_bytes_int8: int
-    """The same in 8 bit."""
-    top1: float | None
-    """Published accuracy in percent, of the float net and as its authors trained it."""
-    top5: float | None
-    """The same for the first five answers."""
-    data: str
-    """What the accuracy was measured on."""
-    source: str
-    """Of the accuracy."""
-    weights: tuple[str, ...]
-    """Where published weights of this net and width can be had."""
 
 
 def fits(line: CatalogueLine, budget: Budget) -> bool:

@@ -9,14 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pocketvision import words
 from pocketvision.data.splits import read_splits
 from pocketvision.metrics.confusion import Mistake
 from pocketvision.progress import Progress, Silent, track
-from pocketvision.report import plots, tables, words
-from pocketvision.report.run import CONTENTS, Run
+from pocketvision.report import plots, tables
+from pocketvision.report.confidence import ConfidenceSection, confidence_section
+from pocketvision.report.run import Run, contents
 from pocketvision.report.thumbnails import thumbnail
-from pocketvision.report.trust import Trust, trust
 from pocketvision.report.untested import Gap, untested
+from pocketvision.report.words import budget, exact
 from pocketvision.values import Answer, Candidate, Variant
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class Page:
     pairs: tuple[Mistake, ...]
     mistakes: tuple[Mistaken, ...]
     thresholds: tuple[tables.Threshold, ...]
-    trust: Trust | None
+    confidence: ConfidenceSection | None
     """None where not every test answer was kept."""
     untested: tuple[Gap, ...]
     files: dict[str, str]
@@ -123,8 +125,9 @@ def template(name: str) -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for figure in ("size", "count", "ms", "percent", "gap", "seconds", "interval", "exact", "plural"):
+    for figure in ("size", "count", "ms", "percent", "gap", "seconds", "interval", "plural"):
         environment.filters[figure] = getattr(words, figure)
+    environment.filters["exact"] = exact
     environment.filters["csp"] = _csp
     return environment.get_template(name)
 
@@ -137,7 +140,7 @@ def _page(run: Run, progress: Progress) -> Page:
         run=run,
         state=_state(run),
         budget=tables.budget_lines(run.proof),
-        asked=words.budget(run.choice.budget),
+        asked=budget(run.choice.budget),
         classes=counts,
         fewest=tuple(sorted(counts, key=lambda row: row.total))[: MANY_CLASSES // 2] if many else counts,
         nearest=tables.nearest_candidates(run.choice),
@@ -152,9 +155,9 @@ def _page(run: Run, progress: Progress) -> Page:
         pairs=tables.pairs(run.proof),
         mistakes=_mistakes(run, progress),
         thresholds=tables.thresholds(run.proof),
-        trust=trust(run),
+        confidence=confidence_section(run),
         untested=untested(run),
-        files=CONTENTS,
+        files=contents(run.files),
         glossary=GLOSSARY,
         resizers=RESIZERS,
     )
@@ -172,7 +175,7 @@ def _mistakes(run: Run, progress: Progress) -> tuple[Mistaken, ...]:
     worst = tables.worst_answers(run.proof)
     root = Path(run.health.root)
     tracked = track(worst, progress, "images", len(worst))
-    contents = {row.file: row.sha256 for row in read_splits(run.folder / "splits.csv")}
+    contents = {row.file: row.sha256 for row in read_splits(run.files.splits.path)}
     return tuple(Mistaken(answer, thumbnail(root, answer.file, contents.get(answer.file))) for answer in tracked)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pocketvision import words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.calibration import Bin
 from pocketvision.metrics.refusal import Point
-from pocketvision.report import words
 from pocketvision.values import Accuracy, Candidate, Choice, Epoch, Precision, Refusal
 
 INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,35 +11,21 @@ from typing import TypeVar
 import yaml
 
 from pocketvision.errors import DataError, UsageError
-from pocketvision.files import lines_of, read_json
-from pocketvision.values import Choice, Compression, Cost, Epoch, Health, Manifest, Proof, Summary, from_json
+from pocketvision.runs import RunFile, RunFolder
+from pocketvision.values import Choice, Compression, Cost, Epoch, Health, Manifest, Proof, Summary
 from pocketvision.verify.outcome import judged_words
 from pocketvision.verify.verdicts import read_cost
 
 R = TypeVar("R")
-
-CONTENTS = {
-    "args.yaml": "the settings and the command of the run",
-    "labels.txt": "the labels, one a line, in the order of the net's outputs",
-    "splits.csv": "which image was for training, validation or test",
-    "check.json": "what was found in the data set",
-    "choice.json": "every candidate net and why it was taken or not",
-    "results.csv": "the learning curves, one line an epoch",
-    "compress.json": "the comparison of float and int8",
-    "export/model.onnx": "the delivered file",
-    "export/manifest.json": "what is needed to use the file: labels, resize rule, probes",
-    "verify.json": "what was measured on the delivered file",
-    "summary.json": "the end of the run in short",
-}
-"""The files a finished run has, and what each holds."""
 
 
 @dataclass(frozen=True)
 class Run:
     """What a finished run left behind."""
 
-    folder: Path
+    files: RunFolder
     args: Mapping[str, object]
+    labels: tuple[str, ...]
     health: Health
     choice: Choice
     epochs: tuple[Epoch, ...]
@@ -53,6 +39,11 @@ class Run:
     """Of the delivered file as it lies there now."""
     further: tuple[Proof, ...] = ()
     """Of the files in other formats, where there are any."""
+
+    @property
+    def folder(self) -> Path:
+        """Return where it lies."""
+        return self.files.path
 
     @property
     def kept(self) -> Epoch | None:
@@ -102,82 +93,74 @@ def read(folder: Path) -> Run:
     """Read a finished run; a missing folder is a `UsageError`, a missing or damaged file a `DataError`."""
     if not folder.is_dir():
         raise UsageError(f"no run at {folder}. A run is the folder that 'pocketvision fit' names at its end.")
-    args = _load(folder, "args.yaml", _args)
-    for name in CONTENTS:
-        if not (folder / name).is_file():
-            raise DataError(_missing(folder, name, args))
-    choice = _load(folder, "choice.json", _record(Choice))
+    files = RunFolder(folder)
+    if not files.settings.exists():
+        raise UsageError(f"{folder} is no run. A run is the folder that 'pocketvision fit' names at its end.")
+    if not files.choice.exists() and files.checksums.is_file():
+        raise UsageError(f"{folder} is a run of `train` or `distill`, which have no report; name a run of `fit`")
+    args = _load(files, files.settings, {})
+    for file in (files.labels, files.splits):
+        if not file.exists():
+            raise DataError(_missing(files, file.path, file.holds, args))
+    choice = _load(files, files.choice, args)
     run = Run(
-        folder=folder,
+        files=files,
         args=args,
-        health=_load(folder, "check.json", _record(Health)),
+        labels=_load(files, files.labels, args),
+        health=_load(files, files.health, args),
         choice=choice,
-        epochs=_load(folder, "results.csv", _epochs),
-        compression=_load(folder, "compress.json", _record(Compression)),
-        manifest=_load(folder, "export/manifest.json", _record(Manifest)),
-        proof=_load(folder, "verify.json", _record(Proof)),
-        summary=_load(folder, "summary.json", _record(Summary)),
-        cost=read_cost(folder / "export" / "model.onnx") or choice.taken.cost,
-        sha256=_load(folder, "export/model.onnx", lambda path: hashlib.sha256(path.read_bytes()).hexdigest()),
-        further=tuple(
-            _load(folder, path.relative_to(folder).as_posix(), _record(Proof))
-            for path in sorted(folder.glob("proofs/*/verify.json"))
-        ),
+        epochs=_load(files, files.epochs, args),
+        compression=_load(files, files.compression, args),
+        manifest=_load(files, files.export.manifest, args),
+        proof=_load(files, files.proof, args),
+        summary=_load(files, files.summary, args),
+        cost=read_cost(files.export.model()) or choice.taken.cost,
+        sha256=_sha256(files, args),
+        further=tuple(_load(files, proof, args) for proof in files.further_proofs()),
     )
     _check_labels(run)
     return run
 
 
-def _missing(folder: Path, name: str, args: Mapping[str, object]) -> str:
+def contents(run: RunFolder) -> dict[str, str]:
+    """Return the files that a finished run has, and what each holds."""
+    given = (run.settings, run.labels, run.splits, run.health, run.choice, run.epochs, run.compression)
+    proven = (run.export.manifest, run.proof, run.summary)
+    model = {run.export.model(): "the delivered file"}
+    held = {file.path: file.holds for file in given} | model | {file.path: file.holds for file in proven}
+    return {path.relative_to(run.path).as_posix(): holds for path, holds in held.items()}
+
+
+def _missing(run: RunFolder, path: Path, holds: str, args: Mapping[str, object]) -> str:
     again = str(args.get("command") or "pocketvision fit DATA").removesuffix(" --resume")
-    return f"the run {folder} is not finished: {name} is missing ({CONTENTS[name]}). Finish it with: {again} --resume"
+    name = path.relative_to(run.path).as_posix()
+    return f"the run {run.path} is not finished: {name} is missing ({holds}). Finish it with: {again} --resume"
 
 
-def _load(folder: Path, name: str, reader: Callable[[Path], R]) -> R:
+def _load(run: RunFolder, file: RunFile[R], args: Mapping[str, object]) -> R:
     try:
-        return reader(folder / name)
+        return file.read()
     except FileNotFoundError:
-        raise DataError(_missing(folder, name, {})) from None
+        raise DataError(_missing(run, file.path, file.holds, args)) from None
     except (ValueError, TypeError, KeyError, AttributeError, OSError, yaml.YAMLError, csv.Error) as error:
         raise DataError(
-            f"{folder / name} ({CONTENTS[name]}) cannot be read: {error}. "
+            f"{file.path} ({file.holds}) cannot be read: {error}. "
             "It was changed by hand or written by another version; repeat the run."
         ) from error
 
 
-def _record(kind: type[R]) -> Callable[[Path], R]:
-    return lambda path: read_json(kind, path)
-
-
-def _args(path: Path) -> Mapping[str, object]:
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
-        raise ValueError("it is not a mapping of settings")
-    return {str(key): value for key, value in values.items()}
-
-
-def _epochs(path: Path) -> tuple[Epoch, ...]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        # A column that an older version did not write keeps the record's default.
-        return tuple(
-            from_json(Epoch, {key: _number(key, text) for key, text in row.items() if text})
-            for row in csv.DictReader(stream, restval="")
-        )
-
-
-def _number(column: str, text: str) -> object:
-    if column == "phase":
-        return text
-    if column == "kept":
-        return text == "True"
-    return int(text) if column in {"epoch", "resolution"} else float(text)
+def _sha256(run: RunFolder, args: Mapping[str, object]) -> str:
+    path = run.export.model()
+    if not path.is_file():
+        raise DataError(_missing(run, path, "the delivered file", args))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check_labels(run: Run) -> None:
-    listed = tuple(lines_of((run.folder / "labels.txt").read_text(encoding="utf-8")))
     for name, labels in (("export/manifest.json", run.manifest.labels), ("verify.json", run.proof.labels)):
-        if labels != listed:
+        if labels != run.labels:
+            ours, theirs = json.dumps(run.labels[:3]), json.dumps(labels[:3])
             raise DataError(
-                f"labels.txt and {name} in {run.folder} hold different label lists: "
-                f"{json.dumps(listed[:3])}... and {json.dumps(labels[:3])}.... They are of different runs; repeat it."
+                f"labels.txt and {name} in {run.folder} hold different label lists: {ours}... and {theirs}.... "
+                "They are of different runs; repeat it."
             )

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from pocketvision import words
 from pocketvision.budget.limits import LIMITS, NOT_MEASURED
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
-from pocketvision.report import words
+from pocketvision.report.words import bound, exact, kind_of, quantity
 from pocketvision.values import Accuracy, Answer, Candidate, Choice, Health, Proof, Verdict
 
 MATRIX_CLASSES = 20
@@ -43,14 +44,14 @@ def budget_lines(proof: Proof) -> tuple[BudgetLine, ...]:
 
 def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     limit = LIMITS[verdict.limit]
-    kind = words.kind_of(limit)
+    kind = kind_of(limit)
     top = 1.0 if kind == "share" else max(verdict.allowed, verdict.measured, 1e-9) * 1.15
     known = verdict.measured != NOT_MEASURED
     return BudgetLine(
         title=limit.title,
         at_most=limit.at_most,
-        allowed=words.bound(verdict.allowed, kind),
-        measured=words.quantity(verdict.measured, kind) if known else "not measured",
+        allowed=bound(verdict.allowed, kind),
+        measured=quantity(verdict.measured, kind) if known else "not measured",
         detail=_detail(verdict, proof),
         passed=verdict.passed,
         bar=max(verdict.measured, 0.0) / top,
@@ -63,7 +64,7 @@ def _detail(verdict: Verdict, proof: Proof) -> str:
         return f"95% interval {words.interval(proof.accuracy)}"
     if verdict.limit == "max_latency":
         return f"p90 {words.ms(proof.latency.p90_ms)}"
-    return words.exact(verdict.measured, words.kind_of(LIMITS[verdict.limit]))
+    return exact(verdict.measured, kind_of(LIMITS[verdict.limit]))
 
 
 # ---------------------------------------------------------------- data

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from pocketvision import words
 from pocketvision.metrics.accuracy import wilson
-from pocketvision.report import words
 from pocketvision.report.run import Run
+from pocketvision.report.words import bound
 
 FEW_IMAGES = 20
 """Below this many test images a class's recall is a guess: 20 of 20 right still allows a true share of 84%."""
@@ -105,7 +106,7 @@ def _barely(run: Run) -> Gap | None:
         return None
     return Gap(
         "Whether the limit of accuracy is truly kept",
-        f"The measured {words.percent(accuracy.value)} is above {words.bound(least, 'share')}, but the interval begins "
+        f"The measured {words.percent(accuracy.value)} is above {bound(least, 'share')}, but the interval begins "
         f"at {words.percent(accuracy.low)}: on other images of the same kind it may fall below.",
     )
 

@@ -9,8 +9,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.errors import UnknownName, UsageError
-from pocketvision.files import deflated
+from pocketvision.errors import UnknownName, UsageError, WeightsError
+from pocketvision.files import deflated, stand_in
 from pocketvision.values import Manifest
 
 Images = NDArray[np.uint8]
@@ -57,24 +57,25 @@ def open(path: Path | str, *, threads: int = 1) -> Runner:
     """Open a delivered file with the runtime of its suffix; raises WeightsError where it is damaged or foreign."""
     path = Path(path)
     if path.suffix.lower() not in RUNTIMES:
-        raise UnknownName("model file suffix", path.suffix, RUNTIMES)
+        raise _foreign(path)
     if not path.exists():
         raise UsageError(f"there is no file {path}")
+    if path.suffix.lower() != ".xml" and path.is_file():
+        with path.open("rb") as stream:
+            if foreign := stand_in(stream.read(64)):
+                raise WeightsError(f"{path.name} is {foreign}")
     module, function = RUNTIMES[path.suffix.lower()].split(":")
     return cast(Runner, getattr(import_module(module), function)(path, threads=threads))
 
 
-def read_manifest(path: Path) -> Manifest | None:
-    """Return the manifest inside a `.tflite` file of this package, None where the file has none.
-
-    No runtime is needed. Raises WeightsError where the file was changed after it was written.
-    """
-    if path.suffix.lower() != ".tflite":
-        return None
-    from pocketvision.runtime.litert import has_manifest, manifest_of
-
-    content = path.read_bytes()
-    return manifest_of(content, path.name) if has_manifest(content) else None
+def _foreign(path: Path) -> UsageError:
+    inside = [path / "export" / f"model{suffix}" for suffix in RUNTIMES] if path.is_dir() else []
+    for file in inside:
+        if file.exists():
+            return UsageError(f"{path} is the folder of a run; name the file in it: {file}")
+    if path.is_dir():
+        return UsageError(f"{path} is a folder; name a model file, such as {path / 'model.onnx'}")
+    return UnknownName("model file suffix", path.suffix, RUNTIMES)
 
 
 def parts(path: Path) -> tuple[Path, ...]:

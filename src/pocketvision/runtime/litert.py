@@ -78,6 +78,17 @@ def runtime_name() -> str:
     return f"LiteRT {metadata.version('ai-edge-litert')} CPU"
 
 
+def read_manifest(path: Path) -> Manifest | None:
+    """Return the manifest inside a `.tflite` file of this package, None where the file has none.
+
+    No runtime is needed. Raises WeightsError where the file was changed after it was written.
+    """
+    if path.suffix.lower() != ".tflite":
+        return None
+    content = path.read_bytes()
+    return manifest_of(content, path.name) if has_manifest(content) else None
+
+
 def has_manifest(content: bytes) -> bool:
     """Tell whether the archive behind a model holds a manifest, whatever it says."""
     try:

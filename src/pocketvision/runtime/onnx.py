@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import re
 import tempfile
@@ -149,8 +150,12 @@ def _saturates(machine: str, listing: Path) -> bool:
 
 
 def _onnxruntime() -> Any:
+    # From 1.29 on it numbers the machine in a file and reports what is run to its makers, from the import on, unless
+    # this is set; the call is for systems that keep such reports by themselves, as Windows does.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingExtra("onnxruntime", "onnx") from error
+    onnxruntime.disable_telemetry_events()
     return onnxruntime

@@ -107,7 +107,9 @@ class CompressOptions(Settings):
     source: str | Path = field(metadata=argument(SOURCE, metavar="RUN|FILE", shell=Path))
     data: str | Path | None = field(
         default=None,
-        metadata=argument("Images to calibrate and judge on, for a FILE; a run has its own.", shell=Path),
+        metadata=argument(
+            "Images to calibrate and judge on, for a FILE; where a RUN's own are now.", metavar="DATA", shell=str
+        ),
     )
     _: KW_ONLY
     steps: str = option("equalize,ranges,int8,bias", "Out of equalize, ranges, int8 and bias, with commas.")
@@ -121,7 +123,9 @@ class ExportOptions(Settings):
     source: str | Path = field(metadata=argument(SOURCE, metavar="RUN|FILE", shell=Path))
     data: str | Path | None = field(
         default=None,
-        metadata=argument("Images to calibrate int8 on, for a float FILE; a run has its own.", shell=Path),
+        metadata=argument(
+            "Images to calibrate int8 on, for a float FILE; where a RUN's own are now.", metavar="DATA", shell=str
+        ),
     )
     _: KW_ONLY
     format: str = option("onnx", _FORMATS)
@@ -164,7 +168,9 @@ class VerifyOptions(BudgetConfig):
 class BenchOptions(Settings):
     """Time files on this machine, one image at a time, beside a reference net; show what phones measured."""
 
-    files: Sequence[str | Path] = field(metadata=argument("Delivered files.", metavar="FILE...", shell=list[Path]))
+    files: Sequence[str | Path] | str | Path = field(
+        metadata=argument("Delivered files.", metavar="FILE...", shell=list[Path])
+    )
     _: KW_ONLY
     measured: Sequence[str | Path] | None = option(
         None, "Measurement that the demo's page saved on a phone; may be given often.", shell=list[Path]

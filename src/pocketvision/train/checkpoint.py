@@ -1,4 +1,4 @@
-"""Checkpoints: everything an interrupted training needs to end with the same weights, in one file, as plain data."""
+"""What training keeps on disk: all that an interrupted one needs to end with the same weights, and what it leaves."""
 
 import json
 import math
@@ -11,15 +11,22 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pocketvision.errors import WeightsError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import read_json, write_bytes, write_json
-from pocketvision.train.judge import Judged, noise
-from pocketvision.values import Epoch, Plan, from_json, to_json
+from pocketvision.models.blocks import Net
+from pocketvision.models.catalogue import build_spec
+from pocketvision.train.evaluate import Evaluation, within_noise
+from pocketvision.values import Epoch, Schedule, Trained, from_json, to_json
+from pocketvision.weights.load import load_into
+from pocketvision.weights.load import read as read_weights
+
+BEST, LAST = "weights/best.safetensors", "weights/last.safetensors"
+RECORD = "train.json"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a training stands after `epoch` epochs of its phase."""
+class Position:
+    """Where a training is after `epoch` epochs of its phase."""
 
     phase: str
     epoch: int = 0
@@ -39,7 +46,7 @@ class Standing:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class TrainState:
     """What changes while a phase is trained."""
 
     module: nn.Module
@@ -64,13 +71,13 @@ class Checkpoint:
         stored = self._stored()
         return stored[0].phase if stored else None
 
-    def restore(self, phase: str, state: State) -> Standing:
-        """Put the stored state of this phase back in place; a fresh standing if there is none."""
+    def restore(self, phase: str, state: TrainState) -> Position:
+        """Put the stored state of this phase back in place; a fresh position if there is none."""
         stored = self._stored()
         if stored is None or stored[0].phase != phase:
-            return Standing(phase, epochs=self._earlier)
-        standing, tensors = stored
-        self._earlier = standing.epochs
+            return Position(phase, epochs=self._earlier)
+        position, tensors = stored
+        self._earlier = position.epochs
         state.module.load_state_dict(_under("module.", tensors))
         state.average.load_state_dict(_under("average.", tensors))
         settings = state.optimizer.state_dict()
@@ -81,36 +88,36 @@ class Checkpoint:
         scaling = {name: value.item() for name, value in _under("scaler.", tensors).items()}
         if state.scaler is not None and scaling:
             state.scaler.load_state_dict(scaling)
-        return standing
+        return position
 
-    def start(self, standing: Standing, module: nn.Module, judged: Judged) -> Standing:
+    def start(self, position: Position, module: nn.Module, evaluated: Evaluation) -> Position:
         """Take the state before the first epoch as the best so far."""
-        write_bytes(self._best(standing.phase), save(_weights(module)))
-        self._lowest = torch.from_numpy(judged.losses)
-        return replace(standing, lowest_loss=judged.loss, kept_accuracy=judged.accuracy)
+        write_bytes(self._best(position.phase), save(_weights(module)))
+        self._lowest = torch.from_numpy(evaluated.losses)
+        return replace(position, lowest_loss=evaluated.loss, kept_accuracy=evaluated.accuracy)
 
-    def keep(self, standing: Standing, epoch: Epoch, state: State, judged: Judged) -> Standing:
+    def keep(self, position: Position, epoch: Epoch, state: TrainState, evaluated: Evaluation) -> Position:
         """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch.
 
-        `standing` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
+        `position` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
         The epoch's weights are kept if their validation loss is the lowest so far, or above it by less than chance.
         """
-        before = standing.lowest_loss
-        lowest = before is None or math.isnan(before) or judged.loss < before
-        kept = lowest or noise(judged.losses - self._lowest.numpy())
-        epoch = replace(epoch, epoch=len(standing.epochs) + 1, kept=kept)
-        standing = replace(
-            standing,
-            epoch=standing.epoch + 1,
-            since_best=0 if lowest else standing.since_best + 1,
-            lowest_loss=judged.loss if lowest else standing.lowest_loss,
-            kept_accuracy=judged.accuracy if kept else standing.kept_accuracy,
-            epochs=(*standing.epochs, epoch),
+        before = position.lowest_loss
+        lowest = before is None or math.isnan(before) or evaluated.loss < before
+        kept = lowest or within_noise(evaluated.losses - self._lowest.numpy())
+        epoch = replace(epoch, epoch=len(position.epochs) + 1, kept=kept)
+        position = replace(
+            position,
+            epoch=position.epoch + 1,
+            since_best=0 if lowest else position.since_best + 1,
+            lowest_loss=evaluated.loss if lowest else position.lowest_loss,
+            kept_accuracy=evaluated.accuracy if kept else position.kept_accuracy,
+            epochs=(*position.epochs, epoch),
         )
         if lowest:
-            self._lowest = torch.from_numpy(judged.losses)
+            self._lowest = torch.from_numpy(evaluated.losses)
         if kept:
-            write_bytes(self._best(standing.phase), save(_weights(state.average.module)))
+            write_bytes(self._best(position.phase), save(_weights(state.average.module)))
         tensors = {f"module.{name}": tensor for name, tensor in _weights(state.module).items()}
         tensors |= {f"average.{name}": tensor for name, tensor in _weights(state.average).items()}
         for place, entry in state.optimizer.state_dict()["state"].items():
@@ -118,10 +125,10 @@ class Checkpoint:
         scaling = state.scaler.state_dict() if state.scaler is not None else {}
         tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in scaling.items()}
         tensors["lowest"] = self._lowest
-        meta = {"standing": json.dumps(to_json(standing))}
+        meta = {"position": json.dumps(to_json(position))}
         write_bytes(self.path, save(tensors, metadata=meta))
-        self._earlier = standing.epochs
-        return standing
+        self._earlier = position.epochs
+        return position
 
     def has_finite_best(self, phase: str) -> bool:
         """Tell whether there are best weights of a phase, and all of them numbers."""
@@ -137,14 +144,14 @@ class Checkpoint:
         """Return the averaged weights after the newest epoch."""
         return _under("average.module.", _read(self.path))
 
-    def plan(self) -> Plan | None:
-        """Return the plan that this run was started with, if it was."""
-        return read_json(Plan, self._plan) if self._plan.exists() else None
+    def schedule(self) -> Schedule | None:
+        """Return the schedule that this run was started with, if it was."""
+        return read_json(Schedule, self._schedule) if self._schedule.exists() else None
 
-    def keep_plan(self, plan: Plan) -> Plan:
-        """Store the plan, which was made by this machine's clock and would not be made twice the same."""
-        write_json(self._plan, plan)
-        return plan
+    def keep_schedule(self, schedule: Schedule) -> Schedule:
+        """Store the schedule, which was made by this machine's clock and would not be made twice the same."""
+        write_json(self._schedule, schedule)
+        return schedule
 
     def threads(self, phase: str) -> dict[int, int]:
         """Return by how many threads each epoch of a phase was or is to be computed, as far as it was begun."""
@@ -161,28 +168,28 @@ class Checkpoint:
         return self.path.with_name("threads.json")
 
     @property
-    def _plan(self) -> Path:
-        return self.path.with_name("plan.json")
+    def _schedule(self) -> Path:
+        return self.path.with_name("schedule.json")
 
     def discard(self) -> None:
         """Remove the files of a finished training."""
-        for path in (self.path, self._plan, self._threads, *self.path.parent.glob("best_of_*.safetensors")):
+        for path in (self.path, self._schedule, self._threads, *self.path.parent.glob("best_of_*.safetensors")):
             path.unlink(missing_ok=True)
 
     def _best(self, phase: str) -> Path:
         return self.path.with_name(f"best_of_{phase}.safetensors")
 
-    def _stored(self) -> tuple[Standing, dict[str, Tensor]] | None:
+    def _stored(self) -> tuple[Position, dict[str, Tensor]] | None:
         if not self.path.exists():
             return None
         tensors = _read(self.path)
         try:
-            standing = from_json(Standing, json.loads(_metadata(self.path)["standing"]))
+            position = from_json(Position, json.loads(_metadata(self.path)["position"]))
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(
                 f"{self.path} was not written by this version ({error}); delete it and start the run anew"
             ) from error
-        return standing, tensors
+        return position, tensors
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -227,3 +234,14 @@ def _laid_out(optimizer: torch.optim.Optimizer) -> None:
             for name, value in moments.items():
                 if isinstance(value, torch.Tensor) and value.shape == weight.shape:
                     moments[name] = torch.empty_like(weight).copy_(value)
+
+
+def trained_net(folder: Path) -> tuple[Net, Trained]:
+    """Load the best weights of a training's folder, in eval mode."""
+    if not (folder / RECORD).exists():
+        raise UsageError(f"{folder} holds no finished training; start one with `pocketvision train` or `fit`")
+    trained = read_json(Trained, folder / RECORD)
+    spec = trained.spec
+    net = build_spec(spec)
+    load_into(net, read_weights(folder / BEST), keep_head=True)
+    return net.eval(), trained

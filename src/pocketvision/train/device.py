@@ -1,8 +1,10 @@
-"""Where training runs: device, precision and processes."""
+"""Where training runs: device, precision, processes and threads."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from statistics import median
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -10,13 +12,21 @@ from torch import Tensor, nn
 
 from pocketvision.errors import PocketvisionError, UnknownName, UsageError
 from pocketvision.files import several_processes
-from pocketvision.train.share import Share, add_gradients, sum_over_processes, whole_batch
+from pocketvision.train.distributed import Shard, add_gradients, sum_over_processes, whole_batch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 Precision = Literal["fp32", "bf16", "fp16"]
 _TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 T = TypeVar("T")
+
+WORTH = 1.25
+"""Fewer threads than all are taken where a step is so many times faster: gradients differ in their last bits then."""
+TURNS = 3
+"""Steps that each number of threads takes, in turns, after one that warms up."""
+AGAIN_S = 60.0
+COST = 0.05
+"""Share of the time that measuring may take."""
 
 
 def device_for(asked: str = "auto") -> torch.device:
@@ -48,7 +58,7 @@ def precision_for(asked: str, device: torch.device) -> Precision:
 class Engine:
     """Computes steps: on one device, at one precision, alone or as one of several processes that share each batch.
 
-    Every process goes through the same whole batches and holds the same weights. Of each batch it computes its share;
+    Every process goes through the same whole batches and holds the same weights. Of each batch it computes its shard;
     the loss is that of the whole batch, and the gradients are added up. So the result is that of a single process,
     but for the order in which floats are added.
     """
@@ -69,6 +79,12 @@ class Engine:
         """Tell whether this is the only process."""
         return self.processes == 1
 
+    @property
+    def fused(self) -> bool:
+        """Tell whether optimizers may be fused."""
+        # A fused optimizer whose first step the scaler leaves out starts its momentum from memory never written.
+        return self.precision != "fp16"
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Compute the body at the engine's precision; goes around forward and loss."""
         if self.precision == "fp32":
@@ -76,16 +92,16 @@ class Engine:
         return torch.autocast(self.device.type, dtype=_TYPES[self.precision])
 
     def answers(self, module: nn.Module, inputs: Tensor) -> Tensor:
-        """Return the logits of a whole training batch; gradients flow into this process's share of them."""
+        """Return the logits of a whole training batch; gradients flow into this process's shard of them."""
         if self.alone:
             return _single(module(inputs))
-        share = Share.of(len(inputs), self.processes, self.place)
-        with whole_batch(module, share):
-            own = _single(module(inputs[share.start : share.stop]))
-        every = own.new_zeros((share.count, *own.shape[1:]))
-        every[share.start : share.stop] = own.detach()
+        shard = Shard.of(len(inputs), self.processes, self.place)
+        with whole_batch(module, shard):
+            own = _single(module(inputs[shard.start : shard.stop]))
+        every = own.new_zeros((shard.count, *own.shape[1:]))
+        every[shard.start : shard.stop] = own.detach()
         sum_over_processes(every)
-        return torch.cat([every[: share.start], own, every[share.stop :]])
+        return torch.cat([every[: shard.start], own, every[shard.stop :]])
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss, of a whole batch or of a part of one, to those there are."""
@@ -192,3 +208,73 @@ def out_of_memory(error: Exception) -> bool:
 def _single(logits: Tensor) -> Tensor:
     """Return logits as float32: a softmax at half precision loses what training needs."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+class Threads:
+    """Chooses by how many threads a step is computed: measured in turns, all and fewer; `most` of 1 never measures.
+
+    A thread that waits for a core which another program has holds up all the others.
+    """
+
+    def __init__(
+        self,
+        most: int = 1,
+        *,
+        now: Callable[[], float] = time.perf_counter,
+        use: Callable[[int], None] = torch.set_num_threads,
+    ) -> None:
+        self.most, self.taken = most, most
+        self._now, self._use = now, use
+        self._measured: float | None = None
+        self._cost_s = 0.0
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Return the numbers that are tried: all, one left to another program, half of them, one."""
+        return tuple(sorted({self.most, max(1, self.most - 1), max(1, self.most // 2), 1}, reverse=True))
+
+    def due(self, steps: int) -> bool:
+        """Tell whether it is time to measure, with so many steps to come."""
+        if self.most == 1:
+            return False
+        if self._measured is None:
+            return steps * COST >= len(self.choices) * TURNS
+        return self._now() - self._measured >= max(AGAIN_S, self._cost_s / COST)
+
+    def measure(self, step: Callable[[], object]) -> int:
+        """Time a step by each number of threads, in turns, and return the one to take."""
+        began = self._now()
+        times: dict[int, list[float]] = {count: [] for count in self.choices}
+        for turn in range(TURNS + 1):
+            for count, taken in times.items():
+                self._use(count)
+                started = self._now()
+                step()
+                if turn:
+                    taken.append(self._now() - started)
+        self._measured = self._now()
+        self._cost_s = self._measured - began
+        medians = {count: median(taken) for count, taken in times.items()}
+        fastest = min(medians, key=lambda count: medians[count])
+        return fastest if medians[self.most] >= WORTH * medians[fastest] else self.most
+
+    def take(self, count: int) -> None:
+        """Let steps be computed by so many threads from now on."""
+        self.taken = min(count, self.most)
+        if self.most > 1:
+            self._use(self.taken)
+
+
+@contextmanager
+def all_threads_after(threads: Threads) -> Iterator[None]:
+    """Give what follows the body all threads again."""
+    try:
+        yield
+    finally:
+        threads.take(threads.most)
+
+
+def threads_for(device: torch.device, *, alone: bool) -> Threads:
+    """Return what chooses the threads of a training: all that PyTorch has, a single choice where it is not ours."""
+    fixed = "OMP_NUM_THREADS" in os.environ or device.type != "cpu" or not alone
+    return Threads(1 if fixed else torch.get_num_threads())

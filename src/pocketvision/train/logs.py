@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pocketvision.errors import MissingExtra, UnknownName
 from pocketvision.files import note, note_below, write_text
-from pocketvision.runs import write_epochs
+from pocketvision.runs import RunFolder
 from pocketvision.values import Epoch
 
 LOGS = ("csv", "tensorboard", "wandb", "mlflow")
@@ -33,7 +33,7 @@ class Logs:
 
     def epochs(self, records: Sequence[Epoch]) -> None:
         """Tell that the last of these epochs is finished; the file holds all of them, also after a resume."""
-        write_epochs(self._folder, records)
+        RunFolder(self._folder).epochs.write(tuple(records))
         for logger in self._loggers:
             logger.epoch(records[-1])
 

@@ -11,8 +11,8 @@ from pocketvision.data.arrays import IN_MEMORY_BYTES
 from pocketvision.errors import PocketvisionError
 from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import check_spec
-from pocketvision.train.start import Loaded
-from pocketvision.values import ModelSpec
+from pocketvision.train.inputs import Loaded
+from pocketvision.values import Cost, ModelSpec
 
 FEWEST_IMAGES = 2
 """In a step: a batch norm cannot be estimated from one."""
@@ -29,8 +29,8 @@ def require_memory(loaded: Loaded, spec: ModelSpec, device: str, *, system: Path
     What an accelerator cannot hold, it says itself. The estimate is a lower bound: nothing that fits is refused.
     """
     check_spec(spec)
-    there = available_bytes(system)
-    if there is None or device not in ("cpu", "auto") or (device == "auto" and _accelerated()):
+    there = _there(device, system)
+    if there is None:
         return
     images = images_bytes(loaded, spec.resolution)
     needed = images + step_bytes(spec, FEWEST_IMAGES)
@@ -40,6 +40,17 @@ def require_memory(loaded: Loaded, spec: ModelSpec, device: str, *, system: Path
             f"images, and {there / 1e9:.1f} GB are free; take a lower --resolution or --width, another --model, or "
             "end other programs"
         )
+
+
+def shortage(cost: Cost, device: str, *, system: Path = Path("/")) -> str:
+    """Say what memory lacks to show one image to a net in float, on the processor; empty where it lacks nothing.
+
+    The estimate is a lower bound, as that of `require_memory`; `cost` counts the net in float.
+    """
+    there, needed = _there(device, system), cost.peak_activation_bytes + 4 * cost.params
+    if there is None or needed <= there:
+        return ""
+    return f"one image takes at least {needed / 1e9:.1f} GB of memory, and {there / 1e9:.1f} GB are free"
 
 
 def step_bytes(spec: ModelSpec, images: int) -> int:
@@ -61,6 +72,12 @@ def available_bytes(system: Path = Path("/")) -> int | None:
     """Return the bytes that this process can still take; None where the system does not say."""
     found = [size for size in (_unused(system), *_grouped(system)) if size is not None]
     return min(found, default=None)
+
+
+def _there(device: str, system: Path) -> int | None:
+    """Return the bytes that are free for a net on the processor; None for an accelerator, which says it itself."""
+    on_processor = device == "cpu" or (device == "auto" and not _accelerated())
+    return available_bytes(system) if on_processor else None
 
 
 def _unused(system: Path) -> int | None:

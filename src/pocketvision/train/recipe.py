@@ -44,11 +44,11 @@ class Recipe:
     """Each layer learns at this share of the rate of the one after it; the head at the full rate."""
     norms: Literal["train", "fixed"] = "train"
     """Whether batch norms take statistics from the batch, or keep those of the start."""
-    smallest: float = 1.0
+    progressive_start: float = 1.0
     """Resolution of the first epoch, as a share of the net's."""
-    rising: float = 0.0
+    progressive_epochs: float = 0.0
     """Share of the epochs that are over when the resolution has reached the net's."""
-    resting: float = 0.0
+    frozen: float = 0.0
     """Share of the epochs in which the first half of the layers keeps its weights."""
     mixup: float = 0.0
     """Alpha of the beta distribution that images are mixed by; 0 for not at all."""
@@ -96,12 +96,12 @@ def recipe_for(  # noqa: PLR0913  each is an option of the command line
         flip=flip,
         seed=int(seed),
         balance=balance,
-        smallest=_SMALLEST if transfer else 1.0,
-        rising=_RISING if transfer else 0.0,
+        progressive_start=_PROGRESSIVE_START if transfer else 1.0,
+        progressive_epochs=_PROGRESSIVE_EPOCHS if transfer else 0.0,
     )
 
 
-_RISING, _SMALLEST = 0.5, 0.6
+_PROGRESSIVE_EPOCHS, _PROGRESSIVE_START = 0.5, 0.6
 
 
 def balance_for(asked: str, counts: Sequence[int]) -> Balance:

@@ -1,4 +1,4 @@
-"""Teachers: trained nets whose answers and features a smaller net learns from, computed once for each view."""
+"""Teachers: trained nets whose probabilities and features a student learns from, computed once for each view."""
 
 import hashlib
 import io
@@ -14,19 +14,19 @@ from torch import Tensor, nn
 
 from pocketvision.data.arrays import Prepared
 from pocketvision.data.augment import Augment, augment, seeds_of
+from pocketvision.data.tensors import normalize
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
-from pocketvision.train.job import BEST, trained_net
-from pocketvision.train.transfer import normalize
+from pocketvision.train.checkpoint import BEST, trained_net
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
+from pocketvision.words import quoted
 
 Pixels = NDArray[np.uint8]
 CHUNK = 8
-"""Images that share the dice of a view: batches are made of whole chunks, so that every view can be made again."""
-KEPT = "teacher.npz"
+"""Images that share the random numbers of a view: batches are whole chunks, so that every view can be made again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +64,11 @@ class Views:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What the teachers say together of every view."""
+class TeacherOutputs:
+    """What the teachers together make of every view."""
 
-    shares: Tensor
-    """Probabilities at the lesson's temperature, the teachers' mean: [views * images, classes]."""
+    probabilities: Tensor
+    """Probabilities at the temperature of the distillation, the teachers' mean: [views * images, classes]."""
     features: Tensor
     """The teachers' features side by side, each of length 1: [views * images, channels]."""
 
@@ -93,7 +93,9 @@ def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
         return
     lacking, extra = [x for x in labels if x not in known], [x for x in known if x not in labels]
     if lacking or extra:
-        told = [f"it does not know {_listed(lacking)}"] * bool(lacking) + [f"it knows {_listed(extra)}"] * bool(extra)
+        told = [f"it does not know {quoted(lacking, 8)}"] * bool(lacking) + [f"it knows {quoted(extra, 8)}"] * bool(
+            extra
+        )
         raise DataError(
             f"the teacher {teacher.run} has other classes than these images: {', and '.join(told)}; "
             "take a teacher that was trained on the same classes"
@@ -105,12 +107,7 @@ def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
     )
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
-def answers(
+def teacher_outputs(
     teachers: Sequence[Teacher],
     source: Prepared,
     views: Views,
@@ -119,13 +116,13 @@ def answers(
     kept: Path,
     device: torch.device,
     progress: Progress,
-) -> Answers:
-    """Ask the teachers about every view, or read what they said before an interruption from `kept`."""
+) -> TeacherOutputs:
+    """Ask the teachers about every view, or read from `kept` what they answered before an interruption."""
     key = _key(teachers, source, views, temperature)
     if kept.exists():
         with np.load(kept, allow_pickle=False) as stored:
             if str(stored["key"]) == key:
-                return Answers(torch.from_numpy(stored["shares"]), torch.from_numpy(stored["features"]))
+                return TeacherOutputs(torch.from_numpy(stored["probabilities"]), torch.from_numpy(stored["features"]))
     rows: list[tuple[Tensor, ...]] = []
     places: list[NDArray[np.int64]] = []
     total = views.count * len(views.chunks(len(source), 0))
@@ -133,32 +130,32 @@ def answers(
         for view in range(views.count):
             for number, chosen in enumerate(views.chunks(len(source), view)):
                 draw = partial(views.pixels, source[chosen], view, number)
-                rows.append(asked(teachers, draw, temperature=temperature, device=device))
+                rows.append(ask(teachers, draw, temperature=temperature, device=device))
                 places.append(chosen + view * len(source))
                 bar.advance()
     back = torch.from_numpy(np.concatenate(places).argsort())
     ordered = [torch.cat(parts)[back] for parts in zip(*rows, strict=True)]
     stream = io.BytesIO()
-    np.savez(stream, key=np.array(key), shares=ordered[0].numpy(), features=ordered[1].numpy())
+    np.savez(stream, key=np.array(key), probabilities=ordered[0].numpy(), features=ordered[1].numpy())
     write_bytes(kept, stream.getvalue())
-    return Answers(*ordered)
+    return TeacherOutputs(*ordered)
 
 
 @torch.no_grad()
-def asked(
+def ask(
     teachers: Sequence[Teacher], draw: Callable[[int], Tensor], *, temperature: float, device: torch.device
 ) -> tuple[Tensor, ...]:
     """Return softened probabilities and features of the images that `draw` makes at each teacher's resolution."""
-    shares, features = [], []
+    probabilities, features = [], []
     shown: dict[int, Tensor] = {}
     for teacher in teachers:
         image = teacher.trained.image
         if image.resolution not in shown:
             shown[image.resolution] = draw(image.resolution).to(device)
         seen = teacher.net.to(device).embed(normalize(shown[image.resolution], image))
-        shares.append((teacher.net.classifier(seen) / temperature).softmax(1).cpu())
+        probabilities.append((teacher.net.classifier(seen) / temperature).softmax(1).cpu())
         features.append(nn.functional.normalize(pooled(seen), dim=1).cpu())
-    return torch.stack(shares).mean(0), torch.cat(features, 1)
+    return torch.stack(probabilities).mean(0), torch.cat(features, 1)
 
 
 def pooled(features: Tensor) -> Tensor:

@@ -100,16 +100,16 @@ class Problem:
     """Its class, where the labels are what is wrong, or where the file is left out before it is looked at."""
 
 
-TraitKind = Literal[
+StatisticKind = Literal[
     "tiny", "huge", "far from square", "grey", "one tone", "turned", "transparent", "palette", "CMYK", "16 bits"
 ]
 
 
 @dataclass(frozen=True)
-class Trait:
+class Statistic:
     """What some usable images have in common; nothing need be wrong with it."""
 
-    kind: TraitKind
+    kind: StatisticKind
     """What they have in common."""
     detail: str
     """The same in words."""
@@ -140,11 +140,11 @@ class Health:
     """In pixels."""
     digest: str
     """SHA-256 over the sorted (label, content hash) pairs: names the training data."""
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """Sentences for the reader: imbalance, few images, and so on."""
     kind: Kind = "classes"
     """What the labels are."""
-    traits: tuple[Trait, ...] = ()
+    statistics: tuple[Statistic, ...] = ()
     """What some images have in common."""
     faults: tuple[str, ...] = ()
     """What keeps a net from being trained on this data, and what to do about it."""

@@ -8,7 +8,7 @@ from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
 
 Io = Literal["mixed", "uint8", "int8"]
-"""Types of a LiteRT or C file's ends: uint8 pixels in and float32 probabilities out, or both in whole numbers."""
+"""Types of a LiteRT or C file's input and output: uint8 pixels and float32 probabilities, or integers for both."""
 
 
 @dataclass(frozen=True)
@@ -306,14 +306,14 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """What the epochs of a training do, settled before the first."""
 
     head_epochs: int
     """Epochs of the head alone."""
     resolutions: tuple[int, ...]
     """Side of the training images in each epoch of the whole net."""
-    resting: tuple[int, ...]
+    frozen: tuple[int, ...]
     """How many layers, from the first on, keep their weights in each epoch."""
     seconds: tuple[float, ...] = ()
     """The forecast of each epoch's time on this machine; empty without a time limit."""
@@ -321,7 +321,7 @@ class Plan:
     """Images that the head alone learns from, where the time is too short for all and their mirror images."""
     views: int | None = None
     """Views of each image that a teacher answers to, where the time settles it."""
-    asking_s: float = 0.0
+    teacher_s: float = 0.0
     """The forecast of the teachers' time for all views; 0 without a time limit."""
 
 
@@ -345,7 +345,7 @@ class Trained:
     """SHA-256 that names the training images with their labels."""
     splits: dict[str, float | int]
     """`seed`, `val`, `test`: the rule that images are split by."""
-    plan: Plan | None = None
+    schedule: Schedule | None = None
     """What its epochs did."""
     balance: Literal["none", "weights", "sampler"] = "none"
     """How unequal classes were made to count the same."""

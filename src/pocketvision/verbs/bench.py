@@ -37,7 +37,7 @@ def bench(options: BenchOptions) -> list[BenchResult]:
     """
     if not options.files:
         raise UsageError("give at least one file")
-    paths = [Path(file) for file in options.files]
+    paths = [Path(file) for file in ([options.files] if isinstance(options.files, str | Path) else options.files)]
     for path in paths:
         if not path.exists():
             raise DataError(f"there is no file {path}; give the path of an exported model")

@@ -7,14 +7,13 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.fix import reasons_of, table_for, write_fix
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import Rule
-from pocketvision.files import claim, write_json, write_text
+from pocketvision.files import claim
 from pocketvision.report.gallery import render
-from pocketvision.report.words import plural
+from pocketvision.runs import RunFolder
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import CheckOptions
 from pocketvision.values import Health
-
-RECORD, GALLERY = "check.json", "check.html"
+from pocketvision.words import plural
 
 
 @verb(CheckOptions)
@@ -33,10 +32,11 @@ def check(options: CheckOptions) -> Health:
     table = None if options.fix is None else table_for(options.fix, listing)
     examined = examine(listing, rule=rule, progress=options.progress)
     if options.output is not None:
-        claim(Path(options.output), GALLERY, RECORD)
-        write_json(Path(options.output) / RECORD, examined.health)
-        write_text(Path(options.output) / GALLERY, render(examined.health, progress=options.progress))
-        options.progress.say(f"images: {Path(options.output) / GALLERY}")
+        found = RunFolder(Path(options.output))
+        claim(found.path, found.gallery.path.name, found.health.path.name)
+        found.health.write(examined.health)
+        found.gallery.write(render(examined.health, progress=options.progress))
+        options.progress.say(f"images: {found.gallery.path}")
     if table is not None:
         cleaned = write_fix(table, examined, rule)
         options.progress.say(

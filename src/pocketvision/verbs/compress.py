@@ -13,7 +13,7 @@ from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import DataError
 from pocketvision.export.calibrate import calibration
-from pocketvision.export.subject import subject_of
+from pocketvision.export.source import open_source
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
@@ -69,20 +69,20 @@ def compress(options: CompressOptions) -> Compressing:
     """
     chosen = tuple(step.strip() for step in options.steps.split(","))
     check_steps(chosen)
-    subject = subject_of(options.source, options.data, labels=options.labels, progress=options.progress)
-    dataset, plain = subject.images(), subject.graph
-    measured = calibration(dataset, subject.manifest.image, options.progress)
+    opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
+    dataset, plain = opened.images(), opened.graph
+    measured = calibration(dataset, opened.manifest.image, options.progress)
     examples = dataset.of("val")
     if not examples:
         raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
-    images = prepared(dataset, examples, subject.manifest.image, progress=options.progress)
+    images = prepared(dataset, examples, opened.manifest.image, progress=options.progress)
     done = {way: compress_graph(plain, measured, steps=way, progress=options.progress) for way in (("int8",), chosen)}
     losses = _losses(done[chosen], images, options.progress)
     graphs = {"float": plain} | {", ".join(way): compressed.graph for way, compressed in done.items()}
-    if subject.whole is not None:
-        graphs["as in the file"] = subject.whole
-    truth = _truth(dataset, examples, subject.manifest)
+    if opened.whole is not None:
+        graphs["as in the file"] = opened.whole
+    truth = _truth(dataset, examples, opened.manifest)
     return Compressing(Path(options.source).as_posix(), _judged(graphs, images, truth), len(images), losses)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.serve.certificate import SELF_SIGNED, context_of
 from pocketvision.serve.code import qr_code
 from pocketvision.serve.folder import RUNTIMES, write_demo
@@ -67,11 +68,11 @@ def demo(options: DemoOptions) -> Demo:
 def models_of(source: Path) -> list[Path]:
     """Return the model files of a run, or the one named."""
     if source.is_dir():
-        found = [source / "export" / f"model{suffix}" for suffix in RUNTIMES]
-        found = [path for path in found if path.is_file()]
+        export = RunFolder(source).export
+        found = [path for path in map(export.model, RUNTIMES) if path.is_file()]
         if not found:
             wanted = " or ".join(f"model{suffix}" for suffix in RUNTIMES)
-            raise UsageError(f"{source / 'export'} holds no {wanted}; name a run of `fit`, or export the run first")
+            raise UsageError(f"{export.path} holds no {wanted}; name a run of `fit`, or export the run first")
         return found
     if not source.exists():
         raise UsageError(f"there is no run or file {source}; name the folder of a run, or an exported file")

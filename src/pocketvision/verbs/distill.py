@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass, replace
 
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import PocketvisionError
-from pocketvision.runs import finished, name_for, nothing_left_on, run_for, write_checksums
+from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, run_for, write_checksums
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import DistillOptions
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
-from pocketvision.train.distill import check_splits, for_lesson, from_teacher, pupil_spec, wider
-from pocketvision.train.job import BEST, TrainOptions, make_job
-from pocketvision.train.lesson import Lesson, run_lesson
+from pocketvision.train.distill import student_spec
+from pocketvision.train.distillation import Distillation, check_splits, for_distillation, from_teacher, wider_teacher
+from pocketvision.train.inputs import given_weights, load_data
+from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
-from pocketvision.train.start import given_weights, load_data
 from pocketvision.train.teacher import check_labels, teachers_of
+from pocketvision.train.trainer import run_job
 from pocketvision.values import Accuracy, ModelSpec, Trained
 
 
@@ -57,12 +58,12 @@ def distill(options: DistillOptions) -> DistillResult:
     clock, progress, asked = Clock(seconds(options.time_limit)), options.progress, TrainOptions.of(vars(options))
     require_logs(options.log)
     engine_for(options.device, options.precision)
-    lesson = Lesson(options.temperature, options.alpha, options.features, options.views)
     teachers = teachers_of(options.run)
+    distillation = Distillation(teachers, options.temperature, options.alpha, options.features, options.views)
     folder = run_for("distill", options, name_for(options.data))
     with nothing_left_on(PocketvisionError, run=folder):
         start = given_weights(options.weights, progress)
-        spec = pupil_spec(options.model, options.width, start, teachers[0])
+        spec = student_spec(options.model, options.width, start, teachers[0])
         loaded = load_data(
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
         )
@@ -75,11 +76,11 @@ def distill(options: DistillOptions) -> DistillResult:
             num_classes=len(loaded.dataset.labels),
         )
         require_memory(loaded, spec, options.device)
-        own = wider(spec, teachers) if options.weights is None else None
+        own = wider_teacher(spec.name, spec.width, teachers) if options.weights is None else None
         job = make_job(folder, loaded, spec, own.weights if own else start, options=asked, progress=progress)
-        job = for_lesson(from_teacher(job, teachers) or job if own else job, asked)
-    trained = run_lesson(replace(job, clock=clock), teachers, lesson, keep_head=own is not None, progress=progress)
+        job = for_distillation(from_teacher(job, teachers) or job if own else job, asked)
+    trained = run_job(replace(job, clock=clock), distillation=distillation, progress=progress)
     if not finished(folder):
         write_checksums(folder)
     told = tuple(TaughtBy(one.run.as_posix(), one.trained.spec, one.trained.validation) for one in teachers)
-    return DistillResult(folder.as_posix(), (folder / BEST).as_posix(), trained, told)
+    return DistillResult(folder.as_posix(), RunFolder(folder).best.as_posix(), trained, told)

@@ -12,30 +12,28 @@ from pocketvision.data.arrays import labels_of, prepared
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.export import SUFFIXES
 from pocketvision.export.calibrate import calibration
-from pocketvision.export.deliver import (
-    COST,
-    MANIFEST,
+from pocketvision.export.confidence import Abstain, abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
+from pocketvision.export.source import Source, open_source, some
+from pocketvision.export.write import (
     Exported,
     Further,
-    deliver,
     formats_of,
     refusal,
     require_packages,
+    write_graph,
 )
-from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
-from pocketvision.export.subject import Subject, some, subject_of
-from pocketvision.export.trust import Abstain, abstain_of, reason_of, settle, threshold_for
-from pocketvision.export.use import USE_FILE
 from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress
+from pocketvision.runs import ExportFolder, RunFolder, require_plain
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import ExportOptions
 from pocketvision.values import Io, Manifest, Precision
 
 """Smallest and largest values of each tensor over 100 training images; more changed nothing measurable."""
-TRUST_IMAGES = 1000
+CONFIDENCE_IMAGES = 1000
 """Validation images that temperature and threshold are settled on; numpy answers some 40 of them a second."""
 
 
@@ -59,24 +57,26 @@ def export(options: ExportOptions) -> Exported:
     """
     if options.io not in get_args(Io):
         raise UnknownName("io", options.io, get_args(Io))
+    if options.name is not None:
+        require_plain(options.name, "file")
     formats = formats_of(options.format, options.io)
     if options.precision is not None and options.precision not in get_args(Precision):
         raise UnknownName("precision", options.precision, get_args(Precision))
     require_packages(formats)
     wanted = abstain_of(options.abstain)
-    subject = subject_of(options.source, options.data, labels=options.labels, progress=options.progress)
-    precision = options.precision or ("float" if subject.whole is None else "int8")
+    opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
+    precision = options.precision or ("float" if opened.whole is None else "int8")
     _require(formats, precision, options.io)
-    graph = _rounded(subject, precision, options.progress)
-    graph, manifest = _settled(subject, graph, wanted, options.progress)
+    graph = _rounded(opened, precision, options.progress)
+    graph, manifest = _settled(opened, graph, wanted, options.progress)
     ready = halved(graph) if precision == "float16" else graph
     manifest = replace(
-        manifest, precision=precision, io=options.io, probes=make_probes(ready, manifest.image, _tiny(subject))
+        manifest, precision=precision, io=options.io, probes=make_probes(ready, manifest.image, _tiny(opened))
     )
     target = Path(options.output) if options.output is not None else _beside(user_path(options.source))
     paths = [target / f"{options.name or 'model'}{SUFFIXES[each]}" for each in formats]
-    claim(target, MANIFEST, COST, USE_FILE, *(path.name for path in paths))
-    written = [deliver(ready, manifest, path) for path in paths]
+    claim(target, *ExportFolder.BESIDE, *(part.name for path in paths for part in (path, *_beside_it(path))))
+    written = [write_graph(ready, manifest, path) for path in paths]
     for each in written:
         options.progress.say(f"{Path(each.file).name}: {each.checked}")
     first, *others = written
@@ -84,7 +84,7 @@ def export(options: ExportOptions) -> Exported:
 
 
 def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
-    """Raise UsageError for a precision that a format or the ends cannot be in: before anything is written."""
+    """Raise UsageError for a precision that a format or types cannot be in: before any writing."""
     for name in formats:
         if reason := refusal(name, precision):
             raise UsageError(reason)
@@ -92,32 +92,32 @@ def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
         raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
 
 
-def _rounded(subject: Subject, precision: Precision, progress: Progress) -> Graph:
+def _rounded(opened: Source, precision: Precision, progress: Progress) -> Graph:
     """Return the graph in the precision asked for, but for float16, which is rounded last."""
-    if subject.whole is not None and precision == "int8":
+    if opened.whole is not None and precision == "int8":
         progress.say("the file's own whole numbers are kept")
-        return subject.whole
+        return opened.whole
     if precision in ("float", "float16"):
-        return subject.graph
+        return opened.graph
     if precision.startswith(PALETTE):
-        return palettized(subject.graph, int(precision.removeprefix(PALETTE)))
-    images = calibration(subject.images(), subject.manifest.image, progress)
-    return compress(subject.graph, images, progress=progress).graph
+        return palettized(opened.graph, int(precision.removeprefix(PALETTE)))
+    images = calibration(opened.images(), opened.manifest.image, progress)
+    return compress(opened.graph, images, progress=progress).graph
 
 
-def _settled(subject: Subject, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
+def _settled(opened: Source, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
     """Settle temperature and threshold on a run's validation images; a file keeps what it says of itself."""
-    manifest = subject.manifest
-    examples = some(subject.dataset.of("val"), TRUST_IMAGES) if subject.dataset is not None else []
-    if subject.trained is None or subject.dataset is None or not examples:
-        if subject.trained is not None and wanted == "auto":
+    manifest = opened.manifest
+    examples = some(opened.dataset.of("val"), CONFIDENCE_IMAGES) if opened.dataset is not None else []
+    if opened.trained is None or opened.dataset is None or not examples:
+        if opened.trained is not None and wanted == "auto":
             progress.say("the file never refuses: without the run's validation images no threshold can be chosen")
         if wanted == "auto":
             return graph, manifest
         return graph, replace(manifest, abstain_below=None if wanted == "off" else wanted, refusal=None)
     truth = labels_of(examples)
-    found = answer(graph, prepared(subject.dataset, examples, manifest.image, progress=progress))
-    settled = settle(graph, found, truth, folded=subject.trained.temperature)
+    found = answer(graph, prepared(opened.dataset, examples, manifest.image, progress=progress))
+    settled = settle(graph, found, truth, folded=opened.trained.temperature)
     threshold = threshold_for(wanted, settled.probabilities, truth)
     progress.say(reason_of(wanted, threshold))
     if threshold is None:
@@ -125,13 +125,18 @@ def _settled(subject: Subject, graph: Graph, wanted: Abstain, progress: Progress
     return settled.graph, replace(manifest, abstain_below=threshold.below, refusal=threshold.refusal)
 
 
-def _tiny(subject: Subject) -> tuple[str, ...]:
+def _tiny(opened: Source) -> tuple[str, ...]:
     """Return the probes' images: validation images, or noise where there are none."""
-    examples = subject.dataset.of("val")[:PROBES] if subject.dataset is not None else ()
-    if subject.dataset is None or not examples:
+    examples = opened.dataset.of("val")[:PROBES] if opened.dataset is not None else ()
+    if opened.dataset is None or not examples:
         return stand_in_images()
-    return thumbnails(prepared(subject.dataset, examples, subject.manifest.image))
+    return thumbnails(prepared(opened.dataset, examples, opened.manifest.image))
+
+
+def _beside_it(path: Path) -> tuple[Path, ...]:
+    """Return the file that a format writes beside the one that is named."""
+    return tuple(path.with_suffix(more) for suffix, more in ((".c", ".h"), (".xml", ".bin")) if path.suffix == suffix)
 
 
 def _beside(source: Path) -> Path:
-    return source.with_name(f"{source.stem}-export") if source.is_file() else source / "export"
+    return source.with_name(f"{source.stem}-export") if source.is_file() else RunFolder(source).export.path

@@ -7,27 +7,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pocketvision.budget.limits import budget_of
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
-from pocketvision.export.trust import abstain_of
-from pocketvision.files import read_json, write_json
-from pocketvision.fit.choosing import CHOICE, choose_net, offer
+from pocketvision.export.confidence import abstain_of
+from pocketvision.fit.choosing import choose_net, offer
 from pocketvision.fit.comparing import compress_net
 from pocketvision.fit.options import command, formats_asked
 from pocketvision.fit.pacing import delivery_s, proof_s
-from pocketvision.fit.proving import PROOFS, export_net, verify_files
+from pocketvision.fit.proving import export_net, verify_files
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
-from pocketvision.report.report import PAGE, write_report
-from pocketvision.runs import finished, name_for, nothing_left_on, run_for, summary_of, write_checksums
+from pocketvision.report.report import write_report
+from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, run_for, write_checksums
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.train.clock import Clock, seconds
+from pocketvision.train.inputs import given_weights, load_data
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
-from pocketvision.train.start import given_weights, load_data
 from pocketvision.values import Choice, Health, Precision, Proof, Summary, Trained
 from pocketvision.verify.outcome import raise_for
-from pocketvision.verify.verify import PROOF_FILE
 
 
 @verb(FitOptions)
@@ -49,8 +47,9 @@ def fit(options: FitOptions) -> Summary:
     run = run_for("fit", options, name_for(options.data), command=command("fit", options))
     if options.resume and finished(run):
         options.progress.say(f"{run} is finished already")
-        summary = summary_of(run)
-        _raise_for(_proofs(run), summary, read_json(Choice, run / CHOICE))
+        done = RunFolder(run)
+        summary, proofs = done.summary.read(), [proof.read() for proof in (done.proof, *done.further_proofs())]
+        _raise_for(proofs, summary, done.choice.read())
         return summary
     return _story(run, options, formats)
 
@@ -81,7 +80,7 @@ def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
     with watch.stage("verify"):
         proofs = verify_files(run, loaded, files, budget, within_s=proof_s(clock), progress=progress)
     summary = _summary(run, proofs["onnx"], trained, compared.record.taken, watch.seconds)
-    write_json(run / "summary.json", summary)
+    RunFolder(run).summary.write(summary)
     write_report(run, progress=Silent())
     write_checksums(run)
     progress.say(f"report: {summary.report}")
@@ -101,14 +100,9 @@ def _summary(run: Path, proof: Proof, trained: Trained, precision: Precision, se
         run=run.as_posix(),
         model=trained.spec,
         precision=precision,
-        report=(run / PAGE).as_posix(),
+        report=RunFolder(run).page.path.as_posix(),
         seconds=seconds,
     )
-
-
-def _proofs(run: Path) -> list[Proof]:
-    """Read the proof of the delivered file, then those of further formats."""
-    return [read_json(Proof, path) for path in (run / PROOF_FILE, *sorted((run / PROOFS).glob(f"*/{PROOF_FILE}")))]
 
 
 def _raise_for(proofs: Sequence[Proof], summary: Summary, choice: Choice) -> None:
@@ -134,8 +128,8 @@ def _tell(health: Health, progress: Progress) -> None:
         names = ", ".join(f"{problem.file} ({problem.kind})" for problem in out[:5])
         more = f" and {len(out) - 5} more, listed in check.json and the report" if len(out) > 5 else ""
         progress.say(f"left out: {names}{more}")
-    for note in health.notes:
-        progress.say(note)
+    for warning in health.warnings:
+        progress.say(warning)
 
 
 @dataclass

@@ -3,7 +3,8 @@
 from pocketvision.budget.limits import budget_of
 from pocketvision.errors import UsageError
 from pocketvision.models.catalogue import parse_name
-from pocketvision.report.models import CatalogueLine, catalogue, fits, order, plain, write_plot
+from pocketvision.models.figures import CatalogueLine
+from pocketvision.report.models import catalogue, fits, order, plain, write_plot
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import ModelsOptions
 

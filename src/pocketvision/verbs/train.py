@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass, replace
 
+from pocketvision.clock import Clock, seconds
 from pocketvision.errors import PocketvisionError
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.runs import finished, name_for, nothing_left_on, run_for, write_checksums
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import TrainOptions
-from pocketvision.train.clock import Clock, seconds
 from pocketvision.train.device import engine_for
+from pocketvision.train.inputs import fits, given_weights, load_data
 from pocketvision.train.job import TrainOptions as Asked
-from pocketvision.train.job import make_job, run_job
+from pocketvision.train.job import make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
-from pocketvision.train.start import fits, given_weights, load_data
+from pocketvision.train.trainer import run_job
 from pocketvision.values import ModelSpec, Trained
 from pocketvision.weights.load import Weights
 

@@ -13,10 +13,7 @@ from pocketvision.errors import DataError, WeightsError
 from pocketvision.images.prepare import load
 from pocketvision.runtime import Runner
 from pocketvision.values import Agreement, Example, ImageSpec, Probe
-from pocketvision.verify.answers import Answers, Image, run_in_batches
-
-TRAINED_OUTPUTS = "trained_outputs.npz"
-"""Lies beside the delivered file: what the trained net said of the test images."""
+from pocketvision.verify.inference import Answers, Image, run_in_batches
 
 AGAIN = "export the net again"
 
@@ -42,13 +39,16 @@ def read_trained(path: Path) -> TrainedOutputs:
 
     With an array `sha256` [N], the files are told by their content.
     """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; give the .npz written by the run, or leave it away")
     try:
         # Never unpickles: such a file may come from anywhere.
         with np.load(path, allow_pickle=False) as arrays:
             files, probabilities = arrays["files"], arrays["probabilities"]
             contents = arrays["sha256"] if "sha256" in arrays else files[:0]
     except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no file of trained outputs ({error}); give the .npz written by the run") from error
+        reason = "it is no archive of plain arrays" if "pickle" in str(error) else error  # whose advice is dangerous
+        raise DataError(f"{path} is no file of trained outputs ({reason}); give the .npz written by the run") from error
     if probabilities.ndim != 2 or files.shape != probabilities.shape[:1]:
         raise DataError(
             f"{path}: files has shape {files.shape} and probabilities {probabilities.shape}; wanted [N] and [N, C]"

@@ -18,7 +18,7 @@ from pocketvision.errors import DataError, ImageError
 from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, track
 from pocketvision.values import Dataset, Example, Judged, Manifest, Split
-from pocketvision.verify.past import SPLITS_FILE, Past, past_of
+from pocketvision.verify.past import Past, past_of
 
 Origin = Split | Literal["new", "relabeled"]
 
@@ -81,11 +81,11 @@ def find_images(
     Where it cannot be told which images the run had, all count as new, and a split is drawn again by the run's rule.
     """
     given = _given(data, progress)
-    _must_be_known(given.labels, manifest.labels)
+    _must_be_known(given, manifest.labels)
     past = past_of(file, given.source, manifest, progress)
     if split and past is None:
         raise DataError(
-            f"which images {file} had in the split '{split}' is not known: keep its run's {SPLITS_FILE} one folder "
+            f"which images {file} had in the split '{split}' is not known: keep its run's splits.csv one folder "
             "above it, or leave --split away to judge it on all images given"
         )
     kept = _once(given.images, past.contents() if past else {})
@@ -130,7 +130,7 @@ def _given(data: str | Path | Dataset, progress: Progress) -> _Given:
         said = [(one.file, data.labels[one.label]) for one in data.examples]
     else:
         place = resolve(data, progress)
-        source = scan(place)
+        source = scan(place, judging=True)
         must_be_classes(source)
         root = source.root
         said = [(found.file, found.label) for found in source.found]
@@ -186,10 +186,12 @@ def _nothing(given: _Given, split: Split | None, counts: Mapping[Origin, int]) -
     return f"every image in {given.name} is given under two labels; keep one of each"
 
 
-def _must_be_known(data: Sequence[str], file: Sequence[str]) -> None:
+def _must_be_known(given: _Given, file: Sequence[str]) -> None:
     """Raise DataError for labels that the net has not; the images given need not show all that it has."""
+    data = given.labels
     if set(data) <= set(file):
         return
+    lack = given.source.lack if isinstance(given.source, Listing) else ""
     missing, unknown = sorted(set(file) - set(data)), sorted(set(data) - set(file))
     raise DataError(
         "the data's labels are not the file's: "
@@ -198,7 +200,7 @@ def _must_be_known(data: Sequence[str], file: Sequence[str]) -> None:
             for where, labels in (("file", missing), ("data", unknown))
             if labels
         )
-        + ". Give the data the file was trained for, with the same label names."
+        + f". Give the data the file was trained for, with the same label names.{lack and f' Besides, {lack}'}"
     )
 
 

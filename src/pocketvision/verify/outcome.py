@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pocketvision.budget.limits import LIMITS
 from pocketvision.errors import BudgetMissed, DataError, VerificationFailed
 from pocketvision.values import Accuracy, Confidence, Judged, Proof, Refusal, Verdict
+from pocketvision.verify.compare import FileComparison
 from pocketvision.verify.predict import Prediction
-from pocketvision.verify.several import Several
 
 
 def raise_for(proof: Proof) -> None:
@@ -21,12 +21,12 @@ def raise_for(proof: Proof) -> None:
         )
 
 
-def raise_for_all(several: Several) -> None:
+def raise_for_all(found: FileComparison) -> None:
     """Raise VerificationFailed where any file answers wrongly, else BudgetMissed where any breaks a limit."""
-    wrong = [f"- {one.file}: {sentence}" for one in several.files for sentence in one.failures]
+    wrong = [f"- {one.file}: {sentence}" for one in found.files for sentence in one.failures]
     if wrong:
         raise VerificationFailed("\n".join(["not every file answers as the trained net does:", *wrong]))
-    for one in several.files:
+    for one in found.files:
         if one.proof is not None:
             raise_for(one.proof)
 

@@ -8,16 +8,10 @@ from pocketvision.data.check import digest, split_again
 from pocketvision.data.layout import Listing
 from pocketvision.data.splits import Rule, read_splits
 from pocketvision.errors import DataError
-from pocketvision.files import lines_of
 from pocketvision.progress import Progress
+from pocketvision.runs import run_of
 from pocketvision.values import Dataset, Example, Manifest, Split
-from pocketvision.verify.failures import FIGURES
-
-SPLITS_FILE = "splits.csv"
-"""Lies in the run's folder, one above the file's: which image is in which split."""
-
-LABELS_FILE = "labels.txt"
-"""Lies there too: the names of the outputs in order, written before training."""
+from pocketvision.verify.tolerances import FIGURES
 
 RULE = {"seed", "val", "test"}
 
@@ -51,7 +45,7 @@ def past_of(file: Path, given: Listing | Dataset, manifest: Manifest, progress: 
     if listed is not None and digest(listed) == manifest.data_digest:
         return Past(listed, certain=True)
     if listed is not None:
-        progress.say(f"{_above(file) / SPLITS_FILE} lists other images than this file's run had; it is left aside")
+        progress.say(f"{run_of(file).splits.path} lists other images than this file's run had; it is left aside")
     again = _again(given, manifest, progress)
     ours = [found for found in again if digest(found) == manifest.data_digest and _as_many(found, manifest)]
     if len(ours) == 1:
@@ -75,22 +69,13 @@ def _as_many(found: Dataset, manifest: Manifest) -> bool:
     return all(figure is None or figure.count == len(found.of(split)) for split, figure in stated.items())
 
 
-def _above(file: Path) -> Path:
-    return file.resolve().parent.parent
-
-
 def _listed(file: Path, manifest: Manifest) -> Dataset | None:
-    run = _above(file)
-    if not (run / SPLITS_FILE).is_file():
+    run = run_of(file)
+    if not run.splits.exists():
         return None
-    rows = read_splits(run / SPLITS_FILE)
-    labels = _labels(run, manifest)
+    rows = read_splits(run.splits.path)
+    labels = run.labels.read() if run.labels.exists() else manifest.labels
     if unknown := {row.label for row in rows} - set(labels):
-        raise DataError(f"{run / SPLITS_FILE} has labels that the net does not: {', '.join(sorted(unknown))}")
+        raise DataError(f"{run.splits.path} has labels that the net does not: {', '.join(sorted(unknown))}")
     examples = (Example(row.file, labels.index(row.label), row.split, row.sha256) for row in rows)
-    return Dataset(str(run), labels, tuple(examples))
-
-
-def _labels(run: Path, manifest: Manifest) -> tuple[str, ...]:
-    path = run / LABELS_FILE
-    return tuple(lines_of(path.read_text(encoding="utf-8"))) if path.is_file() else manifest.labels
+    return Dataset(str(run.path), labels, tuple(examples))

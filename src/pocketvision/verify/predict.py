@@ -11,7 +11,7 @@ from pocketvision.errors import DataError
 from pocketvision.progress import Progress, track
 from pocketvision.runtime import Runner
 from pocketvision.values import Manifest
-from pocketvision.verify.answers import Floats, Image, Reading, read_images, run_in_batches
+from pocketvision.verify.inference import Floats, Image, Reading, read_images, run_in_batches
 
 GUESSES = 2
 """How many labels a refusal names."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.clock import Clock
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import ImageError
 from pocketvision.images.decode import decode
@@ -15,9 +16,8 @@ from pocketvision.images.resizers import NAMES, prepare_as
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
-from pocketvision.train.clock import Clock
 from pocketvision.values import Example, ImageSpec, Resized
-from pocketvision.verify.answers import BATCH, Answers
+from pocketvision.verify.inference import BATCH, Answers
 
 MOST = 300
 """Images at most, evenly over the split: this is about a difference between resizers on the same images."""

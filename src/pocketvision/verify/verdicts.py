@@ -4,17 +4,14 @@ from pathlib import Path
 
 from pocketvision.budget.limits import NOT_MEASURED
 from pocketvision.errors import DataError
-from pocketvision.files import read_json
+from pocketvision.runs import ExportFolder
 from pocketvision.values import Cost, Verdict
-
-COST_FILE = "cost.json"
-"""Lies beside the delivered file: the counts of its graph."""
 
 
 def unjudged(verdicts: tuple[Verdict, ...]) -> tuple[str, ...]:
     """Return a sentence for each limit that nothing could be measured for."""
     return tuple(
-        f"{verdict.limit} cannot be judged: the file's counts are not known. Put the run's {COST_FILE} beside it."
+        f"{verdict.limit} cannot be judged: the file's counts are not known. Put the run's cost.json beside it."
         for verdict in verdicts
         if verdict.measured == NOT_MEASURED
     )
@@ -22,10 +19,12 @@ def unjudged(verdicts: tuple[Verdict, ...]) -> tuple[str, ...]:
 
 def read_cost(file: Path) -> Cost | None:
     """Return the counts that lie beside a delivered file, or None."""
-    path = file.with_name(COST_FILE)
-    if not path.is_file():
+    cost = ExportFolder(file.parent).cost
+    if not cost.exists():
         return None
     try:
-        return read_json(Cost, path)
+        return cost.read()
     except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} does not hold a net's counts ({error}); take the one written by the run") from error
+        raise DataError(
+            f"{cost.path} does not hold a net's counts ({error}); take the one written by the run"
+        ) from error

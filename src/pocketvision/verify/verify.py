@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import TypedDict, get_args
 
 from pocketvision.budget.limits import Measured, judge
+from pocketvision.clock import Clock
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import measured as confidence
 from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import ExportFolder
 from pocketvision.runtime import computes_in_half, digest, download_bytes, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.train.clock import Clock
 from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
-from pocketvision.verify.agreement import TRAINED_OUTPUTS, Comparison, compare, probe_gap, read_trained
-from pocketvision.verify.answers import Answers, ask
-from pocketvision.verify.failures import accuracy_fault, failures, tolerance
+from pocketvision.verify.agreement import Comparison, compare, probe_gap, read_trained
 from pocketvision.verify.images import GivenImages, find_images
+from pocketvision.verify.inference import Answers, ask
 from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.timing import time_files
+from pocketvision.verify.tolerances import accuracy_fault, failures, tolerance
 from pocketvision.verify.verdicts import read_cost, unjudged
 
-PROOF_FILE = "verify.json"
 UNLIMITED = Budget()
 
 
@@ -163,7 +163,7 @@ def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: An
         if compared is None:
             raise DataError(f"{trained} holds none of the images judged here; give the outputs on the same images")
         return compared
-    beside = file.with_name(TRAINED_OUTPUTS)
+    beside = ExportFolder(file.parent).trained_outputs
     if not beside.is_file():
         return None
     # Other images may have the same names, so the outputs that lie about count by content only.

@@ -22,8 +22,8 @@ _NESTS = (*_AVERAGED, *_LAST)
 """As timm does, the average is taken where there are both."""
 _PREFIXES = ("module.", "_orig_mod.", "model.", "timm_model.", "net.")
 """What data-parallel wrappers, the compiler and training frameworks put before every name."""
-_COUNTS = ("n_averaged",)
-"""What torch's average of weights keeps beside them."""
+_COUNTS = ("n_averaged", "total_ops", "total_params")
+"""Last parts of names that hold no weights: of torch's average, and of tools that count a net's operations."""
 _DEEPEST = 4
 _MOST_CLASSES = 100
 _SAVE = "save the net's state_dict() with torch.save, and give that file"
@@ -105,8 +105,6 @@ def unwrapped(content: Any, file: str) -> Checkpoint:
         if nests[0] in _AVERAGED and nests[1:]:
             remarks = (f"of {file} the average over the last steps is taken ('{nests[0]}'), not '{nests[1]}'",)
         content = content[nests[0]]
-    if isinstance(content, Mapping):
-        content = {key: value for key, value in content.items() if key not in _COUNTS}
     _check_plain(content, file)
     return Checkpoint(
         without_wrappers({str(key): _array(key, value, file) for key, value in content.items()}), words, remarks
@@ -131,9 +129,11 @@ def _check_plain(content: Any, file: str) -> None:
 
 
 def without_wrappers(state: Mapping[str, Array]) -> dict[str, Array]:
-    """Take off what wrappers put before every name."""
-    found = dict(state)
+    """Take off what wrappers put before every name, and what is no weight."""
+    found = {key: value for key, value in state.items() if key.rpartition(".")[2] not in _COUNTS}
     while prefix := next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in found)), ""):
+        if not found:  # of which all is true
+            break
         found = {key.removeprefix(prefix): value for key, value in found.items()}
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pocketvision import files
+from pocketvision import cache, files
 from pocketvision.errors import WeightsError
 from pocketvision.progress import Bar, Progress, Silent
 from pocketvision.weights.sources import Source
@@ -31,7 +31,7 @@ class Digest(NamedTuple):
 
 def cache_folder() -> Path:
     """Return where fetched weights are kept: `weights` in POCKETVISION_CACHE, by default ~/.cache/pocketvision."""
-    return files.cache_folder() / "weights"
+    return cache.root() / "weights"
 
 
 def local_folder() -> Path | None:

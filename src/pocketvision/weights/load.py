@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
+from pocketvision.files import stand_in
 from pocketvision.models.catalogue import family_of
 from pocketvision.progress import Progress
 from pocketvision.values import ImageSpec, ModelSpec
@@ -123,6 +124,12 @@ def _read(path: Path, known: ModelSpec | None) -> Weights:
         raise WeightsError(f"'{path.name}' is no weights file by its suffix. Known: {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise WeightsError(f"there is no weights file at {path}")
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if not head:
+        raise WeightsError(f"{path.name} is empty (0 bytes); download it again")
+    if foreign := stand_in(head):
+        raise WeightsError(f"{path.name} is {foreign}")
     if path.suffix == ".tflite":
         return _read_tflite(path, known)
     if path.suffix == ".net":
@@ -176,6 +183,8 @@ def _red_first(tensors: Mapping[str, Array], first: str) -> dict[str, Array]:
 def _foreign(found: Checkpoint, path: Path, ending: str = SOFTMAX) -> Weights:
     """Understand another project's state dict. How it wants its images, and which of two twins it is, tells the list of
     published files by the file's name, else the `config.json` beside it or the checkpoint's own words."""
+    if not found.state:
+        raise WeightsError(f"{path.name} holds no tensor")
     source = published_file(path.name)
     words = (config_beside(path) if source is None else None) or found.words
     renamed = rename(found.state, path.name, words.plain)

@@ -17,6 +17,7 @@ from pocketvision.values import ModelSpec
 from pocketvision.weights.sources import sources
 from pocketvision.weights.tflite import Activation, Levels, TfliteLayer, TfliteNet
 from pocketvision.weights.tflite_file import Array
+from pocketvision.words import some
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +30,6 @@ _HEAD = "classifier."
 _COUNTER = "num_batches_tracked"
 _NEAREST = 12
 """So many nets of a similar number of weights are held against a file before it is called unknown."""
-_SHOWN = 5
 
 
 class Setting(NamedTuple):
@@ -276,15 +276,10 @@ def differences(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> str:
     """Say in words what is missing, left over and misshapen among named tensors; empty where all fit."""
     complaints = []
     if missing := sorted(set(wanted) - set(found)):
-        complaints.append(f"missing in the file: {_listed(missing)}")
+        complaints.append(f"missing in the file: {some(missing)}")
     if extra := sorted(set(found) - set(wanted)):
-        complaints.append(f"unknown to the net: {_listed(extra)}")
+        complaints.append(f"unknown to the net: {some(extra)}")
     both = sorted(set(wanted) & set(found))
     if odd := [f"{key} is {list(found[key])}, not {list(wanted[key])}" for key in both if found[key] != wanted[key]]:
-        complaints.append(f"of another shape: {_listed(odd)}")
+        complaints.append(f"of another shape: {some(odd)}")
     return "; ".join(complaints)
-
-
-def _listed(items: Sequence[str]) -> str:
-    rest = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

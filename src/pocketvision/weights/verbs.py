@@ -7,6 +7,7 @@ from pathlib import Path
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import make_folder, user_path
 from pocketvision.models.catalogue import parse_name
+from pocketvision.runs import require_plain
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import WeightsAddOptions, WeightsGetOptions, WeightsListOptions, WeightsWhereOptions
 from pocketvision.values import ImageSpec
@@ -128,6 +129,8 @@ def add(options: WeightsAddOptions) -> Kept:
     """
     path = user_path(options.file)
     weights = read(path)
+    if options.name is not None:
+        require_plain(options.name, "file")
     target = cache_folder() / (options.name or path.name)
     if target.parent != cache_folder() or target.suffix != path.suffix:
         raise UsageError(

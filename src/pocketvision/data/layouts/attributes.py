@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-from pocketvision.data.layouts.listing import quoted
 from pocketvision.data.layouts.table import Table
 from pocketvision.errors import DataError
+from pocketvision.words import quoted
 
 VALUES: dict[str, int | None] = {
     "": None,
@@ -35,7 +35,7 @@ class Attributes:
 
     names: tuple[str, ...]
     rows: tuple[tuple[int | None, ...], ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def attributes_of(table: Table, columns: Sequence[int]) -> Attributes:

@@ -16,11 +16,12 @@ from typing import Any
 from pocketvision.data.layouts.boxes import clip
 from pocketvision.data.layouts.inside import absent, inside
 from pocketvision.data.layouts.labels import must_agree
-from pocketvision.data.layouts.listing import Found, Listing, in_order, normal, quoted, split_named
+from pocketvision.data.layouts.listing import Found, Listing, in_order, normal, split_named
 from pocketvision.data.layouts.table import read_text
 from pocketvision.data.layouts.tree import folders
 from pocketvision.errors import DataError
 from pocketvision.values import Box, Problem, Split
+from pocketvision.words import quoted
 
 PATTERNS = ("instances_*.json", "annotations/instances_*.json", "_annotations.coco.json", "*/_annotations.coco.json")
 PROBED = 20
@@ -76,21 +77,23 @@ def read_coco_folder(root: Path) -> Listing:
 def _listing(root: Path, paths: dict[Split | None, Path]) -> Listing:
     found: list[Found] = []
     problems: list[Problem] = []
-    notes: list[str] = []
+    warnings: list[str] = []
     first: Parts | None = None
     for split, path in paths.items():
         parts = _parts(path)
         first = first or parts
         _same_categories(first, parts)
-        found += _found(root, parts, split, problems=problems, notes=notes)
+        found += _found(root, parts, split, problems=problems, warnings=warnings)
     assert first is not None
     _must_differ([item.file for item in found], root)
     if not found:
         raise DataError(f"none of the images of '{first.path}' can be used.{_first(problems)}")
-    return Listing(root, tuple(first.categories.values()), in_order(found), tuple(problems), tuple(notes), "boxes")
+    return Listing(root, tuple(first.categories.values()), in_order(found), tuple(problems), tuple(warnings), "boxes")
 
 
-def _found(root: Path, parts: Parts, split: Split | None, *, problems: list[Problem], notes: list[str]) -> list[Found]:
+def _found(
+    root: Path, parts: Parts, split: Split | None, *, problems: list[Problem], warnings: list[str]
+) -> list[Found]:
     folder = _folder(root, parts)
     boxes = _boxes(parts)
     found = []
@@ -107,7 +110,7 @@ def _found(root: Path, parts: Parts, split: Split | None, *, problems: list[Prob
             found.append(Found(file, "", split, (), clipped.boxes, size))
     if boxes:
         number = sum(len(rest) for rest in boxes.values())
-        notes.append(f"{number} boxes of '{parts.path.name}' are of images it does not list; they are not used.")
+        warnings.append(f"{number} boxes of '{parts.path.name}' are of images it does not list; they are not used.")
     return found
 
 

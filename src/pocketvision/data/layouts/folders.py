@@ -8,12 +8,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pocketvision.data.layouts.labels import must_be_known, ordered
-from pocketvision.data.layouts.listing import Found, Listing, few, in_order, natural_key, normal, split_named
+from pocketvision.data.layouts.labels import ordered, unknown
+from pocketvision.data.layouts.listing import Found, Listing, in_order, natural_key, normal, split_named
 from pocketvision.data.layouts.tree import files, folders, is_image, walk
 from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, printable
 from pocketvision.values import Problem, Split
+from pocketvision.words import some
 
 _UNLABELED = re.compile(r"un-?label+ed.*|no[ _-]?labels?|annotations?", re.IGNORECASE)
 """Folders beside splits that nobody means as a class."""
@@ -46,7 +47,7 @@ def read_folders(root: Path) -> Listing:
         raise DataError(f"there is no image in the class folders of '{root}'. {how_to(root)}")
     splits = _split_folders(root, trees, filled)
     listing = _split_layout(root, trees, splits) if splits else _class_layout(root, trees)
-    return replace(listing, notes=listing.notes + _loose_note(loose, "the folder itself"))
+    return replace(listing, warnings=listing.warnings + _loose_warnings(loose, "the folder itself"))
 
 
 def how_to(root: Path) -> str:
@@ -97,8 +98,9 @@ def _inner(tree: _Tree) -> frozenset[str]:
 def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
     trees = {name: tree for name, tree in every.items() if tree.images or not _UNLABELED.fullmatch(name)}
     empty = [name for name, tree in trees.items() if not tree.images]
-    if empty:
-        raise DataError(f"no image in {_names(empty)} of '{root}': add some, or remove the folder.")
+    lack = f"no image in {_names(empty)} of '{root}': add some, or remove the folder." if empty else ""
+    trees = {name: tree for name, tree in trees.items() if tree.images}
+    _no_splits_outside(root, trees)
     given = _splits_inside(root, trees)
     found = [
         Found(file, normal(name), split_named(file.split("/")[1]) if given else None)
@@ -107,13 +109,23 @@ def _class_layout(root: Path, every: dict[str, _Tree]) -> Listing:
     ]
     labels = {item.label for item in found}
     if len(labels) == 1:
-        raise DataError(_one_class(root, trees))
+        lack = lack or _one_class(root, trees)
     problems = [replace(problem, label=normal(name)) for name, tree in trees.items() for problem in tree.problems]
-    notes = ((_SPLITS_INSIDE,) if given else _nested_note(trees)) + _other_note(every, list(trees))
-    notes += tuple(
+    warnings = ((_SPLITS_INSIDE,) if given else _nested_warnings(trees)) + _other_warnings(every, list(trees))
+    warnings += tuple(
         f"'{name}' is taken for a class as any other folder." for name in trees if _UNLABELED.fullmatch(name)
     )
-    return _listing(root, labels, found, problems=problems, notes=notes)
+    return _listing(root, found, problems=problems, warnings=warnings, lack=lack)
+
+
+def _no_splits_outside(root: Path, trees: dict[str, _Tree]) -> None:
+    """Raise a `DataError` where folders such as `seg_train` and `seg_test`, with folders in them, would be classes."""
+    splits = {name: split for name in trees for part in re.split(r"[\W_]+", name) if (split := split_named(part))}
+    if len(set(splits.values())) > 1 and all(_inner(trees[name]) for name in splits):
+        raise DataError(
+            f"{_names(list(splits))} of '{root}' look like splits: name them train, val and test, with the class "
+            "folders directly in them. If they are classes, put their images directly into them."
+        )
 
 
 def _splits_inside(root: Path, trees: dict[str, _Tree]) -> bool:
@@ -139,8 +151,6 @@ def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Lis
         if split in by_split:
             raise DataError(f"'{root}' has two folders for one split, {by_split[split]} and {name}; put them together.")
         by_split[split] = name
-    if "train" not in by_split:
-        raise DataError(f"'{root}' has {_names(filled)} but no train; add images as {root}/train/<class>/1.jpg.")
     found, loose = [], []
     for split, name in by_split.items():
         for file in trees[name].images:
@@ -148,10 +158,12 @@ def _split_layout(root: Path, trees: dict[str, _Tree], filled: list[str]) -> Lis
                 found.append(Found(file, label, split))
             else:
                 loose.append(file)
-    labels = _labels_of_train(root, by_split, found)
-    notes = _loose_note(loose, "a split folder") + _other_note(trees, filled)
+    lack = _lack_of_splits(root, by_split, found)
+    if not found:
+        raise DataError(lack)
+    warnings = _loose_warnings(loose, "a split folder") + _other_warnings(trees, filled)
     problems = [replace(problem, label=_class_of(problem.file)) for name in filled for problem in trees[name].problems]
-    return _listing(root, labels, found, problems=problems, notes=notes)
+    return _listing(root, found, problems=problems, warnings=warnings, lack=lack)
 
 
 def _class_of(file: str) -> str:
@@ -160,29 +172,36 @@ def _class_of(file: str) -> str:
     return normal(first) if rest else ""
 
 
-def _labels_of_train(root: Path, splits: dict[Split, str], found: list[Found]) -> set[str]:
+def _lack_of_splits(root: Path, splits: dict[Split, str], found: list[Found]) -> str:
+    """Say why no net can be trained on split folders; empty where one can."""
+    if not found:
+        where = root / next(iter(splits.values()))
+        return f"'{where}' has images but no class folders. {how_to(where)}"
+    if "train" not in splits:
+        return f"'{root}' has {_names(list(splits.values()))} but no train; add images as {root}/train/<class>/1.jpg."
     train = root / splits["train"]
     by_split: dict[Split | None, set[str]] = defaultdict(set)
     for item in found:
         by_split[item.split].add(item.label)
     labels = by_split.pop("train", set())
     if not labels:
-        raise DataError(f"'{train}' has images but no class folders. {how_to(train)}")
+        return f"'{train}' has images but no class folders. {how_to(train)}"
     for split, others in by_split.items():
-        must_be_known(f"'{train}'", labels, f"'{root / splits[split or 'train']}'", others)
+        if text := unknown(f"'{train}'", labels, f"'{root / splits[split or 'train']}'", others):
+            return text
     empty = [name for name in folders(train) if normal(name) not in labels]
     if empty:
-        raise DataError(f"no image in {_names(empty)} of '{train}': add some, or remove the folder.")
+        return f"no image in {_names(empty)} of '{train}': add some, or remove the folder."
     if len(labels) == 1:
-        raise DataError(f"'{train}' has only one class folder, {_names(list(labels))}; a second class is needed.")
-    return labels
+        return f"'{train}' has only one class folder, {_names(list(labels))}; a second class is needed."
+    return ""
 
 
 def _listing(
-    root: Path, labels: set[str], found: list[Found], *, problems: list[Problem], notes: tuple[str, ...]
+    root: Path, found: list[Found], *, problems: list[Problem], warnings: tuple[str, ...], lack: str
 ) -> Listing:
-    names = ordered(root, labels, f"the folders of '{root}'")
-    return Listing(root, names, in_order(found, names), tuple(problems), notes)
+    names, wrong = ordered(root, {item.label for item in found}, f"the folders of '{root}'")
+    return Listing(root, names, in_order(found, names), tuple(problems), warnings, lack=lack or wrong)
 
 
 # ---------------------------------------------------------------- what lies in a folder
@@ -217,7 +236,7 @@ def _one_class(root: Path, trees: dict[str, _Tree]) -> str:
     return f"'{root}' has only one class folder, '{name}'; a second class is needed. {how_to(root)}"
 
 
-def _nested_note(trees: dict[str, _Tree]) -> tuple[str, ...]:
+def _nested_warnings(trees: dict[str, _Tree]) -> tuple[str, ...]:
     inner = [frozenset(file.split("/")[1] for file in tree.images if file.count("/") > 1) for tree in trees.values()]
     if len(set(inner)) > 1 or len(inner[0]) < 2:
         return ()
@@ -227,19 +246,19 @@ def _nested_note(trees: dict[str, _Tree]) -> tuple[str, ...]:
     )
 
 
-def _loose_note(files: list[str], where: str) -> tuple[str, ...]:
+def _loose_warnings(files: list[str], where: str) -> tuple[str, ...]:
     if not files:
         return ()
-    return (f"{len(files)} images lie directly in {where}, in no class folder, and were not used: {few(files)}.",)
+    return (f"{len(files)} images lie directly in {where}, in no class folder, and were not used: {some(files)}.",)
 
 
-def _other_note(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
+def _other_warnings(trees: dict[str, _Tree], filled: list[str]) -> tuple[str, ...]:
     others = [name for name in trees if name not in filled]
     bare = [name for name in others if not trees[name].images]
     full = [name for name in others if trees[name].images]
-    notes = (f"No image in {_names(bare)}: left alone.",) if bare else ()
-    return (*notes, f"Beside the split folders, and left alone: {_names(full)}.") if full else notes
+    warnings = (f"No image in {_names(bare)}: left alone.",) if bare else ()
+    return (*warnings, f"Beside the split folders, and left alone: {_names(full)}.") if full else warnings
 
 
 def _names(folders: list[str]) -> str:
-    return f"the folder{'s' if len(folders) > 1 else ''} {few([repr(name) for name in folders])}"
+    return f"the folder{'s' if len(folders) > 1 else ''} {some([repr(name) for name in folders])}"

@@ -5,17 +5,17 @@ From then on nothing is fetched: remove the folder to fetch it anew.
 
 import hashlib
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.data.layouts.listing import quoted, split_named
+from pocketvision.cache import root, whole_folder
+from pocketvision.data.layouts.listing import split_named
 from pocketvision.data.layouts.manifest import LABEL_COLUMNS
 from pocketvision.errors import DataError, MissingExtra, UsageError
-from pocketvision.files import cache_folder, csv_text, make_folder, write_text
+from pocketvision.files import csv_text, write_text
+from pocketvision.words import quoted
 
 PREFIX = "hf://"
 MANIFEST = "metadata.csv"
@@ -50,28 +50,18 @@ def fetch(name: str) -> Path:
     if match is None:
         raise UsageError(f"'{name}' is no data set of the hub; write hf://name, hf://owner/name@revision:config.")
     folder = _place(match[1], name)
-    if (folder / MANIFEST).is_file():
-        return folder
-    make_folder(folder.parent)
-    draft = Path(tempfile.mkdtemp(prefix=".hub-", dir=folder.parent))
-    try:
-        _write(draft / "new", _images(name, *match.groups()))
-        _take(draft / "new", folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    if not _complete(folder):
+        with whole_folder(folder, _complete) as new:
+            _write(new, _images(name, *match.groups()))
     return folder
 
 
+def _complete(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
 def _place(name: str, address: str) -> Path:
-    return cache_folder() / "hub" / f"{name.replace('/', '--')}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
-
-
-def _take(draft: Path, folder: Path) -> None:
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not (folder / MANIFEST).is_file():  # else another process was faster
-            raise
+    return root() / "hub" / f"{name.replace('/', '--')}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
 def _write(folder: Path, images: Iterator[Image]) -> None:

@@ -7,29 +7,36 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pocketvision.data.layouts.listing import Listing, natural_key, normal, quoted
+from pocketvision.data.layouts.listing import Listing, natural_key, normal
 from pocketvision.errors import DataError
 from pocketvision.files import is_unicode, lines_of
+from pocketvision.words import quoted
 
 LISTS = ("labels.txt", "classes.txt")
+_NOTHING = ("nan", "null", "<na>", "n/a", "#n/a")
+"""What other programs write where a table holds nothing."""
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
 """What ends a line, or is no letter, for one program or another."""
 LONGEST_LIST = 10_000_000
 """Bytes; a longer file is no list of class names."""
 
 
-def ordered(root: Path, labels: Iterable[str], whence: str) -> tuple[str, ...]:
-    """Return the labels in the order of the list beside the data, else in natural order.
+def ordered(root: Path, labels: Iterable[str], whence: str) -> tuple[tuple[str, ...], str]:
+    """Return the labels in the order of the list beside the data, else in natural order, and what is wrong with them.
 
-    A `DataError` shows the difference where the list has other names than the data; `whence` says where those stand.
+    A `DataError` shows the difference where the list has not the names of the data; where it has more, that is what is
+    wrong. `whence` says where those of the data stand.
     """
     found = set(labels)
     lists = {path.name: read_list(path) for path in (root / name for name in LISTS) if path.is_file()}
     for name, listed in lists.items():
-        must_agree(f"'{root / name}'", listed, whence, found)
+        if not found <= set(listed):
+            must_agree(f"'{root / name}'", listed, whence, found)
     if len(set(lists.values())) > 1:
-        raise DataError(f"{' and '.join(LISTS)} in '{root}' have different orders; keep one of them.")
-    return next(iter(lists.values())) if lists else tuple(sorted(found, key=natural_key))
+        raise DataError(f"{' and '.join(LISTS)} in '{root}' have different orders, or names; keep one of them.")
+    name, listed = next(iter(lists.items()), ("", tuple(sorted(found, key=natural_key))))
+    more = difference(f"'{root / name}'", listed, whence, found)
+    return tuple(label for label in listed if label in found), disagreement(more) if more else ""
 
 
 def read_list(path: Path) -> tuple[str, ...]:
@@ -55,12 +62,12 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 
 def on_one_line(listing: Listing) -> Listing:
-    """Return the listing with names that can stand on a line of a text, and a note of those that were replaced.
+    """Return the listing with names that can stand on a line of a text, and a warning of those that were replaced.
 
     A `DataError` names two names that would become one, and a name of which nothing is left.
     """
     names = listing.labels or listing.attributes
-    new = {name: _BREAKS.sub(" ", name).strip() for name in names}
+    new = {name: one_line(name) for name in names}
     changed = {name: line for name, line in new.items() if line != name}
     if broken := [name for name in names if (name and not new[name]) or not is_unicode(name)]:
         raise DataError(f"{broken[0]!a} in '{listing.root}' is no name for a class; rename it.")
@@ -79,23 +86,33 @@ def on_one_line(listing: Listing) -> Listing:
         attributes=tuple(new[attribute] for attribute in listing.attributes),
         found=tuple(replace(item, label=new.get(item.label, item.label)) for item in listing.found),
         problems=tuple(replace(problem, label=new.get(problem.label, problem.label)) for problem in listing.problems),
-        notes=(*listing.notes, f"Names must stand on one line, without spaces around them: {told}."),
+        warnings=(*listing.warnings, f"Names must stand on one line, without spaces around them: {told}."),
     )
+
+
+def one_line(name: str) -> str:
+    """Return a name that can stand on a line of a text."""
+    return _BREAKS.sub(" ", name).strip()
 
 
 def must_agree(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> None:
     """Raise a `DataError` that shows the difference unless both lists hold the same names."""
     if text := difference(one, first, other, second):
-        raise DataError(f"two lists of classes disagree: {text}. Make them the same.")
+        raise DataError(disagreement(text))
 
 
-def must_be_known(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> None:
-    """Raise a `DataError` that shows the difference where the second list has names that the first has not."""
+def disagreement(text: str) -> str:
+    """Say that two lists differ, given their difference."""
+    return f"two lists of classes disagree: {text}. Make them the same."
+
+
+def unknown(one: str, first: Iterable[str], other: str, second: Iterable[str]) -> str:
+    """Show the difference where the second list has names that the first has not; empty where it has none."""
     known, asked = set(first), set(second)
     extra = sorted(asked - known, key=natural_key)
     if not extra:
-        return
-    raise DataError(
+        return ""
+    return (
         f"{quoted(extra)} of {other} has no counterpart in {one}"
         f"{_meant(extra, known - asked)}: {difference(one, known, other, asked)}. "
         "Give them the same name, add images of the class to train, or remove it."
@@ -117,12 +134,18 @@ def alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def alike_notes(labels: Iterable[str]) -> tuple[str, ...]:
+def alike_warnings(labels: Iterable[str]) -> tuple[str, ...]:
     """Say which classes may be one."""
     return tuple(
         f"{quoted(group)} differ only by capitals, spaces, hyphens or underscores: are they one class?"
         for group in alike(labels)
     )
+
+
+def nothing_warnings(labels: Iterable[str]) -> tuple[str, ...]:
+    """Say which classes may be images without a label."""
+    odd = [label for label in labels if label.casefold() in _NOTHING]
+    return (f"{quoted(odd)} is taken for a class; leave the label empty where an image has none.",) if odd else ()
 
 
 def _meant(extra: Iterable[str], unmatched: Iterable[str]) -> str:

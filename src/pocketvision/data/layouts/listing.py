@@ -52,9 +52,11 @@ class Listing:
     """The classes of the files or of their boxes; empty where there are attributes."""
     found: tuple[Found, ...]
     problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     kind: Kind = "classes"
     attributes: tuple[str, ...] = ()
+    lack: str = ""
+    """Why no net can be trained on it, such as a single class; one that is trained can be judged by it all the same."""
 
 
 def split_named(name: str) -> Split | None:
@@ -78,14 +80,3 @@ def in_order(found: Iterable[Found], labels: Iterable[str] = ()) -> tuple[Found,
 def normal(label: str) -> str:
     """Return a label in one Unicode form: macOS writes accents as separate characters."""
     return unicodedata.normalize("NFC", label)
-
-
-def few(names: Iterable[str], most: int = 5) -> str:
-    """List the first of many names."""
-    listed = list(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
-
-
-def quoted(names: Iterable[str], most: int = 5) -> str:
-    """List the first of many names, in quotes."""
-    return few([repr(name) for name in names], most)

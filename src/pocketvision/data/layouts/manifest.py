@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pocketvision.data.layouts.attributes import Attributes, attributes_of
 from pocketvision.data.layouts.inside import absent, inside
-from pocketvision.data.layouts.labels import must_agree, must_be_known, ordered
-from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, few, in_order, normal, quoted, split_named
+from pocketvision.data.layouts.labels import must_agree, nothing_warnings, ordered, unknown
+from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, in_order, normal, split_named
 from pocketvision.data.layouts.table import NESTED, Table, read_table
 from pocketvision.errors import DataError
 from pocketvision.values import Problem, Split
+from pocketvision.words import quoted, some
 
 FILE_COLUMNS = ("filename", "file_name", "file", "image", "path", "image_path", "filepath", "image_id")
 LABEL_COLUMNS = ("label", "class", "category", "target", "class_name")
@@ -84,17 +85,17 @@ def read_tables(root: Path, tables: dict[Split | None, Table]) -> Listing:
     """List what tables in `root` or below it name."""
     rows: list[Row] = []
     problems: list[Problem] = []
-    notes: list[str] = []
+    warnings: list[str] = []
     names: dict[Path, tuple[str, ...]] = {}
     for split, table in tables.items():
         columns = columns_of(table)
         attributes = _attributes(table, columns)
         names[table.path] = attributes.names
         rows += _rows(root, table, columns=columns, attributes=attributes, split=split, problems=problems)
-        notes += [*attributes.notes, *_unused(table, columns, attributes)]
+        warnings += [*attributes.warnings, *_unused(table, columns, attributes)]
     _same_attributes(names)
-    rows, notes = _splits_of_folders(rows, notes)
-    return _listing(root, rows, list(names), problems=problems, notes=notes, names=next(iter(names.values())))
+    rows, warnings = _splits_of_folders(rows, warnings)
+    return _listing(root, rows, list(names), problems=problems, warnings=warnings, names=next(iter(names.values())))
 
 
 def _attributes(table: Table, columns: Columns) -> Attributes:
@@ -170,16 +171,16 @@ def _split(name: str, folder: Split | None, where: str) -> Split | None:
     return split
 
 
-def _splits_of_folders(rows: list[Row], notes: list[str]) -> tuple[list[Row], list[str]]:
+def _splits_of_folders(rows: list[Row], warnings: list[str]) -> tuple[list[Row], list[str]]:
     """Take the splits from paths such as train/1.jpg where the manifest itself says nothing."""
     if not rows or any(row.found.split for row in rows):
-        return rows, notes
+        return rows, warnings
     firsts = {file.split("/")[0] if "/" in file else "" for file in (row.found.file for row in rows)}
     splits = {name: split_named(name) for name in firsts}
     if not all(splits.values()) or "train" not in splits.values() or len(splits) < 2:
-        return rows, notes
+        return rows, warnings
     placed = [Row(replace(r.found, split=splits[r.found.file.split("/")[0]]), r.where) for r in rows]
-    return placed, [*notes, f"The splits are those of the paths: {few(sorted(splits))}."]
+    return placed, [*warnings, f"The splits are those of the paths: {some(sorted(splits))}."]
 
 
 # ---------------------------------------------------------------- the listing
@@ -191,7 +192,7 @@ def _listing(
     paths: list[Path],
     *,
     problems: list[Problem],
-    notes: list[str],
+    warnings: list[str],
     names: tuple[str, ...],
 ) -> Listing:
     if not rows:
@@ -208,24 +209,25 @@ def _listing(
         )
     every = (*problems, *missing)
     if names:
-        return Listing(root, (), in_order(found), every, tuple(notes), "attributes", names)
-    labels = ordered(root, _labels(rows, paths), f"'{paths[0]}'")
-    return Listing(root, labels, in_order(found, labels), every, tuple(notes))
+        return Listing(root, (), in_order(found), every, tuple(warnings), "attributes", names)
+    labels, wrong = ordered(root, {row.found.label for row in rows}, f"'{paths[0]}'")
+    lack = _lack(rows, paths) or wrong
+    warnings = [*warnings, *nothing_warnings(labels)]
+    return Listing(root, labels, in_order(found, labels), every, tuple(warnings), lack=lack)
 
 
-def _labels(rows: list[Row], paths: list[Path]) -> set[str]:
-    """Return all labels; a `DataError` where val or test have others than train, or there is only one."""
+def _lack(rows: list[Row], paths: list[Path]) -> str:
+    """Say why no net can be trained: val or test have other labels than train, or there is only one; else empty."""
     by_split: dict[Split | None, set[str]] = defaultdict(set)
     for row in rows:
         by_split[row.found.split].add(row.found.label)
     train = by_split.pop("train", set()) | by_split.pop(None, set())
     if not train:
-        raise DataError(f"'{paths[0]}' has rows for {few(map(str, by_split))} but none for train.")
+        return f"'{paths[0]}' has rows for {some(map(str, by_split))} but none for train."
     for split, others in by_split.items():
-        must_be_known(f"train of '{paths[0]}'", train, f"{split} of '{paths[-1]}'", others)
-    if len(train) == 1:
-        raise DataError(f"'{paths[0]}' has only one class, {quoted(train)}; a second class is needed.")
-    return train
+        if text := unknown(f"train of '{paths[0]}'", train, f"{split} of '{paths[-1]}'", others):
+            return text
+    return f"'{paths[0]}' has only one class, {quoted(train)}; a second class is needed." if len(train) == 1 else ""
 
 
 def _once(rows: list[Row], problems: list[Problem]) -> list[Row]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -132,6 +133,8 @@ def _text(value: Any) -> str:
             return value
         case bool():
             return str(int(value))
+        case float() if math.isnan(value):  # as pandas writes what is absent
+            return ""
         case int() | float():
             return f"{value}"
         case _:

@@ -14,12 +14,13 @@ from xml.parsers import expat
 
 from pocketvision.data.layouts.boxes import clip
 from pocketvision.data.layouts.labels import ordered
-from pocketvision.data.layouts.listing import Found, Listing, few, in_order, normal
+from pocketvision.data.layouts.listing import Found, Listing, in_order, normal
 from pocketvision.data.layouts.table import read_text
 from pocketvision.data.layouts.tree import files, is_image
 from pocketvision.errors import DataError
 from pocketvision.files import lines_of
 from pocketvision.values import Box, Problem, Split
+from pocketvision.words import some
 
 ANNOTATIONS, IMAGES, SETS = "Annotations", "JPEGImages", "ImageSets/Main"
 SET_FILES: dict[str, Split | None] = {"train": "train", "val": "val", "test": "test", "trainval": None}
@@ -54,12 +55,12 @@ def is_voc(root: Path) -> bool:
 def read_voc(root: Path) -> Listing:
     """List the annotated images; those without an annotation or in no set are told of."""
     stems = [name.removesuffix(".xml") for name in files(root / ANNOTATIONS) if name.endswith(".xml")]
-    splits, notes = _splits(root, stems)
+    splits, warnings = _splits(root, stems)
     pages = [_page(root / ANNOTATIONS / f"{stem}.xml") for stem in stems if stem in splits]
     names = {thing.name for page in pages for thing in page.things}
     if not names:
         raise DataError(f"there is no box in '{root / ANNOTATIONS}'{' of the sets' if pages else ''}.")
-    labels = ordered(root, names, f"'{root / ANNOTATIONS}'")
+    labels, lack = ordered(root, names, f"'{root / ANNOTATIONS}'")
     shift = _shift(pages)
     images = {Path(name).stem: name for name in files(root / IMAGES) if is_image(root / IMAGES / name)}
     found, problems = [], []
@@ -72,11 +73,11 @@ def read_voc(root: Path) -> Listing:
         clipped = clip(f"{IMAGES}/{name}", _boxes(page, labels, shift), page.size)
         problems += clipped.problems
         found.append(Found(f"{IMAGES}/{name}", "", splits[page.stem], (), clipped.boxes, page.size))
-    if images and not notes:
-        notes = (f"{len(images)} images of '{IMAGES}' have no annotation and were not used.",)
+    if images and not warnings:
+        warnings = (f"{len(images)} images of '{IMAGES}' have no annotation and were not used.",)
     if not found:
         raise DataError(f"no image of '{root / IMAGES}' has an annotation in '{root / ANNOTATIONS}'.")
-    return Listing(root, labels, in_order(found), tuple(problems), notes, "boxes")
+    return Listing(root, labels, in_order(found), tuple(problems), warnings, "boxes", lack=lack)
 
 
 def _shift(pages: Iterable[Page]) -> float:
@@ -112,10 +113,10 @@ def _splits(root: Path, stems: list[str]) -> tuple[dict[str, Split | None], tupl
                 raise DataError(f"'{stem}' of '{root / SETS}' is in {splits[stem]}.txt and in {name}.txt.")
     known = set(stems)
     unlisted = sum(stem not in splits for stem in stems)
-    notes = [f"{unlisted} annotations are in no set of '{SETS}' and were not used."] if unlisted else []
+    warnings = [f"{unlisted} annotations are in no set of '{SETS}' and were not used."] if unlisted else []
     if bare := [stem for stem in splits if stem not in known]:
-        notes.append(f"{len(bare)} names of '{SETS}' have no annotation and were not used: {few(bare)}.")
-    return splits, tuple(notes)
+        warnings.append(f"{len(bare)} names of '{SETS}' have no annotation and were not used: {some(bare)}.")
+    return splits, tuple(warnings)
 
 
 def _set(path: Path) -> list[str]:

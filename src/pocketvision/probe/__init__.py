@@ -1,0 +1,1 @@
+"""Linear probes: features of frozen nets, computed once, and heads fitted to them in seconds."""

@@ -1,0 +1,248 @@
+"""Distillation: a small net learns what larger ones answer, not only what is right (Hinton et al., 2015).
+
+It is an objective and a source of batches for the one loop of training; `Trainer` does all the rest.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pocketvision.data.augment import Augment
+from pocketvision.data.tensors import normalize, to_input
+from pocketvision.errors import UsageError
+from pocketvision.models.blocks import Net
+from pocketvision.progress import Progress
+from pocketvision.train.batches import RandomViews
+from pocketvision.train.checkpoint import BEST
+from pocketvision.train.inputs import Loaded, image_spec
+from pocketvision.train.job import Job, TrainOptions
+from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.recipe import Recipe
+from pocketvision.train.schedule import Speed, fitted
+from pocketvision.train.speed import median_s
+from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
+from pocketvision.values import Schedule
+from pocketvision.values.ranges import check_ranges
+
+EPOCHS = 40
+"""Of the whole net, unless said otherwise."""
+TEACHER_SHARE = 1 / 3
+"""Share of the time left that the teachers' outputs may take; fewer views are better than fewer steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Distillation:
+    """Who teaches, and how that is weighed; docs/guide/distillation.md says what each does."""
+
+    teachers: Sequence[Teacher] = ()
+    temperature: float = 2.0
+    """Softens both nets' outputs; at 1 they are as in the file."""
+    alpha: float = 0.9
+    """Share of the loss that the teachers' probabilities make; the labels make the rest."""
+    features: float = 1.0
+    """Weight of the distance between the projected features and the teachers'; 0 for none."""
+    views: int = 8
+    """Random views of each image; the teachers answer once for each."""
+
+    def __post_init__(self) -> None:
+        # `trust` is what the option of alpha is called.
+        settings = {name: getattr(self, name) for name in ("temperature", "features", "views")}
+        check_ranges({**settings, "trust": self.alpha})
+
+    @property
+    def resolution(self) -> int:
+        """Return the teachers' largest resolution."""
+        return max(teacher.trained.image.resolution for teacher in self.teachers)
+
+    def check(self, job: Job) -> None:
+        """Raise DataError for teachers of other classes, UsageError for those that saw other parts of the images."""
+        for teacher in self.teachers:
+            check_labels(teacher, job.data.dataset.labels)
+            if teacher.trained.image.crop_mode != job.image.crop_mode:
+                raise UsageError(
+                    f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
+                    "give the same, so that both see the same part of an image"
+                )
+
+    def views_of(self, recipe: Recipe, count: int | None = None) -> Views:
+        """Return the views that teachers and student are shown, the same to both."""
+        return Views(count or self.views, recipe.seed, Augment(flip=recipe.flip))
+
+    def view_s(self, views: RandomViews) -> float:
+        """Return the seconds that the teachers take for one view of every image."""
+        shown = self.views_of(views.recipe)
+        chunks = shown.chunks(len(views.images.source), 0)
+        draw = partial(shown.pixels, views.images.source[chunks[0]], 0, 0)
+        with torch.random.fork_rng():
+            once = median_s(lambda: ask(self.teachers, draw, temperature=self.temperature, device=views.device), 3)
+        return max(1e-6, once) * len(chunks)
+
+    def begin(
+        self, net: Net, views: RandomViews, schedule: Schedule, *, kept: Path, progress: Progress
+    ) -> tuple["Student", "TeacherViews", "DistillationLoss"]:
+        """Ask the teachers, or read from `kept` what they answered before; return module, data and objective."""
+        images, recipe, device = views.images, views.recipe, views.device
+        shown = self.views_of(recipe, schedule.views)
+        outputs = teacher_outputs(
+            self.teachers,
+            images.source,
+            shown,
+            temperature=self.temperature,
+            kept=kept,
+            device=device,
+            progress=progress,
+        )
+        with torch.no_grad():
+            width = pooled(net.eval().embed(to_input(images.train[:1], views.image, device))).shape[1]
+        torch.manual_seed(recipe.seed + 1)
+        student = Student(net, width, outputs.features.shape[1]).to(device)
+        # Labels are not smoothed: the teachers' probabilities are smooth already.
+        labels = CrossEntropy()
+        if recipe.balance != "none":
+            weights = class_weights(images.train_labels, views.num_classes)
+            labels = CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
+        return student, TeacherViews(views, shown), DistillationLoss(student, outputs, self, labels)
+
+
+class Student(nn.Module):
+    """A net with a linear layer from its features to the teachers', which is dropped after training."""
+
+    def __init__(self, net: Net, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.net = net
+        self.projection = nn.Linear(inputs, outputs)
+        self.projected: Tensor | None = None
+
+    def forward(self, batch_nchw: Tensor) -> Tensor:
+        """Return logits [N, classes]; while training, keep the projected features for the loss."""
+        features = self.net.embed(batch_nchw)
+        if self.training:
+            self.projected = self.projection(pooled(features))
+        logits: Tensor = self.net.classifier(features)
+        return logits
+
+
+@dataclass(frozen=True, eq=False)
+class DistillationLoss:
+    """The objective: the teachers' softened probabilities, the labels, and the angle between features."""
+
+    student: Student
+    outputs: TeacherOutputs
+    settings: Distillation
+    labels: CrossEntropy
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of logits [n, C]; the batch's indices count through the images of all views."""
+        settings, temperature = self.settings, self.settings.temperature
+        targets = self.outputs.probabilities[batch.indices].to(logits.device)
+        # Times the square, since gradients of softened outputs shrink with it (Hinton et al., section 2).
+        softened = (logits / temperature).log_softmax(1)
+        soft = nn.functional.kl_div(softened, targets, reduction="batchmean") * temperature**2
+        loss = settings.alpha * soft + (1 - settings.alpha) * self.labels(logits, batch)
+        if settings.features:
+            assert self.student.projected is not None
+            wanted = self.outputs.features[batch.indices].to(logits.device)
+            cosine = nn.functional.cosine_similarity(self.student.projected, wanted)
+            loss = loss + settings.features * (1 - cosine).mean()
+        return loss
+
+    def weight(self, batch: Batch) -> float:
+        """Return the number of examples; classes that count more do so in the labels' part alone."""
+        return float(len(batch.targets))
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherViews:
+    """The views that the teachers have seen, one of each image in an epoch; batches are made of whole chunks."""
+
+    plain: RandomViews
+    views: Views
+
+    @cached_property
+    def steps(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self._groups(len(self.views.chunks(len(self.plain.images.source), 0)), 0))
+
+    def batches(self, epoch: int, resolution: int) -> Iterator[Batch]:
+        """Yield an epoch's batches; their indices are those of the teachers' outputs."""
+        images, device, view = self.plain.images, self.plain.device, epoch % self.views.count
+        count = len(images.source)
+        chunks = self.views.chunks(count, view)
+        for group in self._groups(len(chunks), epoch):
+            shown = [self.views.pixels(images.source[chunks[c]], view, c, resolution) for c in group]
+            chosen = np.concatenate([chunks[c] for c in group])
+            labels = torch.from_numpy(images.train_labels[chosen]).to(device)
+            indices = torch.from_numpy(chosen) + view * count
+            yield Batch(normalize(torch.cat(shown).to(device), self.plain.image), labels, indices)
+
+    def _groups(self, chunks: int, epoch: int) -> list[list[int]]:
+        """Put chunks together to batches, in another order in each epoch."""
+        together = max(1, self.plain.recipe.batch_size // CHUNK)
+        order = np.random.default_rng([self.plain.recipe.seed, epoch, chunks]).permutation(chunks).tolist()
+        return [order[start : start + together] for start in range(0, chunks, together)]
+
+
+def timed_schedule(
+    of: Callable[[int], Schedule], speed: Speed, *, steps: int, most: int, views: int, view_s: float, left_s: float
+) -> Schedule:
+    """Return the schedule with as many views, up to `views`, and epochs, up to `most`, as fit into `left_s`."""
+    views = max(1, min(views, int(TEACHER_SHARE * left_s / view_s)))
+    schedule = fitted(of, speed, steps=steps, most=most, left_s=max(0.0, left_s - views * view_s))
+    # Where the epoch does not fit behind so many views, it may behind fewer.
+    views = max(1, min(views, int((left_s - sum(schedule.seconds)) / view_s)))
+    return replace(schedule, views=views, teacher_s=round(views * view_s, 3))
+
+
+def for_distillation(job: Job, options: TrainOptions) -> Job:
+    """Give a job the epochs of a distillation: none of the head alone, and no early stop unless asked for."""
+    if job.recipe.balance == "sampler":
+        raise UsageError("distillation shows every image equally often; use --balance weights or none")
+    total = options.epochs or EPOCHS
+    recipe = replace(
+        job.recipe,
+        epochs=total,
+        head_epochs=0,
+        warmup_epochs=min(2.0, total / 5),
+        patience=options.patience or total,
+        progressive_start=1.0,
+        progressive_epochs=0.0,
+    )
+    return replace(job, recipe=recipe)
+
+
+def wider_teacher(family: str, width: float, teachers: Sequence[Teacher]) -> Teacher | None:
+    """Return the first teacher of the same family that is at least as wide."""
+    found = (one for one in teachers if one.weights.spec.name == family and one.weights.spec.width >= width)
+    return next(found, None)
+
+
+def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
+    """Let a job start from the channels of a teacher of its family; None where there is none."""
+    own = wider_teacher(job.spec.name, job.spec.width, teachers)
+    if own is None:
+        return None
+    return replace(
+        job,
+        spec=replace(job.spec, padding=own.weights.spec.padding),
+        image=image_spec(job.spec.resolution, job.image.crop_mode, own.weights),
+        weights=own.weights,
+        start=f"{own.run.name}/{BEST}",
+        keep_head=True,
+    )
+
+
+def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainOptions) -> None:
+    """Raise UsageError where a teacher has learned from images that are kept apart here: figures would flatter."""
+    splits = {"seed": options.seed, "val": options.val, "test": options.test}
+    for teacher in teachers:
+        if teacher.trained.data_digest == loaded.health.digest and teacher.trained.splits != splits:
+            given = ", ".join(f"--{key} {value}" for key, value in teacher.trained.splits.items())
+            raise UsageError(
+                f"the teacher {teacher.run} learned from images that would be used for judging here; "
+                f"split them as it did: {given}"
+            )

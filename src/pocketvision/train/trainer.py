@@ -1,0 +1,366 @@
+"""Training from top to bottom: configuration, images, net, schedule, data and objective, loop, evaluation, closing."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pocketvision.clock import Clock
+from pocketvision.data.tensors import eval_batch_size
+from pocketvision.errors import Diverged, PocketvisionError, UsageError
+from pocketvision.files import read_json, write_json
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.metrics.calibration import temperature
+from pocketvision.models.blocks import Net
+from pocketvision.progress import Progress, Silent
+from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
+from pocketvision.train.checkpoint import BEST, LAST, RECORD, Checkpoint, Position
+from pocketvision.train.device import Engine, engine_for, threads_for
+from pocketvision.train.distillation import Distillation, timed_schedule
+from pocketvision.train.evaluate import features, fold_temperature, logits
+from pocketvision.train.job import Job, load_images, started_net
+from pocketvision.train.logs import open_logs
+from pocketvision.train.loop import Loop, Phase
+from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.optimizer import LayerGroup, layer_groups, set_train_mode
+from pocketvision.train.recipe import Recipe
+from pocketvision.train.schedule import FEWEST, fitted, head_images, scheduled
+from pocketvision.train.speed import find_most, measured
+from pocketvision.values import Epoch, ImageSpec, Schedule, Trained
+from pocketvision.weights.safetensors import save
+
+TEACHER_OUTPUTS = "weights/teacher.npz"
+_CLOSING_S = 0.5
+"""Writing the weights, beside evaluating them."""
+
+
+def run_job(job: Job, *, distillation: Distillation | None = None, progress: Progress) -> Trained:
+    """Train, calibrate and save; an unfinished job of the same folder goes on where it stopped.
+
+    `job.weights` may be of a wider net: the job's is cut out of it. With `distillation` the net learns from its
+    teachers.
+    """
+    if (job.folder / RECORD).exists():
+        return read_json(Trained, job.folder / RECORD)
+    return finish(job, trainer_for(job, distillation=distillation, progress=progress))
+
+
+def trainer_for(job: Job, *, distillation: Distillation | None = None, progress: Progress) -> "Trainer":
+    """Load the images and build the net: all that is needed before the first epoch."""
+    if distillation is not None:
+        distillation.check(job)
+    engine = engine_for(job.device, job.precision)
+    engine.say = progress.say
+    if job.clock.limited and not engine.alone:
+        raise UsageError("--time-limit works in one process only: several would not agree on the time; give --epochs")
+    with engine.first_ahead():
+        images = load_images(job, progress, teachers=distillation.resolution if distillation else 0)
+    torch.manual_seed(job.recipe.seed)
+    net = started_net(job, images, engine.device, progress=progress)
+    job.clock.reserve(later_s(job, net, images, engine.device))
+    return Trainer(
+        net,
+        images,
+        job.image,
+        job.recipe,
+        job.folder,
+        engine=engine,
+        clock=job.clock,
+        log=job.log,
+        distillation=distillation,
+        progress=progress,
+    )
+
+
+def later_s(job: Job, net: Net, images: TrainImages, device: torch.device) -> float:
+    """Estimate the seconds from the last step to the end; nothing is timed where nothing is limited."""
+    if not job.clock.limited:
+        return 0.0
+    some = images.val[: eval_batch_size(job.image.resolution, device)]
+    taken = []
+    for _ in range(2):
+        started = time.perf_counter()
+        logits(net, some, job.image, device)
+        taken.append(time.perf_counter() - started)
+    each = min(taken) / len(some)
+    counted = 2 * len(images.val)
+    if not job.later_s:
+        return _CLOSING_S + each * counted
+    return _CLOSING_S + job.later_s + each * 2 * (counted + len(job.data.dataset.of("test")))
+
+
+def finish(job: Job, trainer: "Trainer") -> Trained:
+    """Train what was prepared, calibrate the probabilities, and write weights and record."""
+    with _last_kept(job, trainer), _memory_explained(job):
+        epochs = trainer.train()
+    with trainer.last_weights():
+        _save(job, trainer.net, LAST)
+    found = logits(trainer.net, trainer.images.val, job.image, trainer.engine.device)
+    value = temperature(found, trainer.images.val_labels)
+    fold_temperature(trainer.net, value)
+    _save(job, trainer.net, BEST)
+    trained = Trained(
+        spec=job.spec,
+        image=job.image,
+        start=job.start,
+        epochs=sum(epoch.phase == "all" for epoch in epochs),
+        validation=accuracy(found, trainer.images.val_labels),
+        temperature=value,
+        data_digest=job.data.health.digest,
+        splits=job.splits,
+        schedule=trainer.schedule,
+        balance=job.recipe.balance,
+    )
+    # The record last: where it is, all the rest is.
+    write_json(job.folder / RECORD, trained)
+    trainer.engine.wait()
+    trainer.checkpoint.discard()
+    (job.folder / TEACHER_OUTPUTS).unlink(missing_ok=True)
+    return trained
+
+
+@contextmanager
+def _last_kept(job: Job, trainer: "Trainer") -> Iterator[None]:
+    """Where the body diverges and the net holds the weights from before, save them as the last ones, and say so."""
+    try:
+        yield
+    except Diverged as error:
+        if error.kept:
+            _save(job, trainer.net, LAST)
+            error.args = (f"{error}. The best weights from before are in {(job.folder / LAST).as_posix()}",)
+        raise
+
+
+@contextmanager
+def _memory_explained(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise PocketvisionError(
+            f"the device's memory cannot hold {job.spec} beside what else it holds; end other programs on it, or take "
+            "a lower --resolution or --width"
+        ) from error
+
+
+def _save(job: Job, net: Net, name: str) -> None:
+    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=job.folder / name)
+
+
+@dataclass(eq=False)
+class Trainer:
+    """Trains one net on prepared images: of given weights the head first, on features computed once; then all of it."""
+
+    net: Net
+    images: TrainImages
+    image: ImageSpec
+    recipe: Recipe
+    folder: Path
+    """The run's folder; checkpoints lie in its `weights`."""
+    engine: Engine = field(default_factory=Engine)
+    clock: Clock = field(default_factory=Clock)
+    """The time that is left; a training without a limit has all."""
+    log: str = "csv"
+    """Where finished epochs are told, beside results.csv."""
+    distillation: Distillation | None = None
+    progress: Progress = Silent()
+
+    def train(self) -> tuple[Epoch, ...]:
+        """Train and leave the best weights in the net; goes on from a checkpoint if the folder holds one.
+
+        Returns every epoch of both phases.
+        """
+        self.net.to(self.engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        schedule, position = self.schedule, Position("all")
+        if self.engine.device.type == "cuda" and self.checkpoint.phase() is None and self.engine.alone:
+            find_most(self.net, self.views, self.engine)
+        logs = open_logs(self.log if self.engine.place == 0 else "csv", self.folder, asdict(self.recipe))
+        try:
+            loop = Loop(self.recipe, self.checkpoint, self.engine, self.clock, logs, self.progress)
+            if schedule.head_epochs and self.checkpoint.phase() != "all":
+                position = loop.run(self.head())
+            if schedule.resolutions:
+                position = loop.run(self.whole())
+        finally:
+            logs.close()
+        set_train_mode(self.net, frozen=0, fixed_norms=False)
+        self.net.eval()
+        return position.epochs
+
+    # ------------------------------------------------------------ data, objective and checkpoint
+
+    @cached_property
+    def views(self) -> RandomViews:
+        """Return the source of random views of the training images."""
+        return RandomViews(self.images, self.image, self.recipe, self.num_classes, self.engine.device)
+
+    @cached_property
+    def num_classes(self) -> int:
+        """Return the number of the net's outputs."""
+        last = [module for module in self.net.classifier.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+        return int(last.weight.shape[0])
+
+    @cached_property
+    def class_weights(self) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+        """Return what each class counts, where they are balanced."""
+        return None if self.recipe.balance == "none" else class_weights(self.images.train_labels, self.num_classes)
+
+    @property
+    def objective(self) -> CrossEntropy:
+        """Return the loss of labels; a sampler has balanced the classes already."""
+        weights = self.class_weights if self.recipe.balance == "weights" else None
+        if weights is None:
+            return CrossEntropy(self.recipe.label_smoothing)
+        return CrossEntropy(
+            self.recipe.label_smoothing, torch.from_numpy(weights).to(self.engine.device, torch.float32)
+        )
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint of the run."""
+        return Checkpoint(self.folder / "weights")
+
+    # ------------------------------------------------------------ schedule
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Settle what the epochs do: as the recipe says, or as fits the time; an interrupted run keeps its schedule."""
+        if not self.clock.limited:
+            schedule = self._scheduled(self.recipe.epochs)
+            return replace(schedule, views=self.distillation.views) if self.distillation else schedule
+        stored = self.checkpoint.schedule()
+        if stored is not None:
+            return stored
+        return self.checkpoint.keep_schedule(self._distilled_in_time() if self.distillation else self._in_time())
+
+    @property
+    def late_s(self) -> float:
+        """Return by how many seconds the schedule is late; 0 where the time suffices, or training had begun before."""
+        if not self.clock.limited or self.checkpoint.phase() is not None:
+            return 0.0
+        return max(0.0, self.schedule.teacher_s + sum(self.schedule.seconds) - self.clock.left())
+
+    def _scheduled(self, epochs: int) -> Schedule:
+        return scheduled(replace(self.recipe, epochs=epochs), self.image.resolution, len(self.net.features))
+
+    def _in_time(self) -> Schedule:
+        recipe, images = self.recipe, self.images
+        if self.clock.left() <= 0 and recipe.head_epochs:
+            self.progress.say("time limit: over already; the head alone is trained, on few images")
+            return Schedule(recipe.head_epochs, (), (), head_images=FEWEST)
+        speed = measured(self.net, self.views, self.engine)
+        left = max(0.0, self.clock.left())
+        count, features_s = head_images(len(images.train), speed, mirrored=recipe.flip, left_s=left)
+        head_s = features_s + 2 * speed.validation if recipe.head_epochs else 0.0
+        left_s = max(0.0, left - head_s)
+        schedule = fitted(self._scheduled, speed, steps=self.views.steps, most=recipe.epochs, left_s=left_s)
+        late = head_s - self.clock.left()
+        if late > 0:
+            self.progress.say(
+                f"time limit: too short for this data and machine; the head alone is trained, about {late:.0f} s late"
+            )
+        else:
+            told = f"{len(schedule.resolutions)} of up to {recipe.epochs} epochs"
+            self.progress.say(
+                f"time limit: {told}, about {sum(schedule.seconds) + head_s:.0f} s of the {left:.0f} s left"
+            )
+        return replace(schedule, head_images=count if recipe.head_epochs else None)
+
+    def _distilled_in_time(self) -> Schedule:
+        assert self.distillation is not None
+        speed, view_s = measured(self.net, self.views, self.engine), self.distillation.view_s(self.views)
+        left = max(0.0, self.clock.left())
+        schedule = timed_schedule(
+            self._scheduled,
+            speed,
+            steps=max(1, len(self.images.train) // self.recipe.batch_size),
+            most=self.recipe.epochs,
+            views=self.distillation.views,
+            view_s=view_s,
+            left_s=left,
+        )
+        self.progress.say(
+            f"time limit: {schedule.views} of up to {self.distillation.views} views and {len(schedule.resolutions)} of "
+            f"up to {self.recipe.epochs} epochs, about {sum(schedule.seconds) + schedule.teacher_s:.0f} s of the "
+            f"{left:.0f} s left"
+        )
+        return schedule
+
+    # ------------------------------------------------------------ phases
+
+    def head(self) -> Phase:
+        """Return the phase of the classifier alone, on features of the images that are computed once."""
+        recipe, images, few = self.recipe, self.images, self.schedule.head_images
+        sides = [False, True] if recipe.flip and few is None else [False]
+        shown = np.sort(np.random.default_rng(recipe.seed).permutation(len(images.train))[:few])
+        train = images.train if few is None else images.train[shown]
+        settings = {"image": self.image, "device": self.engine.device, "progress": self.progress}
+        found = torch.cat([features(self.net, train, mirrored=side, **settings) for side in sides])  # type: ignore[arg-type]
+        val_features = features(self.net, images.val, **settings)  # type: ignore[arg-type]
+        val_labels = torch.from_numpy(images.val_labels).to(self.engine.device)
+
+        def validation() -> Iterator[Batch]:
+            yield Batch(val_features, val_labels, torch.arange(len(val_labels)))
+
+        return Phase(
+            "head",
+            self.net.classifier,
+            (LayerGroup(self.net.classifier),),
+            FixedFeatures(found, np.tile(images.train_labels[shown], len(sides)), shown, recipe),
+            validation,
+            recipe.head_epochs,
+            recipe.head_learning_rate,
+            objective=self.objective,
+            class_weights=self.class_weights,
+            cuts=False,
+        )
+
+    def whole(self) -> Phase:
+        """Return the phase of the whole net, on random views of the images."""
+        recipe, schedule = self.recipe, self.schedule
+
+        def prepare(epoch: int) -> None:
+            set_train_mode(self.net, frozen=schedule.frozen[epoch], fixed_norms=recipe.norms == "fixed")
+
+        plain = Phase(
+            "all",
+            self.net,
+            layer_groups(self.net, recipe.rate_decay),
+            self.views,
+            self.views.validation,
+            len(schedule.resolutions),
+            recipe.learning_rate,
+            objective=self.objective,
+            class_weights=self.class_weights,
+            prepare=prepare,
+            resolutions=schedule.resolutions,
+            seconds=schedule.seconds,
+            counts_start=schedule.head_epochs > 0,
+            threads=threads_for(self.engine.device, alone=self.engine.alone),
+        )
+        if self.distillation is None:
+            return plain
+        kept = self.folder / TEACHER_OUTPUTS
+        student, source, objective = self.distillation.begin(
+            self.net, self.views, schedule, kept=kept, progress=self.progress
+        )
+        return replace(plain, module=student, groups=(LayerGroup(student),), source=source, objective=objective)
+
+    @contextmanager
+    def last_weights(self) -> Iterator[None]:
+        """Let the net hold the averaged weights of the last epoch within the body, where all of it was trained."""
+        if not self.schedule.resolutions:
+            yield
+            return
+        best = {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
+        last = self.checkpoint.last()
+        if self.distillation is not None:
+            last = {name.removeprefix("net."): value for name, value in last.items() if name.startswith("net.")}
+        self.net.load_state_dict(last)
+        yield
+        self.net.load_state_dict(best)
