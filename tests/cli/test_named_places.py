@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pocketvision.verify.bench import bench
+from pocketvision.verbs.bench import bench
 
 import pocketvision
 from pocketvision import weights
