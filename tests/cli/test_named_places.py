@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pocketvision.verbs.bench import bench
 
 import pocketvision
 from pocketvision import weights
 from pocketvision.cli.app import run
 from pocketvision.data.digits import digits_folder
 from pocketvision.errors import UsageError
+from pocketvision.verbs.bench import bench
 
 TINY = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--epochs", "1", "--weights", "none"]
 
