@@ -267,7 +267,7 @@ def test_a_hundred_thousand_lines(tmp_path):
 
 def test_what_other_programs_write_for_nothing_is_no_label_or_told(tmp_path):
     path = table(tmp_path, "filename,label\n" + ROWS.replace(",cat", ",NaN"))
-    assert "'NaN' is taken for a class; leave the label empty where an image has none." in scan(path).notes
+    assert "'NaN' is taken for a class; leave the label empty where an image has none." in scan(path).warnings
     lines = [json.dumps({"file_name": line.split(",")[0], "label": line.split(",")[1]}) for line in ROWS.split()]
     lines.append(lines[0].replace("0.png", "7.png").replace('"cat"', "NaN").replace('"dog"', "NaN"))
     (tmp_path / "a.jsonl").write_text("\n".join(lines))

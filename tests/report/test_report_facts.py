@@ -37,7 +37,7 @@ def test_limits_have_no_idle_digits(value, kind, text):
 
 
 def test_a_budget_as_a_phrase():
-    asked = Budget(max_size_bytes=500_000, min_accuracy=0.9)
+    asked = Budget({"max_size": 500_000, "min_accuracy": 0.9})
     assert spaced(budget(asked)) == "file size at most 500 KB, accuracy at least 90%"
     assert budget(Budget()) == ""
 

@@ -251,7 +251,6 @@ def test_a_missing_file_is_named_with_the_way_to_get_it(fake_run, name):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("args.yaml", None),
         ("args.yaml", "- a list"),
         ("args.yaml", "{unclosed"),
         ("choice.json", "{"),

@@ -11,8 +11,8 @@ import pytest
 from pocketvision.cli.app import run
 from pocketvision.data.layout import scan
 from pocketvision.errors import DataError
-from pocketvision.verify.predict import predict
-from pocketvision.verify.verify import verify
+from pocketvision.verbs.predict import predict
+from pocketvision.verbs.verify import verify
 
 
 @pytest.fixture(autouse=True)
