@@ -18,7 +18,7 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
 from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, distillation_s, teachers_for, train_or_teach
 from pocketvision.progress import Silent
-from pocketvision.train.checkpoint import RECORD, trained_net
+from pocketvision.train.checkpoint import trained_net
 from pocketvision.train.distillation import Distillation, timed_schedule
 from pocketvision.train.evaluate import logits
 from pocketvision.train.inputs import load_data
@@ -246,7 +246,7 @@ def test_plain_training_leaves_distillation_its_share_of_a_limit(data: Path, tea
     assert distillation_s(job) == pytest.approx(55 * 2 / 3, abs=0.5)
     assert distillation_s(replace(job, clock=Clock())) == 0
     train_or_teach(job, teachers_for(teacher, job.data, asked), asked, progress=Silent())
-    schedule = read_json(Trained, tmp_path / LESSON / RECORD).schedule
+    schedule = read_json(Trained, tmp_path / LESSON / "train.json").schedule
     assert schedule is not None
     assert schedule.teacher_s > 0
     assert schedule.teacher_s + sum(schedule.seconds) < 55
@@ -262,7 +262,7 @@ def test_without_time_for_distillation_the_plain_net_is_taken(data: Path, teache
         assert any("not enough time is left for a lesson" in line for line in told.lines)
         found = read_json(Teaching, tmp_path / name / TEACHING)
         assert (found.plain, found.taught, found.taken) == (trained.validation, None, "plain")
-        assert not (tmp_path / name / LESSON / RECORD).exists()
+        assert not (tmp_path / name / LESSON / "train.json").exists()
 
 
 def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views() -> None:

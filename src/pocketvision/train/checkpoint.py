@@ -15,13 +15,11 @@ from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import read_json, write_bytes, write_json
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec
+from pocketvision.runs import RunFolder
 from pocketvision.train.evaluate import Evaluation, within_noise
 from pocketvision.values import Epoch, Schedule, Trained, from_json, to_json
 from pocketvision.weights.load import load_into
 from pocketvision.weights.load import read as read_weights
-
-BEST, LAST = "weights/best.safetensors", "weights/last.safetensors"
-RECORD = "train.json"
 
 
 @dataclass(frozen=True)
@@ -238,10 +236,11 @@ def _laid_out(optimizer: torch.optim.Optimizer) -> None:
 
 def trained_net(folder: Path) -> tuple[Net, Trained]:
     """Load the best weights of a training's folder, in eval mode."""
-    if not (folder / RECORD).exists():
+    run = RunFolder(folder)
+    if not run.trained.exists():
         raise UsageError(f"{folder} holds no finished training; start one with `pocketvision train` or `fit`")
-    trained = read_json(Trained, folder / RECORD)
+    trained = run.trained.read()
     spec = trained.spec
     net = build_spec(spec)
-    load_into(net, read_weights(folder / BEST), keep_head=True)
+    load_into(net, read_weights(run.best), keep_head=True)
     return net.eval(), trained

@@ -17,8 +17,8 @@ from pocketvision.data.tensors import normalize, to_input
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
 from pocketvision.train.batches import RandomViews
-from pocketvision.train.checkpoint import BEST
 from pocketvision.train.inputs import Loaded, image_spec
 from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.objective import Batch, CrossEntropy, class_weights
@@ -231,7 +231,7 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
         spec=replace(job.spec, padding=own.weights.spec.padding),
         image=image_spec(job.spec.resolution, job.image.crop_mode, own.weights),
         weights=own.weights,
-        start=f"{own.run.name}/{BEST}",
+        start=RunFolder(own.run).best.relative_to(own.run.parent).as_posix(),
         keep_head=True,
     )
 

@@ -19,7 +19,8 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
-from pocketvision.train.checkpoint import BEST, trained_net
+from pocketvision.runs import RunFolder
+from pocketvision.train.checkpoint import trained_net
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
 from pocketvision.words import quoted
@@ -82,7 +83,7 @@ def teachers_of(runs: str | Path | Sequence[str | Path]) -> tuple[Teacher, ...]:
     found = []
     for folder in folders:
         net, trained = trained_net(folder)
-        found.append(Teacher(folder, net, trained, read(folder / BEST)))
+        found.append(Teacher(folder, net, trained, read(RunFolder(folder).best)))
     return tuple(found)
 
 
@@ -167,5 +168,5 @@ def _key(teachers: Sequence[Teacher], source: Prepared, views: Views, temperatur
     digest = hashlib.sha256(f"{views}|{temperature}|{source.shape}".encode())
     digest.update(np.ascontiguousarray(source[:: max(1, len(source) // 64)]).tobytes())
     for teacher in teachers:
-        digest.update((teacher.run / BEST).read_bytes())
+        digest.update(RunFolder(teacher.run).best.read_bytes())
     return digest.hexdigest()

@@ -14,13 +14,13 @@ from torch import nn
 from pocketvision.clock import Clock
 from pocketvision.data.tensors import eval_batch_size
 from pocketvision.errors import Diverged, PocketvisionError, UsageError
-from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.calibration import temperature
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent
+from pocketvision.runs import RunFolder
 from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
-from pocketvision.train.checkpoint import BEST, LAST, RECORD, Checkpoint, Position
+from pocketvision.train.checkpoint import Checkpoint, Position
 from pocketvision.train.device import Engine, engine_for, threads_for
 from pocketvision.train.distillation import Distillation, timed_schedule
 from pocketvision.train.evaluate import features, fold_temperature, logits
@@ -46,8 +46,9 @@ def run_job(job: Job, *, distillation: Distillation | None = None, progress: Pro
     `job.weights` may be of a wider net: the job's is cut out of it. With `distillation` the net learns from its
     teachers.
     """
-    if (job.folder / RECORD).exists():
-        return read_json(Trained, job.folder / RECORD)
+    record = RunFolder(job.folder).trained
+    if record.exists():
+        return record.read()
     return finish(job, trainer_for(job, distillation=distillation, progress=progress))
 
 
@@ -97,14 +98,15 @@ def later_s(job: Job, net: Net, images: TrainImages, device: torch.device) -> fl
 
 def finish(job: Job, trainer: "Trainer") -> Trained:
     """Train what was prepared, calibrate the probabilities, and write weights and record."""
+    run = RunFolder(job.folder)
     with _last_kept(job, trainer), _memory_explained(job):
         epochs = trainer.train()
     with trainer.last_weights():
-        _save(job, trainer.net, LAST)
+        _save(job, trainer.net, run.last)
     found = logits(trainer.net, trainer.images.val, job.image, trainer.engine.device)
     value = temperature(found, trainer.images.val_labels)
     fold_temperature(trainer.net, value)
-    _save(job, trainer.net, BEST)
+    _save(job, trainer.net, run.best)
     trained = Trained(
         spec=job.spec,
         image=job.image,
@@ -118,7 +120,7 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
         balance=job.recipe.balance,
     )
     # The record last: where it is, all the rest is.
-    write_json(job.folder / RECORD, trained)
+    run.trained.write(trained)
     trainer.engine.wait()
     trainer.checkpoint.discard()
     (job.folder / TEACHER_OUTPUTS).unlink(missing_ok=True)
@@ -132,8 +134,9 @@ def _last_kept(job: Job, trainer: "Trainer") -> Iterator[None]:
         yield
     except Diverged as error:
         if error.kept:
-            _save(job, trainer.net, LAST)
-            error.args = (f"{error}. The best weights from before are in {(job.folder / LAST).as_posix()}",)
+            last = RunFolder(job.folder).last
+            _save(job, trainer.net, last)
+            error.args = (f"{error}. The best weights from before are in {last.as_posix()}",)
         raise
 
 
@@ -148,8 +151,8 @@ def _memory_explained(job: Job) -> Iterator[None]:
         ) from error
 
 
-def _save(job: Job, net: Net, name: str) -> None:
-    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=job.folder / name)
+def _save(job: Job, net: Net, path: Path) -> None:
+    save(net, job.spec, image=job.image, labels=job.data.dataset.labels, path=path)
 
 
 @dataclass(eq=False)
@@ -223,7 +226,7 @@ class Trainer:
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """Return the checkpoint of the run."""
-        return Checkpoint(self.folder / "weights")
+        return Checkpoint(RunFolder(self.folder).weights)
 
     # ------------------------------------------------------------ schedule
 
