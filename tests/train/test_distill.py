@@ -18,15 +18,16 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
 from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, distillation_s, teachers_for, train_or_teach
 from pocketvision.progress import Silent
+from pocketvision.runs import RunFolder
 from pocketvision.train.checkpoint import trained_net
-from pocketvision.train.distillation import Distillation, timed_schedule
+from pocketvision.train.distillation import Distillation
 from pocketvision.train.evaluate import logits
 from pocketvision.train.inputs import load_data
 from pocketvision.train.job import Job, TrainOptions, make_job
 from pocketvision.train.recipe import recipe_for
-from pocketvision.train.schedule import Speed, scheduled
+from pocketvision.train.schedule import Speed, fitted_with_views, scheduled
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
-from pocketvision.values import ModelSpec, Schedule, Trained
+from pocketvision.values import ModelSpec, Schedule
 
 COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
 TINY = {"model": "mobilenet_v1", "width": 0.125}
@@ -246,7 +247,7 @@ def test_plain_training_leaves_distillation_its_share_of_a_limit(data: Path, tea
     assert distillation_s(job) == pytest.approx(55 * 2 / 3, abs=0.5)
     assert distillation_s(replace(job, clock=Clock())) == 0
     train_or_teach(job, teachers_for(teacher, job.data, asked), asked, progress=Silent())
-    schedule = read_json(Trained, tmp_path / LESSON / "train.json").schedule
+    schedule = RunFolder(tmp_path / LESSON).trained.read().schedule
     assert schedule is not None
     assert schedule.teacher_s > 0
     assert schedule.teacher_s + sum(schedule.seconds) < 55
@@ -262,7 +263,7 @@ def test_without_time_for_distillation_the_plain_net_is_taken(data: Path, teache
         assert any("not enough time is left for a lesson" in line for line in told.lines)
         found = read_json(Teaching, tmp_path / name / TEACHING)
         assert (found.plain, found.taught, found.taken) == (trained.validation, None, "plain")
-        assert not (tmp_path / name / LESSON / "train.json").exists()
+        assert not RunFolder(tmp_path / name / LESSON).trained.exists()
 
 
 def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views() -> None:
@@ -272,7 +273,7 @@ def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views() -> None:
     def of(epochs: int) -> Schedule:
         return scheduled(replace(recipe, epochs=epochs), 32, 12)
 
-    schedule = timed_schedule(of, slow, steps=1, most=40, views=8, view_s=2.0, left_s=30.0)
+    schedule = fitted_with_views(of, slow, steps=1, most=40, views=8, view_s=2.0, left_s=30.0)
     assert (schedule.views, schedule.seconds, schedule.teacher_s) == (4, (21.0,), 8.0)
 
 

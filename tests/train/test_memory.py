@@ -17,7 +17,7 @@ from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.loop import step
 from pocketvision.train.objective import Batch, CrossEntropy
 from pocketvision.train.recipe import Recipe, recipe_for
-from pocketvision.train.speed import find_most
+from pocketvision.train.schedule import find_most
 from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 

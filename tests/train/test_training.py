@@ -16,9 +16,8 @@ from pocketvision.train.batches import TrainImages, shuffled
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import device_for
 from pocketvision.train.evaluate import fold_temperature, logits
-from pocketvision.train.optimizer import moving_average
+from pocketvision.train.optimizer import learning_rate, moving_average
 from pocketvision.train.recipe import Recipe, recipe_for
-from pocketvision.train.schedule import learning_rate
 from pocketvision.train.trainer import Trainer
 from pocketvision.values import ImageSpec
 

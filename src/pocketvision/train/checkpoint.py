@@ -240,7 +240,6 @@ def trained_net(folder: Path) -> tuple[Net, Trained]:
     if not run.trained.exists():
         raise UsageError(f"{folder} holds no finished training; start one with `pocketvision train` or `fit`")
     trained = run.trained.read()
-    spec = trained.spec
-    net = build_spec(spec)
+    net = build_spec(trained.spec)
     load_into(net, read_weights(run.best), keep_head=True)
     return net.eval(), trained

@@ -16,6 +16,7 @@ from pocketvision.data.augment import Augment
 from pocketvision.data.tensors import normalize, to_input
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net
+from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.train.batches import RandomViews
@@ -23,16 +24,13 @@ from pocketvision.train.inputs import Loaded, image_spec
 from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.objective import Batch, CrossEntropy, class_weights
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.schedule import Speed, fitted
-from pocketvision.train.speed import median_s
 from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
-from pocketvision.values import Schedule
+from pocketvision.values import ModelSpec, Schedule
 from pocketvision.values.ranges import check_ranges
+from pocketvision.weights.load import Weights
 
 EPOCHS = 40
 """Of the whole net, unless said otherwise."""
-TEACHER_SHARE = 1 / 3
-"""Share of the time left that the teachers' outputs may take; fewer views are better than fewer steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +48,7 @@ class Distillation:
     """Random views of each image; the teachers answer once for each."""
 
     def __post_init__(self) -> None:
-        # `trust` is what the option of alpha is called.
-        settings = {name: getattr(self, name) for name in ("temperature", "features", "views")}
-        check_ranges({**settings, "trust": self.alpha})
+        check_ranges({name: getattr(self, name) for name in ("temperature", "alpha", "features", "views")})
 
     @property
     def resolution(self) -> int:
@@ -73,14 +69,12 @@ class Distillation:
         """Return the views that teachers and student are shown, the same to both."""
         return Views(count or self.views, recipe.seed, Augment(flip=recipe.flip))
 
-    def view_s(self, views: RandomViews) -> float:
-        """Return the seconds that the teachers take for one view of every image."""
+    def trial(self, views: RandomViews) -> tuple[Callable[[], object], int]:
+        """Return what asks the teachers once, and how often they are asked for one view of every image."""
         shown = self.views_of(views.recipe)
         chunks = shown.chunks(len(views.images.source), 0)
         draw = partial(shown.pixels, views.images.source[chunks[0]], 0, 0)
-        with torch.random.fork_rng():
-            once = median_s(lambda: ask(self.teachers, draw, temperature=self.temperature, device=views.device), 3)
-        return max(1e-6, once) * len(chunks)
+        return partial(ask, self.teachers, draw, temperature=self.temperature, device=views.device), len(chunks)
 
     def begin(
         self, net: Net, views: RandomViews, schedule: Schedule, *, kept: Path, progress: Progress
@@ -187,17 +181,6 @@ class TeacherViews:
         return [order[start : start + together] for start in range(0, chunks, together)]
 
 
-def timed_schedule(
-    of: Callable[[int], Schedule], speed: Speed, *, steps: int, most: int, views: int, view_s: float, left_s: float
-) -> Schedule:
-    """Return the schedule with as many views, up to `views`, and epochs, up to `most`, as fit into `left_s`."""
-    views = max(1, min(views, int(TEACHER_SHARE * left_s / view_s)))
-    schedule = fitted(of, speed, steps=steps, most=most, left_s=max(0.0, left_s - views * view_s))
-    # Where the epoch does not fit behind so many views, it may behind fewer.
-    views = max(1, min(views, int((left_s - sum(schedule.seconds)) / view_s)))
-    return replace(schedule, views=views, teacher_s=round(views * view_s, 3))
-
-
 def for_distillation(job: Job, options: TrainOptions) -> Job:
     """Give a job the epochs of a distillation: none of the head alone, and no early stop unless asked for."""
     if job.recipe.balance == "sampler":
@@ -213,6 +196,20 @@ def for_distillation(job: Job, options: TrainOptions) -> Job:
         progressive_epochs=0.0,
     )
     return replace(job, recipe=recipe)
+
+
+def student_spec(model: str | None, width: float | None, start: Weights | None, teacher: Teacher) -> ModelSpec:
+    """Settle family and width: as asked, else as the weights are, else the teacher's family at half its width."""
+    own = teacher.trained.spec
+    if model is not None:
+        named = parse_name(model)
+        if start is not None and start.spec.name != named.name:
+            raise UsageError(f"the weights are of {start.spec.name}, not of {named.name}; give weights of {named.name}")
+    elif start is not None:
+        named = start.spec
+    else:
+        named = replace(own, width=own.width / 2)
+    return replace(named, width=width) if width is not None else named
 
 
 def wider_teacher(family: str, width: float, teachers: Sequence[Teacher]) -> Teacher | None:

@@ -22,9 +22,8 @@ from pocketvision.train.device import Engine, Threads, all_threads_after, out_of
 from pocketvision.train.evaluate import Evaluation, evaluate
 from pocketvision.train.logs import Logs
 from pocketvision.train.objective import Batch, CrossEntropy, Objective
-from pocketvision.train.optimizer import LayerGroup, moving_average, optimizer_for
+from pocketvision.train.optimizer import LayerGroup, learning_rate, moving_average, optimizer_for
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.schedule import learning_rate
 from pocketvision.values import Epoch
 
 _NOTE_S = 0.2

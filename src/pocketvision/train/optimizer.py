@@ -1,5 +1,6 @@
-"""What moves the weights: optimizers with a rate for each group of layers, frozen layers, a moving average."""
+"""What moves the weights: optimizer, learning rate of each step and group of layers, frozen layers, moving average."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,13 @@ def optimizer_for(
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
     return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True, fused=fused)
+
+
+def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
+    """Return the rate of a step: linear up to `peak` over `warmup` steps, then half a cosine down to zero."""
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
 
 
 def layer_groups(net: Net, decay: float) -> tuple[LayerGroup, ...]:

@@ -1,12 +1,28 @@
-"""Schedules: the learning rate of each step, resolution and frozen layers of each epoch, fitted to a time limit."""
+"""Schedules: resolution and frozen layers of each epoch, fitted to this machine's speed where the time is limited."""
 
+import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
+
+from pocketvision.data.tensors import eval_batch_size
+from pocketvision.models.blocks import Net
+from pocketvision.train.batches import RandomViews
+from pocketvision.train.device import Engine
+from pocketvision.train.evaluate import logits
+from pocketvision.train.loop import step
+from pocketvision.train.objective import CrossEntropy
+from pocketvision.train.optimizer import set_train_mode
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Schedule
 
+TEACHER_SHARE = 1 / 3
+"""Share of the time left that the teachers' outputs may take; fewer views are better than fewer steps."""
+TRIES = 3
+"""Steps timed at each resolution, after one that warms up; the median counts."""
 STEP = 16
 """Resolutions of early epochs are multiples of this."""
 SMALLEST = 64
@@ -37,13 +53,6 @@ def scheduled(recipe: Recipe, resolution: int, layers: int) -> Schedule:
 def _between(share: float, resolution: int, place: float) -> int:
     exact = resolution * (share + (1 - share) * place)
     return min(resolution, max(SMALLEST, round(exact / STEP) * STEP))
-
-
-def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
-    """Return the rate of a step: linear up to `peak` over `warmup` steps, then half a cosine down to zero."""
-    if step < warmup:
-        return peak * (step + 1) / (warmup + 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
 
 
 @dataclass(frozen=True)
@@ -104,3 +113,68 @@ def forecast(schedule: Schedule, speed: Speed, *, steps: int) -> Schedule:
     """Fill in the seconds that every epoch is expected to take."""
     seconds = (steps * speed.of(resolution) + speed.validation for resolution in schedule.resolutions)
     return replace(schedule, seconds=tuple(round(item, 3) for item in seconds))
+
+
+def fitted_with_views(
+    of: Callable[[int], Schedule], speed: Speed, *, steps: int, most: int, views: int, view_s: float, left_s: float
+) -> Schedule:
+    """Return the schedule with as many views, up to `views`, and epochs, up to `most`, as fit into `left_s`."""
+    views = max(1, min(views, int(TEACHER_SHARE * left_s / view_s)))
+    schedule = fitted(of, speed, steps=steps, most=most, left_s=max(0.0, left_s - views * view_s))
+    # Where the epoch does not fit behind so many views, it may behind fewer.
+    views = max(1, min(views, int((left_s - sum(schedule.seconds)) / view_s)))
+    return replace(schedule, views=views, teacher_s=round(views * view_s, 3))
+
+
+def measured(net: Net, views: RandomViews, engine: Engine) -> Speed:
+    """Time steps and answers; the net itself and torch's random state stay as they are."""
+    images, image, recipe = views.images, views.image, views.recipe
+    largest = image.resolution
+    small = min(largest, max(SMALLEST, round(largest * recipe.progressive_start / STEP) * STEP))
+    trial, trial_engine = copy.deepcopy(net), engine.trial()
+    with torch.random.fork_rng():
+        full = _step_s(trial, views, trial_engine, largest)
+        less = full if small == largest else _step_s(trial, views, trial_engine, small)
+        part = images.val[: eval_batch_size(largest, engine.device)]
+        answer = median_s(lambda: logits(trial, part, image, engine.device), 1) / len(part)
+    engine.most = trial_engine.most
+    return Speed(
+        step=full,
+        small_step=less,
+        small=small,
+        resolution=largest,
+        validation=answer * len(images.val),
+        feature=answer if recipe.head_epochs else 0.0,
+    )
+
+
+def find_most(net: Net, views: RandomViews, engine: Engine) -> None:
+    """Let the engine find how many images memory holds in a step at the net's resolution, on a copy of the net."""
+    trial = engine.trial()
+    with torch.random.fork_rng():
+        _step_s(copy.deepcopy(net), views, trial, views.image.resolution, tries=0)
+    engine.most = trial.most
+
+
+def _step_s(net: Net, views: RandomViews, engine: Engine, resolution: int, tries: int = TRIES) -> float:
+    optimizer = torch.optim.SGD([{"params": list(net.parameters()), "rate": 1.0}], lr=0.0)
+    set_train_mode(net, frozen=0, fixed_norms=views.recipe.norms == "fixed")
+    batches = views.batches(0, resolution)
+    kept = next(batches)
+
+    def one() -> None:
+        loss, _, _ = step(net, optimizer, next(batches, kept), objective=CrossEntropy(), rate=0.0, engine=engine)
+        loss.item()
+
+    return median_s(one, tries)
+
+
+def median_s(work: Callable[[], object], tries: int) -> float:
+    """Return the median of the seconds that some work takes, after one try that warms up; 0 without tries."""
+    work()
+    times = []
+    for _ in range(tries):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return sorted(times)[len(times) // 2] if times else 0.0

@@ -22,7 +22,7 @@ from pocketvision.runs import RunFolder
 from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
 from pocketvision.train.checkpoint import Checkpoint, Position
 from pocketvision.train.device import Engine, engine_for, threads_for
-from pocketvision.train.distillation import Distillation, timed_schedule
+from pocketvision.train.distillation import Distillation
 from pocketvision.train.evaluate import features, fold_temperature, logits
 from pocketvision.train.job import Job, load_images, started_net
 from pocketvision.train.logs import open_logs
@@ -30,12 +30,19 @@ from pocketvision.train.loop import Loop, Phase
 from pocketvision.train.objective import Batch, CrossEntropy, class_weights
 from pocketvision.train.optimizer import LayerGroup, layer_groups, set_train_mode
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.schedule import FEWEST, fitted, head_images, scheduled
-from pocketvision.train.speed import find_most, measured
+from pocketvision.train.schedule import (
+    FEWEST,
+    find_most,
+    fitted,
+    fitted_with_views,
+    head_images,
+    measured,
+    median_s,
+    scheduled,
+)
 from pocketvision.values import Epoch, ImageSpec, Schedule, Trained
 from pocketvision.weights.safetensors import save
 
-TEACHER_OUTPUTS = "weights/teacher.npz"
 _CLOSING_S = 0.5
 """Writing the weights, beside evaluating them."""
 
@@ -46,9 +53,9 @@ def run_job(job: Job, *, distillation: Distillation | None = None, progress: Pro
     `job.weights` may be of a wider net: the job's is cut out of it. With `distillation` the net learns from its
     teachers.
     """
-    record = RunFolder(job.folder).trained
-    if record.exists():
-        return record.read()
+    run = RunFolder(job.folder)
+    if run.trained.exists():
+        return run.trained.read()
     return finish(job, trainer_for(job, distillation=distillation, progress=progress))
 
 
@@ -123,7 +130,7 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
     run.trained.write(trained)
     trainer.engine.wait()
     trainer.checkpoint.discard()
-    (job.folder / TEACHER_OUTPUTS).unlink(missing_ok=True)
+    trainer.teacher_outputs.unlink(missing_ok=True)
     return trained
 
 
@@ -228,6 +235,11 @@ class Trainer:
         """Return the checkpoint of the run."""
         return Checkpoint(RunFolder(self.folder).weights)
 
+    @property
+    def teacher_outputs(self) -> Path:
+        """Return where the teachers' outputs lie until training is over."""
+        return RunFolder(self.folder).weights / "teacher.npz"
+
     # ------------------------------------------------------------ schedule
 
     @cached_property
@@ -276,9 +288,12 @@ class Trainer:
 
     def _distilled_in_time(self) -> Schedule:
         assert self.distillation is not None
-        speed, view_s = measured(self.net, self.views, self.engine), self.distillation.view_s(self.views)
+        speed = measured(self.net, self.views, self.engine)
+        ask, times = self.distillation.trial(self.views)
+        with torch.random.fork_rng():
+            view_s = max(1e-6, median_s(ask, 3)) * times
         left = max(0.0, self.clock.left())
-        schedule = timed_schedule(
+        schedule = fitted_with_views(
             self._scheduled,
             speed,
             steps=max(1, len(self.images.train) // self.recipe.batch_size),
@@ -348,9 +363,8 @@ class Trainer:
         )
         if self.distillation is None:
             return plain
-        kept = self.folder / TEACHER_OUTPUTS
         student, source, objective = self.distillation.begin(
-            self.net, self.views, schedule, kept=kept, progress=self.progress
+            self.net, self.views, schedule, kept=self.teacher_outputs, progress=self.progress
         )
         return replace(plain, module=student, groups=(LayerGroup(student),), source=source, objective=objective)
 

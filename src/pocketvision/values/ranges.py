@@ -67,7 +67,6 @@ RANGES: Mapping[str, Range] = {
     "test": Range(0, 1, below=True),
     "temperature": Range(0, 1000, above=True),
     "alpha": Range(0, 1),
-    "trust": Range(0, 1),
     "features": Range(0, 1000),
     "views": Range(1, 100, "of views of each image", whole=True),
     "time_limit": Range(0, 1e9, "of seconds", above=True, written="90s, 10m or 1.5h"),

@@ -8,8 +8,14 @@ from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, ru
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import DistillOptions
 from pocketvision.train.device import engine_for
-from pocketvision.train.distill import student_spec
-from pocketvision.train.distillation import Distillation, check_splits, for_distillation, from_teacher, wider_teacher
+from pocketvision.train.distillation import (
+    Distillation,
+    check_splits,
+    for_distillation,
+    from_teacher,
+    student_spec,
+    wider_teacher,
+)
 from pocketvision.train.inputs import given_weights, load_data
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
