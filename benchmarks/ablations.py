@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from training import SETTINGS, SMALL, TEACHER, split_of
 from training_peers import CPU, Watch
 
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.data.augment import BILINEAR, Augment
 from pocketvision.metrics.calibration import fitted
 from pocketvision.progress import Silent
+from pocketvision.tasks.classify.answers import targets
 from pocketvision.train import batches, distillation, optimizer
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import trained_net
@@ -144,7 +145,7 @@ def bench_for(data: Path, weights: Path, resolution: int, *, seed: int, folder: 
     job = make_job(folder, loaded, spec, start, options=options, progress=Silent())
     examples = loaded.dataset.of("test")
     test = prepared(loaded.dataset, examples, job.image, decoded=loaded.decoded)
-    return Bench(loaded, job, options, load_images(job, Silent()), test, labels_of(examples))
+    return Bench(loaded, job, options, load_images(job, Silent()), test, targets(examples))
 
 
 def changed(bench: Bench, change: Change, folder: Path) -> Job:

@@ -28,7 +28,9 @@ LADDER = (
     ("train", "probe", "budget"),
     ("compress",),
     ("cost", "latency"),
-    ("data", "weights", "metrics", "graph"),
+    ("data",),
+    ("tasks",),
+    ("weights", "metrics", "graph"),
     ("models", "images"),
     ("values", "runs", "settings", "clock", "errors", "files", "process", "progress", "cache", "words"),
 )
@@ -49,6 +51,8 @@ TORCH_FILES = {
     "graph/layers.py",
     "graph/trace.py",
     "runtime/executorch.py",
+    "tasks/attributes/learning.py",
+    "tasks/classify/learning.py",
 }
 """The files of torch-free rooms that need torch; nothing else in their rooms imports them."""
 

@@ -23,7 +23,7 @@ from pocketvision.metrics.paired import paired
 from pocketvision.models.catalogue import build_spec
 from pocketvision.probe import features
 from pocketvision.train import memory
-from pocketvision.values import Accuracy, Candidate, Dataset, Example, ImageSpec, Latency, ModelSpec
+from pocketvision.values import Candidate, Dataset, Example, ImageSpec, Latency, ModelSpec, Score
 from pocketvision.weights.safetensors import save
 
 SMALL, LARGE = ModelSpec("mobilenet_v1", 0.125, 32, 5), ModelSpec("mobilenet_v1", 0.25, 48, 7)
@@ -211,7 +211,7 @@ def test_of_an_accuracy_asked_for_frozen_weights_give_an_estimate(photos: Path, 
 
 
 def test_an_outlook_goes_by_the_interval() -> None:
-    found = Accuracy(0.9, 0.85, 0.95, 100)
+    found = Score(0.9, 0.85, 0.95, 100)
     assert [outlook(found, asked) for asked in (0.85, 0.9, 0.95, 0.96)] == ["reached", "open", "open", "below"]
 
 

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from pocketvision.data.tensors import eval_batch_size, eval_batches
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import build
+from pocketvision.tasks.classify.learning import CrossEntropy
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.loop import step
-from pocketvision.train.objective import Batch, CrossEntropy
+from pocketvision.train.objective import Batch
 from pocketvision.train.recipe import Recipe, recipe_for
 from pocketvision.train.schedule import find_most
 from pocketvision.train.trainer import Trainer

@@ -11,7 +11,7 @@ import numpy as np
 
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.litert_file import LitertFile, Scale, require_ratio
-from pocketvision.export.litert_io import normalized, whole_softmax
+from pocketvision.export.litert_io import ending, normalized, whole_ending
 from pocketvision.export.litert_metadata import metadata, packed
 from pocketvision.export.litert_pools import pool
 from pocketvision.export.tables import Field
@@ -24,6 +24,7 @@ from pocketvision.graph.graph import (
     Clamp,
     Concat,
     Conv,
+    Ending,
     Flatten,
     GlobalAvgPool,
     Graph,
@@ -38,7 +39,6 @@ from pocketvision.graph.graph import (
     Shape,
     Shuffle,
     Slice,
-    Softmax,
     same_pads,
 )
 from pocketvision.graph.integer import THREE, THREE_LEVEL, clamps, sixfold
@@ -113,8 +113,8 @@ class _Writer:
         quant = self.quant(node.name)
         if isinstance(node, Input):
             self.places[node.name] = self._image(node, quant)
-        elif isinstance(node, Softmax) and self.io != "mixed":
-            self.places[node.name] = whole_softmax(self.file, self.places[node.inputs[0]], self.io)
+        elif isinstance(node, Ending) and self.io != "mixed":
+            self.places[node.name] = whole_ending(self.file, node, self.places[node.inputs[0]], self.io)
         elif quant is None:
             self.places[node.name] = self._kernel(node, [self._value(name) for name in node.inputs], None)
         elif self._has_integers(node, quant):
@@ -203,8 +203,8 @@ class _Writer:
             case GlobalAvgPool():
                 axes = self.file.constant(np.array([1, 2], np.int32))
                 return self.file.operator("MEAN", [x, axes], self.named(node, quant), Field(0, "bool", node.keep))
-            case Softmax():
-                return self.file.operator("SOFTMAX", [x], self.named(node, None), Field(0, "float32", 1.0))
+            case Ending():
+                return ending(self.file, node, x, self.named(node, None))
             case Slice() | Shuffle() | Flatten():
                 return self._moved(node, x, quant)
         return self._elementwise(node, x, quant)

@@ -19,7 +19,9 @@ from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.litert import read_manifest
 from pocketvision.runtime.onnx import require_whole
-from pocketvision.values import Dataset, Example, ImageSpec, Manifest, Trained
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
+from pocketvision.values import Dataset, Example, ImageSpec, Manifest, TaskSpec, Trained
 from pocketvision.weights.answers import answering
 from pocketvision.weights.load import SUFFIXES, Weights
 from pocketvision.weights.tflite import label_lines
@@ -102,8 +104,9 @@ def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
     if dataset is None:
         progress.say(f"the run's images are not in {root} any more; where they are now can be named behind the run")
     figures = {"validation": trained.validation}
-    manifest = make_manifest(trained, labels, name=root.name, precision="float", figures=figures, probes=())
-    return Source(trace(net, trained.image), manifest, dataset, trained)
+    spec = TaskSpec(trained.task, labels)
+    manifest = make_manifest(trained, spec, name=root.name, precision="float", figures=figures, probes=())
+    return Source(trace(net, trained.image, load_task(spec.name).ENDING), manifest, dataset, trained)
 
 
 def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Source:
@@ -129,7 +132,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     if own:
         manifest = replace(own, labels=names, io="mixed", versions=manifest.versions, created=manifest.created)
     manifest = replace(manifest, name=manifest.name or path.stem)
-    graph = trace(net.eval(), _traced_for(weights, own))
+    graph = trace(net.eval(), _traced_for(weights, own), load_task(spec_of(manifest).name).ENDING)
     dataset = None if data is None else load_images(data, manifest.splits, progress)
     return Source(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 

@@ -11,7 +11,7 @@ from pocketvision.data.layout import Found, Listing, images_in, root_of, scan
 from pocketvision.data.splits import Rule, split_of
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress
-from pocketvision.values import NO_LABEL, Dataset, Example
+from pocketvision.values import Dataset, Example
 
 
 def load_images(data: str | Path, splits: Mapping[str, float | int], progress: Progress) -> Dataset:
@@ -38,7 +38,7 @@ def load_images(data: str | Path, splits: Mapping[str, float | int], progress: P
     if not kept:
         raise DataError(f"none of the {len(files)} images in '{root}' can be used; give others")
     where = {sha256: split_of(sha256, seed=rule.seed, val=rule.val, test=rule.test) for sha256 in kept}
-    return Dataset(str(base), (), tuple(Example(kept[each], NO_LABEL, where[each], each) for each in kept))
+    return Dataset(str(base), (), tuple(Example(kept[each], None, where[each], each) for each in kept))
 
 
 def _unlabeled(root: Path, progress: Progress) -> list[str]:

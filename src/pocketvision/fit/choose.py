@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.budget.limits import LIMITS, budget_of
-from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
@@ -25,9 +24,10 @@ from pocketvision.probe.features import Backbone, Features, ProbeImages, ProbeVi
 from pocketvision.probe.heads import Balance, Head, LabeledFeatures, best_logistic, class_means
 from pocketvision.progress import Progress, track
 from pocketvision.settings.verbs import FitOptions, ProbeOptions
+from pocketvision.tasks.classify.answers import targets as labels_of
 from pocketvision.train.device import device_for
 from pocketvision.train.memory import shortage
-from pocketvision.values import Accuracy, Budget, Dataset, Latency, ModelSpec, Precision
+from pocketvision.values import Budget, Dataset, Latency, ModelSpec, Precision, Score, TaskSpec
 
 HeadKind = Literal["logistic", "mean"]
 WORTH_A_WORD = 1.5
@@ -58,9 +58,9 @@ class Compared:
     """Of the int8 file, estimated from the count; of the file that was timed, as written."""
     peak_bytes: int
     """Of activations in 8 bit; of the file that was timed, at its precision."""
-    validation: Accuracy | None = None
+    validation: Score | None = None
     """None where it breaks the budget, which is known without looking at an image."""
-    test: Accuracy | None = None
+    test: Score | None = None
     """On the test images, by which nothing was chosen."""
     against_taken: Paired | None = None
     """This one less the taken one, on the test images, by which nothing was chosen."""
@@ -159,8 +159,8 @@ def _within(
     starts: list[Start], budget: Budget, labels: tuple[str, ...], progress: Progress
 ) -> tuple[list[Start], list[Compared]]:
     """Part those that keep the limits, but for the accuracy, from those that do not."""
-    kept, out = [], []
-    scale = None if "max_latency" not in budget.limits else Scale(labels, starts[0].backbone.image)
+    kept, out, spec = [], [], TaskSpec("classify", labels)
+    scale = None if "max_latency" not in budget.limits else Scale(spec, starts[0].backbone.image)
     for start in track(starts, progress, "timing", len(starts)) if scale else starts:
         file, fault = file_of(start, budget, scale)
         judged = replace(start, candidate=file)
@@ -224,8 +224,8 @@ class _Tried:
     start: Start
     head: Head
     seen: _Seen
-    validation: Accuracy
-    test: Accuracy | None
+    validation: Score
+    test: Score | None
     right: dict[str, Right]
 
 

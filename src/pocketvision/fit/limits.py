@@ -7,7 +7,7 @@ from pocketvision.budget.choose import figures_of, too_slow
 from pocketvision.budget.limits import broken
 from pocketvision.fit.choosing import Scale
 from pocketvision.fit.starts import Start
-from pocketvision.values import Accuracy, Budget, Candidate
+from pocketvision.values import Budget, Candidate, Score
 
 Outlook = Literal["reached", "open", "below"]
 
@@ -44,14 +44,14 @@ def _ms(file: Candidate) -> float:
     return file.latency.median_ms
 
 
-def outlook(found: Accuracy, asked: float) -> Outlook:
+def outlook(found: Score, asked: float) -> Outlook:
     """Say whether an accuracy with its interval reaches the one asked for, stays below it, or leaves it open."""
     if found.low >= asked:
         return "reached"
     return "below" if found.high < asked else "open"
 
 
-def outlook_told(found: Accuracy, asked: float) -> str:
+def outlook_told(found: Score, asked: float) -> str:
     """Put the outlook of frozen weights on validation into words, as the estimate that it is."""
     frozen = f"{found.low:.1%} to {found.high:.1%} frozen, on validation"
     told = {

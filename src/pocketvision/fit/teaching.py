@@ -13,7 +13,7 @@ from pocketvision.train.inputs import Loaded
 from pocketvision.train.job import Job, TrainOptions
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.train.trainer import finish, run_job, trainer_for
-from pocketvision.values import Accuracy, Trained
+from pocketvision.values import Score, Trained
 
 TEACHING, LESSON = "teaching.json", "lesson"
 
@@ -26,8 +26,8 @@ PLAIN_SHARE = 1 / 3
 class Teaching:
     """What plain training and the lesson reached on the validation images."""
 
-    plain: Accuracy
-    taught: Accuracy | None
+    plain: Score
+    taught: Score | None
     """None where the time limit left no time for a lesson."""
     taken: Literal["plain", "taught"]
 
@@ -36,7 +36,7 @@ def teachers_for(runs: str | None, loaded: Loaded, options: TrainOptions) -> tup
     """Load the teachers, if any; raises where they have other classes, or learned from images kept apart here."""
     found = teachers_of(runs) if runs else ()
     for teacher in found:
-        check_labels(teacher, loaded.dataset.labels)
+        check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
     check_splits(found, loaded, options)
     return found
 

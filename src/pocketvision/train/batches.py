@@ -36,6 +36,8 @@ class TrainImages:
     train_labels: Labels
     val: Prepared
     val_labels: Labels
+    task: str = "classify"
+    """What the labels are for, one of `tasks.names()`."""
 
 
 class Source(Protocol):

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from pocketvision.clock import Clock, seconds
 from pocketvision.compress.slim import sliced
-from pocketvision.data.arrays import labels_of, prepared_each
+from pocketvision.data.arrays import prepared_each
 from pocketvision.data.tensors import to_input
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec, has_norms
 from pocketvision.progress import Progress
+from pocketvision.tasks import learning, of_kind
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import Loaded, image_spec, published_weights
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
@@ -105,7 +106,7 @@ def make_job(
         patience=options.patience,
         flip=loaded.dataset.mirror_safe if options.flip is None else options.flip,
         seed=options.seed,
-        balance=balance_for(options.balance, [row["train"] for row in loaded.health.counts.values()]),
+        balance=balance_for(options.balance, _class_counts(loaded)),
     )
     return Job(
         data=loaded,
@@ -123,6 +124,11 @@ def make_job(
     )
 
 
+def _class_counts(loaded: Loaded) -> list[int]:
+    """Return the training images of each class; none where labels do not exclude each other, and nothing is uneven."""
+    return [row["train"] for row in loaded.health.counts.values()] if loaded.dataset.kind == "classes" else []
+
+
 def load_images(job: Job, progress: Progress, *, teachers: int = 0) -> TrainImages:
     """Prepare the training and validation images, every file decoded at most once more.
 
@@ -138,7 +144,8 @@ def load_images(job: Job, progress: Progress, *, teachers: int = 0) -> TrainImag
     plain, *others = prepared_each(job.data.dataset, train, specs, **load)  # type: ignore[arg-type]
     (validation,) = prepared_each(job.data.dataset, val, [job.image], **load)  # type: ignore[arg-type]
     source = others[0] if others else plain
-    return TrainImages(source, plain, labels_of(train), validation, labels_of(val))
+    task = of_kind(job.data.dataset.kind)
+    return TrainImages(source, plain, task.targets(train), validation, task.targets(val), job.data.spec.name)
 
 
 def started_net(job: Job, images: TrainImages, device: torch.device, *, progress: Progress) -> Net:
@@ -148,6 +155,8 @@ def started_net(job: Job, images: TrainImages, device: torch.device, *, progress
     """
     net = build_spec(job.spec)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not job.keep_head:
+        learning(images.task).start_head(net.classifier, images.train_labels)
     if job.weights is None:
         return net
     weights = job.weights

@@ -22,7 +22,7 @@ from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
 from pocketvision.train.teacher import check_labels, teachers_of
 from pocketvision.train.trainer import run_job
-from pocketvision.values import Accuracy, ModelSpec, Trained
+from pocketvision.values import ModelSpec, Score, Trained
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TaughtBy:
     """Path of its run's folder."""
     spec: ModelSpec
     """Its net."""
-    validation: Accuracy
+    validation: Score
     """As its own training recorded it."""
 
 
@@ -74,7 +74,7 @@ def distill(options: DistillOptions) -> DistillResult:
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
         )
         for teacher in teachers:
-            check_labels(teacher, loaded.dataset.labels)
+            check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
         check_splits(teachers, loaded, asked)
         spec = replace(
             spec,

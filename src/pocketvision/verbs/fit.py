@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from pocketvision.budget.limits import budget_of
 from pocketvision.clock import Clock, seconds
@@ -24,7 +25,7 @@ from pocketvision.settings.verbs import FitOptions
 from pocketvision.train.inputs import given_weights, load_data
 from pocketvision.train.job import TrainOptions, make_job
 from pocketvision.train.logs import require_logs
-from pocketvision.values import Choice, Health, Precision, Proof, Summary, Trained
+from pocketvision.values import Choice, Health, Precision, Proof, Split, Summary, Trained
 from pocketvision.verify.outcome import raise_for
 
 
@@ -120,9 +121,8 @@ def _raise_for(proofs: Sequence[Proof], summary: Summary, choice: Choice) -> Non
 
 
 def _tell(health: Health, progress: Progress) -> None:
-    count = {split: sum(row[split] for row in health.counts.values()) for split in ("train", "val", "test")}
-    sizes = ", ".join(f"{number} {split}" for split, number in count.items())
-    progress.say(f"{len(health.labels)} classes: {sizes}")
+    sizes = ", ".join(f"{health.images_in(split)} {split}" for split in get_args(Split))
+    progress.say(f"{len(health.labels)} {health.kind}: {sizes}")
     out = [problem for problem in health.problems if problem.left_out]
     if out:
         names = ", ".join(f"{problem.file} ({problem.kind})" for problem in out[:5])
