@@ -48,7 +48,7 @@ class TrainOptions(RunConfig, TrainConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig(Settings):
-    """How a teacher's answers are weighed; docs/distillation.md says what each does."""
+    """How a teacher's answers are weighed; docs/guide/distillation.md says what each does."""
 
     temperature: float = option(2.0, "Softens the teacher's and the student's answers.", group="Distillation")
     alpha: float = option(0.9, "Share of the teacher's answers in the loss.", group="Distillation")

@@ -35,7 +35,7 @@ EPOCHS = 40
 
 @dataclass(frozen=True, eq=False)
 class Distillation:
-    """Who teaches, and how that is weighed; docs/distillation.md says what each does."""
+    """Who teaches, and how that is weighed; docs/guide/distillation.md says what each does."""
 
     teachers: Sequence[Teacher] = ()
     temperature: float = 2.0
