@@ -64,6 +64,7 @@ lint: $(READY)
 	@$(RUN) mypy
 
 check: lint test test-all
+	@$(RUN:-m=) benchmarks/code_size.py
 
 format: $(READY)
 	@$(RUN) ruff format .

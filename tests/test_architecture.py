@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import pocketvision
+from pocketvision.runs import ExportFolder, RunFile, RunFolder
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "pocketvision"
@@ -177,6 +178,35 @@ def test_rooms_import_only_from_below() -> None:
 def test_the_ladder_is_told_apart(room: str, source: str, legal: bool) -> None:
     targets = [room_of(found.module) for found in imports(source)]
     assert [target is not None and allowed(room, target) for target in targets] == [legal]
+
+
+FOREIGN_NAMES = {
+    ("data/layouts/labels.py", "labels.txt"): "a list of classes that lies in the user's data",
+    ("export/litert_metadata.py", "labels.txt"): "inside a LiteRT file",
+    ("export/litert_metadata.py", "manifest.json"): "inside a LiteRT file",
+    ("runtime/litert.py", "manifest.json"): "inside a LiteRT file",
+}
+"""(file, name) that is no file of a run."""
+
+
+def test_the_files_of_a_run_are_named_by_their_owner_alone() -> None:
+    parts = [
+        getattr(folder, name)
+        for folder in (RunFolder(Path()), ExportFolder(Path()))
+        for name, part in vars(type(folder)).items()
+        if isinstance(part, property)
+    ]
+    paths = [part.path if isinstance(part, RunFile) else part for part in parts if not isinstance(part, ExportFolder)]
+    names = {path.name for path in paths if path.suffix or path.name.isupper()}
+    assert {"args.yaml", "labels.txt", "best.safetensors", "manifest.json", "SHA256SUMS"} <= names
+    spelled = {
+        (relative(path), node.value.rpartition("/")[2])
+        for path in FILES
+        if own_room(path) != "runs"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {(file, name) for file, name in spelled if name in names} == set(FOREIGN_NAMES)
 
 
 def test_torch_is_imported_only_where_nets_are_built_trained_and_traced() -> None:

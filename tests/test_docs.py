@@ -254,10 +254,10 @@ def test_every_field_that_a_verb_returns_is_described(verb: str) -> None:
 
 def test_every_exit_code_is_described() -> None:
     from pocketvision import errors
-    from pocketvision.cli.app import INTERRUPTED
+    from pocketvision.cli.app import INTERRUPTED, STOPPED
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")]
-    codes = {0, INTERRUPTED, *(kind.exit_code for kind in kinds)}
+    codes = {0, INTERRUPTED, STOPPED, *(kind.exit_code for kind in kinds)}
     table = sections(text_of(ROOT / "docs" / "guide" / "exit-codes.md"))["Exit codes"]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
 
@@ -275,3 +275,13 @@ def test_every_dependency_is_described() -> None:
         line.partition("==")[0].lower() for line in text_of(ROOT / "constraints.txt").splitlines() if "==" in line
     }
     assert {name.lower() for name in names} - pinned == set()
+
+
+def test_every_package_is_described_and_stands_in_one_layer() -> None:
+    page = text_of(ROOT / "docs" / "design" / "architecture.md")
+    found = {
+        path.stem for path in (ROOT / "src" / "pocketvision").iterdir() if re.fullmatch(r"[a-z]+(\.py)?", path.name)
+    }
+    layers = re.findall(r"[a-z]+", next(blocks(page)))
+    assert {name for name in found if not re.search(rf"^\| `{name}` \|", page, re.MULTILINE)} == set()
+    assert sorted(layers) == sorted(found)

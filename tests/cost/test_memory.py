@@ -11,7 +11,7 @@ import pytest
 from pocketvision.cost import paper_memory, peak, peak_activation_bytes, peak_as_ordered
 from pocketvision.fit.weighing import content_of
 from pocketvision.graph import order
-from pocketvision.graph.graph import Conv, Flatten, Graph, Input, Linear, Node, Opaque
+from pocketvision.graph.graph import Conv, Flatten, Graph, Input, Linear, Node
 from pocketvision.graph.order import best_order, flow, schedule
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
@@ -49,15 +49,23 @@ def test_a_flattened_map_is_the_same_memory() -> None:
 
 
 def random_net(seed: int, count: int = 9) -> Graph:
-    """Draw a net of unknown layers of any size that read any earlier ones."""
+    """Draw a net of layers of any size that read any earlier ones; each gives maps of one pixel."""
     rng = np.random.default_rng(seed)
     nodes: list[Node] = [Input("0", (), 2, (0.5,), (0.5,))]
     for place in range(1, count):
         sources = rng.choice(place, size=min(place, int(rng.integers(1, 4))), replace=False)
-        nodes.append(Opaque(str(place), tuple(map(str, sources)), "Any", (int(rng.integers(1, 40)),)))
+        nodes.append(any_layer(str(place), tuple(map(str, sources)), nodes, int(rng.integers(1, 40))))
     read = {name for node in nodes for name in node.inputs}
     loose = tuple(node.name for node in nodes if node.name not in read)
-    return Graph((*nodes, Opaque("out", loose, "Any", (3,))))
+    return Graph((*nodes, any_layer("out", loose, nodes, 3)))
+
+
+def any_layer(name: str, sources: tuple[str, ...], nodes: list[Node], channels: int) -> Node:
+    """Return a convolution of the first source that reads the others too."""
+    first = nodes[[node.name for node in nodes].index(sources[0])]
+    inputs, side = (len(first.weight), 1) if isinstance(first, Conv) else (1, 2)
+    weight, bias = np.zeros((channels, inputs, side, side), np.float32), np.zeros(channels, np.float32)
+    return Conv(name, sources, weight, bias, (1, 1), (0, 0, 0, 0), 1, "none", 0)
 
 
 def peak_of(graph: Graph, names: tuple[str, ...]) -> int | None:

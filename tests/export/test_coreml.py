@@ -16,7 +16,7 @@ from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.data.tensors import to_input
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
 from pocketvision.export.use import use_text
-from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear, Opaque
+from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear
 from pocketvision.graph.lower import with_real_weights, without_affines
 from pocketvision.graph.run import kernel, run
 from pocketvision.graph.sketch import Sketch
@@ -251,10 +251,6 @@ def test_a_damaged_package_is_refused(tmp_path):
 
 
 def test_what_core_ml_lacks_is_named(tmp_path):
-    graph = finished("product")
-    strange = Graph((*graph.nodes[:-1], Opaque("odd", (graph.nodes[-2].name,), "GELU", (7,)), graph.nodes[-1]))
-    with pytest.raises(GraphError, match="'odd' is a GELU"):
-        delivered(strange, tmp_path / "model.mlpackage")
     sketch = Sketch(16, channels=1)
     with pytest.raises(GraphError, match="three channels"):
         delivered(sketch.finish(sketch.linear(sketch.mean("image"), 7)), tmp_path / "m.mlpackage", image=ImageSpec(16))

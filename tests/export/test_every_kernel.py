@@ -8,10 +8,9 @@ import onnxruntime
 import pytest
 
 from pocketvision.compress.quantize import calibrate, quantize
-from pocketvision.errors import GraphError
 from pocketvision.export import litert
 from pocketvision.export.onnx import to_bytes
-from pocketvision.graph.graph import Graph, Opaque, Quant
+from pocketvision.graph.graph import Graph, Quant
 from pocketvision.graph.integer import dequantize
 from pocketvision.graph.run import activations
 from pocketvision.graph.sketch import Sketch
@@ -153,17 +152,6 @@ def test_images_of_one_channel():
     images = image_batch(16)[..., :1]
     for each in (graph, quantize(graph, calibrate(graph, images))):
         np.testing.assert_allclose(answer_of(to_bytes(each))(images), answer(each, images), atol=1e-5)
-
-
-def test_what_has_no_kernel_is_neither_quantized_nor_written():
-    graph = sketched("slice")
-    graph = Graph((*graph.nodes, Opaque("o", (graph.output,), "GELU", (9, 33, 33))))
-    with pytest.raises(GraphError, match="GELU"):
-        to_bytes(graph)
-    with pytest.raises(GraphError, match="GELU"):
-        calibrate(graph, image_batch(33))
-    with pytest.raises(GraphError, match="GELU"):
-        quantize(graph, {})
 
 
 def lite(graph, images):

@@ -17,7 +17,7 @@ from pocketvision.export import litert
 from pocketvision.export.check import check
 from pocketvision.export.use import python_code, write_use
 from pocketvision.graph.fixed import XNNPACK
-from pocketvision.graph.graph import Conv, Graph, Opaque
+from pocketvision.graph.graph import Conv, Graph
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.graph.trace import trace
@@ -145,9 +145,6 @@ def test_damaged_and_foreign_files_are_refused_before_the_runtime_reads_them(tmp
 
 def test_what_has_no_form_in_the_file_is_named(tmp_path):
     graph = small_net()
-    strange = Graph((*graph.nodes[:-1], Opaque("odd", (graph.nodes[-2].name,), "GELU", (7,)), graph.nodes[-1]))
-    with pytest.raises(GraphError, match="'odd' is a GELU, for which LiteRT and ExecuTorch files have no kernel"):
-        deliver(strange, tmp_path / "model.pte")
     with pytest.raises(GraphError, match="export with --precision float or int8"):
         deliver(halved(graph), tmp_path / "model.pte")
     sketch = Sketch(16)

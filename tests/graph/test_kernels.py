@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Activate, Graph, Input, LocalNorm, Opaque
+from pocketvision.graph.graph import Activate, Graph, Input, LocalNorm, Node
 from pocketvision.graph.run import activations, run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.graph.trace import trace
@@ -119,6 +119,9 @@ def test_images_of_five_channels() -> None:
 
 
 def test_what_has_no_kernel_is_not_run() -> None:
-    graph = after_input(Opaque("o", ("x",), "GELU", (3, 4, 4)), size=4)
-    with pytest.raises(GraphError, match="GELU"):
+    class Strange(Node):
+        """A node that nothing knows."""
+
+    graph = after_input(Strange("o", ("x",)), size=4)
+    with pytest.raises(GraphError, match="Strange"):
         run(graph, image_batch(4))

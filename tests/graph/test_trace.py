@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Add, AvgPool, Conv, Flatten, GlobalAvgPool, Graph, Linear, Opaque
-from pocketvision.graph.trace import outline, trace, trace_spec
+from pocketvision.graph.graph import Add, AvgPool, Conv, Flatten, GlobalAvgPool, Graph, Linear
+from pocketvision.graph.trace import trace, trace_spec
 from pocketvision.values import ImageSpec, ModelSpec
 
 
@@ -113,24 +113,6 @@ def test_weights_that_run_twice_are_counted_once() -> None:
     assert [node.learned for node in graph.nodes if isinstance(node, Conv)] == [3 * 4 * 9 + 4, 20, 0]
 
 
-def test_an_outline_names_what_it_cannot_count() -> None:
-    class Odd(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem, self.act, self.last = nn.Conv2d(3, 8, 3, 2), nn.GELU(), nn.Linear(16, 5)
-            self.shift = nn.Parameter(torch.zeros(1, 8, 1, 1))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            first, second = torch.chunk(self.act(self.stem(x)) + self.shift, 2, 1)
-            size = first.size(0)
-            maps = nn.functional.interpolate(torch.cat([first, second], 1), scale_factor=2.0)
-            return self.last(maps.amax((2, 3)).repeat(1, 2).view(size, -1))
-
-    net = Odd().eval()
-    graph = outline(net, ImageSpec(33))
-    kinds = [node.kind for node in graph.nodes if isinstance(node, Opaque)]
-    assert kinds == ["GELU", "add", "getitem", "getitem", "interpolate", "amax", "repeat", "view"]
-    assert [graph.shapes[node.name] for node in graph.nodes if isinstance(node, Conv | Linear)] == [(8, 16, 16), (5,)]
-    assert net.stem.weight.device.type == "cpu"
+def test_a_layer_without_a_kernel_is_named() -> None:
     with pytest.raises(GraphError, match="GELU"):
-        trace(net, ImageSpec(33))
+        trace(layers(nn.GELU(), nn.Flatten()), ImageSpec(33))

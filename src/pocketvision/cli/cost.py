@@ -45,8 +45,6 @@ def _totals(found: "CostOf") -> None:
     print(f"{'  is reached in':<24}{found.peak_layer} ({kinds[found.peak_layer]}), which holds {alive}")
     if found.peak_least_bytes < found.peak_activation_bytes:
         print(f"{'  not proven least':<24}some order of layers may need down to {bytes_text(found.peak_least_bytes)}")
-    for layer in found.uncounted:
-        print(f"{'NOT COUNTED':<24}{layer}")
 
 
 def _kinds(found: "CostOf") -> None:

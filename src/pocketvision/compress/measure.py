@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Activate, Conv, Graph, Linear, Node, Opaque
+from pocketvision.graph.graph import Activate, Conv, Graph, Linear, Node
 from pocketvision.graph.run import Images, activations, batches
 from pocketvision.graph.sums import Tensor
 from pocketvision.progress import Progress, Silent, track
@@ -64,12 +64,9 @@ def measure(graph: Graph, images: Images, *, progress: Progress | None = None) -
 
 
 def require_float(graph: Graph) -> None:
-    """Raise GraphError for a graph that is quantized already, or that holds what cannot be."""
+    """Raise GraphError for a graph that is quantized already."""
     if graph.quant is not None:
         raise GraphError("the graph is quantized already; start from the float graph")
-    for node in graph.nodes:
-        if isinstance(node, Opaque):
-            raise GraphError(f"'{node.name}' is a {node.kind}, for which the graph has no kernel to quantize")
 
 
 def _apart(graph: Graph) -> Iterator[Node]:

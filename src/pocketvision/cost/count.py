@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pocketvision.cost.memory import peak_activation_bytes
 from pocketvision.cost.rules import macs, norm_params, params, weight_bytes, weights
-from pocketvision.graph.graph import Affine, Conv, Graph, Node, Opaque, Shape
+from pocketvision.graph.graph import Affine, Conv, Graph, Node, Shape
 from pocketvision.values import Cost, Precision
 
 
@@ -53,7 +53,6 @@ def count(graph: Graph, *, precision: Precision = "float") -> Cost:
         weight_bytes=sum(weight_bytes(node, precision) for node in graph.nodes),
         peak_activation_bytes=peak_activation_bytes(graph, 1 if precision == "int8" else 4),
         norm_params=sum(norm_params(node) for node in graph.nodes),
-        uncounted=tuple(f"{node.name} ({node.kind})" for node in graph.nodes if isinstance(node, Opaque)),
     )
 
 
@@ -97,9 +96,7 @@ def _percent(part: int, whole: int) -> float:
 
 def kind(node: Node) -> str:
     """Name a layer's kind as the papers do: 'conv 3x3', 'conv dw 3x3', 'conv 1x1 in 3 groups', 'linear', 'max pool',
-    ...; an unknown layer's by its class."""
-    if isinstance(node, Opaque):
-        return node.kind
+    ..."""
     if isinstance(node, Affine):
         return "batch norm"
     if not isinstance(node, Conv):

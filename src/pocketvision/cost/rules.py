@@ -18,7 +18,6 @@ from pocketvision.graph.graph import (
     MaxPool,
     Mul,
     Node,
-    Opaque,
     Shape,
     Shuffle,
     Slice,
@@ -46,8 +45,6 @@ def macs(node: Node, shape: Shape) -> int:
             return outputs * height * width * int(inputs * kernel_height * kernel_width)
         case Linear():
             return int(node.weight.size)
-        case Opaque():
-            return 0
     if isinstance(node, FREE):
         return 0
     raise GraphError(f"no counting rule for {type(node).__name__} ('{node.name}')")

@@ -47,8 +47,6 @@ class CostOf:
     """What is in memory then, by the layers that made it."""
     peak_least_bytes: int
     """No order of layers needs less; the same as the peak unless there were too many orders to try."""
-    uncounted: tuple[str, ...]
-    """Layers that nothing is known of; their costs come on top."""
     kinds: tuple[KindCost, ...]
     """The most multiply-adds first."""
     layers: tuple[LayerCost, ...]
@@ -76,7 +74,6 @@ def cost_of(graph: Graph, spec: ModelSpec) -> CostOf:
         peak_layer=most.layer,
         peak_tensors=most.tensors,
         peak_least_bytes=most.least * 4,
-        uncounted=plain.uncounted,
         kinds=by_kind(graph),
         layers=layers(graph),
     )

@@ -37,7 +37,6 @@ from pocketvision.graph.graph import (
     MaxPool,
     Mul,
     Node,
-    Opaque,
     Shuffle,
     Slice,
     Softmax,
@@ -152,8 +151,6 @@ class _Writer:
                 return self._activated(node, x)
             case LocalNorm():
                 return self._local_norm(node, x)
-            case Opaque():
-                raise GraphError(f"'{node.name}' is a {node.kind}, for which the Core ML writer has no kernel")
         raise GraphError(f"the Core ML writer has no kernel for {type(node).__name__} ('{node.name}')")
 
     def _weighted(self, node: Conv | Linear, x: Any) -> Any:

@@ -33,7 +33,6 @@ from pocketvision.graph.graph import (
     MaxPool,
     Mul,
     Node,
-    Opaque,
     Pads,
     Quant,
     Shape,
@@ -231,10 +230,6 @@ class _Writer:
                 return self._sigmoid(node, x, quant)
             case LocalNorm():
                 return self._local_norm(node, x)
-            case Opaque():
-                raise GraphError(
-                    f"'{node.name}' is a {node.kind}, for which LiteRT and ExecuTorch files have no kernel"
-                )
         raise GraphError(f"LiteRT and ExecuTorch files have no kernel for {type(node).__name__} ('{node.name}')")
 
     def _sigmoid(self, node: Activate, x: int, quant: Quant | None) -> int:

@@ -30,7 +30,6 @@ from pocketvision.graph.graph import (
     MaxPool,
     Mul,
     Node,
-    Opaque,
     Pads,
     Quant,
     Shuffle,
@@ -189,8 +188,6 @@ class _Writer:
                 return self._op("Mul", [value, self._op("Sigmoid", [value])])
             case LocalNorm():
                 return self._op("LRN", [value], size=node.size, alpha=node.alpha, beta=node.beta, bias=node.k)
-            case Opaque():
-                raise GraphError(f"'{node.name}' is a {node.kind}, for which the ONNX writer has no kernel")
         raise GraphError(f"the ONNX writer has no kernel for {type(node).__name__} ('{node.name}')")
 
     def _moved(self, node: Slice | Shuffle | Flatten, tensor: str) -> str:

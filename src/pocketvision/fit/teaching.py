@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from pocketvision.files import write_bytes, write_json
@@ -52,20 +53,20 @@ def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainOptions,
     taught = _taught(job, teachers, options, progress=progress)
     better = taught is not None and taught.validation.value > trained.validation.value
     if better:
-        run = RunFolder(job.folder)
-        for path in (
-            run.best,
-            run.last,
-            run.epochs.path,
-            run.trained.path,
-        ):  # the record last: what it says is then there
-            write_bytes(path, (job.folder / LESSON / path.relative_to(job.folder)).read_bytes())
+        for target, source in zip(_learned(job.folder), _learned(job.folder / LESSON), strict=True):
+            write_bytes(target, source.read_bytes())
     reached = taught.validation if taught else None
     write_json(job.folder / TEACHING, Teaching(trained.validation, reached, "taught" if better else "plain"))
     if reached:
         told = "the taught net is taken" if better else "the plain one is taken"
         progress.say(f"plain {trained.validation.value:.1%}, taught {reached.value:.1%}: {told}")
     return RunFolder(job.folder).trained.read()
+
+
+def _learned(folder: Path) -> tuple[Path, ...]:
+    """Return the files that a training leaves; the record last: what it says is then there."""
+    run = RunFolder(folder)
+    return run.best, run.last, run.epochs.path, run.trained.path
 
 
 def distillation_s(job: Job) -> float:
@@ -79,9 +80,9 @@ def _taught(job: Job, teachers: Sequence[Teacher], options: TrainOptions, *, pro
     """Teach from the start that the plain training had, or from a teacher's channels; None where the time is over."""
     planned = replace(for_distillation(job, options), folder=job.folder / LESSON)
     own = from_teacher(planned, teachers) if options.weights is None else None
-    done = RunFolder(planned.folder).trained
-    if done.exists():
-        return done.read()
+    record = RunFolder(planned.folder).trained
+    if record.exists():
+        return record.read()
     job.clock.reserve(job.later_s)
     found = None
     if job.clock.left() > 0:

@@ -180,14 +180,6 @@ class Activate(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Opaque(Node):
-    """A layer that the graph has no kernel for: counted as unknown, never run or written."""
-
-    kind: str
-    shape: Shape
-
-
-@dataclass(frozen=True, eq=False)
 class Softmax(Node):
     """Probabilities over [C]; always float."""
 
@@ -259,8 +251,6 @@ def shape_of(node: Node, inputs: list[Shape]) -> Shape:
     match node:
         case Input():
             return len(node.mean), node.resolution, node.resolution
-        case Opaque():
-            return node.shape
         case Conv() | MaxPool() | AvgPool():
             return _windowed(node, first)
         case Linear():

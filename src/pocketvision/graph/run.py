@@ -25,7 +25,6 @@ from pocketvision.graph.graph import (
     MaxPool,
     Mul,
     Node,
-    Opaque,
     Quant,
     Softmax,
 )
@@ -141,8 +140,6 @@ def _alone(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
             return real.softmax(x)
         case MaxPool():
             return max_pool(node, x, graph.pads(node), graph.shapes[node.name][1:])
-        case Opaque():
-            raise GraphError(f"'{node.name}' is a {node.kind}, which can be counted around but not run")
     if is_move(node):
         return move(node, inputs)
     raise GraphError(f"the reference has no kernel for {type(node).__name__} ('{node.name}')")

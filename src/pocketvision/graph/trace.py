@@ -1,6 +1,5 @@
 """A torch net becomes an inference graph: batch norm folded, activations fused, dropout gone."""
 
-import copy
 import operator
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +10,6 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
-from pocketvision.errors import GraphError
 from pocketvision.graph.graph import (
     Add,
     Affine,
@@ -23,7 +21,6 @@ from pocketvision.graph.graph import (
     Linear,
     Mul,
     Node,
-    Opaque,
     Shape,
     Slice,
     Softmax,
@@ -55,13 +52,6 @@ def trace(net: nn.Module, image: ImageSpec) -> Graph:
     return _Builder(net, image).graph()
 
 
-def outline(net: nn.Module, image: ImageSpec) -> Graph:
-    """Turn any net in eval mode that torch.fx can follow into a graph to count: like `trace`, but a layer without a
-    kernel becomes an Opaque of the right shape. Nothing is computed: shapes are found on the meta device."""
-    assert not net.training, "trace a net in eval mode"
-    return _Outliner(_weightless(net), image).graph()
-
-
 def trace_spec(spec: ModelSpec, image: ImageSpec | None = None) -> Graph:
     """Trace a net of the catalogue without its weights, for counting: nothing of their size is allocated."""
     with torch.device("meta"), _Undrawn():
@@ -76,13 +66,6 @@ class _Undrawn(TorchFunctionMode):
         if getattr(func, "__name__", "") in _DRAWING:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
-
-
-def _weightless(net: nn.Module) -> nn.Module:
-    """Return a copy on the meta device; the weights themselves are never copied."""
-    twins: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), requires_grad=False) for p in net.parameters()}
-    twins |= {id(buffer): buffer.to("meta") for buffer in net.buffers()}
-    return copy.deepcopy(net, twins)
 
 
 def _image(net: nn.Module, image: ImageSpec) -> Input:
@@ -166,52 +149,6 @@ class _Builder:
             self._layer(step, module_of(step), step.name)
 
 
-class _Outliner(_Builder):
-    """Puts an Opaque where a kernel is missing or does not give the shape that torch gives."""
-
-    def __init__(self, net: nn.Module, image: ImageSpec) -> None:
-        super().__init__(net, image)
-        size = self.example.resolution
-        example = torch.empty(1, len(self.example.mean), size, size, device="meta")
-        self.values = _Values(fx.GraphModule(net, self.steps))
-        with torch.no_grad():
-            self.values.run(example)
-
-    def take(self, step: fx.Node) -> None:
-        """Turn one step into a node, or into none where its value is no tensor made from the example."""
-        if step.op == "output" and not isinstance(step.args[0], fx.Node):
-            return  # several outputs: what they are made of is counted all the same
-        value, inputs = self.values.found.get(step), self._inputs(step)
-        if step.op == "get_attr" or not (inputs or step.op == "placeholder"):
-            return
-        if not isinstance(value, torch.Tensor):
-            self.made[step] = inputs[0]  # a size, or several tensors: what is taken from it comes from its source
-            return
-        before = set(self.nodes)
-        try:
-            super().take(step)
-            fits = self.shapes[self.made[step]] == tuple(value.shape[1:])
-        except (GraphError, TypeError, IndexError, KeyError):
-            fits = False
-        if not fits:
-            for name in set(self.nodes) - before:
-                del self.nodes[name]
-            self._put(step, Opaque(step.name, inputs, _kind(step, self.modules), tuple(value.shape[1:])))
-
-
-class _Values(fx.Interpreter):
-    """Runs a net step by step and keeps every value."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.found: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Run one step."""
-        self.found[n] = super().run_node(n)
-        return self.found[n]
-
-
 def _sources(step: fx.Node) -> Iterator[fx.Node]:
     for argument in (*step.args, *step.kwargs.values()):
         for item in argument if isinstance(argument, list | tuple) else (argument,):
@@ -229,9 +166,3 @@ def _channels(step: fx.Node) -> slice | None:
         case (slice(start=None, stop=None, step=None), slice(step=None) as channels):
             return channels
     return None
-
-
-def _kind(step: fx.Node, modules: dict[str, nn.Module]) -> str:
-    if step.op == "call_module":
-        return type(modules[str(step.target)]).__name__
-    return str(getattr(step.target, "__name__", step.target))

@@ -33,21 +33,35 @@ class CatalogueLine:
     """One net at one setting of its dials, with the classes of the data set that it was published on."""
 
     name: str
+    """Name in the catalogue."""
     width: float
+    """Multiplier of the channels."""
     resolution: int
+    """Side of the input in pixels."""
     groups: int | None
+    """Of ShuffleNet's pointwise convolutions; None for other nets."""
     num_classes: int
+    """Of the data set that the net was published on."""
     year: int
+    """Of the paper."""
     idea: str
+    """The idea in a few words."""
     params: int
+    """Learned values."""
     macs: int
+    """Multiply-adds of one image."""
     float_bytes: int
+    """Weights and biases as float32."""
     int8_bytes: int
+    """The same in 8 bit."""
     peak_bytes_float: int
+    """Peak of activations as float32."""
     peak_bytes_int8: int
+    """The same in 8 bit."""
     top1: float | None
     """Published accuracy in percent, of the float net and as its authors trained it."""
     top5: float | None
+    """The same for the first five answers."""
     data: str
     """What the accuracy was measured on."""
     source: str

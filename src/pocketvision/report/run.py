@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
 from pocketvision.errors import DataError, UsageError
 from pocketvision.runs import RunFile, RunFolder
 from pocketvision.values import Choice, Compression, Cost, Epoch, Health, Manifest, Proof, Summary
@@ -142,7 +140,7 @@ def _load(run: RunFolder, file: RunFile[R], args: Mapping[str, object]) -> R:
         return file.read()
     except FileNotFoundError:
         raise DataError(_missing(run, file.path, file.holds, args)) from None
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, yaml.YAMLError, csv.Error) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, csv.Error) as error:
         raise DataError(
             f"{file.path} ({file.holds}) cannot be read: {error}. "
             "It was changed by hand or written by another version; repeat the run."
@@ -157,8 +155,10 @@ def _sha256(run: RunFolder, args: Mapping[str, object]) -> str:
 
 
 def _check_labels(run: Run) -> None:
-    for name, labels in (("export/manifest.json", run.manifest.labels), ("verify.json", run.proof.labels)):
+    held = {run.files.export.manifest.path: run.manifest.labels, run.files.proof.path: run.proof.labels}
+    for path, labels in held.items():
         if labels != run.labels:
+            name = path.relative_to(run.folder).as_posix()
             ours, theirs = json.dumps(run.labels[:3]), json.dumps(labels[:3])
             raise DataError(
                 f"labels.txt and {name} in {run.folder} hold different label lists: {ours}... and {theirs}.... "

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-import yaml
-
 from pocketvision.files import lines_of, read_json, write_text
 from pocketvision.values import (
     Choice,
@@ -214,11 +212,18 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 
 def _yaml(settings: dict[str, Any]) -> str:
+    import yaml
+
     return str(yaml.safe_dump(to_json(settings), sort_keys=False, allow_unicode=True))
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(values, dict):
         raise ValueError("it is not a mapping of settings")
     return {str(key): value for key, value in values.items()}

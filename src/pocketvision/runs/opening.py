@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pocketvision.errors import RunExists, UsageError
 from pocketvision.files import (
     first_process,
@@ -191,7 +189,7 @@ def _reopened(folder: Path, name: str, settings: Mapping[str, Any], named: bool)
 def _stored(run: RunFolder) -> dict[str, Any]:
     try:
         return run.settings.read()
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise UsageError(
             f"{run.settings.path} cannot be read ({error}); start a new run under another --name"
         ) from error

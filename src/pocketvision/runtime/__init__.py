@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import UnknownName, UsageError, WeightsError
 from pocketvision.files import deflated, stand_in
+from pocketvision.runs import RunFolder
 from pocketvision.values import Manifest
 
 Images = NDArray[np.uint8]
@@ -69,7 +70,7 @@ def open(path: Path | str, *, threads: int = 1) -> Runner:
 
 
 def _foreign(path: Path) -> UsageError:
-    inside = [path / "export" / f"model{suffix}" for suffix in RUNTIMES] if path.is_dir() else []
+    inside = [RunFolder(path).export.model(suffix) for suffix in RUNTIMES] if path.is_dir() else []
     for file in inside:
         if file.exists():
             return UsageError(f"{path} is the folder of a run; name the file in it: {file}")

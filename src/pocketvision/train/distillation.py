@@ -228,7 +228,7 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
         spec=replace(job.spec, padding=own.weights.spec.padding),
         image=image_spec(job.spec.resolution, job.image.crop_mode, own.weights),
         weights=own.weights,
-        start=f"{own.run.name}/{RunFolder(Path()).best.as_posix()}",
+        start=RunFolder(own.run).best.relative_to(own.run.parent).as_posix(),
         keep_head=True,
     )
 

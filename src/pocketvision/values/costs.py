@@ -26,7 +26,6 @@ class Cost:
     peak_activation_bytes: int
     """Largest sum of activations alive at once, in the best order of layers."""
     norm_params: int = 0  # how many of `params` are batch norms'
-    uncounted: tuple[str, ...] = ()  # layers that nothing is known of, with their class: their costs come on top
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Range:
 
     def __str__(self) -> str:
         start = f"above {self.least:g}" if self.above else f"from {_plain(self.least)}"
-        end = f"and below {self.most:g}" if self.below else f"to {_plain(self.most)}"
+        end = f"to below {self.most:g}" if self.below else f"to {_plain(self.most)}"
         if self.above:
             end = f"and at most {_plain(self.most)}"
         words = ["a whole number" if self.whole else "a number", self.what, start, end]

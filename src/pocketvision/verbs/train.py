@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pocketvision.clock import Clock, seconds
 from pocketvision.errors import PocketvisionError
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
-from pocketvision.runs import finished, name_for, nothing_left_on, run_for, write_checksums
+from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, run_for, write_checksums
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import TrainOptions
 from pocketvision.train.device import engine_for
@@ -60,7 +60,7 @@ def train(options: TrainOptions) -> TrainResult:
     trained = run_job(replace(job, clock=clock), progress=progress)
     if engine.rank == 0 and not finished(folder):
         write_checksums(folder)
-    return TrainResult(folder.as_posix(), (folder / "weights/best.safetensors").as_posix(), trained)
+    return TrainResult(folder.as_posix(), RunFolder(folder).best.as_posix(), trained)
 
 
 def wanted_spec(model: str | None, width: float | None, start: Weights | None) -> ModelSpec:

@@ -71,7 +71,7 @@ class FileComparison:
     files: tuple[ComparedFile, ...]
     """One for each file."""
     pairs: tuple[Pair, ...]
-    """Each with each, on the images given; on the odd images where none were."""
+    """Each with each, on the images given; on one image in many encodings where none were."""
 
 
 def compare_files(files: Sequence[Path], judge: Judge | None, *, progress: Progress = Silent()) -> FileComparison:

@@ -1,4 +1,4 @@
-"""Odd images that every phone meets sooner or later: what a file answers to them, from their bytes on."""
+"""One image in every encoding that a phone meets sooner or later: what a file answers to it, from its bytes on."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class EncodingAnswer:
-    """What a file said of one odd image."""
+    """What a file said of one image in one encoding."""
 
     kind: str
     """How the image is stored."""

@@ -10,6 +10,7 @@ from pocketvision.data.layouts.listing import natural_key
 from pocketvision.errors import DataError
 from pocketvision.files import has_record, own_files, printable
 from pocketvision.images.decode import looks_like_image
+from pocketvision.runs import RunFolder
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
@@ -78,7 +79,9 @@ def _is_own(entry: os.DirEntry[str]) -> bool:
             return first is not None and _is_own(first) and all(map(_is_own, inner))
         return False
     own = own_files(folder)
-    return folder / "args.yaml" in own or not any(is_image(path) for path in folder.rglob("*") if path not in own)
+    return RunFolder(folder).settings.path in own or not any(
+        is_image(path) for path in folder.rglob("*") if path not in own
+    )
 
 
 def _is_litter(name: str) -> bool:
