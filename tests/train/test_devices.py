@@ -100,10 +100,10 @@ def few_steps(engine: Engine, name: str) -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(1)
     for count in (10, 7):
         pixels = torch.rand(count, 3, 32, 32, generator=rng, dtype=torch.float64)
-        loss = torch.nn.functional.cross_entropy(engine.answers(net, pixels), torch.arange(count) % 2)
+        loss = torch.nn.functional.cross_entropy(engine.forward(net, pixels), torch.arange(count) % 2)
         optimizer.zero_grad()
         engine.backward(loss)
-        engine.descend(optimizer)
+        engine.take_step(optimizer)
     gradients = {f"gradient of {key}": value.grad for key, value in net.named_parameters() if value.grad is not None}
     return {**net.state_dict(), **gradients}
 
@@ -212,6 +212,4 @@ if __name__ == "__main__":
         found = few_steps(together, sys.argv[3])
     else:
         found = trained(place, together, sys.argv[3])[0].net.state_dict()
-    save_file(
-        {key: value.contiguous() for key, value in found.items()}, place / f"process_{together.place}.safetensors"
-    )
+    save_file({key: value.contiguous() for key, value in found.items()}, place / f"process_{together.rank}.safetensors")

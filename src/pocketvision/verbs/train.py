@@ -58,7 +58,7 @@ def train(options: TrainOptions) -> TrainResult:
         require_memory(loaded, spec, options.device)
         job = make_job(folder, loaded, spec, start, options=Asked.of(vars(options)), progress=progress)
     trained = run_job(replace(job, clock=clock), progress=progress)
-    if engine.place == 0 and not finished(folder):
+    if engine.rank == 0 and not finished(folder):
         write_checksums(folder)
     return TrainResult(folder.as_posix(), RunFolder(folder).best.as_posix(), trained)
 
