@@ -18,7 +18,7 @@ from pocketvision.errors import Diverged
 from pocketvision.progress import Progress
 from pocketvision.tasks import Evaluation
 from pocketvision.tasks.classify.learning import CrossEntropy
-from pocketvision.train.batches import Source, prefetch
+from pocketvision.train.batches import BatchSource, prefetch
 from pocketvision.train.checkpoint import Checkpoint, Position, TrainState
 from pocketvision.train.device import Engine, Threads, all_threads_after, out_of_memory
 from pocketvision.train.evaluate import evaluate
@@ -41,7 +41,7 @@ class Phase:
     """Maps a batch's inputs to logits; its parameters are the ones that learn."""
     groups: tuple[LayerGroup, ...]
     """The module's parts with their rates."""
-    source: Source
+    source: BatchSource
     validation: Callable[[], Iterator[Batch]]
     epochs: int
     learning_rate: float
