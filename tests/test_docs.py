@@ -275,3 +275,13 @@ def test_every_dependency_is_described() -> None:
         line.partition("==")[0].lower() for line in text_of(ROOT / "constraints.txt").splitlines() if "==" in line
     }
     assert {name.lower() for name in names} - pinned == set()
+
+
+def test_every_package_is_described_and_stands_in_one_layer() -> None:
+    page = text_of(ROOT / "docs" / "design" / "architecture.md")
+    found = {
+        path.stem for path in (ROOT / "src" / "pocketvision").iterdir() if re.fullmatch(r"[a-z]+(\.py)?", path.name)
+    }
+    layers = re.findall(r"[a-z]+", next(blocks(page)))
+    assert {name for name in found if not re.search(rf"^\| `{name}` \|", page, re.MULTILINE)} == set()
+    assert sorted(layers) == sorted(found)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pocketvision.data.tensors import eval_batch_size, eval_batches
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.tasks.classify.learning import CrossEntropy
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
@@ -68,8 +69,8 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(most: int, weights: Tens
     found_loss, found = taken(net, engine, weights)
     assert found_loss == pytest.approx(loss, rel=1e-5)
     assert torch.allclose(found, expected, atol=1e-6)
-    assert engine.most is not None
-    assert engine.most <= most
+    assert engine.micro_batch is not None
+    assert engine.micro_batch <= most
     assert said[-1].startswith("memory cannot hold")
     before = len(net.seen)
     taken(net, engine, weights)
@@ -90,7 +91,7 @@ def test_where_two_images_are_too_many_it_says_what_to_do() -> None:
     with pytest.raises(PocketvisionError, match="lower --resolution"):
         taken(Narrow(linear(), 1), Engine())
     with pytest.raises(PocketvisionError, match="--batch-size 11"):
-        Engine(processes=2).lower(23)
+        Engine(world_size=2).lower(23)
 
 
 def test_other_errors_come_through() -> None:
@@ -122,27 +123,31 @@ def trainer(folder: Path, recipe: Recipe, engine: Engine, most: int) -> tuple[Tr
 
 
 def test_a_run_goes_on_with_the_parts_it_found(tmp_path: Path) -> None:
-    recipe = recipe_for(transfer=False, examples=48, epochs=2, batch_size=16, patience=99, flip=False, seed=5)
+    recipe = recipe_for(
+        TrainConfig(epochs=2, batch_size=16, patience=99, flip=False, seed=5), transfer=False, examples=48
+    )
     engine = Engine()
     trainer(tmp_path, replace(recipe, epochs=1), engine, 5)[0].train()
-    assert engine.most == 4
+    assert engine.micro_batch == 4
     again = Engine()
     job, seen = trainer(tmp_path, recipe, again, 5)
     epochs = job.train()
     assert len(epochs) == 2
-    assert again.most == 4
+    assert again.micro_batch == 4
     assert 16 not in seen
     assert Checkpoint(tmp_path / "weights").phase() == "all"
 
 
 def test_a_trial_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path) -> None:
-    recipe = recipe_for(transfer=False, examples=48, epochs=2, batch_size=16, patience=99, flip=False, seed=5)
+    recipe = recipe_for(
+        TrainConfig(epochs=2, batch_size=16, patience=99, flip=False, seed=5), transfer=False, examples=48
+    )
     engine = Engine()
     job, _ = trainer(tmp_path, recipe, engine, 16)
     before = {name: value.clone() for name, value in job.net.state_dict().items()}
     state = torch.random.get_rng_state()
     find_most(job.net, job.views, engine)
-    assert engine.most is None
+    assert engine.micro_batch is None
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in job.net.state_dict().items())
 
@@ -150,9 +155,9 @@ def test_a_trial_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path
 @pytest.mark.parametrize("size", ["many", "0", "1", "-4", "2.5", ""])
 def test_a_batch_size_that_is_none_is_said(size: str) -> None:
     with pytest.raises(UsageError, match="takes auto or a whole number of images from 2"):
-        recipe_for(transfer=True, examples=100, batch_size=size)
-    assert recipe_for(transfer=True, examples=100, batch_size="24").batch_size == 24
-    assert recipe_for(transfer=True, examples=10_000, batch_size="auto").batch_size == 32
+        recipe_for(TrainConfig(batch_size=size), transfer=True, examples=100)
+    assert recipe_for(TrainConfig(batch_size="24"), transfer=True, examples=100).batch_size == 24
+    assert recipe_for(TrainConfig(batch_size="auto"), transfer=True, examples=10_000).batch_size == 32
 
 
 def test_eval_batches_keep_to_a_number_of_pixels_on_a_cpu() -> None:

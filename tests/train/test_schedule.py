@@ -17,6 +17,7 @@ from pocketvision.clock import Clock, command_begins, seconds
 from pocketvision.errors import UsageError
 from pocketvision.metrics.calibration import temperature
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.tasks.classify.learning import CrossEntropy, class_weights
 from pocketvision.train import schedule as scheduling
 from pocketvision.train.batches import TrainImages, mixed, prefetch, shuffled
@@ -32,7 +33,7 @@ from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
 RECIPE = replace(
-    recipe_for(transfer=True, examples=48, epochs=4, batch_size=16, patience=99, flip=False, seed=5),
+    recipe_for(TrainConfig(epochs=4, batch_size=16, patience=99, flip=False, seed=5), transfer=True, examples=48),
     progressive_start=0.5,
     progressive_epochs=0.5,
     frozen=0.5,

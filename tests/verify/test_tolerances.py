@@ -13,7 +13,7 @@ from pocketvision.errors import DataError, WeightsError
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.runtime.fake import FakeRunner
 from pocketvision.values import Agreement, Probe, TaskSpec
-from pocketvision.verify.agreement import Comparison, TrainedOutputs, compare, probe_gap
+from pocketvision.verify.agreement import Agreed, TrainedOutputs, compare, probe_gap
 from pocketvision.verify.inference import Answers, ask
 from pocketvision.verify.tolerances import accuracy_fault, failures
 
@@ -28,7 +28,7 @@ def judged(toy: Any, *, precision: str = "float", same: float = 1.0, count: int 
     manifest = replace(toy.manifest, precision=precision)
     runner = FakeRunner(manifest, fixed((1, 0, 0)))
     answers = ask(runner, toy.data, toy.dataset.of("test"))
-    compared = Comparison(Agreement(same, 0.0, count), round((1 - same) * count), count)
+    compared = Agreed(Agreement(same, 0.0, count), round((1 - same) * count), count)
     return failures(manifest, answers, compared=compared, gap=gap, label_fault=None)
 
 

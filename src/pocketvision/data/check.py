@@ -30,7 +30,7 @@ from pocketvision.data.inspect import InspectedImage, inspect
 from pocketvision.data.kinds import Counts, counts_of, line_of, must_be_learnable, split_images_of, target_of
 from pocketvision.data.layout import Found, Listing, natural_key, scan
 from pocketvision.data.metadata import MetadataCache
-from pocketvision.data.splits import FEWEST, Rule, assign
+from pocketvision.data.splits import FEWEST, SplitRule, assign
 from pocketvision.data.statistics import statistics_of
 from pocketvision.data.warnings import attribute_warnings, group_warnings, leak_warnings, warnings_on
 from pocketvision.errors import DataError
@@ -60,7 +60,7 @@ class Examined:
     health: Health
 
 
-def examine(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> Examined:
+def examine(listing: Listing, *, rule: SplitRule, progress: Progress = Silent()) -> Examined:
     """Look at every image of a listing; nothing is written or kept.
 
     What keeps a net from being trained is told in the health's `faults`. A `DataError` is raised where there is no
@@ -79,7 +79,7 @@ def load_dataset(
     A `DataError` says what to add where the folder cannot be learnt from: fewer than two classes, a class with fewer
     than three different images, or an attribute that as few have, or have not.
     """
-    rule = Rule(seed, val, test)
+    rule = SplitRule(seed, val, test)
     listing = scan(resolve(data, progress))
     must_be_learnable(listing)
     decoded = DecodedCache(metadata=MetadataCache())
@@ -92,7 +92,7 @@ def load_dataset(
     return dataset, health, decoded
 
 
-def split_again(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> tuple[Dataset, ...]:
+def split_again(listing: Listing, *, rule: SplitRule, progress: Progress = Silent()) -> tuple[Dataset, ...]:
     """Split a listing by a rule, also where a net could not be trained on it.
 
     Where the data says the splits itself, a second data set follows that is split by the rule alone.
@@ -109,7 +109,7 @@ def split_again(listing: Listing, *, rule: Rule, progress: Progress = Silent()) 
     return tuple(said)
 
 
-def _judged(listing: Listing, images: Sequence[InspectedImage], rule: Rule) -> tuple[Dataset, Health]:
+def _judged(listing: Listing, images: Sequence[InspectedImage], rule: SplitRule) -> tuple[Dataset, Health]:
     kept, copies = without_duplicates([image for image in images if image.usable])
     reasons = _reasons(listing, images, copies)
     faults = too_few(listing, kept, reasons)
@@ -216,7 +216,9 @@ def _because(problems: Sequence[Problem]) -> str:
 # ---------------------------------------------------------------- what is left
 
 
-def split(listing: Listing, kept: Sequence[InspectedImage], groups: Sequence[Group], rule: Rule) -> dict[str, Split]:
+def split(
+    listing: Listing, kept: Sequence[InspectedImage], groups: Sequence[Group], rule: SplitRule
+) -> dict[str, Split]:
     """Return the split of each content: the data's own, else by content, near duplicates together."""
     own: dict[str, Split] = {image.sha256: image.found.split for image in kept if image.found.split}
     given = set(own.values())

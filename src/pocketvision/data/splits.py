@@ -40,7 +40,7 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Rule:
+class SplitRule:
     """How images are split where the data does not say; `val` and `test` are shares of them, 0..1."""
 
     seed: int = 42
@@ -110,7 +110,7 @@ def _ranges(val: float, test: float) -> dict[Split, tuple[float, float]]:
 
 
 @dataclass(frozen=True)
-class Row:
+class SplitRow:
     """One line of splits.csv."""
 
     file: str
@@ -128,7 +128,7 @@ def write_splits(path: Path, dataset: Dataset) -> None:
     write_text(path, csv_text(COLUMNS[dataset.kind], rows))
 
 
-def read_splits(path: Path) -> tuple[Row, ...]:
+def read_splits(path: Path) -> tuple[SplitRow, ...]:
     """Read what `write_splits` wrote; an unknown column or split, or a path out of the root, is a `DataError`."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -142,7 +142,7 @@ def read_splits(path: Path) -> tuple[Row, ...]:
     return tuple(_row(path, line, number, kind) for number, line in enumerate(lines, 2) if line)
 
 
-def dataset_of(root: Path, labels: tuple[str, ...], rows: Sequence[Row]) -> Dataset:
+def dataset_of(root: Path, labels: tuple[str, ...], rows: Sequence[SplitRow]) -> Dataset:
     """Return the data set of these lines of splits.csv; raises DataError for what does not fit the labels."""
     kind = rows[0].kind if rows else "classes"
     task = of_kind(kind)
@@ -196,7 +196,7 @@ def find_dataset(
     return dataset_of(root, labels, kept) if kept else None
 
 
-def _row(path: Path, line: list[str], number: int, kind: Kind) -> Row:
+def _row(path: Path, line: list[str], number: int, kind: Kind) -> SplitRow:
     if len(line) != len(COLUMNS[kind]):
         raise DataError(f"line {number} of '{path}' has {len(line)} values, not {len(COLUMNS[kind])}.")
     file, label, split, sha256 = line
@@ -204,7 +204,7 @@ def _row(path: Path, line: list[str], number: int, kind: Kind) -> Row:
         raise DataError(f"line {number} of '{path}' has the split '{split}'; known are train, val and test.")
     if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
         raise DataError(f"line {number} of '{path}' leads out of the data folder: '{file}'.")
-    return Row(file, label, cast(Split, split), sha256, kind)
+    return SplitRow(file, label, cast(Split, split), sha256, kind)
 
 
 def _sha256(path: Path, file: str) -> str:

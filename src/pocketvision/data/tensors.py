@@ -13,7 +13,7 @@ MOST = 64
 """On any device: more are no faster, and take memory."""
 CPU_PIXELS = 224 * 224 * 4
 """Of one batch on a CPU. Larger maps are given back to the system after each layer and cost a page fault each time;
-docs/guide/training.md has what that makes."""
+docs/measurements/training.md has what that makes."""
 
 
 def to_input(pixels: NDArray[np.uint8] | Tensor, image: ImageSpec, device: torch.device) -> Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.export.litert_file import LitertFile, Scale
+from pocketvision.export.litert_file import LitertFile, TensorScale
 from pocketvision.export.tables import Field
 from pocketvision.graph.fixed import PROBABILITY
 from pocketvision.graph.graph import Ending, Sigmoid, Softmax
@@ -27,11 +27,11 @@ def whole_ending(file: LitertFile, node: Ending, x: int, io: Io) -> int:
     """
     shape, scale = file.tensors[x].shape, PROBABILITY.scale
     name = NAME if io == "int8" else ""
-    out = file.tensor(shape, "int8", Scale((scale,), PROBABILITY.zero_point - 128), name=name)
+    out = file.tensor(shape, "int8", TensorScale((scale,), PROBABILITY.zero_point - 128), name=name)
     answer = ending(file, node, x, out)
     if io == "int8":
         return answer
-    levels = file.tensor(shape, "uint8", Scale((scale,), PROBABILITY.zero_point), name=NAME)
+    levels = file.tensor(shape, "uint8", TensorScale((scale,), PROBABILITY.zero_point), name=NAME)
     return file.operator("QUANTIZE", [answer], levels)
 
 

@@ -31,7 +31,7 @@ _BACKGROUND = "background"
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class OpenedSource:
     """A net and what is known of it."""
 
     graph: Graph
@@ -61,7 +61,7 @@ class Source:
 
 def open_source(
     source: str | Path, data: str | Path | None, *, labels: str | Path | None, progress: Progress
-) -> Source:
+) -> OpenedSource:
     """Open the folder of a run, or a file that `weights` reads; `labels` are for files.
 
     `data` are images for a file, and for a run the place that its own were moved to. Raises UsageError where they
@@ -89,7 +89,7 @@ def some(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[place] for place in sorted(order)]
 
 
-def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
+def _run(folder: Path, data: str | Path | None, progress: Progress) -> OpenedSource:
     from pocketvision.graph.trace import trace
     from pocketvision.train.checkpoint import trained_net
 
@@ -106,10 +106,10 @@ def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
     figures = {"validation": trained.validation}
     spec = TaskSpec(trained.task, labels)
     manifest = make_manifest(trained, spec, name=root.name, precision="float", figures=figures, probes=())
-    return Source(trace(net, trained.image, load_task(spec.name).ENDING), manifest, dataset, trained)
+    return OpenedSource(trace(net, trained.image, load_task(spec.name).ENDING), manifest, dataset, trained)
 
 
-def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Source:
+def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> OpenedSource:
     from pocketvision.graph.trace import trace
     from pocketvision.models.catalogue import build_spec
     from pocketvision.weights.load import load_into, read
@@ -134,7 +134,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     manifest = replace(manifest, name=manifest.name or path.stem)
     graph = trace(net.eval(), _traced_for(weights, own), load_task(spec_of(manifest).name).ENDING)
     dataset = None if data is None else load_images(data, manifest.splits, progress)
-    return Source(graph, manifest, dataset, whole=_whole(graph, weights, progress))
+    return OpenedSource(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 
 def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:

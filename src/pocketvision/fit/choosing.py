@@ -64,7 +64,7 @@ def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | 
     found = candidates(settings, partial(trace_spec, ending=load(spec.name).ENDING), scratch=start is None)
     # Before candidates are written and timed, which takes memory too.
     require_memory(loaded, min(found, key=lambda item: item.cost.macs).spec, options.device)
-    scale = Scale(spec, image_spec(224, options.crop_mode, start))
+    scale = Timer(spec, image_spec(224, options.crop_mode, start))
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
     choice = replace(choice, budget=asked)
     require_memory(loaded, choice.taken.spec, options.device)
@@ -118,7 +118,7 @@ def _restricted(
     return list(dict.fromkeys(replace(item, width=width) for item in kept))
 
 
-class Scale:
+class Timer:
     """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference."""
 
     def __init__(self, spec: TaskSpec, image: ImageSpec) -> None:

@@ -32,7 +32,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class ComparedPrecisions:
     """The graph that is delivered, and why it is that one."""
 
     graph: Graph
@@ -43,7 +43,9 @@ class Compared:
     """When the file refuses to answer; None never."""
 
 
-def compress_net(run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress) -> Compared:
+def compress_net(
+    run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress
+) -> ComparedPrecisions:
     """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
     from pocketvision.graph.trace import trace
     from pocketvision.train.checkpoint import trained_net
@@ -71,7 +73,7 @@ def compress_net(run: Path, loaded: Loaded, trained: Trained, options: FitOption
     RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")
     progress.say(told)
-    return Compared(settled.graph, settled.spec, record, threshold)
+    return ComparedPrecisions(settled.graph, settled.spec, record, threshold)
 
 
 def _judged(

@@ -10,7 +10,7 @@ from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFai
 from pocketvision.export import SUFFIXES
 from pocketvision.export.write import refusal, write_trained
 from pocketvision.files import write_bytes
-from pocketvision.fit.comparing import Compared
+from pocketvision.fit.comparing import ComparedPrecisions
 from pocketvision.process import run_own
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
@@ -24,7 +24,7 @@ def export_net(
     run: Path,
     loaded: Loaded,
     trained: Trained,
-    compared: Compared,
+    compared: ComparedPrecisions,
     *,
     formats: tuple[str, ...],
     progress: Progress,

@@ -98,7 +98,7 @@ class Page:
     results: tuple[tables.ClassResult, ...]
     pairs: tuple[Mistake, ...]
     mistakes: tuple[Mistaken, ...]
-    thresholds: tuple[tables.Threshold, ...]
+    thresholds: tuple[tables.ThresholdLine, ...]
     confidence: ConfidenceSection | None
     """None where not every test answer was kept."""
     untested: tuple[Gap, ...]

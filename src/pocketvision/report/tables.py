@@ -159,7 +159,7 @@ def _class_result(proof: Proof, index: int, answered: int) -> ClassResult:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """One field of the heat map; `share` of the row's images."""
 
     count: int
@@ -174,7 +174,7 @@ class MatrixRow:
 
     label: str
     total: int
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
 
 
 @dataclass(frozen=True)
@@ -207,8 +207,8 @@ def _matrix_row(proof: Proof, index: int, shown: list[int]) -> MatrixRow:
     counts = proof.confusion[index]
     total = sum(counts)
 
-    def cell(value: int, kind: Literal["right", "wrong", "rest"], answer: str) -> Cell:
-        return Cell(value, value / total if total else 0.0, kind, answer)
+    def cell(value: int, kind: Literal["right", "wrong", "rest"], answer: str) -> MatrixCell:
+        return MatrixCell(value, value / total if total else 0.0, kind, answer)
 
     cells = [cell(counts[i], "right" if i == index else "wrong", proof.labels[i]) for i in shown]
     if len(shown) < len(counts):
@@ -228,7 +228,7 @@ def worst_answers(proof: Proof, most: int = 12) -> tuple[Answer, ...]:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ThresholdLine:
     """What happens when answers below `least` are not taken."""
 
     least: float
@@ -238,7 +238,7 @@ class Threshold:
     """Of those; None where none is left."""
 
 
-def thresholds(proof: Proof) -> tuple[Threshold, ...]:
+def thresholds(proof: Proof) -> tuple[ThresholdLine, ...]:
     """Return what a least probability buys; empty where not every test answer was kept, or nothing is refused."""
     if len(proof.answers) != proof.accuracy.count or not proof.answers or proof.attributes:
         return ()
@@ -246,5 +246,5 @@ def thresholds(proof: Proof) -> tuple[Threshold, ...]:
     for least in THRESHOLDS:
         kept = [answer for answer in proof.answers if answer.probability >= least]
         right = sum(answer.right for answer in kept)
-        rows.append(Threshold(least, len(kept) / len(proof.answers), wilson(right, len(kept)) if kept else None))
+        rows.append(ThresholdLine(least, len(kept) / len(proof.answers), wilson(right, len(kept)) if kept else None))
     return tuple(rows)

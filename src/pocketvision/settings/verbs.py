@@ -64,6 +64,9 @@ class DistillOptions(RunConfig, TrainConfig, DistillConfig):
         metadata=argument("Run folder of the trained larger net; of several, with commas.", metavar="RUN", shell=str)
     )
     data: str | Path = field(metadata=argument(DATA, metavar="DATA", shell=str))
+    _: KW_ONLY
+    # Of its spellings, `--alpha` means the weight of the teacher's answers here.
+    width: float | None = option(None, "Width multiplier of the net.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 `answers.py` needs numpy alone: what a target is, how the graph ends, how outputs are decided, scored and compared.
 `learning.py` needs torch: what training lowers, and what an epoch is worth. Both are modules of plain functions, as
-`Answers` and `Learning` say, so that adding a task is adding a folder.
+`TaskAnswers` and `Learning` say, so that adding a task is adding a folder.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Evaluation:
         return float(self.losses.mean())
 
 
-class Answers(Protocol):
+class TaskAnswers(Protocol):
     """What `tasks/<task>/answers.py` defines."""
 
     WORD: str
@@ -174,9 +174,9 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/answers.py")))
 
 
-def load(name: str) -> Answers:
+def load(name: str) -> TaskAnswers:
     """Return a task's numpy half by its name; raises UnknownName for a task that does not exist."""
-    return cast(Answers, _module(name, "answers"))
+    return cast(TaskAnswers, _module(name, "answers"))
 
 
 def learning(name: str) -> Learning:
@@ -189,7 +189,7 @@ def name_for(kind: Kind) -> str | None:
     return next((name for name in names() if kind == load(name).KIND), None)
 
 
-def of_kind(kind: Kind) -> Answers:
+def of_kind(kind: Kind) -> TaskAnswers:
     """Return the task that is learned from data of a kind."""
     name = name_for(kind)
     assert name is not None, f"no task learns from {kind}"

@@ -40,7 +40,7 @@ class TrainImages:
     """What the labels are for, one of `tasks.names()`."""
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Batches to learn from; all randomness follows from the epoch's number, so that a repeated epoch is the same."""
 
     @property

@@ -40,7 +40,7 @@ class Position:
     """Whether the time ran out, and this phase is over."""
     spent_s: float = 0.0
     """Time that the run had taken."""
-    most: int | None = None
+    micro_batch: int | None = None
     """Images that memory held in a step; None where it held every batch."""
 
 
@@ -98,7 +98,7 @@ class Checkpoint:
     def keep(self, position: Position, epoch: Epoch, state: TrainState, evaluated: Evaluation) -> Position:
         """Store the state after an epoch; best weights first, so that a kill in between only repeats the epoch.
 
-        `position` says where it stood before, except for `cut`, `spent_s` and `most`, which are already those after it.
+        `position` says where it stood before, except for `cut`, `spent_s` and `micro_batch`, which are those after it.
         The epoch's weights are kept if their validation loss is the lowest so far, or above it by less than chance.
         """
         before = position.lowest_loss

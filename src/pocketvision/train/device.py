@@ -64,20 +64,20 @@ class Engine:
     """
 
     def __init__(
-        self, device: torch.device | None = None, precision: Precision = "fp32", processes: int = 1, place: int = 0
+        self, device: torch.device | None = None, precision: Precision = "fp32", world_size: int = 1, rank: int = 0
     ) -> None:
         self.device, self.precision = device or torch.device("cpu"), precision
-        self.processes, self.place = processes, place
+        self.world_size, self.rank = world_size, rank
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        self.most: int | None = None
-        """Images that memory holds in a step; None as long as it held every batch whole."""
+        self.micro_batch: int | None = None
+        """Images that memory holds at once in a step; None as long as it held every batch whole."""
         self.say: Callable[[str], None] = lambda _: None
         """Told once when memory held less than was asked of it."""
 
     @property
     def alone(self) -> bool:
         """Tell whether this is the only process."""
-        return self.processes == 1
+        return self.world_size == 1
 
     @property
     def fused(self) -> bool:
@@ -91,11 +91,11 @@ class Engine:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=_TYPES[self.precision])
 
-    def answers(self, module: nn.Module, inputs: Tensor) -> Tensor:
+    def forward(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Return the logits of a whole training batch; gradients flow into this process's shard of them."""
         if self.alone:
             return _single(module(inputs))
-        shard = Shard.of(len(inputs), self.processes, self.place)
+        shard = Shard.of(len(inputs), self.world_size, self.rank)
         with whole_batch(module, shard):
             own = _single(module(inputs[shard.start : shard.stop]))
         every = own.new_zeros((shard.count, *own.shape[1:]))
@@ -107,7 +107,7 @@ class Engine:
         """Add the gradients of a loss, of a whole batch or of a part of one, to those there are."""
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def descend(self, optimizer: torch.optim.Optimizer) -> None:
+    def take_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Take one step down the gradients of a whole batch."""
         if not self.alone:
             add_gradients(group["params"] for group in optimizer.param_groups)
@@ -119,28 +119,28 @@ class Engine:
 
         Raises PocketvisionError where two images are too many, or where several processes share a batch.
         """
-        tried = min(count, self.most or count)
+        tried = min(count, self.micro_batch or count)
         if not self.alone:
             raise PocketvisionError(
-                f"memory cannot hold a batch of {count} over {self.processes} processes; start again with "
+                f"memory cannot hold a batch of {count} over {self.world_size} processes; start again with "
                 f"--batch-size {max(2, count // 2)}"
             )
         if tried < 4:
             raise PocketvisionError(
                 f"memory cannot hold a step of {tried} images; take a lower --resolution, or another --model or --width"
             )
-        self.most = tried // 2
+        self.micro_batch = tried // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.say(
-            f"memory cannot hold {tried} images in a step: {self.most} are taken at once and their gradients added "
-            "up; the batch stays as large"
+            f"memory cannot hold {tried} images in a step: {self.micro_batch} are taken at once and their gradients "
+            "added up; the batch stays as large"
         )
 
     def trial(self) -> "Engine":
         """Return an engine like this one, for steps that leave no trace."""
         other = Engine(self.device, self.precision)
-        other.most, other.say = self.most, self.say
+        other.micro_batch, other.say = self.micro_batch, self.say
         return other
 
     def first(self, make: Callable[[], T]) -> T:
@@ -149,7 +149,7 @@ class Engine:
             return make()
         box: list[Any] = [None, True]
         try:
-            if self.place == 0:
+            if self.rank == 0:
                 box = [make(), False]
         finally:
             torch.distributed.broadcast_object_list(box, device=self.device)
@@ -173,10 +173,10 @@ class Engine:
     @contextmanager
     def first_ahead(self) -> Iterator[None]:
         """Let the first process through the body before the others, which then find its files."""
-        if self.place > 0:
+        if self.rank > 0:
             self.wait()
         yield
-        if self.place == 0:
+        if self.rank == 0:
             self.wait()
 
 

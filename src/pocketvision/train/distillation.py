@@ -19,10 +19,11 @@ from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.tasks import learning
 from pocketvision.train.batches import RandomViews
 from pocketvision.train.inputs import Loaded, image_spec
-from pocketvision.train.job import Job, TrainOptions
+from pocketvision.train.job import Job
 from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
@@ -186,7 +187,7 @@ class TeacherViews:
         return [order[start : start + together] for start in range(0, chunks, together)]
 
 
-def for_distillation(job: Job, options: TrainOptions) -> Job:
+def for_distillation(job: Job, options: TrainConfig) -> Job:
     """Give a job the epochs of a distillation: none of the head alone, and no early stop unless asked for."""
     if job.recipe.balance == "sampler":
         raise UsageError("distillation shows every image equally often; use --balance weights or none")
@@ -238,7 +239,7 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
     )
 
 
-def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainOptions) -> None:
+def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainConfig) -> None:
     """Raise UsageError where a teacher has learned from images that are kept apart here: figures would flatter."""
     splits = {"seed": options.seed, "val": options.val, "test": options.test}
     for teacher in teachers:

@@ -18,7 +18,7 @@ from pocketvision.errors import Diverged
 from pocketvision.progress import Progress
 from pocketvision.tasks import Evaluation
 from pocketvision.tasks.classify.learning import CrossEntropy
-from pocketvision.train.batches import Source, prefetch
+from pocketvision.train.batches import BatchSource, prefetch
 from pocketvision.train.checkpoint import Checkpoint, Position, TrainState
 from pocketvision.train.device import Engine, Threads, all_threads_after, out_of_memory
 from pocketvision.train.evaluate import evaluate
@@ -41,7 +41,7 @@ class Phase:
     """Maps a batch's inputs to logits; its parameters are the ones that learn."""
     groups: tuple[LayerGroup, ...]
     """The module's parts with their rates."""
-    source: Source
+    source: BatchSource
     validation: Callable[[], Iterator[Batch]]
     epochs: int
     learning_rate: float
@@ -97,7 +97,7 @@ class Loop:
                 self._choose_threads(phase, position.epoch)
                 torch.manual_seed(_epoch_seed(self.recipe.seed, phase.name, position.epoch))
                 epoch, evaluated, cut = self._epoch(phase, state, position.epoch, bar.advance)
-                position = replace(position, cut=cut, spent_s=self.clock.spent(), most=self.engine.most)
+                position = replace(position, cut=cut, spent_s=self.clock.spent(), micro_batch=self.engine.micro_batch)
                 position = self.checkpoint.keep(position, epoch, state, evaluated)
                 self.logs.epochs(position.epochs)
             bar.advance((phase.epochs - position.epoch) * steps, note=_stopped(position, phase))
@@ -111,7 +111,7 @@ class Loop:
         with self._last_finite(phase):
             _require_finite(state, max(0, position.epoch - 1), phase.learning_rate)
         self.clock.count(position.spent_s)
-        self.engine.most = position.most or self.engine.most
+        self.engine.micro_batch = position.micro_batch or self.engine.micro_batch
         if position.lowest_loss is None and phase.counts_start:
             start = self.engine.first(
                 lambda: evaluate(phase.module, phase.validation(), phase.class_weights, phase.task)
@@ -292,7 +292,7 @@ def step(
         group["lr"] = rate * group["rate"]
     while (found := _gradients(module, optimizer, batch, objective=objective, engine=engine)) is None:
         engine.lower(len(batch.targets))
-    engine.descend(optimizer)
+    engine.take_step(optimizer)
     return *found, len(batch.targets)
 
 
@@ -301,13 +301,13 @@ def _gradients(
 ) -> tuple[Tensor, Tensor] | None:
     """Compute the gradients of a batch, in parts where memory asks for it; None where it does not hold a part."""
     optimizer.zero_grad(set_to_none=True)
-    whole = engine.most is None or engine.most >= len(batch.targets)
-    parts = (batch,) if whole else tuple(batch.parts(engine.most or 1))
+    whole = engine.micro_batch is None or engine.micro_batch >= len(batch.targets)
+    parts = (batch,) if whole else tuple(batch.parts(engine.micro_batch or 1))
     losses, right = [], []
     try:
         for part in parts:
             with engine.autocast():
-                logits = engine.answers(module, part.inputs)
+                logits = engine.forward(module, part.inputs)
                 loss = objective(logits, part)
                 loss = loss if whole else loss * (objective.weight(part) / objective.weight(batch))
             engine.backward(loss)

@@ -137,7 +137,7 @@ def measured(net: Net, views: RandomViews, engine: Engine) -> Speed:
         less = full if small == largest else _step_s(trial, views, trial_engine, small)
         part = images.val[: eval_batch_size(largest, engine.device)]
         answer = median_s(lambda: logits(trial, part, image, engine.device), 1) / len(part)
-    engine.most = trial_engine.most
+    engine.micro_batch = trial_engine.micro_batch
     return Speed(
         step=full,
         small_step=less,
@@ -153,7 +153,7 @@ def find_most(net: Net, views: RandomViews, engine: Engine) -> None:
     trial = engine.trial()
     with torch.random.fork_rng():
         _step_s(copy.deepcopy(net), views, trial, views.image.resolution, tries=0)
-    engine.most = trial.most
+    engine.micro_batch = trial.micro_batch
 
 
 def _step_s(net: Net, views: RandomViews, engine: Engine, resolution: int, tries: int = TRIES) -> float:
@@ -161,6 +161,7 @@ def _step_s(net: Net, views: RandomViews, engine: Engine, resolution: int, tries
     set_train_mode(net, frozen=0, fixed_norms=views.recipe.norms == "fixed")
     batches = views.batches(0, resolution)
     kept = next(batches)
+
     objective, _ = learning(views.images.task).objective(
         views.images.train_labels, views.num_classes, balance="none", smoothing=0.0
     )

@@ -198,7 +198,7 @@ class Trainer:
         schedule, position = self.schedule, Position("all")
         if self.engine.device.type == "cuda" and self.checkpoint.phase() is None and self.engine.alone:
             find_most(self.net, self.views, self.engine)
-        logs = open_logs(self.log if self.engine.place == 0 else "csv", self.folder, asdict(self.recipe))
+        logs = open_logs(self.log if self.engine.rank == 0 else "csv", self.folder, asdict(self.recipe))
         try:
             loop = Loop(self.recipe, self.checkpoint, self.engine, self.clock, logs, self.progress)
             if schedule.head_epochs and self.checkpoint.phase() != "all":

@@ -30,7 +30,7 @@ FOR_LAYERS = 25
 
 
 @dataclass(frozen=True)
-class Stage:
+class CompressionStage:
     """The net after some steps, judged on validation images."""
 
     steps: str
@@ -49,7 +49,7 @@ class Compressing:
 
     source: str
     """Path of the run's folder, or of the file."""
-    stages: list[Stage]
+    stages: list[CompressionStage]
     """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own integers."""
     images: int
     """How many it was judged on."""
@@ -104,12 +104,14 @@ def _losses(done: Compressed, images: Images, progress: Progress) -> list[LayerL
     return list(layer_losses(done.plain, done.graph, few, progress=progress))
 
 
-def _judged(graphs: dict[str, Graph], images: Images, truth: NDArray[np.int64] | None, spec: TaskSpec) -> list[Stage]:
+def _judged(
+    graphs: dict[str, Graph], images: Images, truth: NDArray[np.int64] | None, spec: TaskSpec
+) -> list[CompressionStage]:
     task = load(spec.name)
     answers = {name: answer(graph, images) for name, graph in graphs.items()}
     exact = task.decide(answers["float"], spec).choices
     return [
-        Stage(
+        CompressionStage(
             name,
             weight_bytes(graphs[name]),
             None if truth is None else task.score(found, truth, spec),

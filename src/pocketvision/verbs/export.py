@@ -14,7 +14,7 @@ from pocketvision.export import SUFFIXES
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.confidence import Abstain, abstain_of, reason_of, require_refusable, settle, threshold_for
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
-from pocketvision.export.source import Source, open_source, some
+from pocketvision.export.source import OpenedSource, open_source, some
 from pocketvision.export.write import (
     Exported,
     Further,
@@ -94,7 +94,7 @@ def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
         raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
 
 
-def _rounded(opened: Source, precision: Precision, progress: Progress) -> Graph:
+def _rounded(opened: OpenedSource, precision: Precision, progress: Progress) -> Graph:
     """Return the graph in the precision asked for, but for float16, which is rounded last."""
     if opened.whole is not None and precision == "int8":
         progress.say("the file's own whole numbers are kept")
@@ -107,7 +107,7 @@ def _rounded(opened: Source, precision: Precision, progress: Progress) -> Graph:
     return compress(opened.graph, images, progress=progress).graph
 
 
-def _settled(opened: Source, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
+def _settled(opened: OpenedSource, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
     """Settle temperature and threshold on a run's validation images; a file keeps what it says of itself."""
     manifest = opened.manifest
     examples = some(opened.dataset.of("val"), CONFIDENCE_IMAGES) if opened.dataset is not None else []
@@ -129,7 +129,7 @@ def _settled(opened: Source, graph: Graph, wanted: Abstain, progress: Progress) 
     return settled.graph, replace(manifest, abstain_below=threshold.below, refusal=threshold.refusal)
 
 
-def _tiny(opened: Source) -> tuple[str, ...]:
+def _tiny(opened: OpenedSource) -> tuple[str, ...]:
     """Return the probes' images: validation images, or noise where there are none."""
     examples = opened.dataset.of("val")[:PROBES] if opened.dataset is not None else ()
     if opened.dataset is None or not examples:

@@ -23,7 +23,7 @@ from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, ru
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import FitOptions
 from pocketvision.train.inputs import given_weights, load_data
-from pocketvision.train.job import TrainOptions, make_job
+from pocketvision.train.job import make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.values import Choice, Health, Precision, Proof, Split, Summary, Trained
 from pocketvision.verify.outcome import raise_for
@@ -57,23 +57,23 @@ def fit(options: FitOptions) -> Summary:
 
 def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
     """Tell the whole chain, one line a stage."""
-    watch, progress, training = _Watch(), options.progress, TrainOptions.of(vars(options))
+    watch, progress = _Watch(), options.progress
     clock, budget = Clock(seconds(options.time_limit)), budget_of(options)
     with nothing_left_on(PocketvisionError, run=run):
-        start = given_weights(training.weights, progress)
+        start = given_weights(options.weights, progress)
         with watch.stage("check"):
             loaded = load_data(
-                options.data, run, val=training.val, test=training.test, seed=training.seed, progress=progress
+                options.data, run, val=options.val, test=options.test, seed=options.seed, progress=progress
             )
             _tell(loaded.health, progress)
-            teachers = teachers_for(options.teacher, loaded, training)
+            teachers = teachers_for(options.teacher, loaded, options)
         with watch.stage("choose"):
             choice = choose_net(run, loaded, options, start, progress=progress)
         with watch.stage("train"):
-            job = make_job(run, loaded, choice.taken.spec, start, options=training, progress=progress)
+            job = make_job(run, loaded, choice.taken.spec, start, options=options, progress=progress)
     with watch.stage("train"):
         job = replace(job, clock=clock, later_s=delivery_s(loaded, job.image, clock))
-        trained = train_or_teach(job, teachers, training, progress=progress)
+        trained = train_or_teach(job, teachers, options, progress=progress)
     with watch.stage("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.stage("export"):

@@ -62,7 +62,7 @@ def read_trained(path: Path) -> TrainedOutputs:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreed:
     """The delivered file against the trained net, image by image."""
 
     agreement: Agreement
@@ -72,7 +72,7 @@ class Comparison:
     """One an image, or one for each of its attributes."""
 
 
-def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Comparison | None:
+def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Agreed | None:
     """Compare the two on the images both have seen, byte for byte the same; None where there is none.
 
     Two answers are tied where the trained net's probabilities for them differ by no more than `tie`.
@@ -95,7 +95,7 @@ def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Compari
     same = task.decide(ours, spec).choices == task.decide(theirs, spec).choices
     lost = task.clearly_lost(ours, theirs, spec, tie=tie)
     agreed = Agreement(float(same.mean()), float(np.abs(ours - theirs).max()), len(shared))
-    return Comparison(agreed, int(lost.sum()), lost.size)
+    return Agreed(agreed, int(lost.sum()), lost.size)
 
 
 def probe_gap(runner: Runner) -> float:

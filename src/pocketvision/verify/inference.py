@@ -16,7 +16,7 @@ from pocketvision.images.decode import content_of
 from pocketvision.images.prepare import load
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
-from pocketvision.tasks import Answers as Task
+from pocketvision.tasks import TaskAnswers as Task
 from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_of
 from pocketvision.values import Answer, Example, ImageSpec, Score, TaskSpec

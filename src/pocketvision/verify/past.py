@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pocketvision.data.check import digest, split_again
 from pocketvision.data.layout import Listing
-from pocketvision.data.splits import Rule, dataset_of, read_splits
+from pocketvision.data.splits import SplitRule, dataset_of, read_splits
 from pocketvision.progress import Progress
 from pocketvision.runs import run_of
 from pocketvision.tasks import of_kind
@@ -60,7 +60,9 @@ def _again(given: Listing | Dataset, manifest: Manifest, progress: Progress) -> 
     rule = manifest.splits
     if not rule.keys() >= RULE:
         return ()
-    return split_again(given, rule=Rule(int(rule["seed"]), float(rule["val"]), float(rule["test"])), progress=progress)
+    return split_again(
+        given, rule=SplitRule(int(rule["seed"]), float(rule["val"]), float(rule["test"])), progress=progress
+    )
 
 
 def _as_many(found: Dataset, manifest: Manifest) -> bool:

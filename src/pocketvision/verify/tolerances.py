@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.tasks import load, spec_of
 from pocketvision.values import Manifest, Precision, Score
-from pocketvision.verify.agreement import Comparison
+from pocketvision.verify.agreement import Agreed
 from pocketvision.verify.inference import Answers
 
 
@@ -60,7 +60,7 @@ def failures(
     manifest: Manifest,
     answers: Answers,
     *,
-    compared: Comparison | None,
+    compared: Agreed | None,
     gap: float,
     label_fault: str | None,
     narrow: bool = False,
@@ -114,7 +114,7 @@ def _probes(manifest: Manifest, gap: float, allowed: Tolerance) -> str | None:
     )
 
 
-def _disagreement(compared: Comparison | None, allowed: Tolerance) -> str | None:
+def _disagreement(compared: Agreed | None, allowed: Tolerance) -> str | None:
     if compared is None:
         return None
     count, flips = compared.decisions, compared.clear_flips

@@ -14,7 +14,7 @@ from pocketvision.runs import ExportFolder
 from pocketvision.runtime import computes_in_half, digest, download_bytes, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Score, Split
-from pocketvision.verify.agreement import Comparison, compare, probe_gap, read_trained
+from pocketvision.verify.agreement import Agreed, compare, probe_gap, read_trained
 from pocketvision.verify.images import GivenImages, find_images
 from pocketvision.verify.inference import Answers, ask
 from pocketvision.verify.resizing import under_resizers
@@ -107,7 +107,7 @@ class _Checked:
     manifest: Manifest
     answers: Answers
     accuracy: Score
-    compared: Comparison | None
+    compared: Agreed | None
     gap: float
     failures: tuple[str, ...]
     resized: tuple[Resized, ...]
@@ -153,7 +153,7 @@ def _fault(manifest: Manifest, images: GivenImages, answers: Answers) -> str | N
     return accuracy_fault(manifest, images.split or "test", answers.score(rows))
 
 
-def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: Answers, tie: float) -> Comparison | None:
+def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: Answers, tie: float) -> Agreed | None:
     if trained is not None:
         outputs = read_trained(trained)
         if outputs.contents:
