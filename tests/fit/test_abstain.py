@@ -51,7 +51,7 @@ def test_the_record_tells_each_step_of_calibration(finished: Any) -> None:
 
 def test_the_page_shows_it(finished: Any) -> None:
     page = Path(finished.report).read_text(encoding="utf-8")
-    assert 'id="trust"' in page
+    assert 'id="confidence"' in page
     assert "How far to trust it" in page
     assert "Trained net, without its temperature" in page
 

@@ -17,7 +17,7 @@ from pocketvision.errors import UnknownName, WeightsError
 from pocketvision.export.manifest import manifest_of_file
 from pocketvision.graph.graph import Flatten, Graph, Input, Linear
 from pocketvision.graph.run import run
-from pocketvision.tasks import Answers, Learning
+from pocketvision.tasks import Learning, TaskAnswers
 from pocketvision.train.objective import Batch
 from pocketvision.values import Dataset, Example, ImageSpec, ModelSpec, Score, Target, TaskSpec, from_json, to_json
 
@@ -45,7 +45,7 @@ def drawn(name: str, sharpness: float = 1.0) -> tuple[NDArray[np.float64], NDArr
 @pytest.mark.parametrize("half", ["answers", "learning"])
 @pytest.mark.parametrize("name", tasks.names())
 def test_each_folder_holds_what_the_protocol_asks_for(name: str, half: str) -> None:
-    protocol: Any = {"answers": Answers, "learning": Learning}[half]
+    protocol: Any = {"answers": TaskAnswers, "learning": Learning}[half]
     module = {"answers": tasks.load, "learning": tasks.learning}[half](name)
     for word, wanted in vars(protocol).items():
         if inspect.isfunction(wanted) and not word.startswith("_"):
