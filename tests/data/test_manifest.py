@@ -207,7 +207,7 @@ def test_attributes_are_learned_from_with_what_is_unknown(tmp_path):
     assert targets["img/3.png"] == (1, None)
     assert targets["img/5.png"] == (1, 1)
     assert sum(health.split_images.values()) == 12
-    assert "4% of all cells are unknown: they are neither learned from nor judged." in health.notes
+    assert "4% of all cells are unknown: they are neither learned from nor judged." in health.warnings
     write_splits(tmp_path / "splits.csv", dataset)
     assert read_dataset(path, dataset.labels, tmp_path / "splits.csv") == dataset
     with pytest.raises(DataError, match="has labels that the net does not"):

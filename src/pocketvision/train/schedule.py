@@ -161,6 +161,9 @@ def _step_s(net: Net, views: RandomViews, engine: Engine, resolution: int, tries
     set_train_mode(net, frozen=0, fixed_norms=views.recipe.norms == "fixed")
     batches = views.batches(0, resolution)
     kept = next(batches)
+    objective, _ = learning(views.images.task).objective(
+        views.images.train_labels, views.num_classes, balance="none", smoothing=0.0
+    )
 
     objective, _ = learning(views.images.task).objective(
         views.images.train_labels, views.num_classes, balance="none", smoothing=0.0
