@@ -28,17 +28,19 @@ from numpy.typing import NDArray
 from training import SETTINGS, SMALL, TEACHER, split_of
 from training_peers import CPU, Watch
 
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.data.augment import BILINEAR, Augment
 from pocketvision.metrics.calibration import fitted
 from pocketvision.progress import Silent
+from pocketvision.settings.groups import TrainConfig
+from pocketvision.tasks.classify.answers import targets
 from pocketvision.train import batches, distillation, optimizer
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import trained_net
 from pocketvision.train.distillation import Distillation, for_distillation
 from pocketvision.train.evaluate import logits
 from pocketvision.train.inputs import Loaded
-from pocketvision.train.job import Job, TrainOptions, load_images, make_job
+from pocketvision.train.job import Job, load_images, make_job
 from pocketvision.train.teacher import Teacher, teachers_of
 from pocketvision.train.trainer import run_job
 from pocketvision.weights.load import read
@@ -128,7 +130,7 @@ class Bench:
 
     loaded: Loaded
     job: Job
-    options: TrainOptions
+    options: TrainConfig
     images: TrainImages
     test: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
@@ -138,13 +140,13 @@ class Bench:
 def bench_for(data: Path, weights: Path, resolution: int, *, seed: int, folder: Path) -> Bench:
     """Decode and prepare everything that the runs of a seed look at."""
     loaded = split_of(data, seed)
-    options = TrainOptions(weights, None, "auto", None, "auto", None, None, "squash", 0.15, 0.15, seed, "cpu")
+    options = TrainConfig(weights=weights, seed=seed, device="cpu")
     start = read(weights)
     spec = replace(start.spec, resolution=resolution, num_classes=len(loaded.dataset.labels))
     job = make_job(folder, loaded, spec, start, options=options, progress=Silent())
     examples = loaded.dataset.of("test")
     test = prepared(loaded.dataset, examples, job.image, decoded=loaded.decoded)
-    return Bench(loaded, job, options, load_images(job, Silent()), test, labels_of(examples))
+    return Bench(loaded, job, options, load_images(job, Silent()), test, targets(examples))
 
 
 def changed(bench: Bench, change: Change, folder: Path) -> Job:

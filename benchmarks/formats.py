@@ -47,9 +47,10 @@ from pocketvision.models import build_spec
 from pocketvision.runs import ExportFolder
 from pocketvision.runtime import RUNTIMES
 from pocketvision.runtime import open as open_model
+from pocketvision.tasks import spec_for
 from pocketvision.train.device import device_for
 from pocketvision.train.evaluate import logits
-from pocketvision.values import Accuracy, Agreement, Dataset, Example, Latency, Precision, Split, Trained
+from pocketvision.values import Agreement, Dataset, Example, Latency, Precision, Score, Split, Trained
 from pocketvision.verify.agreement import compare, read_trained
 from pocketvision.verify.inference import ask
 from pocketvision.verify.loading import Loading, loading
@@ -83,7 +84,7 @@ class Found:
 
     size_bytes: int
     agreement: Agreement | None = None
-    accuracy: Accuracy | None = None
+    accuracy: Score | None = None
     latency: Latency | None = None
     loading: Loading | None = None
     failures: tuple[str, ...] = ()
@@ -168,7 +169,15 @@ def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]
         for name in (each for each in formats if not refusal(each, precision)):
             path = case.folder / precision / "export" / f"model{SUFFIXES[name]}"
             try:
-                written = write_trained(graph, case.trained, case.data, path, precision=precision, figures={})
+                written = write_trained(
+                    graph,
+                    case.trained,
+                    case.data,
+                    path,
+                    precision=precision,
+                    figures={},
+                    decision=(spec_for(case.data), None),
+                )
                 yield line(name, precision, judge(case, path, written.size_bytes, precision), len(case.answers))
             except MissingExtra as error:
                 yield f"| {name} | {precision} | not installed: {str(error).partition('Run: ')[2]} |" + " |" * 8

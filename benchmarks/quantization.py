@@ -27,7 +27,7 @@ from pocketvision.compress.layers import layer_losses
 from pocketvision.compress.measure import measure
 from pocketvision.compress.quantize import lower, quantize
 from pocketvision.compress.ranges import search
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.data.splits import read_dataset
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.onnx import to_bytes
@@ -38,6 +38,7 @@ from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.models import build_spec
 from pocketvision.runtime.onnx import answer_of
+from pocketvision.tasks.classify.answers import targets
 from pocketvision.train.checkpoint import trained_net
 from pocketvision.values import Health
 from pocketvision.weights import load_into, read
@@ -85,9 +86,7 @@ def trained(run: Path) -> Case:
     dataset = read_dataset(Path(read_json(Health, run / "check.json").root), labels, run / "splits.csv")
     judged = dataset.of("val")
     images = prepared(dataset, judged, record.image)
-    return Case(
-        run.name, trace(net, record.image), calibration(dataset, record.image), images, np.array(labels_of(judged))
-    )
+    return Case(run.name, trace(net, record.image), calibration(dataset, record.image), images, targets(judged))
 
 
 def variants(case: Case) -> Iterator[tuple[str, Graph]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.metrics.accuracy import wilson
-from pocketvision.values import Accuracy
+from pocketvision.values import Score
 from pocketvision.verbs.predict import predict
 from pocketvision.verbs.verify import verify
 from pocketvision.verify.predict import expand
@@ -42,7 +42,7 @@ def main() -> None:
         print(row(f"{folder.name}: strangers", strangers_refused(asked.file, folder)))
 
 
-def strangers_refused(file: Path, folder: Path) -> Accuracy:
+def strangers_refused(file: Path, folder: Path) -> Score:
     """Return the share of a folder's images that are refused; unreadable ones do not count."""
     paths = expand([folder])
     places = sorted(np.random.default_rng(0).permutation(len(paths))[:MOST])
@@ -50,7 +50,7 @@ def strangers_refused(file: Path, folder: Path) -> Accuracy:
     return wilson(sum(not answer.sure for answer in answers), len(answers))
 
 
-def row(name: str, share: Accuracy) -> str:
+def row(name: str, share: Score) -> str:
     """Return one line of the table."""
     return f"| {name} | {share.count} | {share.value:.1%} | {share.low:.1%} to {share.high:.1%} |"
 

@@ -70,7 +70,7 @@ def tested(run: Path, way: str, data: Path, *, seed: int, spent: tuple[float, fl
     own = split_of(data, seed)
     examples = own.dataset.of("test")
     answers = logits(net, prepared(own, examples, trained.image), trained.image, CPU)
-    return Result(way, seed, accuracy(answers, np.array([item.label for item in examples])), *spent)
+    return Result(way, seed, accuracy(answers, np.array([item.target for item in examples])), *spent)
 
 
 def ours(data: Path, setting: Setting, weights: Path, *, seed: int) -> Result:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train import loop
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import image_spec
@@ -92,7 +93,7 @@ def main() -> None:
     spec = replace(weights.spec, resolution=resolution, num_classes=CLASSES)
     net = build_spec(spec)
     load_into(net, weights, keep_head=False)
-    recipe = replace(recipe_for(transfer=True, examples=IMAGES, epochs=epochs + 1), head_epochs=0)
+    recipe = replace(recipe_for(TrainConfig(epochs=epochs + 1), transfer=True, examples=IMAGES), head_epochs=0)
     recipe = replace(recipe, progressive_epochs=0.0, frozen=0.0, patience=99)
     watch = Watch()
     watch_loop(watch)

@@ -20,7 +20,7 @@ from pocketvision.metrics.accuracy import accuracy
 from pocketvision.models import build_spec
 from pocketvision.models.blocks import Net
 from pocketvision.train.inputs import Loaded
-from pocketvision.values import Accuracy, Example, ImageSpec, Split
+from pocketvision.values import Example, ImageSpec, Score, Split
 from pocketvision.weights import load_into, read, restore_batch_norms
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ class Result:
 
     way: str
     seed: int
-    found: Accuracy
+    found: Score
     seconds: float
     """Wall time."""
     cpu_seconds: float
@@ -86,7 +86,7 @@ class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
         image = _random_crop(image, size) if self.train else _center(image, size)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.image.mean, self.image.std))
-        return (pixels - mean) / std, example.label
+        return (pixels - mean) / std, example.target
 
 
 def _random_crop(image: Image.Image, size: int) -> Image.Image:
@@ -188,7 +188,7 @@ def regression(setting: Setting, weights: Path, loaded: Loaded) -> Result:
             parts = [net.embed(to_input(pixels[s : s + 64], image, CPU)) for s in range(0, len(pixels), 64)]
         found = torch.cat(parts)
         features[split] = (found.mean((2, 3)) if found.ndim == 4 else found).numpy()
-        labels[split] = np.array([example.label for example in examples])
+        labels[split] = np.array([example.target for example in examples])
     scaler = StandardScaler().fit(features["train"])
     scaled = {split: scaler.transform(values) for split, values in features.items()}
     fitted = [

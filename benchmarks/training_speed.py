@@ -22,6 +22,7 @@ from torch import nn
 from pocketvision.latency.measure import machine
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train.batches import TrainImages, prefetch
 from pocketvision.train.device import Engine, engine_for
 from pocketvision.train.loop import step
@@ -82,7 +83,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     source = rng.integers(0, 256, (count, resolution, resolution, 3), np.uint8)
     images = TrainImages(source, source, np.arange(count) % CLASSES, source[:2], np.arange(2))
-    recipe = recipe_for(transfer=True, examples=count, batch_size=batch, epochs=1)
+    recipe = recipe_for(TrainConfig(batch_size=batch, epochs=1), transfer=True, examples=count)
     recipe = replace(recipe, head_epochs=0, progressive_epochs=0.0, label_smoothing=0.1)
     nets = [build(name, width=width, resolution=resolution, num_classes=CLASSES) for _ in range(2)]
     nets[0].to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

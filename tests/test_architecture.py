@@ -28,7 +28,9 @@ LADDER = (
     ("train", "probe", "budget"),
     ("compress",),
     ("cost", "latency"),
-    ("data", "weights", "metrics", "graph"),
+    ("data",),
+    ("tasks",),
+    ("weights", "metrics", "graph"),
     ("models", "images"),
     ("values", "runs", "settings", "clock", "errors", "files", "process", "progress", "cache", "words"),
 )
@@ -49,6 +51,8 @@ TORCH_FILES = {
     "graph/layers.py",
     "graph/trace.py",
     "runtime/executorch.py",
+    "tasks/attributes/learning.py",
+    "tasks/classify/learning.py",
 }
 """The files of torch-free rooms that need torch; nothing else in their rooms imports them."""
 
@@ -305,3 +309,17 @@ def test_no_file_holds(word: str) -> None:
     assert len(TEXTS) > 100
     holders = [path for path in TEXTS if word in path.read_text(encoding="utf-8")]
     assert [path.relative_to(ROOT).as_posix() for path in holders] == []
+
+
+PAPERS = ("models/", "cost/tables/", "weights/deep_compression.py")
+"""Where classes bear the names of the papers, which many papers share."""
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(relative(path))
+    ours = {name: [home for home in found if not home.startswith(PAPERS)] for name, found in homes.items()}
+    assert {name: found for name, found in ours.items() if len(found) > 1} == {}

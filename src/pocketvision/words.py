@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from pocketvision.values import Accuracy
+from pocketvision.values import Score
 
 SPACE = "\N{NO-BREAK SPACE}"
 """A number and its unit stay on one line."""
@@ -59,7 +59,7 @@ def seconds(value: float) -> str:
     return f"{minutes}{SPACE}min" if minutes < 60 else f"{minutes // 60}{SPACE}h {minutes % 60}{SPACE}min"
 
 
-def interval(accuracy: Accuracy) -> str:
+def interval(accuracy: Score) -> str:
     """Write the 95% interval alone."""
     return f"{percent(accuracy.low)} to {percent(accuracy.high)}"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pocketvision.compress.channels import Channels, Place, kept
+from pocketvision.compress.channels import ChannelPlace, Channels, kept
 from pocketvision.compress.slim import recalibrate, slice_net, sliced
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.blocks import Net
@@ -63,7 +63,7 @@ def test_every_layer_gets_channels_that_its_neighbors_agree_on(name: str) -> Non
             assert made.setdefault(fewer.set_of(channel), source) == source, place
 
 
-def silenced(net: Net, name: str, width: float) -> dict[Place, list[int]]:
+def silenced(net: Net, name: str, width: float) -> dict[ChannelPlace, list[int]]:
     """Zero all that a narrower net has no room for, and return what it has room for."""
     parts = Channels(net, name)
     fewer = Channels(build(name, width=width, resolution=32, num_classes=5).eval(), name)

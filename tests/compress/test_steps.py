@@ -102,5 +102,5 @@ def test_losses_need_both_graphs(uneven, draw):
     small = compress(graph, images).graph
     with pytest.raises(GraphError, match="float graph and, second"):
         layer_losses(small, graph, images)
-    with pytest.raises(GraphError, match="softmax"):
+    with pytest.raises(GraphError, match="no logits"):
         layer_losses(Graph(graph.nodes[:-1]), small, images)

@@ -18,7 +18,7 @@ from pocketvision.graph.sketch import Sketch
 from pocketvision.graph.trace import trace_spec
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import parse_name
-from pocketvision.values import ImageSpec, ModelSpec, Trained
+from pocketvision.values import ImageSpec, ModelSpec, TaskSpec, Trained
 
 
 def test_peak_memory_of_mobilenet_v1_by_hand() -> None:
@@ -140,7 +140,7 @@ def test_files_are_written_in_the_best_order() -> None:
     splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
     spec = ModelSpec("mobilenet_v1", 1.0, 16, 5)
     trained = Trained(spec, image, "from scratch", 0, wilson(1, 1), 1.0, "0" * 64, splits)
-    model = onnx.load_from_string(content_of(graph, trained, tuple("abcde"), precision="float"))
+    model = onnx.load_from_string(content_of(graph, trained, TaskSpec("classify", tuple("abcde")), precision="float"))
     shapes = {item.name: tuple(item.dims) for item in model.graph.initializer}
     written = [shapes[node.input[1]][0] for node in model.graph.node if node.op_type == "Conv"]
     best = [len(node.weight) for node in best_order(graph).nodes if isinstance(node, Conv)]

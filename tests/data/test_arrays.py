@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from pocketvision.data import digits as digits_room
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.data.check import load_dataset
 from pocketvision.data.digits import COUNT, digits_folder, resolve
 from pocketvision.data.parallel import AHEAD, in_order
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.images.prepare import load
 from pocketvision.progress import Silent
+from pocketvision.tasks.classify.answers import targets
 from pocketvision.values import ImageSpec
 
 
@@ -133,7 +134,7 @@ def test_digits_must_not_be_mirrored(digits):
     images = prepared(dataset, examples, spec, decoded=decoded)
     assert images.shape == (len(examples), 16, 16, 3)
     assert np.array_equal(images[3], load(dataset.path(examples[3]), spec))
-    labels = labels_of(examples)
+    labels = targets(examples)
     assert labels.dtype == np.int64
     assert labels.tolist() == [int(example.file.split("/")[0]) for example in examples]
 
@@ -163,7 +164,7 @@ def test_prepared_equals_one_by_one_and_keeps_the_order(folder, spec):
 def test_nothing_to_prepare(folder):
     dataset, _, _ = load_dataset(folder)
     assert prepared(dataset, (), ImageSpec(24)).shape == (0, 24, 24, 3)
-    assert labels_of(()).shape == (0,)
+    assert targets(()).shape == (0,)
 
 
 def test_a_file_that_went_bad_is_named(folder):

@@ -239,6 +239,16 @@ def test_check_counts_boxes_and_training_says_what_it_got(tmp_path):
 
 
 def test_boxes_go_to_json_and_back():
-    example = Example("1.png", -1, "train", "0", boxes=(Box(0, 1, 2, 3.5, 4, crowd=True),))
-    dataset = Dataset("r", ("a",), (example, Example("2.png", -1, "val", "1", attributes=(0, None))), kind="boxes")
+    example = Example("1.png", (Box(0, 1, 2, 3.5, 4, crowd=True),), "train", "0")
+    dataset = Dataset(
+        "r",
+        ("a",),
+        (
+            example,
+            Example("2.png", (0, None), "val", "1"),
+            Example("3.png", 2, "val", "2"),
+            Example("4.png", None, "val", "3"),
+        ),
+        kind="boxes",
+    )
     assert from_json(Dataset, json.loads(json.dumps(to_json(dataset)))) == dataset

@@ -191,8 +191,27 @@ def test_attributes(tmp_path):
     health = check(path)
     assert health.kind == "attributes"
     assert {name: sum(splits.values()) for name, splits in health.counts.items()} == {"smiling": 6, "young": 11}
-    with pytest.raises(DataError, match="has 0/1 attributes"):
+    with pytest.raises(DataError, match=r"at least that have it, .*: 'young' is lacked by 0"):
         load_dataset(path)
+
+
+def test_attributes_are_learned_from_with_what_is_unknown(tmp_path):
+    lines = [f"img/{index}.png,{index % 2},{'' if index == 3 else index % 3 // 2},1" for index in range(12)]
+    path = table(tmp_path, "filename,smiling,left eye open,face\n" + "\n".join(lines))
+    with pytest.raises(DataError, match="'face' is lacked by 0"):
+        load_dataset(path)
+    path.write_text("\n".join(line.rpartition(",")[0] for line in path.read_text().splitlines()))
+    dataset, health, _ = load_dataset(path, val=0.2, test=0.2)
+    assert (dataset.kind, dataset.labels, dataset.mirror_safe) == ("attributes", ("smiling", "left eye open"), False)
+    targets = {example.file: example.target for example in dataset.examples}
+    assert targets["img/3.png"] == (1, None)
+    assert targets["img/5.png"] == (1, 1)
+    assert sum(health.split_images.values()) == 12
+    assert "4% of all cells are unknown: they are neither learned from nor judged." in health.warnings
+    write_splits(tmp_path / "splits.csv", dataset)
+    assert read_dataset(path, dataset.labels, tmp_path / "splits.csv") == dataset
+    with pytest.raises(DataError, match="has labels that the net does not"):
+        read_dataset(path, dataset.labels[:1], tmp_path / "splits.csv")
 
 
 def test_minus_one_is_no_unless_there_is_zero_too(tmp_path):
@@ -247,9 +266,9 @@ def test_a_manifest_of_real_photos_is_what_its_folders_are(shared_data, tmp_path
 
 
 def test_old_records_are_read():
-    old = {"root": "r", "labels": ["a"], "examples": [{"file": "1", "label": 0, "split": "train", "sha256": "0"}]}
+    old = {"root": "r", "labels": ["a"], "examples": [{"file": "1", "target": 0, "split": "train", "sha256": "0"}]}
     dataset = from_json(Dataset, old)
-    assert (dataset.kind, dataset.examples[0].boxes) == ("classes", ())
+    assert (dataset.kind, dataset.examples[0].target) == ("classes", 0)
 
 
 @pytest.mark.slow

@@ -114,14 +114,14 @@ def test_a_changed_or_absent_file_is_named(tmp_path, dataset):
     (Path(dataset.root) / 'a"q/2.png').unlink()
     with pytest.raises(DataError, match=r'a"q/2\.png.* is gone'):
         read_dataset(Path(dataset.root), dataset.labels, tmp_path / "splits.csv")
-    with pytest.raises(DataError, match="labels the net does not"):
+    with pytest.raises(DataError, match="labels that the net does not"):
         read_dataset(Path(dataset.root), ("b, c",), tmp_path / "splits.csv")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must have the columns file,label,split,sha256; it has none"),
+        ("", "must have the columns file,label,split,sha256 or file,attributes,split,sha256; it has none"),
         ("file,label,split\n", "must have the columns"),
         ("file,label,split,sha256\na.jpg,a,dev,00\n", "line 2 .* split 'dev'"),
         ("file,label,split,sha256\na.jpg,a,val\n", "line 2 .* 3 values"),

@@ -9,6 +9,9 @@ from pocketvision.export.confidence import abstain_of, reason_of, settle, thresh
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.metrics.calibration import TEMPERATURES, softened
+from pocketvision.values import TaskSpec
+
+SPEC = TaskSpec("classify", ("a", "b", "c"))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def truth_of(probabilities, sharpness):
 def test_int8_gets_a_temperature_of_its_own(graphs):
     _, small, images = graphs
     found = run(small, images)
-    settled = settle(small, found, truth_of(found, 3.0), folded=1.0)
+    settled = settle(small, found, truth_of(found, 3.0), SPEC, folded=1.0)
     assert settled.temperature == pytest.approx(1 / 3, rel=0.3)
     assert settled.before is not None
     assert settled.confidence.nll < settled.before.nll
@@ -43,7 +46,7 @@ def test_rounding_that_moved_nothing_is_left_alone(graphs):
     found = run(small, images)
     labels = np.repeat(found.argmax(axis=1), 1)
     # Labels that are always right ask for endless sharpness; what training folded in is at its limit already.
-    settled = settle(small, found, labels, folded=TEMPERATURES[0])
+    settled = settle(small, found, labels, SPEC, folded=TEMPERATURES[0])
     assert settled.graph is small
     assert settled.temperature == 1.0
     assert settled.before is None
@@ -52,14 +55,14 @@ def test_rounding_that_moved_nothing_is_left_alone(graphs):
 def test_both_temperatures_together_stay_within_the_limits(graphs):
     _, small, images = graphs
     found = run(small, images)
-    settled = settle(small, found, found.argmax(axis=1), folded=0.5)
+    settled = settle(small, found, found.argmax(axis=1), SPEC, folded=0.5)
     assert settled.temperature == pytest.approx(0.5)
 
 
 def test_a_float_graph_is_only_measured(graphs):
     plain, _, images = graphs
     found = run(plain, images)
-    settled = settle(plain, found, truth_of(found, 3.0), folded=1.0)
+    settled = settle(plain, found, truth_of(found, 3.0), SPEC, folded=1.0)
     assert settled.graph is plain
     assert settled.probabilities is found
 
@@ -82,12 +85,12 @@ def test_thresholds_as_asked():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet((1, 1, 1), 200).astype(np.float32)
     labels = np.array([rng.choice(3, p=row / row.sum()) for row in probabilities.astype(np.float64)])
-    assert threshold_for("off", probabilities, labels) is None
-    given = threshold_for(0.6, probabilities, labels)
+    assert threshold_for("off", probabilities, labels, SPEC) is None
+    given = threshold_for(0.6, probabilities, labels, SPEC)
     assert given.below == 0.6
     assert given.refusal.coverage.value == (probabilities.max(axis=1) >= 0.6).mean()
-    chosen = threshold_for("auto", probabilities, labels)
+    chosen = threshold_for("auto", probabilities, labels, SPEC)
     assert 0 < chosen.below < 1
-    assert threshold_for("auto", probabilities[:3], labels[:3]) is None
+    assert threshold_for("auto", probabilities[:3], labels[:3], SPEC) is None
     for asked, threshold in (("off", None), ("auto", None), ("auto", chosen), (0.6, given)):
-        assert ("never refuses" in reason_of(asked, threshold)) == (threshold is None)
+        assert ("never refuses" in reason_of(asked, threshold, SPEC)) == (threshold is None)

@@ -107,7 +107,7 @@ def test_whole_numbers_at_both_ends_are_those_of_the_reference(io, tmp_path):
     (levels,) = (tensor for name, tensor in tensors(graph, images, rounding=fixed.XNNPACK) if name == logits)
     found = open_model(path).run(images)
     assert len(np.unique(found)) > 100
-    np.testing.assert_array_equal(found, fixed.probabilities(levels, graph.quant[logits]))
+    np.testing.assert_array_equal(found, fixed.probabilities(graph.nodes[-1], levels, graph.quant[logits]))
     np.testing.assert_allclose(found, run(graph, images, rounding=fixed.XNNPACK), atol=0.51 / 256 + 1 / 256)
     assert check(path, graph).endswith("all of the net is one part of XNNPACK")
     interpreter = Interpreter(model_content=path.read_bytes())

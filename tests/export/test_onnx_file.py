@@ -17,7 +17,7 @@ from pocketvision.graph.graph import Activate, Add, Conv, Graph, Linear, Node, Q
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runtime.onnx import answer_of
-from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec, Probe, from_json
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, Probe, Score, from_json
 
 
 def v1_like(size=64):
@@ -81,7 +81,7 @@ def manifest(labels=20, size=64, probes=()):
         precision="int8",
         data_digest="0" * 64,
         splits={"seed": 0, "val": 0.1, "test": 0.1},
-        figures={"test": Accuracy(0.9, 0.8, 0.95, 100)},
+        figures={"test": Score(0.9, 0.8, 0.95, 100)},
         probes=probes,
         versions={"pocketvision": "0.1.0"},
         created="2026-11-20T00:00:00Z",

@@ -16,14 +16,14 @@ from pocketvision.cli.app import run
 from pocketvision.cli.terminal import Terminal
 from pocketvision.cost.count import count
 from pocketvision.errors import BudgetMissed, DataError, PocketvisionError, UsageError, WeightsError
-from pocketvision.fit.choose import Compared, Comparison, hint_for
+from pocketvision.fit.choose import Comparison, ProbedStart, hint_for
 from pocketvision.fit.limits import outlook
 from pocketvision.graph.trace import trace_spec
 from pocketvision.metrics.paired import paired
 from pocketvision.models.catalogue import build_spec
 from pocketvision.probe import features
 from pocketvision.train import memory
-from pocketvision.values import Accuracy, Candidate, Dataset, Example, ImageSpec, Latency, ModelSpec
+from pocketvision.values import Candidate, Dataset, Example, ImageSpec, Latency, ModelSpec, Score
 from pocketvision.weights.safetensors import save
 
 SMALL, LARGE = ModelSpec("mobilenet_v1", 0.125, 32, 5), ModelSpec("mobilenet_v1", 0.25, 48, 7)
@@ -105,13 +105,13 @@ def test_the_command_trains_what_was_taken(photos: Path, files: list[Path]) -> N
 
 
 def test_a_much_cheaper_net_that_is_as_good_is_named() -> None:
-    def start(macs: int, wrong: int) -> Compared:
+    def start(macs: int, wrong: int) -> ProbedStart:
         first, second = np.arange(100) >= wrong, np.ones(100, bool)
-        return Compared(
+        return ProbedStart(
             "x.tflite", SMALL, "not taken", "", 1, macs, 1, 1, against_taken_on_validation=paired(first, second)
         )
 
-    taken = Compared("t.tflite", LARGE, "taken", "", 1, 600, 1, 1)
+    taken = ProbedStart("t.tflite", LARGE, "taken", "", 1, 600, 1, 1)
     hint = hint_for([taken, start(500, 0), start(300, 2), start(100, 20)])
     assert hint is not None
     assert "2.0 times fewer" in hint
@@ -211,7 +211,7 @@ def test_of_an_accuracy_asked_for_frozen_weights_give_an_estimate(photos: Path, 
 
 
 def test_an_outlook_goes_by_the_interval() -> None:
-    found = Accuracy(0.9, 0.85, 0.95, 100)
+    found = Score(0.9, 0.85, 0.95, 100)
     assert [outlook(found, asked) for asked in (0.85, 0.9, 0.95, 0.96)] == ["reached", "open", "open", "below"]
 
 

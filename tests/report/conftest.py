@@ -16,7 +16,6 @@ from PIL import Image
 from pocketvision.files import write_bytes, write_json, write_text
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.values import (
-    Accuracy,
     Agreement,
     Answer,
     Budget,
@@ -36,6 +35,7 @@ from pocketvision.values import (
     Proof,
     Refusal,
     Resized,
+    Score,
     Summary,
     Variant,
     Verdict,
@@ -151,7 +151,7 @@ def _confusion(labels: Sequence[str], answers: Sequence[Answer]) -> tuple[tuple[
     return tuple(tuple(row) for row in matrix)
 
 
-def _verdicts(max_size: int, accuracy: Accuracy) -> tuple[Verdict, ...]:
+def _verdicts(max_size: int, accuracy: Score) -> tuple[Verdict, ...]:
     return (
         Verdict("max_size", max_size, 912_448, "bytes", max_size >= 912_448),
         Verdict("max_latency", 8.0, 6.213, "ms", True),
@@ -264,7 +264,7 @@ def _curves(path: Path, epochs: int, chance: random.Random) -> None:
             writer.writerow([epoch, "head" if head else "all", *row, val, 0, epoch > epochs - 2])
 
 
-def _compression(accuracy: Accuracy) -> Compression:
+def _compression(accuracy: Score) -> Compression:
     count = accuracy.count
     variants = (
         Variant(
@@ -280,7 +280,7 @@ def _compression(accuracy: Accuracy) -> Compression:
     return Compression("int8", reason, variants)
 
 
-def _manifest(labels: Sequence[str], spec: ModelSpec, accuracy: Accuracy) -> Manifest:
+def _manifest(labels: Sequence[str], spec: ModelSpec, accuracy: Score) -> Manifest:
     return Manifest(
         format_version=1,
         name="fruit",

@@ -13,7 +13,7 @@ from pocketvision.report import plots, tables
 from pocketvision.report.run import read
 from pocketvision.report.untested import untested
 from pocketvision.report.words import bound, budget
-from pocketvision.values import Accuracy, Agreement, Answer, Budget
+from pocketvision.values import Agreement, Answer, Budget, Score
 
 
 def spaced(text):
@@ -146,7 +146,7 @@ def test_untested_follows_the_facts(fake_run):
     barely, missing = "Whether the limit of accuracy is truly kept", "Unreadable test images"
     assert titles(run).isdisjoint({few, wide, barely, missing, "Agreement with the trained net"})
     proof = dataclasses.replace(
-        run.proof, accuracy=Accuracy(0.92, 0.7, 0.99, 18), agreement=None, unreadable=("fig/1.png",)
+        run.proof, accuracy=Score(0.92, 0.7, 0.99, 18), agreement=None, unreadable=("fig/1.png",)
     )
     changed = dataclasses.replace(run, proof=proof)
     assert {wide, barely, missing, "Agreement with the trained net"} <= titles(changed)

@@ -19,7 +19,7 @@ from pocketvision.graph.sketch import Sketch
 from pocketvision.latency.measurements import read_measurement
 from pocketvision.serve.folder import RUNTIMES
 from pocketvision.serve.server import make_server
-from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec, Precision
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision, Score
 from tests.images.orientations import JPEG, cases, marked, short, xmp
 from tests.images.strange import STRANGE
 from tests.serve.browser import Seen, browse, running
@@ -288,7 +288,7 @@ def test_labels_are_text_and_never_markup(page: Path, tmp_path: Path) -> None:
         precision="float",
         data_digest="",
         splits={},
-        figures={"test": Accuracy(0.9, 0.8, 0.95, 100)},
+        figures={"test": Score(0.9, 0.8, 0.95, 100)},
         probes=(),
         versions={},
         created="2026-11-21T00:00:00+00:00",

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from pocketvision.errors import PocketvisionError, UnknownName
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, Precision, engine_for, precision_for
@@ -39,7 +40,9 @@ def trained(folder: Path, engine: Engine, name: str, epochs: int = 2) -> tuple[T
     val, val_labels = stripes(20, 1)
     torch.manual_seed(3)
     net = build(name, width=0.125, resolution=32, num_classes=2)
-    recipe = recipe_for(transfer=False, examples=41, epochs=epochs, batch_size=10, patience=99, flip=False, seed=5)
+    recipe = recipe_for(
+        TrainConfig(epochs=epochs, batch_size=10, patience=99, flip=False, seed=5), transfer=False, examples=41
+    )
     recipe = replace(recipe, optimizer="sgd", learning_rate=0.03)
     images = TrainImages(train, train, labels, val, val_labels)
     trainer = Trainer(net, images, ImageSpec(32), recipe, folder, engine=engine)

@@ -19,11 +19,12 @@ from pocketvision.files import read_json
 from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, distillation_s, teachers_for, train_or_teach
 from pocketvision.progress import Silent
 from pocketvision.runs import RunFolder
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train.checkpoint import trained_net
 from pocketvision.train.distillation import Distillation
 from pocketvision.train.evaluate import logits
 from pocketvision.train.inputs import load_data
-from pocketvision.train.job import Job, TrainOptions, make_job
+from pocketvision.train.job import Job, make_job
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.schedule import Speed, fitted_with_views, scheduled
 from pocketvision.train.teacher import CHUNK, Views, teachers_of
@@ -209,8 +210,8 @@ def test_the_order_of_labels_counts(teacher: str) -> None:
         check_labels(found, ("down", "across", "lean"))
 
 
-def fit_job(data: Path, folder: Path, *, limit_s: float = math.inf, later_s: float = 0.0) -> tuple[Job, TrainOptions]:
-    asked = TrainOptions(
+def fit_job(data: Path, folder: Path, *, limit_s: float = math.inf, later_s: float = 0.0) -> tuple[Job, TrainConfig]:
+    asked = TrainConfig(
         weights=None,
         epochs=4,
         batch_size=8,
@@ -268,7 +269,7 @@ def test_without_time_for_distillation_the_plain_net_is_taken(data: Path, teache
 
 def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views() -> None:
     slow = Speed(step=21.0, small_step=21.0, small=32, resolution=32, validation=0.0)
-    recipe = recipe_for(transfer=False, examples=8, epochs=40, batch_size=8, patience=9, flip=False)
+    recipe = recipe_for(TrainConfig(epochs=40, batch_size=8, patience=9, flip=False), transfer=False, examples=8)
 
     def of(epochs: int) -> Schedule:
         return scheduled(replace(recipe, epochs=epochs), 32, 12)

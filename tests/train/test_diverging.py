@@ -13,6 +13,7 @@ import pocketvision
 from pocketvision.cli.app import run
 from pocketvision.errors import Diverged
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train import loop
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
@@ -69,7 +70,7 @@ def trained(folder: Path, rate: float, transfer: bool) -> Trainer:
     rng, labels = np.random.default_rng(0), np.arange(24) % 2
     shown = (rng.integers(0, 100, (24, 32, 32, 3)) + 150 * labels[:, None, None, None]).astype(np.uint8)
     images = TrainImages(shown, shown, labels, shown, labels)
-    recipe = recipe_for(examples=24, transfer=transfer, epochs=2, batch_size=8, learning_rate=rate, flip=False)
+    recipe = recipe_for(TrainConfig(epochs=2, batch_size=8, lr=rate, flip=False), examples=24, transfer=transfer)
     trainer = Trainer(net, images, ImageSpec(32), recipe, folder)
     trainer.train()
     return trainer

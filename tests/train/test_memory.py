@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from pocketvision.data.tensors import eval_batch_size, eval_batches
 from pocketvision.errors import PocketvisionError, UsageError
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
+from pocketvision.tasks.classify.learning import CrossEntropy
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import Engine, out_of_memory
 from pocketvision.train.loop import step
-from pocketvision.train.objective import Batch, CrossEntropy
+from pocketvision.train.objective import Batch
 from pocketvision.train.recipe import Recipe, recipe_for
 from pocketvision.train.schedule import find_most
 from pocketvision.train.trainer import Trainer
@@ -121,7 +123,9 @@ def trainer(folder: Path, recipe: Recipe, engine: Engine, most: int) -> tuple[Tr
 
 
 def test_a_run_goes_on_with_the_parts_it_found(tmp_path: Path) -> None:
-    recipe = recipe_for(transfer=False, examples=48, epochs=2, batch_size=16, patience=99, flip=False, seed=5)
+    recipe = recipe_for(
+        TrainConfig(epochs=2, batch_size=16, patience=99, flip=False, seed=5), transfer=False, examples=48
+    )
     engine = Engine()
     trainer(tmp_path, replace(recipe, epochs=1), engine, 5)[0].train()
     assert engine.micro_batch == 4
@@ -135,7 +139,9 @@ def test_a_run_goes_on_with_the_parts_it_found(tmp_path: Path) -> None:
 
 
 def test_a_trial_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path) -> None:
-    recipe = recipe_for(transfer=False, examples=48, epochs=2, batch_size=16, patience=99, flip=False, seed=5)
+    recipe = recipe_for(
+        TrainConfig(epochs=2, batch_size=16, patience=99, flip=False, seed=5), transfer=False, examples=48
+    )
     engine = Engine()
     job, _ = trainer(tmp_path, recipe, engine, 16)
     before = {name: value.clone() for name, value in job.net.state_dict().items()}
@@ -149,9 +155,9 @@ def test_a_trial_finds_what_memory_holds_and_leaves_the_net_alone(tmp_path: Path
 @pytest.mark.parametrize("size", ["many", "0", "1", "-4", "2.5", ""])
 def test_a_batch_size_that_is_none_is_said(size: str) -> None:
     with pytest.raises(UsageError, match="takes auto or a whole number of images from 2"):
-        recipe_for(transfer=True, examples=100, batch_size=size)
-    assert recipe_for(transfer=True, examples=100, batch_size="24").batch_size == 24
-    assert recipe_for(transfer=True, examples=10_000, batch_size="auto").batch_size == 32
+        recipe_for(TrainConfig(batch_size=size), transfer=True, examples=100)
+    assert recipe_for(TrainConfig(batch_size="24"), transfer=True, examples=100).batch_size == 24
+    assert recipe_for(TrainConfig(batch_size="auto"), transfer=True, examples=10_000).batch_size == 32
 
 
 def test_eval_batches_keep_to_a_number_of_pixels_on_a_cpu() -> None:

@@ -17,12 +17,14 @@ from pocketvision.clock import Clock, command_begins, seconds
 from pocketvision.errors import UsageError
 from pocketvision.metrics.calibration import temperature
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
+from pocketvision.tasks.classify.learning import CrossEntropy, class_weights
 from pocketvision.train import schedule as scheduling
 from pocketvision.train.batches import TrainImages, mixed, prefetch, shuffled
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.evaluate import evaluate, within_noise
 from pocketvision.train.loop import step
-from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.objective import Batch
 from pocketvision.train.optimizer import layer_groups, optimizer_for, set_train_mode
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
 from pocketvision.train.schedule import Speed, fitted, scheduled
@@ -31,7 +33,7 @@ from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
 RECIPE = replace(
-    recipe_for(transfer=True, examples=48, epochs=4, batch_size=16, patience=99, flip=False, seed=5),
+    recipe_for(TrainConfig(epochs=4, batch_size=16, patience=99, flip=False, seed=5), transfer=True, examples=48),
     progressive_start=0.5,
     progressive_epochs=0.5,
     frozen=0.5,
@@ -315,7 +317,7 @@ def test_mixed_images_keep_their_probabilities() -> None:
     assert torch.allclose(found.inputs.sum((1, 2, 3)), torch.ones(6))
     again = mixed(batch, 3, alpha=0.4, seed=1)
     assert torch.equal(found.inputs, again.inputs)
-    assert found.labels().shape == (6,)
+    assert float(CrossEntropy().right(found.targets, found)) == 6
 
 
 def test_items_made_ahead_come_in_order_and_errors_come_through() -> None:

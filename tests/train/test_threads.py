@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pocketvision.models.catalogue import build
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train import trainer
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.checkpoint import Checkpoint
@@ -137,7 +138,7 @@ def ended(folder: Path, found: list[int], patch: pytest.MonkeyPatch, *, killed_i
             raise KeyboardInterrupt
         return epoch(self, phase, state, number, advance)
 
-    recipe = recipe_for(examples=48, transfer=False, epochs=3, batch_size=16, patience=9, flip=False)
+    recipe = recipe_for(TrainConfig(epochs=3, batch_size=16, patience=9, flip=False), examples=48, transfer=False)
     with patch.context() as inner:
         inner.setattr(Loop, "_epoch", one)
         Trainer(net, TrainImages(shown, shown, labels, shown, labels), ImageSpec(32), recipe, folder).train()

@@ -12,6 +12,7 @@ from pocketvision.errors import UnknownName, UsageError, WeightsError
 from pocketvision.metrics.calibration import TEMPERATURES, fitted, temperature
 from pocketvision.models.catalogue import build
 from pocketvision.progress import Progress, Silent
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train.batches import TrainImages, shuffled
 from pocketvision.train.checkpoint import Checkpoint
 from pocketvision.train.device import device_for
@@ -41,7 +42,7 @@ def image_batch() -> TrainImages:
     return TrainImages(train, train, labels, val, val_labels)
 
 
-RECIPE = recipe_for(examples=48, transfer=True, epochs=3, batch_size=16, patience=99, flip=False, seed=5)
+RECIPE = recipe_for(TrainConfig(epochs=3, batch_size=16, patience=99, flip=False, seed=5), examples=48, transfer=True)
 
 
 def trainer(folder: Path, recipe: Recipe = RECIPE, progress: Progress = Silent()) -> Trainer:
@@ -51,7 +52,7 @@ def trainer(folder: Path, recipe: Recipe = RECIPE, progress: Progress = Silent()
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    recipe = recipe_for(examples=48, transfer=False, epochs=30, batch_size=8, patience=99, flip=False)
+    recipe = recipe_for(TrainConfig(epochs=30, batch_size=8, patience=99, flip=False), examples=48, transfer=False)
     job = trainer(tmp_path, recipe)
     epochs = job.train()
     assert [epoch.phase for epoch in epochs] == ["all"] * 30
@@ -135,7 +136,7 @@ def test_the_head_learns_before_the_rest(tmp_path: Path) -> None:
 
 def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
     job = trainer(
-        tmp_path, recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=1e-9, flip=False)
+        tmp_path, recipe_for(TrainConfig(epochs=6, batch_size=8, lr=1e-9, flip=False), examples=48, transfer=False)
     )
     epochs = job.train()
     _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
@@ -145,7 +146,7 @@ def test_the_newest_of_equally_good_weights_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
-    ruinous = recipe_for(examples=48, transfer=False, epochs=6, batch_size=8, learning_rate=5.0, flip=False)
+    ruinous = recipe_for(TrainConfig(epochs=6, batch_size=8, lr=5.0, flip=False), examples=48, transfer=False)
     job = trainer(tmp_path, ruinous)
     epochs = job.train()
     _, loss = fitted(logits(job.net, job.images.val, IMAGE, CPU), job.images.val_labels)
@@ -156,7 +157,7 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
 
 def test_early_stop(tmp_path: Path) -> None:
     settings = recipe_for(
-        examples=48, transfer=False, epochs=30, batch_size=8, learning_rate=1e-9, patience=2, flip=False
+        TrainConfig(epochs=30, batch_size=8, lr=1e-9, patience=2, flip=False), examples=48, transfer=False
     )
     epochs = trainer(tmp_path, settings).train()
     assert len(epochs) < 30
@@ -204,15 +205,15 @@ def test_folding_the_temperature_divides_the_logits(name: str) -> None:
     assert np.allclose(logits(net, pixels, IMAGE, CPU), before / 2.5, atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rate": -0.1}, {"patience": 0}])
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"lr": -0.1}, {"patience": 0}])
 def test_impossible_settings(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match=r"takes a (whole )?number"):
-        recipe_for(examples=48, transfer=True, **wrong)  # type: ignore[arg-type]
+        recipe_for(TrainConfig(**wrong), examples=48, transfer=True)  # type: ignore[arg-type]
 
 
 def test_unknown_optimizer_and_device() -> None:
     with pytest.raises(UsageError, match="auto, adamw, sgd"):
-        recipe_for(examples=48, transfer=True, optimizer="adam")
+        recipe_for(TrainConfig(optimizer="adam"), examples=48, transfer=True)
     with pytest.raises(UnknownName, match="cuda"):
         device_for("gpu")
 
@@ -236,10 +237,12 @@ def test_the_average_forgets_the_first_weights_soon() -> None:
 
 
 def test_sgd_runs(tmp_path: Path) -> None:
-    settings: Recipe = recipe_for(examples=48, transfer=False, epochs=2, batch_size=16, optimizer="sgd", flip=False)
+    settings: Recipe = recipe_for(
+        TrainConfig(epochs=2, batch_size=16, optimizer="sgd", flip=False), examples=48, transfer=False
+    )
     assert len(trainer(tmp_path, settings).train()) == 2
 
 
 @pytest.mark.parametrize(("examples", "batch"), [(20, 8), (300, 16), (600, 32), (100_000, 32)])
 def test_small_sets_get_small_batches(examples: int, batch: int) -> None:
-    assert recipe_for(transfer=False, examples=examples).batch_size == batch
+    assert recipe_for(TrainConfig(), transfer=False, examples=examples).batch_size == batch

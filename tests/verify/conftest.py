@@ -121,7 +121,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     manifest = describe(graph, health.digest)
     file = tmp_path_factory.mktemp("run") / "export" / "model.onnx"
     probabilities = deliver_outputs(file, graph=graph, manifest=manifest, dataset=dataset)
-    truth = np.array([example.label for example in dataset.of("test")])
+    truth = np.array([example.target for example in dataset.of("test")])
     manifest = replace(manifest, figures={"test": accuracy(probabilities, truth)})
     write(graph, manifest, file)
     return Toy(data, dataset, graph, manifest, file)

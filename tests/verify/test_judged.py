@@ -97,7 +97,7 @@ def test_other_images_of_the_same_names_are_all_judged(toy: Any, file: Path, tmp
 
 def test_exchanged_labels_are_judged_as_given(toy: Any, file: Path, photos: Path) -> None:
     other = {"blue": "red", "red": "blue", "green": "green"}
-    rows = [(one.file, other[toy.dataset.labels[one.label]]) for one in toy.dataset.examples]
+    rows = [(one.file, other[toy.dataset.labels[one.target]]) for one in toy.dataset.examples]
     proof = verify(file, table(photos / "labels.csv", rows))
     found = judged(proof)
     assert found.relabeled == 48
@@ -175,7 +175,7 @@ def test_images_stored_anew_are_new(toy: Any, file: Path, photos: Path) -> None:
         path.unlink()
     found = judged(verify(file, photos))
     assert found.new == 24
-    assert found.of_run == sum(one.label != 2 for one in toy.dataset.of("test"))
+    assert found.of_run == sum(one.target != 2 for one in toy.dataset.of("test"))
     assert f"({found.of_run}), 24 that the run did not have; " in judged_words(found)
 
 
@@ -283,7 +283,7 @@ def test_a_biased_part_raises_no_alarm(toy: Any, photos: Path, tmp_path: Path) -
     file = toy.deliver(tmp_path / "run", graph=blind, manifest=manifest)
     write_splits(tmp_path / "run" / "splits.csv", toy.dataset)
     for one in toy.dataset.of("test"):
-        if one.label:
+        if one.target:
             (photos / one.file).unlink()
     proof = verify(file, photos)
     assert proof.accuracy.high < whole.low
@@ -333,7 +333,7 @@ def test_outputs_of_the_trained_net_count_for_their_content(
     toy: Any, file: Path, photos: Path, *, table_kind: str
 ) -> None:
     """Two test images of different classes exchange their names, and so their labels."""
-    red, blue = (next(one for one in toy.dataset.of("test") if one.label == label) for label in (2, 0))
+    red, blue = (next(one for one in toy.dataset.of("test") if one.target == label) for label in (2, 0))
     outputs = dict(np.load(file.with_name("trained_outputs.npz")))
     if table_kind == "contents":
         hashes = {one.file: one.sha256 for one in toy.dataset.examples}

@@ -105,7 +105,7 @@ def test_a_image_gets_the_same_answer_alone_as_in_a_batch(toy: Any) -> None:
     alone = ask(runner, toy.data, examples, batch=1)
     together = ask(runner, toy.data, examples)
     assert len(examples) > 1
-    assert alone.predicted.tolist() == together.predicted.tolist()
+    assert alone.told() == together.told()
     assert abs(alone.probabilities - together.probabilities).max() < 1e-5
 
 

@@ -12,10 +12,12 @@ import pytest
 from pocketvision.errors import DataError, WeightsError
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.runtime.fake import FakeRunner
-from pocketvision.values import Agreement, Probe
-from pocketvision.verify.agreement import Comparison, TrainedOutputs, compare, probe_gap
+from pocketvision.values import Agreement, Probe, TaskSpec
+from pocketvision.verify.agreement import Agreed, TrainedOutputs, compare, probe_gap
 from pocketvision.verify.inference import Answers, ask
 from pocketvision.verify.tolerances import accuracy_fault, failures
+
+SPEC = TaskSpec("classify", ("blue", "green", "red"))
 
 
 def fixed(row: tuple[float, ...]) -> Callable[[np.ndarray], np.ndarray]:
@@ -26,7 +28,7 @@ def judged(toy: Any, *, precision: str = "float", same: float = 1.0, count: int 
     manifest = replace(toy.manifest, precision=precision)
     runner = FakeRunner(manifest, fixed((1, 0, 0)))
     answers = ask(runner, toy.data, toy.dataset.of("test"))
-    compared = Comparison(Agreement(same, 0.0, count), round((1 - same) * count))
+    compared = Agreed(Agreement(same, 0.0, count), round((1 - same) * count), count)
     return failures(manifest, answers, compared=compared, gap=gap, label_fault=None)
 
 
@@ -86,7 +88,7 @@ def test_damaged_probes_are_an_error_with_a_way_out(toy: Any, probe: Probe) -> N
 def test_agreement_counts_what_both_have_seen(toy: Any) -> None:
     examples = toy.dataset.of("test")[:4]
     rows = np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.4, 0.6, 0], [0, 0, 1]], np.float32)
-    answers = Answers(examples, rows, (), (), frozenset({examples[3].file}))
+    answers = Answers(SPEC, examples, rows, (), (), frozenset({examples[3].file}))
     theirs = {examples[0].file: np.array([0.7, 0.3, 0]), examples[2].file: np.array([0.5, 0.4, 0.1])}
     theirs[examples[3].file] = np.array([1, 0, 0])
     compared = compare(TrainedOutputs(theirs, 3), answers, tie=0.0)
@@ -103,7 +105,7 @@ def test_only_flips_between_labels_the_net_told_apart_count(toy: Any) -> None:
     rows = np.array([[0.4, 0.6, 0], [0.4, 0.6, 0], [0.6, 0.4, 0]], np.float32)
     trained = np.array([[0.52, 0.48, 0], [0.7, 0.3, 0], [0.6, 0.4, 0]])
     outputs = TrainedOutputs(dict(zip((example.file for example in examples), trained, strict=True)), 3)
-    answers = Answers(examples, rows, (), (), frozenset())
+    answers = Answers(SPEC, examples, rows, (), (), frozenset())
     found = [compare(outputs, answers, tie=tie) for tie in (0.0, 0.1, 0.5)]
     assert [compared.clear_flips for compared in found if compared] == [2, 1, 0]
     assert {compared.agreement.same_answer for compared in found if compared} == {1 / 3}

@@ -28,7 +28,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Unit:
+class AmountUnit:
     """How amounts of a kind are read and written."""
 
     name: str
@@ -49,7 +49,7 @@ class Unit:
         return int(value) if self.whole else value
 
 
-class Share(Unit):
+class ShareUnit(AmountUnit):
     """A part of one, written as 0.9 or 90%."""
 
     def read(self, option: str, given: Amount) -> float:
@@ -71,11 +71,13 @@ def _millions(count: float) -> str:
 
 
 _BYTES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-BYTES = Unit("bytes", _BYTES, bytes_text)
-MILLISECONDS = Unit("ms", {"us": 1e-3, "ms": 1.0, "s": 1e3}, lambda value: f"{float(f'{value:.4g}'):g} ms", whole=False)
-MACS = Unit("MACs", {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}, _millions, exact=lambda value: f"{value:,.0f} MACs")
-PARAMS = Unit("params", MACS.factors, _millions, exact=lambda value: f"{value:,.0f} params")
-SHARE = Share("share", {}, lambda value: f"{value:.1%}", whole=False)
+BYTES = AmountUnit("bytes", _BYTES, bytes_text)
+MILLISECONDS = AmountUnit(
+    "ms", {"us": 1e-3, "ms": 1.0, "s": 1e3}, lambda value: f"{float(f'{value:.4g}'):g} ms", whole=False
+)
+MACS = AmountUnit("MACs", {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}, _millions, exact=lambda value: f"{value:,.0f} MACs")
+PARAMS = AmountUnit("params", MACS.factors, _millions, exact=lambda value: f"{value:,.0f} params")
+SHARE = ShareUnit("share", {}, lambda value: f"{value:.1%}", whole=False)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Limit:
     """As reports head it."""
     short: str
     """As sentences name what is limited."""
-    unit: Unit
+    unit: AmountUnit
     measure: Callable[[Measured], float | None]
     at_most: bool = True
 

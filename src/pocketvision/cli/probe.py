@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pocketvision.fit.choose import Compared, Comparison
+    from pocketvision.fit.choose import Comparison, ProbedStart
 
 
 def show(result: "Comparison") -> None:
@@ -36,7 +36,7 @@ def _said(timed: bool) -> str:
     )
 
 
-def _row(start: "Compared", timed: bool) -> list[str]:
+def _row(start: "ProbedStart", timed: bool) -> list[str]:
     val, test, ms = start.validation, start.test, start.latency
     return [
         Path(start.file).name,

@@ -19,7 +19,7 @@ _MIXERS = (nn.LocalResponseNorm,)
 """Layers in which a channel's place among its neighbors counts."""
 
 
-class Place(NamedTuple):
+class ChannelPlace(NamedTuple):
     """One side of a layer; a grouped convolution has a place for each of its groups."""
 
     layer: str
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     group: int = 0
 
 
-Where = tuple[tuple[Place, int], ...]
+Where = tuple[tuple[ChannelPlace, int], ...]
 """The places where a set of tied channels stands, with how often; the same set in a narrower net has the same."""
 
 
@@ -35,7 +35,7 @@ class Channels:
     """The channels of a net, as sets that can only be kept or cut together."""
 
     def __init__(self, net: nn.Module, name: str) -> None:
-        self.places: dict[Place, list[int]] = defaultdict(list)
+        self.places: dict[ChannelPlace, list[int]] = defaultdict(list)
         """The channels at each place, in the order of the layer's weights."""
         self._name = name
         self._modules = dict(net.named_modules())
@@ -59,7 +59,7 @@ class Channels:
 
     def sets(self) -> dict[Where, list[int]]:
         """List the sets by where they stand, each list in the order in which the net makes them."""
-        counts: dict[int, dict[Place, int]] = defaultdict(lambda: defaultdict(int))
+        counts: dict[int, dict[ChannelPlace, int]] = defaultdict(lambda: defaultdict(int))
         for place, channels in self.places.items():
             for channel in channels:
                 counts[self.set_of(channel)][place] += 1
@@ -97,7 +97,7 @@ class Channels:
         if isinstance(module, ChannelSlice):
             return read[module.start : module.stop]
         if isinstance(module, nn.BatchNorm2d):
-            self.places[Place(name, "out")] = read
+            self.places[ChannelPlace(name, "out")] = read
             return read
         if isinstance(module, nn.Conv2d | nn.Linear):
             return self._weights(name, module, read)
@@ -110,13 +110,13 @@ class Channels:
         inputs, outputs = module.weight.shape[1] * groups, module.weight.shape[0]
         if groups == inputs > 1:  # depthwise: a channel stays itself
             made = [channel for channel in read for _ in range(outputs // inputs)]
-            self.places[Place(name, "out")] = made
+            self.places[ChannelPlace(name, "out")] = made
             return made
         each = inputs // len(read)  # above one behind a map that was flattened
         read, made = [channel for channel in read for _ in range(each)], self._new(outputs)
         for group in range(groups):
-            self.places[Place(name, "in", group)] = _share(read, groups, group)
-            self.places[Place(name, "out", group)] = _share(made, groups, group)
+            self.places[ChannelPlace(name, "in", group)] = _share(read, groups, group)
+            self.places[ChannelPlace(name, "out", group)] = _share(made, groups, group)
         return made
 
     def _function(self, step: fx.Node) -> list[int]:
@@ -141,7 +141,7 @@ class Channels:
         )
 
 
-def kept(wide: Channels, narrow: Channels, scores: Mapping[int, float], name: str) -> dict[Place, list[int]]:
+def kept(wide: Channels, narrow: Channels, scores: Mapping[int, float], name: str) -> dict[ChannelPlace, list[int]]:
     """Choose for every place of the narrow net which of the wide net's places there it takes, best scores first.
 
     The kept ones stay in their order. Raises UsageError where the narrow net joins or has what the wide one does not.
@@ -163,7 +163,7 @@ def kept(wide: Channels, narrow: Channels, scores: Mapping[int, float], name: st
     }
 
 
-def _indices(wanted: list[int], wide: Channels, place: Place) -> Iterator[int]:
+def _indices(wanted: list[int], wide: Channels, place: ChannelPlace) -> Iterator[int]:
     stands: dict[int, list[int]] = defaultdict(list)
     for index, channel in reversed(list(enumerate(wide.places[place]))):
         stands[wide.set_of(channel)].append(index)

@@ -27,14 +27,14 @@ FEW = 32
 """Images for histograms and for the means of biases; over 100 the biases came out no better."""
 
 
-class Entry(NamedTuple):
+class LedgerEntry(NamedTuple):
     """The bytes of weights, biases and weight scales after a step."""
 
     step: str
     weight_bytes: int
 
 
-Ledger = tuple[Entry, ...]
+Ledger = tuple[LedgerEntry, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +59,19 @@ def compress(
     few = images[:: max(1, len(images) // FEW)]
     plain = without_affines(graph)
     measured = measure(plain, images, progress=progress)
-    entries = [Entry("float", weight_bytes(graph))]
+    entries = [LedgerEntry("float", weight_bytes(graph))]
     if "equalize" in steps:
         plain, measured = equalize(plain, measured)
-        entries.append(Entry("equalize", weight_bytes(plain)))
+        entries.append(LedgerEntry("equalize", weight_bytes(plain)))
     ranges: Mapping[str, Range] = {name: spread.range for name, spread in measured.items()}
     if "ranges" in steps:
         ranges = search(plain, ranges, few, progress=progress)
-        entries.append(Entry("ranges", weight_bytes(plain)))
+        entries.append(LedgerEntry("ranges", weight_bytes(plain)))
     small = quantize(plain, ranges)
-    entries.append(Entry("int8", weight_bytes(small)))
+    entries.append(LedgerEntry("int8", weight_bytes(small)))
     if "bias" in steps:
         small = correct_biases(small, measure(plain, few, progress=progress), few, progress=progress)
-        entries.append(Entry("bias", weight_bytes(small)))
+        entries.append(LedgerEntry("bias", weight_bytes(small)))
     return Compressed(small, tuple(entries), plain)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from pocketvision.compress.quantize import lower
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Conv, Graph, Linear, Softmax
+from pocketvision.graph.graph import Conv, Graph, Linear
 from pocketvision.graph.integer import dequantize, quantize
 from pocketvision.graph.run import Images, batches, kernel, rerun, tensors
 from pocketvision.graph.sums import Tensor
@@ -39,8 +39,6 @@ def layer_losses(
     """
     if small.quant is None or plain.quant is not None:
         raise GraphError("the losses of layers need the float graph and, second, the one quantized from it")
-    if not isinstance(plain.nodes[-1], Softmax):
-        raise GraphError("the graph does not end in a softmax, so no class is named")
     lowered = lower(plain).graph
     found: dict[str, _Sums] = defaultdict(_Sums)
     parts = batches(lowered, images)
@@ -82,7 +80,7 @@ def _decibels(signal: float, noise: float) -> float:
 def _compare(plain: Graph, small: Graph, batch: Images, found: dict[str, _Sums]) -> None:
     assert small.quant is not None
     exact = dict(tensors(plain, batch))
-    logits = plain.nodes[-1].inputs[0]
+    logits = plain.logits
     layers = {node.name: node for node in plain.nodes if isinstance(node, Conv | Linear)}
     rounded = {node.name: node for node in small.nodes if isinstance(node, Conv | Linear)}
     for name, levels in tensors(small, batch):

@@ -12,13 +12,13 @@ from pocketvision.graph.graph import (
     AvgPool,
     Concat,
     Conv,
+    Ending,
     GlobalAvgPool,
     Graph,
     Linear,
     MaxPool,
     Node,
     Quant,
-    Softmax,
 )
 from pocketvision.weights.load import StoredLevels
 from pocketvision.weights.tflite import Levels
@@ -51,7 +51,7 @@ def as_published(graph: Graph, levels: StoredLevels) -> Graph:
             nodes.append(_with(node, layer))
             continue
         nodes.append(node)
-        if not isinstance(node, Softmax):
+        if not isinstance(node, Ending):
             quants[node.name] = _scale(node, between) or quants[node.inputs[0]]
     if left := [kind for kind, scales in between.items() if next(scales, None) is not None]:
         raise GraphError(f"the file has more tensors of the kinds {', '.join(left)} than the net")

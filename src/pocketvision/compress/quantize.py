@@ -19,13 +19,13 @@ from pocketvision.graph.graph import (
     AvgPool,
     Concat,
     Conv,
+    Ending,
     GlobalAvgPool,
     Graph,
     Linear,
     Mul,
     Node,
     Quant,
-    Softmax,
 )
 from pocketvision.graph.lower import with_gates, without_affines
 from pocketvision.graph.moves import is_move
@@ -95,7 +95,7 @@ def _fold_normalization(graph: Graph) -> tuple[Graph, Quant]:
 
 
 def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant) -> dict[str, Quant]:
-    limits = {node.name: _clamped(node, ranges) for node in graph.nodes if not isinstance(node, Softmax)}
+    limits = {node.name: _clamped(node, ranges) for node in graph.nodes if not isinstance(node, Ending)}
     groups = _same_scale(graph, limits)
     quants = {name: _levels(*_union(group, limits)) for name, group in groups.items()}
     quants[graph.input.name] = pixels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.compress.measure import Range, Values, require_float
-from pocketvision.graph.graph import Graph, Softmax
+from pocketvision.graph.graph import Ending, Graph
 from pocketvision.graph.run import Images, batches, tensors
 from pocketvision.progress import Progress, Silent, track
 
@@ -32,7 +32,7 @@ def search(
     for batch in track(parts, progress or Silent(), "search ranges", len(parts)):
         for name, tensor in tensors(graph, batch):
             counts[name] += np.histogram(tensor, _BINS, _ends(ranges[name]))[0]
-    kept = {name for node in graph.nodes if isinstance(node, Softmax) for name in (node.name, *node.inputs)}
+    kept = {name for node in graph.nodes if isinstance(node, Ending) for name in (node.name, *node.inputs)}
     return {name: ends if name in kept else _narrowed(ends, counts[name]) for name, ends in ranges.items()}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pocketvision.compress.channels import Channels, Place, kept
+from pocketvision.compress.channels import ChannelPlace, Channels, kept
 from pocketvision.errors import WeightsError
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec
@@ -84,7 +84,7 @@ def slice_net(narrow: Net, wide: Net, batches: Iterable[Tensor], *, name: str) -
     with torch.no_grad():
         for layer, module in narrow.named_modules():
             if isinstance(module, nn.BatchNorm2d):
-                _take_norm(module, layers[layer], chosen[Place(layer, "out")])
+                _take_norm(module, layers[layer], chosen[ChannelPlace(layer, "out")])
                 module.eps = layers[layer].eps
             elif isinstance(module, nn.Conv2d | nn.Linear):
                 _take_layer(module, layers[layer], layer, chosen)
@@ -99,7 +99,7 @@ def importance(net: Net, channels: Channels, read: dict[str, _Read]) -> dict[int
         weight = layers[layer].weight.detach().double()
         carried = seen.covariance.diagonal().clamp(min=0) * _taps(weight.square()).sum(0)
         share = (carried / carried.sum().clamp(min=1e-30)).tolist()
-        for channel, part in zip(channels.places[Place(layer, "in")], share, strict=True):
+        for channel, part in zip(channels.places[ChannelPlace(layer, "in")], share, strict=True):
             scores[channels.set_of(channel)] += part
     return scores
 
@@ -159,26 +159,28 @@ def _take_norm(norm: nn.BatchNorm2d, wide: nn.Module, chosen: list[int]) -> None
     norm.load_state_dict({key: value[chosen] if value.ndim else value for key, value in state.items()})
 
 
-def _take_layer(module: Reader, wide: nn.Module, name: str, chosen: dict[Place, list[int]]) -> None:
+def _take_layer(module: Reader, wide: nn.Module, name: str, chosen: dict[ChannelPlace, list[int]]) -> None:
     weight: Tensor = wide.weight  # type: ignore[assignment]
-    groups = module.groups if isinstance(module, nn.Conv2d) and Place(name, "in") in chosen else 1
+    groups = module.groups if isinstance(module, nn.Conv2d) and ChannelPlace(name, "in") in chosen else 1
     parts = []
     for group in range(groups):
-        rows = torch.tensor(chosen[Place(name, "out", group)]) + group * (len(weight) // groups)
+        rows = torch.tensor(chosen[ChannelPlace(name, "out", group)]) + group * (len(weight) // groups)
         part = weight[rows]
-        parts.append(part[:, chosen[Place(name, "in", group)]] if Place(name, "in") in chosen else part)
+        parts.append(part[:, chosen[ChannelPlace(name, "in", group)]] if ChannelPlace(name, "in") in chosen else part)
         if module.bias is not None:
             each = len(module.bias) // groups
             module.bias[group * each : (group + 1) * each] = wide.bias[rows]  # type: ignore[index]
     module.weight.copy_(torch.cat(parts))
 
 
-def _make_up(narrow: Net, layers: dict[str, nn.Module], chosen: dict[Place, list[int]], read: dict[str, _Read]) -> None:
+def _make_up(
+    narrow: Net, layers: dict[str, nn.Module], chosen: dict[ChannelPlace, list[int]], read: dict[str, _Read]
+) -> None:
     """Let the kept channels, and the bias, stand in for the cut ones."""
     norms = {conv: norm for conv, _, norm in norms_after(narrow)}
     modules = dict(narrow.named_modules())
     for name, seen in read.items():
-        columns, rows = chosen[Place(name, "in")], chosen[Place(name, "out")]
+        columns, rows = chosen[ChannelPlace(name, "in")], chosen[ChannelPlace(name, "out")]
         if len(columns) == len(seen.total):
             continue
         module = modules[name]

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.graph import Array, AvgPool, Conv, GlobalAvgPool, Graph, Linear, MaxPool, Node, Quant, Softmax
+from pocketvision.graph.graph import Array, AvgPool, Conv, GlobalAvgPool, Graph, Linear, MaxPool, Node, Quant
 from pocketvision.graph.moves import is_move
 
 
 def with_temperature(graph: Graph, value: float) -> Graph:
-    """Divide the logits by `value` within the last layer with weights and what follows it up to the softmax.
+    """Divide the logits by `value` within the last layer with weights and what follows it up to the ending.
 
     Means, maxima and ReLUs let a positive factor through, so no answer changes, only its probability. In int8 the
     scales are divided and not one whole number moves. Raises GraphError where a factor would not pass.
@@ -28,12 +28,10 @@ def with_temperature(graph: Graph, value: float) -> Graph:
 
 
 def _tail(graph: Graph) -> list[str]:
-    """Return the names of the tensors from the softmax's input back to the last layer with weights."""
+    """Return the names of the tensors from the logits back to the last layer with weights."""
     nodes = {node.name: node for node in graph.nodes}
-    node = graph.nodes[-1]
-    if not isinstance(node, Softmax):
-        raise GraphError("the graph does not end in a softmax, so there are no logits to divide")
-    tail: list[str] = []
+    node, tail = graph.nodes[-1], []
+    assert node.inputs[0] == graph.logits
     while not isinstance(node, Conv | Linear):
         if len(node.inputs) != 1:
             raise GraphError(f"a temperature cannot be folded in through '{node.name}'")

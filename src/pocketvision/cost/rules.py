@@ -10,6 +10,7 @@ from pocketvision.graph.graph import (
     AvgPool,
     Concat,
     Conv,
+    Ending,
     Flatten,
     GlobalAvgPool,
     Input,
@@ -21,13 +22,12 @@ from pocketvision.graph.graph import (
     Shape,
     Shuffle,
     Slice,
-    Softmax,
 )
 
 PALETTE, PALETTE_BITS = "palette", (2, 4, 6, 8)
 """Precisions are named `palette4` and so on."""
 FREE = (
-    *(Input, Add, Mul, Concat, Slice, Shuffle, Flatten, Softmax),
+    *(Input, Add, Mul, Concat, Slice, Shuffle, Flatten, Ending),
     *(Affine, LocalNorm, Activate, MaxPool, AvgPool, GlobalAvgPool),
 )
 """What the papers count as nothing: batch norms, activations, pools, sums and products of maps, copies."""

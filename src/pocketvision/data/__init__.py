@@ -6,6 +6,6 @@
 - `layout.scan(data)`: what a folder, manifest or annotation file holds, by `layouts`; `kinds`: classes, attributes,
   boxes; `splits`: which image trains, validates, tests, and splits.csv.
 - `digits.resolve(data)`: a path, `hf://name`, or the word `digits`.
-- `arrays.prepared(dataset, examples, spec)`: uint8 [n, resolution, resolution, 3]; `arrays.labels_of(examples)`: int64.
+- `arrays.prepared(dataset, examples, spec)`: uint8 [n, resolution, resolution, 3].
 - `augment.augment(batch, resolution, settings, seed=...)`: random crops and colors for training (torch).
 """

@@ -70,11 +70,6 @@ def prepared_each(
     return tuple(_on_disk_or_not(shelf, contents) for shelf in shelves)
 
 
-def labels_of(examples: Sequence[Example]) -> NDArray[np.int64]:
-    """Return the examples' labels as int64 [n]."""
-    return np.array([example.label for example in examples], np.int64)
-
-
 def _on_disk_or_not(shelf: Shelf, contents: tuple[str, ...]) -> Prepared:
     large = len(contents) * int(np.prod(shelf.row_shape)) > IN_MEMORY_BYTES
     return Mapped(shelf, contents) if large else gathered(shelf, contents)

@@ -27,15 +27,16 @@ from pocketvision.data.duplicates import (
     without_duplicates,
 )
 from pocketvision.data.inspect import InspectedImage, inspect
-from pocketvision.data.kinds import counts_of, label_index, line_of, must_be_classes
-from pocketvision.data.layout import Listing, natural_key, scan
+from pocketvision.data.kinds import Counts, counts_of, line_of, must_be_learnable, split_images_of, target_of
+from pocketvision.data.layout import Found, Listing, natural_key, scan
 from pocketvision.data.metadata import MetadataCache
-from pocketvision.data.splits import FEWEST, Rule, assign
+from pocketvision.data.splits import FEWEST, SplitRule, assign
 from pocketvision.data.statistics import statistics_of
-from pocketvision.data.warnings import group_warnings, leak_warnings, warnings_on
+from pocketvision.data.warnings import attribute_warnings, group_warnings, leak_warnings, warnings_on
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, Example, Health, Problem, ProblemKind, Split
+from pocketvision.words import some
 
 MEANT: dict[ProblemKind, str] = {
     "conflict": "under two labels",
@@ -59,7 +60,7 @@ class Examined:
     health: Health
 
 
-def examine(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> Examined:
+def examine(listing: Listing, *, rule: SplitRule, progress: Progress = Silent()) -> Examined:
     """Look at every image of a listing; nothing is written or kept.
 
     What keeps a net from being trained is told in the health's `faults`. A `DataError` is raised where there is no
@@ -75,12 +76,12 @@ def load_dataset(
 ) -> tuple[Dataset, Health, DecodedCache]:
     """Examine the data, and return the usable images with labels and splits, and those kept decoded.
 
-    A `DataError` says what to add where the folder cannot be learnt from: fewer than two classes, or a class with
-    fewer than three different images.
+    A `DataError` says what to add where the folder cannot be learnt from: fewer than two classes, a class with fewer
+    than three different images, or an attribute that as few have, or have not.
     """
-    rule = Rule(seed, val, test)
+    rule = SplitRule(seed, val, test)
     listing = scan(resolve(data, progress))
-    must_be_classes(listing)
+    must_be_learnable(listing)
     decoded = DecodedCache(metadata=MetadataCache())
     try:
         dataset, health = _judged(listing, inspect(listing, decoded, progress), rule)
@@ -91,7 +92,7 @@ def load_dataset(
     return dataset, health, decoded
 
 
-def split_again(listing: Listing, *, rule: Rule, progress: Progress = Silent()) -> tuple[Dataset, ...]:
+def split_again(listing: Listing, *, rule: SplitRule, progress: Progress = Silent()) -> tuple[Dataset, ...]:
     """Split a listing by a rule, also where a net could not be trained on it.
 
     Where the data says the splits itself, a second data set follows that is split by the rule alone.
@@ -108,7 +109,7 @@ def split_again(listing: Listing, *, rule: Rule, progress: Progress = Silent()) 
     return tuple(said)
 
 
-def _judged(listing: Listing, images: Sequence[InspectedImage], rule: Rule) -> tuple[Dataset, Health]:
+def _judged(listing: Listing, images: Sequence[InspectedImage], rule: SplitRule) -> tuple[Dataset, Health]:
     kept, copies = without_duplicates([image for image in images if image.usable])
     reasons = _reasons(listing, images, copies)
     faults = too_few(listing, kept, reasons)
@@ -135,6 +136,8 @@ def _judged(listing: Listing, images: Sequence[InspectedImage], rule: Rule) -> t
 
 def too_few(listing: Listing, kept: Sequence[InspectedImage], reasons: Reasons) -> tuple[str, ...]:
     """Say which classes have too few usable images, and why, in one sentence if any."""
+    if listing.kind == "attributes":
+        return _one_sided(listing, [image.found for image in kept], FEWEST, "usable")
     counts = Counter(image.found.label for image in kept)
     groups = listing.labels if listing.kind == "classes" else ("",)
     short = [label for label in groups if counts[label] < FEWEST]
@@ -156,6 +159,8 @@ def untrained(
     listing: Listing, kept: Sequence[InspectedImage], splits: Mapping[str, Split], reasons: Reasons
 ) -> tuple[str, ...]:
     """Say which class has no image to train on, and why, in one sentence if any."""
+    if listing.kind == "attributes":
+        return _one_sided(listing, [image.found for image in kept if splits[image.sha256] == "train"], 1, "training")
     if listing.kind != "classes":
         return ()
     trained = {image.found.label for image in kept if splits[image.sha256] == "train"}
@@ -164,6 +169,22 @@ def untrained(
         return ()
     why = _because(reasons.get(lacking, ()))
     return (f"no usable image to train on in the class '{lacking}' of '{listing.root}'{why}: add some.",)
+
+
+def _one_sided(listing: Listing, found: Sequence[Found], fewest: int, what: str) -> tuple[str, ...]:
+    """Say which attributes too few images have, or have not, in one sentence if any."""
+    short = [
+        f"'{name}' {has} by {count}"
+        for place, name in enumerate(listing.attributes)
+        for value, has in ((1, "is had"), (0, "is lacked"))
+        if (count := sum(one.attributes[place] == value for one in found)) < fewest
+    ]
+    if not short:
+        return ()
+    return (
+        f"an attribute needs {fewest} {what} images at least that have it, and as many that are known not to: "
+        f"{some(short)}; in '{listing.root}'. Leave the column away, or add images.",
+    )
 
 
 def _reasons(listing: Listing, images: Sequence[InspectedImage], copies: Sequence[Problem]) -> Reasons:
@@ -195,7 +216,9 @@ def _because(problems: Sequence[Problem]) -> str:
 # ---------------------------------------------------------------- what is left
 
 
-def split(listing: Listing, kept: Sequence[InspectedImage], groups: Sequence[Group], rule: Rule) -> dict[str, Split]:
+def split(
+    listing: Listing, kept: Sequence[InspectedImage], groups: Sequence[Group], rule: SplitRule
+) -> dict[str, Split]:
     """Return the split of each content: the data's own, else by content, near duplicates together."""
     own: dict[str, Split] = {image.sha256: image.found.split for image in kept if image.found.split}
     given = set(own.values())
@@ -218,17 +241,13 @@ def _dataset(listing: Listing, kept: Sequence[InspectedImage], splits: Mapping[s
     labels = {label: index for index, label in enumerate(listing.labels)}
     return Dataset(
         str(listing.root),
-        listing.labels,
-        tuple(_example(image, labels, splits[image.sha256]) for image in kept),
-        mirror_safe=mirror_safe(listing.root),
+        listing.labels or listing.attributes,
+        tuple(
+            Example(image.file, target_of(image.found, labels), splits[image.sha256], image.sha256) for image in kept
+        ),
+        mirror_safe=mirror_safe(listing.root, listing.attributes),
         kind=listing.kind,
-        attributes=listing.attributes,
     )
-
-
-def _example(image: InspectedImage, labels: dict[str, int], where: Split) -> Example:
-    found = image.found
-    return Example(found.file, label_index(found, labels), where, image.sha256, found.attributes, found.boxes)
 
 
 def _health(
@@ -251,12 +270,19 @@ def _health(
         smallest_short_side=short[0],
         largest_long_side=max(max(size) for size in sizes),
         digest=digest(dataset),
-        warnings=(*listing.warnings, *(warnings_on(counts, sizes) if dataset.kind == "classes" else ())),
+        warnings=(*listing.warnings, *_warnings(dataset, counts, sizes)),
         kind=dataset.kind,
         statistics=statistics_of(kept),
         faults=faults,
         images=len(kept),
+        split_images=split_images_of(dataset),
     )
+
+
+def _warnings(dataset: Dataset, counts: Counts, sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    if dataset.kind == "boxes":
+        return ()
+    return warnings_on(counts, sizes) if dataset.kind == "classes" else attribute_warnings(dataset, sizes)
 
 
 def digest(dataset: Dataset) -> str:

@@ -4,6 +4,8 @@ Real data for trying everything out in a minute, with nothing to download. Sourc
 Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (its test part, as scikit-learn ships it).
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +60,10 @@ def digits_folder() -> Path:
     return folder
 
 
-def mirror_safe(folder: Path) -> bool:
-    """Tell whether the images of `folder` may be mirrored: digits may not."""
-    return user_path(folder).absolute() != _place().absolute()
+def mirror_safe(folder: Path, attributes: Sequence[str] = ()) -> bool:
+    """Tell whether the images of `folder` may be mirrored: digits may not, nor what has attributes on one side."""
+    sides = {word for name in attributes for word in re.split(r"[\W_]+", name.casefold())} & {"left", "right"}
+    return not sides and user_path(folder).absolute() != _place().absolute()
 
 
 def _place() -> Path:

@@ -17,7 +17,7 @@ from pocketvision.data.inspect import InspectedImage
 from pocketvision.data.layout import Listing, natural_key
 from pocketvision.data.layouts.inside import inside
 from pocketvision.data.layouts.labels import LISTS, read_list
-from pocketvision.data.splits import FEWEST, Rule
+from pocketvision.data.splits import FEWEST, SplitRule
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import csv_text, user_path, write_text
 from pocketvision.values import Split
@@ -29,7 +29,7 @@ REASONS = "reasons"
 
 
 @dataclass(frozen=True)
-class Row:
+class FixRow:
     """An image that stays."""
 
     file: str
@@ -53,7 +53,7 @@ class Reason:
 class Cleaned:
     """The table and its reasons, both in natural order."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[FixRow, ...]
     reasons: tuple[Reason, ...]
 
 
@@ -79,7 +79,7 @@ def table_for(path: str | Path, listing: Listing) -> Path:
     return table
 
 
-def write_fix(table: Path, examined: Examined, rule: Rule) -> Cleaned:
+def write_fix(table: Path, examined: Examined, rule: SplitRule) -> Cleaned:
     """Write the cleaned table, which `fit` and `train` read, to where `table_for` says, and its reasons beside it.
 
     A `DataError` says that nothing to learn from is left.
@@ -99,7 +99,7 @@ def reasons_of(table: Path) -> Path:
     return table.with_name(f"{table.stem}.{REASONS}.csv")
 
 
-def clean(examined: Examined, rule: Rule) -> Cleaned:
+def clean(examined: Examined, rule: SplitRule) -> Cleaned:
     """Return what stays of the data and what does not."""
     old = {image.file: image.found.label for image in examined.images}
     names = merged(old.values())
@@ -127,7 +127,7 @@ def clean(examined: Examined, rule: Rule) -> Cleaned:
             if old[image.file] != image.found.label
         ),
     ]
-    rows = tuple(Row(image.file, image.found.label, splits[image.sha256]) for image in kept)
+    rows = tuple(FixRow(image.file, image.found.label, splits[image.sha256]) for image in kept)
     return Cleaned(rows, tuple(sorted(reasons, key=lambda reason: natural_key(reason.file))))
 
 

@@ -4,21 +4,19 @@ from collections.abc import Iterable
 
 from pocketvision.data.layouts.listing import Found, Listing
 from pocketvision.errors import DataError
-from pocketvision.values import NO_LABEL, Dataset, Example
+from pocketvision.tasks import name_for, of_kind
+from pocketvision.values import Box, Dataset, Example, Split, Target
 
 Counts = dict[str, dict[str, int]]
 
 
-def must_be_classes(listing: Listing) -> None:
-    """Raise a `DataError` that says what the data is, unless every image has one class."""
-    what = {
-        "attributes": f"0/1 attributes ({len(listing.attributes)} an image)",
-        "boxes": f"boxes ({len(listing.labels)} classes)",
-    }.get(listing.kind)
-    if what:
+def must_be_learnable(listing: Listing) -> None:
+    """Raise a `DataError` that says what the data is, unless there is a task that learns from it."""
+    if name_for(listing.kind) is None:
         raise DataError(
-            f"'{listing.root}' has {what}; nets here are trained on one class for each image: give a folder of class "
-            "folders, or a table of filename,label. `pocketvision check` reads this data too."
+            f"'{listing.root}' has {listing.kind} ({len(listing.labels)} classes); nets here are trained on one class "
+            "for each image, or on 0/1 attributes: give a folder of class folders, or a table of filename,label or "
+            "with a column of 0 and 1 for each attribute. `pocketvision check` reads this data too."
         )
 
 
@@ -34,36 +32,43 @@ def told(found: Found) -> str:
     return f"with {len(found.boxes)} boxes" if not found.attributes else "with other attributes"
 
 
-def label_index(found: Found, labels: dict[str, int]) -> int:
-    """Return the number of an image's class; `NO_LABEL` where it has attributes or boxes."""
-    return labels[found.label] if found.label else NO_LABEL
+def target_of(found: Found, labels: dict[str, int]) -> Target:
+    """Return what is said of an image; `labels` are the numbers of the classes."""
+    if found.label:
+        return labels[found.label]
+    return found.attributes or found.boxes
 
 
 def counts_of(dataset: Dataset) -> Counts:
     """Count per class and split the images; per attribute those that have it; per class of boxes the boxes."""
-    names = dataset.attributes if dataset.kind == "attributes" else dataset.labels
-    counts = {name: {"train": 0, "val": 0, "test": 0} for name in names}
+    counts = {name: {"train": 0, "val": 0, "test": 0} for name in dataset.labels}
     for example in dataset.examples:
         for index in _indices(example):
-            counts[names[index]][example.split] += 1
+            counts[dataset.labels[index]][example.split] += 1
     return counts
+
+
+def split_images_of(dataset: Dataset) -> dict[str, int]:
+    """Count the images of each split, where those of the labels do not add up to them."""
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    return {} if dataset.kind == "classes" else {split: len(dataset.of(split)) for split in splits}
 
 
 def line_of(dataset: Dataset, example: Example) -> str:
     """Return what the digest of the data holds of one image."""
-    if dataset.kind == "classes":
-        said = dataset.labels[example.label]
-    elif dataset.kind == "attributes":
-        said = ",".join("" if value is None else str(value) for value in example.attributes)
+    if dataset.kind == "boxes":
+        boxes = (box for box in _cells(example) if isinstance(box, Box))
+        said = repr(sorted((dataset.labels[b.label], b.x1, b.y1, b.x2, b.y2, b.difficult, b.crowd) for b in boxes))
     else:
-        boxes = ((dataset.labels[b.label], b.x1, b.y1, b.x2, b.y2, b.difficult, b.crowd) for b in example.boxes)
-        said = repr(sorted(boxes))
+        said = of_kind(dataset.kind).write(example.target, dataset.labels)
     return f"{said}\t{example.sha256}"
 
 
 def _indices(example: Example) -> Iterable[int]:
-    if example.label != NO_LABEL:
-        return (example.label,)
-    if example.attributes:
-        return (index for index, value in enumerate(example.attributes) if value)
-    return (box.label for box in example.boxes)
+    if isinstance(example.target, int):
+        return (example.target,)
+    return (cell.label if isinstance(cell, Box) else place for place, cell in enumerate(_cells(example)) if cell)
+
+
+def _cells(example: Example) -> Iterable[Box | int | None]:
+    return example.target if isinstance(example.target, tuple) else ()

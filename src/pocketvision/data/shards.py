@@ -66,7 +66,7 @@ def decoders_key() -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ShardEntry:
     """Where a row lies."""
 
     shard: int
@@ -84,7 +84,7 @@ class Shelf:
     spec: ImageSpec
     folder: Path = field(init=False)
     refused: str = ""
-    _entries: dict[str, Entry] = field(default_factory=dict)
+    _entries: dict[str, ShardEntry] = field(default_factory=dict)
     _paths: list[Path] = field(default_factory=list)
     _rows: dict[int, Pixels] = field(default_factory=dict)
     _new: list[tuple[str, Pixels]] = field(default_factory=list)
@@ -155,7 +155,7 @@ class Shelf:
         shard = len(self._paths)
         self._paths.append(path)
         for row, (content, checksum) in enumerate(_table(path)):
-            self._entries.setdefault(content, Entry(shard, row, checksum))
+            self._entries.setdefault(content, ShardEntry(shard, row, checksum))
         return shard
 
     def _open(self, shard: int) -> Pixels | None:

@@ -24,18 +24,23 @@ from pocketvision.errors import DataError, UsageError
 from pocketvision.files import csv_text, write_text
 from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, Silent, track
-from pocketvision.values import Dataset, Example, Split
+from pocketvision.tasks import of_kind
+from pocketvision.values import Dataset, Example, Kind, Split
 from pocketvision.values.ranges import check_ranges
 from pocketvision.words import some
 
-COLUMNS = ("file", "label", "split", "sha256")
+COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "classes": ("file", "label", "split", "sha256"),
+    "attributes": ("file", "attributes", "split", "sha256"),
+}
+"""Of splits.csv: the second tells what is said of an image, and so what the data is."""
 
 FEWEST = 3
 """Distinct images of a class: one each to train, validate and test."""
 
 
 @dataclass(frozen=True)
-class Rule:
+class SplitRule:
     """How images are split where the data does not say; `val` and `test` are shares of them, 0..1."""
 
     seed: int = 42
@@ -105,31 +110,49 @@ def _ranges(val: float, test: float) -> dict[Split, tuple[float, float]]:
 
 
 @dataclass(frozen=True)
-class Row:
+class SplitRow:
     """One line of splits.csv."""
 
     file: str
     label: str
+    """What is said of the image, as its task writes it."""
     split: Split
     sha256: str
+    kind: Kind = "classes"
 
 
 def write_splits(path: Path, dataset: Dataset) -> None:
-    """Write file, label by name, split and content hash of every image as CSV."""
-    rows = ((e.file, dataset.labels[e.label], e.split, e.sha256) for e in dataset.examples)
-    write_text(path, csv_text(COLUMNS, rows))
+    """Write file, label by name or a row of attributes, split and content hash of every image as CSV."""
+    write = of_kind(dataset.kind).write
+    rows = ((e.file, write(e.target, dataset.labels), e.split, e.sha256) for e in dataset.examples)
+    write_text(path, csv_text(COLUMNS[dataset.kind], rows))
 
 
-def read_splits(path: Path) -> tuple[Row, ...]:
+def read_splits(path: Path) -> tuple[SplitRow, ...]:
     """Read what `write_splits` wrote; an unknown column or split, or a path out of the root, is a `DataError`."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror}.") from None
     header, *lines = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
-    if tuple(header) != COLUMNS:
-        raise DataError(f"'{path}' must have the columns {','.join(COLUMNS)}; it has {','.join(header) or 'none'}.")
-    return tuple(_row(path, line, number) for number, line in enumerate(lines, 2) if line)
+    kind = next((kind for kind, columns in COLUMNS.items() if tuple(header) == columns), None)
+    if kind is None:
+        known = " or ".join(",".join(columns) for columns in COLUMNS.values())
+        raise DataError(f"'{path}' must have the columns {known}; it has {','.join(header) or 'none'}.")
+    return tuple(_row(path, line, number, kind) for number, line in enumerate(lines, 2) if line)
+
+
+def dataset_of(root: Path, labels: tuple[str, ...], rows: Sequence[SplitRow]) -> Dataset:
+    """Return the data set of these lines of splits.csv; raises DataError for what does not fit the labels."""
+    kind = rows[0].kind if rows else "classes"
+    task = of_kind(kind)
+    try:
+        examples = tuple(Example(row.file, task.read(row.label, labels), row.split, row.sha256) for row in rows)
+    except ValueError:
+        unknown = {row.label for row in rows} - set(labels)
+        raise DataError(f"splits.csv has labels that the net does not: {', '.join(sorted(unknown))}.") from None
+    safe = mirror_safe(root, labels if kind == "attributes" else ())
+    return Dataset(str(root), labels, examples, mirror_safe=safe, kind=kind)
 
 
 def read_dataset(root: Path, labels: tuple[str, ...], splits_csv: Path, *, progress: Progress = Silent()) -> Dataset:
@@ -140,13 +163,14 @@ def read_dataset(root: Path, labels: tuple[str, ...], splits_csv: Path, *, progr
     Every file's content is compared with its hash: a `DataError` names the first that is absent or changed.
     """
     root = root_of(root)
-    rows = _rows_of(labels, splits_csv)
+    rows = read_splits(splits_csv)
+    dataset = dataset_of(root, labels, rows)
     hashes = in_order(lambda row: _sha256(root / row.file, row.file), rows)
     found = list(track(hashes, progress, "Comparing with splits.csv", len(rows)))
     changed = [row.file for row, sha256 in zip(rows, found, strict=True) if row.sha256 != sha256]
     if changed:
         raise DataError(f"{len(changed)} images have changed since the run began, '{changed[0]}' first. Start anew.")
-    return _dataset(root, labels, rows)
+    return dataset
 
 
 def find_dataset(
@@ -158,7 +182,7 @@ def find_dataset(
     found is told and left out.
     """
     root = root_of(root)
-    rows = _rows_of(labels, splits_csv)
+    rows = read_splits(splits_csv)
     hashes = in_order(lambda row: _sha256_or_none(root / row.file), rows)
     found = list(track(hashes, progress, "Comparing with splits.csv", len(rows)))
     places = {row.sha256: row.file for row, sha256 in zip(rows, found, strict=True) if row.sha256 == sha256}
@@ -169,31 +193,18 @@ def find_dataset(
     kept = [replace(row, file=places[row.sha256]) for row in rows if row.sha256 in places]
     if kept and (lost := [row.file for row in rows if row.sha256 not in places]):
         progress.say(f"left out: {len(lost)} of the run's {len(rows)} images, gone or changed in {root}: {some(lost)}")
-    return _dataset(root, labels, kept) if kept else None
+    return dataset_of(root, labels, kept) if kept else None
 
 
-def _rows_of(labels: tuple[str, ...], splits_csv: Path) -> tuple[Row, ...]:
-    rows = read_splits(splits_csv)
-    if unknown := {row.label for row in rows} - set(labels):
-        raise DataError(f"'{splits_csv}' has labels the net does not: {', '.join(sorted(unknown))}.")
-    return rows
-
-
-def _dataset(root: Path, labels: tuple[str, ...], rows: Sequence[Row]) -> Dataset:
-    indices = {label: index for index, label in enumerate(labels)}
-    examples = tuple(Example(row.file, indices[row.label], row.split, row.sha256) for row in rows)
-    return Dataset(str(root), labels, examples, mirror_safe=mirror_safe(root))
-
-
-def _row(path: Path, line: list[str], number: int) -> Row:
-    if len(line) != len(COLUMNS):
-        raise DataError(f"line {number} of '{path}' has {len(line)} values, not {len(COLUMNS)}.")
+def _row(path: Path, line: list[str], number: int, kind: Kind) -> SplitRow:
+    if len(line) != len(COLUMNS[kind]):
+        raise DataError(f"line {number} of '{path}' has {len(line)} values, not {len(COLUMNS[kind])}.")
     file, label, split, sha256 = line
     if split not in get_args(Split):
         raise DataError(f"line {number} of '{path}' has the split '{split}'; known are train, val and test.")
     if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
         raise DataError(f"line {number} of '{path}' leads out of the data folder: '{file}'.")
-    return Row(file, label, cast(Split, split), sha256)
+    return SplitRow(file, label, cast(Split, split), sha256, kind)
 
 
 def _sha256(path: Path, file: str) -> str:

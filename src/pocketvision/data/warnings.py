@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from pocketvision.data.duplicates import Group
-from pocketvision.values import Problem
+from pocketvision.metrics.multilabel import ENOUGH
+from pocketvision.values import Dataset, Problem
 from pocketvision.words import quoted
 
 IMBALANCE = 3.0
@@ -26,6 +27,25 @@ def warnings_on(counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[i
     filled = {label: splits for label, splits in counts.items() if any(splits.values())}
     totals = {label: sum(splits.values()) for label, splits in filled.items()}
     return (*_imbalance(totals), *_few(totals), *_unjudged(filled), *_tiny(sizes), *_long(sizes))
+
+
+def attribute_warnings(dataset: Dataset, sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """Return what to know of 0/1 attributes: unknown cells, rare ones in validation, what mirroring spoils."""
+    rows = [example.target for example in dataset.examples if isinstance(example.target, tuple)]
+    unknown = sum(cell is None for row in rows for cell in row)
+    found = []
+    if unknown:
+        share = unknown / (len(rows) * len(dataset.labels))
+        found.append(f"{share:.0%} of all cells are unknown: they are neither learned from nor judged.")
+    val = [example.target for example in dataset.of("val") if isinstance(example.target, tuple)]
+    rare = [name for place, name in enumerate(dataset.labels) if sum(row[place] == 1 for row in val) < ENOUGH]
+    if val and rare:
+        found.append(
+            f"Fewer than {ENOUGH} validation images have {quoted(rare)}: the threshold is partly a rule of thumb."
+        )
+    if not dataset.mirror_safe:
+        found.append("An attribute speaks of left or right: images are not mirrored in training.")
+    return (*found, *_tiny(sizes), *_long(sizes))
 
 
 def leak_warnings(problems: Iterable[Problem]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ LARGEST_GAP = {True: 0.1, False: 1e-3}
 NARROW_GAP = 0.05
 """Where activations are float16."""
 _ROUNDINGS = {".onnx": ONNXRUNTIME, ".pte": XNNPACK, ".tflite": XNNPACK}
-_WHOLE_ENDS = ("QUANTIZE", "SOFTMAX")
+_WHOLE_ENDS = ("LOGISTIC", "QUANTIZE", "SOFTMAX")
 """What the runtime's own kernels do where image and answer are whole numbers."""
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
 
@@ -52,10 +52,9 @@ def check(path: Path, graph: Graph) -> str:
 
 def _expected(path: Path, graph: Graph, images: Images, io: Io) -> NDArray[np.float32]:
     if io != "mixed":
-        logits = graph.nodes[-1].inputs[0]
         assert graph.quant is not None
-        (levels,) = (found for name, found in tensors(graph, images, rounding=XNNPACK) if name == logits)
-        return probabilities(levels, graph.quant[logits])
+        (levels,) = (found for name, found in tensors(graph, images, rounding=XNNPACK) if name == graph.logits)
+        return probabilities(graph.nodes[-1], levels, graph.quant[graph.logits])
     if computes_in_half(path):
         return run(with_real_weights(graph), images)
     return run(graph, images, rounding=_ROUNDINGS.get(path.suffix, ONNXRUNTIME))

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.compress.temperature import with_temperature
+from pocketvision.errors import UsageError
 from pocketvision.graph.graph import Graph
-from pocketvision.metrics.calibration import TEMPERATURES, as_logits, measured, softened, temperature
+from pocketvision.metrics.calibration import TEMPERATURES
 from pocketvision.metrics.refusal import Threshold, choose_threshold, given_threshold, top
-from pocketvision.values import Confidence
+from pocketvision.tasks import load
+from pocketvision.values import Confidence, TaskSpec
 from pocketvision.values.ranges import share
 
 Probabilities = NDArray[np.float32]
@@ -28,27 +30,31 @@ class Settled:
     graph: Graph
     probabilities: Probabilities
     confidence: Confidence
+    spec: TaskSpec
+    """With the thresholds that these probabilities ask for."""
     temperature: float = 1.0
     """What the logits were divided by."""
     before: Confidence | None = None
     """Without it; None where nothing was divided."""
 
 
-def settle(graph: Graph, probabilities: Probabilities, labels: Labels, *, folded: float) -> Settled:
+def settle(graph: Graph, probabilities: Probabilities, targets: Labels, spec: TaskSpec, *, folded: float) -> Settled:
     """Fit an int8 graph's temperature anew where rounding moved it; a float graph keeps the one folded in training.
 
-    `probabilities` are the graph's answers to the validation images [N, C], `folded` is the trained net's own
-    temperature: both together stay within `TEMPERATURES`.
+    `probabilities` are the graph's answers to the validation images [N, C], on which the task settles what else there
+    is; `folded` is the trained net's own temperature: both together stay within `TEMPERATURES`.
     """
-    now = measured(probabilities, labels)
-    if graph.quant is None:
-        return Settled(graph, probabilities, now)
-    wanted = folded * temperature(as_logits(probabilities), labels)
-    value = float(np.clip(wanted, *TEMPERATURES)) / folded
+    task = load(spec.name)
+    now = task.confidence(probabilities, targets)
+    value = 1.0
+    if graph.quant is not None:
+        wanted = folded * task.temperature(task.logits(probabilities), targets)
+        value = float(np.clip(wanted, *TEMPERATURES)) / folded
     if 1 / MOVED < value < MOVED:
-        return Settled(graph, probabilities, now)
-    better = softened(probabilities, value)
-    return Settled(with_temperature(graph, value), better, measured(better, labels), value, now)
+        return Settled(graph, probabilities, now, task.settle(probabilities, targets, spec))
+    better = task.probabilities(task.logits(probabilities) / value)
+    settled = task.settle(better, targets, spec)
+    return Settled(with_temperature(graph, value), better, task.confidence(better, targets), settled, value, now)
 
 
 def abstain_of(text: str | float) -> Abstain:
@@ -61,9 +67,16 @@ def abstain_of(text: str | float) -> Abstain:
     return share("abstain", text)
 
 
-def threshold_for(abstain: Abstain, probabilities: Probabilities, labels: Labels) -> Threshold | None:
+def require_refusable(abstain: Abstain, spec: TaskSpec) -> None:
+    """Raise UsageError where refusing is asked for by a probability, and the task has no answer to refuse."""
+    if isinstance(abstain, float) and load(spec.name).KIND != "classes":
+        raise UsageError("--abstain is for one class an image; attributes have thresholds of their own: leave it away")
+
+
+def threshold_for(abstain: Abstain, probabilities: Probabilities, labels: Labels, spec: TaskSpec) -> Threshold | None:
     """Return the threshold asked for, with what it does on the validation answers; None for none."""
-    if abstain == "off" or len(labels) == 0:
+    require_refusable(abstain, spec)
+    if abstain == "off" or len(labels) == 0 or spec.thresholds:
         return None
     confidence, right = top(probabilities, labels)
     if abstain == "auto":
@@ -71,8 +84,11 @@ def threshold_for(abstain: Abstain, probabilities: Probabilities, labels: Labels
     return given_threshold(confidence, right, abstain)
 
 
-def reason_of(abstain: Abstain, threshold: Threshold | None) -> str:
+def reason_of(abstain: Abstain, threshold: Threshold | None, spec: TaskSpec) -> str:
     """Say which threshold was taken, and why."""
+    if spec.thresholds:
+        each = ", ".join(f"{label} {value:.3g}" for label, value in zip(spec.labels, spec.thresholds, strict=True))
+        return f"each attribute counts as there from its own probability on, that of the best F1: {each}"
     if threshold is not None:
         return f"answers below {threshold.below:.4g} count as not sure: {threshold.reason}"
     if abstain == "off":

@@ -38,6 +38,7 @@ from pocketvision.graph.graph import (
     Mul,
     Node,
     Shuffle,
+    Sigmoid,
     Slice,
     Softmax,
 )
@@ -139,6 +140,8 @@ class _Writer:
                 return mb.reduce_mean(x=inputs[0], axes=[2, 3], keep_dims=node.keep)
             case Softmax():
                 return mb.softmax(x=inputs[0], axis=1)
+            case Sigmoid():
+                return mb.sigmoid(x=inputs[0])
         return self._alone(node, inputs[0])
 
     def _alone(self, node: Node, x: Any) -> Any:

@@ -38,7 +38,7 @@ class _Modules(NamedTuple):
     store: Any
 
 
-class Parts(NamedTuple):
+class ProgramParts(NamedTuple):
     """How a program's net is divided between XNNPACK and the slower kernels of ExecuTorch."""
 
     delegated: int
@@ -75,14 +75,14 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     )
 
 
-def parts(content: bytes) -> Parts:
+def parts(content: bytes) -> ProgramParts:
     """Return how many stretches of a program's net XNNPACK runs, and what is left to other kernels."""
     executorch = _executorch()
     schema, program = executorch.schema, executorch.file.deserialize_pte_binary(content).program
     plan = next(plan for plan in program.execution_plan if plan.name == "forward")
     calls = [step.instr_args for chain in plan.chains for step in chain.instructions]
     others = tuple(plan.operators[call.op_index].name for call in calls if isinstance(call, schema.KernelCall))
-    return Parts(sum(isinstance(call, schema.DelegateCall) for call in calls), others)
+    return ProgramParts(sum(isinstance(call, schema.DelegateCall) for call in calls), others)
 
 
 def _net(schema: Any, shapes: list[tuple[int, ...]]) -> Any:

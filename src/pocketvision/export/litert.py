@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.export.litert_file import LitertFile, Scale, require_ratio
-from pocketvision.export.litert_io import normalized, whole_softmax
+from pocketvision.export.litert_file import LitertFile, TensorScale, require_ratio
+from pocketvision.export.litert_io import ending, normalized, whole_ending
 from pocketvision.export.litert_metadata import metadata, packed
 from pocketvision.export.litert_pools import pool
 from pocketvision.export.tables import Field
@@ -24,6 +24,7 @@ from pocketvision.graph.graph import (
     Clamp,
     Concat,
     Conv,
+    Ending,
     Flatten,
     GlobalAvgPool,
     Graph,
@@ -38,7 +39,6 @@ from pocketvision.graph.graph import (
     Shape,
     Shuffle,
     Slice,
-    Softmax,
     same_pads,
 )
 from pocketvision.graph.integer import THREE, THREE_LEVEL, clamps, sixfold
@@ -113,8 +113,8 @@ class _Writer:
         quant = self.quant(node.name)
         if isinstance(node, Input):
             self.places[node.name] = self._image(node, quant)
-        elif isinstance(node, Softmax) and self.io != "mixed":
-            self.places[node.name] = whole_softmax(self.file, self.places[node.inputs[0]], self.io)
+        elif isinstance(node, Ending) and self.io != "mixed":
+            self.places[node.name] = whole_ending(self.file, node, self.places[node.inputs[0]], self.io)
         elif quant is None:
             self.places[node.name] = self._kernel(node, [self._value(name) for name in node.inputs], None)
         elif self._has_integers(node, quant):
@@ -153,7 +153,7 @@ class _Writer:
         tensor = self.file.tensors[place]
         if out is None and tensor.scale == _scale(quant):
             return place
-        one = self.file.constant(np.array([1], np.int8), Scale((1.0,)))
+        one = self.file.constant(np.array([1], np.int8), TensorScale((1.0,)))
         out = self.file.tensor(tensor.shape, "int8", _scale(quant)) if out is None else out
         return self.file.operator("MUL", [place, one], out)
 
@@ -172,7 +172,9 @@ class _Writer:
         if quant and self.io == "int8":
             return self.file.tensor(_laid_out(shape), "int8", _scale(quant), name="image")
         source = quant or Quant(1.0, 0)
-        pixels = self.file.tensor(_laid_out(shape), "uint8", Scale((source.scale,), source.zero_point), name="image")
+        pixels = self.file.tensor(
+            _laid_out(shape), "uint8", TensorScale((source.scale,), source.zero_point), name="image"
+        )
         if quant and self.lean:
             return self.file.operator("QUANTIZE", [pixels], self.result(shape, quant, name=node.name))
         value = self.file.operator("DEQUANTIZE", [pixels], self.result(shape, None))
@@ -203,8 +205,8 @@ class _Writer:
             case GlobalAvgPool():
                 axes = self.file.constant(np.array([1, 2], np.int32))
                 return self.file.operator("MEAN", [x, axes], self.named(node, quant), Field(0, "bool", node.keep))
-            case Softmax():
-                return self.file.operator("SOFTMAX", [x], self.named(node, None), Field(0, "float32", 1.0))
+            case Ending():
+                return ending(self.file, node, x, self.named(node, None))
             case Slice() | Shuffle() | Flatten():
                 return self._moved(node, x, quant)
         return self._elementwise(node, x, quant)
@@ -248,8 +250,8 @@ class _Writer:
             three, sixth = (self.file.constant(np.array([value], np.float32)) for value in (3, 1 / 6))
             total = self.file.operator("ADD", [x, three], self.result(shape, None), _fused("relu6"))
         else:
-            three = self.file.constant(np.array([THREE_LEVEL], np.int8), Scale((THREE.scale,)))
-            sixth = self.file.constant(np.array([1], np.int8), Scale((float(np.float32(1 / 6)),)))
+            three = self.file.constant(np.array([THREE_LEVEL], np.int8), TensorScale((THREE.scale,)))
+            sixth = self.file.constant(np.array([1], np.int8), TensorScale((float(np.float32(1 / 6)),)))
             total = self.file.operator("ADD", [x, three], self.result(shape, sixfold(quant)))
         return self.file.operator("MUL", [total, sixth], self.named(node, quant))
 
@@ -364,8 +366,8 @@ class _Writer:
         # Without scales of its own a bias is right, but sends the layer to a kernel five times as slow.
         products = np.float32(source.scale) * scales
         return [
-            self.file.constant(weight, Scale(tuple(scales.tolist()), axis=axis)),
-            self.file.constant(node.bias.astype(np.int32), Scale(tuple(products.tolist()))),
+            self.file.constant(weight, TensorScale(tuple(scales.tolist()), axis=axis)),
+            self.file.constant(node.bias.astype(np.int32), TensorScale(tuple(products.tolist()))),
         ]
 
     def _real(self, values: Array) -> int:
@@ -375,8 +377,8 @@ class _Writer:
         return self.file.operator("DEQUANTIZE", [place], self.file.tensor(values.shape, "float32"))
 
 
-def _scale(quant: Quant) -> Scale:
-    return Scale((quant.scale,), quant.zero_point - 128)
+def _scale(quant: Quant) -> TensorScale:
+    return TensorScale((quant.scale,), quant.zero_point - 128)
 
 
 def _laid_out(shape: Shape) -> Shape:

@@ -64,7 +64,7 @@ ONE_RANGE = ("RESHAPE", "TRANSPOSE", "PAD", "PADV2", "MAX_POOL_2D", "AVERAGE_POO
 """Operators whose input and output must have one scale: runtimes refuse others, or answer wrongly without a word."""
 
 
-class Scale(NamedTuple):
+class TensorScale(NamedTuple):
     """How a tensor's whole numbers stand for real values: one scale, or one for each place along `axis`."""
 
     scale: tuple[float, ...]
@@ -78,12 +78,12 @@ class Tensor:
 
     shape: Shape
     dtype: str
-    scale: Scale | None = None
+    scale: TensorScale | None = None
     name: str = ""
     content: Array | None = None
 
 
-class Step(NamedTuple):
+class FileStep(NamedTuple):
     """One operator with the places of its tensors."""
 
     kind: str
@@ -97,20 +97,20 @@ class LitertFile:
 
     def __init__(self) -> None:
         self.tensors: list[Tensor] = []
-        self._operators: list[Step] = []
+        self._operators: list[FileStep] = []
         self._constants: dict[Hashable, int] = {}
 
     @property
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Sequence[FileStep]:
         """The operators in running order."""
         return self._operators
 
-    def tensor(self, shape: Shape, dtype: str, scale: Scale | None = None, *, name: str = "") -> int:
+    def tensor(self, shape: Shape, dtype: str, scale: TensorScale | None = None, *, name: str = "") -> int:
         """Add a tensor [N, ...] that is computed or fed."""
         self.tensors.append(Tensor(shape, dtype, scale, name))
         return len(self.tensors) - 1
 
-    def constant(self, values: Array, scale: Scale | None = None) -> int:
+    def constant(self, values: Array, scale: TensorScale | None = None) -> int:
         """Add a constant."""
         key = (values.dtype.str, values.shape, scale, values.tobytes())
         if key not in self._constants:
@@ -123,7 +123,7 @@ class LitertFile:
         if kind in ONE_RANGE:
             numbers = [place for place in inputs if self.tensors[place].dtype in ("int8", "uint8")]
             assert all(self.tensors[place].scale == self.tensors[output].scale for place in numbers), kind
-        self._operators.append(Step(kind, tuple(inputs), output, options))
+        self._operators.append(FileStep(kind, tuple(inputs), output, options))
         return output
 
     def to_bytes(self, image: int, answer: int, *, metadata: Mapping[str, bytes] | None = None) -> bytes:
@@ -149,7 +149,7 @@ class LitertFile:
             fields.append(Field(6, "offset", tables.offsets(entries)))
         return tables.finish(tables.table(*fields), IDENTIFIER)
 
-    def _version(self, entry: Step) -> int:
+    def _version(self, entry: FileStep) -> int:
         kind = KINDS[entry.kind]
         return kind.int8 if self.tensors[entry.inputs[0]].dtype == "int8" else kind.version
 
@@ -222,7 +222,7 @@ def _tensor(tables: Tables, tensor: Tensor, buffer: int) -> int:
     return tables.table(*fields)
 
 
-def _operator(tables: Tables, entry: Step, code: int) -> int:
+def _operator(tables: Tables, entry: FileStep, code: int) -> int:
     fields = [
         Field(0, "uint32", code),
         Field(1, "offset", tables.numbers(np.array(entry.inputs, np.int32))),

@@ -3,26 +3,35 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.export.litert_file import LitertFile, Scale
+from pocketvision.export.litert_file import LitertFile, TensorScale
 from pocketvision.export.tables import Field
 from pocketvision.graph.fixed import PROBABILITY
+from pocketvision.graph.graph import Ending, Sigmoid, Softmax
 from pocketvision.values import Io
 
 NAME = "probabilities"
 
 
-def whole_softmax(file: LitertFile, x: int, io: Io) -> int:
-    """Write the softmax of an int8 tensor [1, classes] in integers, the one scale that its kernel gives.
+def ending(file: LitertFile, node: Ending, x: int, out: int) -> int:
+    """Write what makes probabilities of a tensor [1, classes]."""
+    if isinstance(node, Softmax):
+        return file.operator("SOFTMAX", [x], out, Field(0, "float32", 1.0))
+    assert isinstance(node, Sigmoid)
+    return file.operator("LOGISTIC", [x], out)
+
+
+def whole_ending(file: LitertFile, node: Ending, x: int, io: Io) -> int:
+    """Write the ending of an int8 tensor [1, classes] in integers, of the one scale that its kernel gives.
 
     The kernel gives int8. uint8 are the same levels under a zero point 128 higher: one QUANTIZE that only adds.
     """
     shape, scale = file.tensors[x].shape, PROBABILITY.scale
     name = NAME if io == "int8" else ""
-    out = file.tensor(shape, "int8", Scale((scale,), PROBABILITY.zero_point - 128), name=name)
-    answer = file.operator("SOFTMAX", [x], out, Field(0, "float32", 1.0))
+    out = file.tensor(shape, "int8", TensorScale((scale,), PROBABILITY.zero_point - 128), name=name)
+    answer = ending(file, node, x, out)
     if io == "int8":
         return answer
-    levels = file.tensor(shape, "uint8", Scale((scale,), PROBABILITY.zero_point), name=NAME)
+    levels = file.tensor(shape, "uint8", TensorScale((scale,), PROBABILITY.zero_point), name=NAME)
     return file.operator("QUANTIZE", [answer], levels)
 
 

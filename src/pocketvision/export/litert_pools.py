@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketvision.export.litert_file import Scale
+from pocketvision.export.litert_file import TensorScale
 from pocketvision.export.tables import Field
 from pocketvision.graph.graph import AvgPool, Graph, MaxPool, Pads, Quant, Shape, same_pads
 from pocketvision.graph.real import window_sizes
@@ -79,9 +79,11 @@ def _integer_average(writer: "_Writer", node: AvgPool, x: int, out: int) -> None
     scale = float(np.float32(1 / (height * width)))
     source = writer.file.tensors[x].scale
     assert source is not None
-    weight = writer.file.constant(np.ones((1, height, width, channels), np.int8), Scale((scale,) * channels, axis=3))
+    weight = writer.file.constant(
+        np.ones((1, height, width, channels), np.int8), TensorScale((scale,) * channels, axis=3)
+    )
     product = float(np.float32(source.scale[0]) * np.float32(scale))
-    bias = writer.file.constant(np.zeros(channels, np.int32), Scale((product,) * channels))
+    bias = writer.file.constant(np.zeros(channels, np.int32), TensorScale((product,) * channels))
     pads, size = writer.graph.pads(node), writer.graph.shapes[node.inputs[0]][1:]
     x, rule = writer.window(x, pads, (size[0], size[1]), node.kernel, node.stride)
     fields = [Field(0, "int8", rule), Field(1, "int32", node.stride[1]), Field(2, "int32", node.stride[0])]
@@ -90,7 +92,7 @@ def _integer_average(writer: "_Writer", node: AvgPool, x: int, out: int) -> None
 
 def _levels(writer: "_Writer", factors: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> int:
     scale = float(np.float32(factors.max() / 127))
-    return writer.file.constant(np.rint(factors / scale).astype(np.int8), Scale((scale,)))
+    return writer.file.constant(np.rint(factors / scale).astype(np.int8), TensorScale((scale,)))
 
 
 def _options(node: MaxPool | AvgPool, rule: int) -> list[Field]:

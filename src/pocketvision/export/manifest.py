@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -13,7 +14,8 @@ from pocketvision.graph.run import run
 from pocketvision.images.prepare import load
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.refusal import Threshold
-from pocketvision.values import Accuracy, ImageSpec, Manifest, ModelSpec, Precision, Probe, Refusal, Trained
+from pocketvision.tasks import load as load_task
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision, Probe, Refusal, Score, TaskSpec, Trained
 
 FORMAT_VERSION = 1
 PROBES = 3
@@ -23,11 +25,11 @@ _PACKAGES = ("pocketvision", "torch", "onnx", "numpy", "pillow")
 
 def make_manifest(
     trained: Trained,
-    labels: tuple[str, ...],
+    spec: TaskSpec,
     *,
     name: str,
     precision: Precision,
-    figures: dict[str, Accuracy],
+    figures: dict[str, Score],
     probes: tuple[Probe, ...],
     threshold: Threshold | None = None,
 ) -> Manifest:
@@ -35,8 +37,8 @@ def make_manifest(
     return Manifest(
         format_version=FORMAT_VERSION,
         name=name,
-        task="classification",
-        labels=labels,
+        task=load_task(spec.name).WORD,
+        labels=spec.labels,
         image=trained.image,
         model=trained.spec,
         precision=precision,
@@ -48,6 +50,7 @@ def make_manifest(
         created=_now(),
         abstain_below=threshold.below if threshold else None,
         refusal=threshold.refusal if threshold else None,
+        thresholds=spec.thresholds,
     )
 
 
@@ -107,6 +110,13 @@ def stand_in_threshold() -> Threshold:
     """Return a threshold that takes as much room as any."""
     share = wilson(2999, 3000)
     return Threshold(0.1234, Refusal(share, share), "")
+
+
+def stand_in_thresholds(spec: TaskSpec) -> TaskSpec:
+    """Return a spec whose thresholds take as much room as any."""
+    nothing = np.zeros((0, len(spec.labels)), np.float32)
+    settled = load_task(spec.name).settle(nothing, nothing.astype(np.int64), spec)
+    return replace(settled, thresholds=(0.1234,) * len(settled.thresholds))
 
 
 def _versions() -> dict[str, str]:

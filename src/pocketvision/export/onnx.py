@@ -33,6 +33,7 @@ from pocketvision.graph.graph import (
     Pads,
     Quant,
     Shuffle,
+    Sigmoid,
     Slice,
     Softmax,
 )
@@ -168,6 +169,8 @@ class _Writer:
                 return self._op("GlobalAveragePool", inputs)
             case Softmax():
                 return self._op("Softmax", inputs, axis=1)
+            case Sigmoid():
+                return self._op("Sigmoid", inputs)
             case Slice() | Shuffle() | Flatten():
                 return self._moved(node, inputs[0])
         return self._elementwise(node, inputs[0])

@@ -19,7 +19,9 @@ from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.litert import read_manifest
 from pocketvision.runtime.onnx import require_whole
-from pocketvision.values import Dataset, Example, ImageSpec, Manifest, Trained
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
+from pocketvision.values import Dataset, Example, ImageSpec, Manifest, TaskSpec, Trained
 from pocketvision.weights.answers import answering
 from pocketvision.weights.load import SUFFIXES, Weights
 from pocketvision.weights.tflite import label_lines
@@ -29,7 +31,7 @@ _BACKGROUND = "background"
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class OpenedSource:
     """A net and what is known of it."""
 
     graph: Graph
@@ -59,7 +61,7 @@ class Source:
 
 def open_source(
     source: str | Path, data: str | Path | None, *, labels: str | Path | None, progress: Progress
-) -> Source:
+) -> OpenedSource:
     """Open the folder of a run, or a file that `weights` reads; `labels` are for files.
 
     `data` are images for a file, and for a run the place that its own were moved to. Raises UsageError where they
@@ -87,7 +89,7 @@ def some(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[place] for place in sorted(order)]
 
 
-def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
+def _run(folder: Path, data: str | Path | None, progress: Progress) -> OpenedSource:
     from pocketvision.graph.trace import trace
     from pocketvision.train.checkpoint import trained_net
 
@@ -102,11 +104,12 @@ def _run(folder: Path, data: str | Path | None, progress: Progress) -> Source:
     if dataset is None:
         progress.say(f"the run's images are not in {root} any more; where they are now can be named behind the run")
     figures = {"validation": trained.validation}
-    manifest = make_manifest(trained, labels, name=root.name, precision="float", figures=figures, probes=())
-    return Source(trace(net, trained.image), manifest, dataset, trained)
+    spec = TaskSpec(trained.task, labels)
+    manifest = make_manifest(trained, spec, name=root.name, precision="float", figures=figures, probes=())
+    return OpenedSource(trace(net, trained.image, load_task(spec.name).ENDING), manifest, dataset, trained)
 
 
-def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> Source:
+def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> OpenedSource:
     from pocketvision.graph.trace import trace
     from pocketvision.models.catalogue import build_spec
     from pocketvision.weights.load import load_into, read
@@ -129,9 +132,9 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     if own:
         manifest = replace(own, labels=names, io="mixed", versions=manifest.versions, created=manifest.created)
     manifest = replace(manifest, name=manifest.name or path.stem)
-    graph = trace(net.eval(), _traced_for(weights, own))
+    graph = trace(net.eval(), _traced_for(weights, own), load_task(spec_of(manifest).name).ENDING)
     dataset = None if data is None else load_images(data, manifest.splits, progress)
-    return Source(graph, manifest, dataset, whole=_whole(graph, weights, progress))
+    return OpenedSource(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 
 def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:

@@ -8,10 +8,10 @@ from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
 from pocketvision.data.inspect import inspect
 from pocketvision.data.layout import Found, Listing, images_in, root_of, scan
-from pocketvision.data.splits import Rule, split_of
+from pocketvision.data.splits import SplitRule, split_of
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress
-from pocketvision.values import NO_LABEL, Dataset, Example
+from pocketvision.values import Dataset, Example
 
 
 def load_images(data: str | Path, splits: Mapping[str, float | int], progress: Progress) -> Dataset:
@@ -20,8 +20,8 @@ def load_images(data: str | Path, splits: Mapping[str, float | int], progress: P
     Images that lie in one folder, without classes, become examples without labels, and so do those of a single class or
     of test folders alone; those that cannot be decoded are told and left out. Raises DataError where there is no image.
     """
-    root, usual = resolve(data, progress), Rule()
-    rule = Rule(
+    root, usual = resolve(data, progress), SplitRule()
+    rule = SplitRule(
         int(splits.get("seed", usual.seed)), float(splits.get("val", usual.val)), float(splits.get("test", usual.test))
     )
     files = _unlabeled(root, progress)
@@ -38,7 +38,7 @@ def load_images(data: str | Path, splits: Mapping[str, float | int], progress: P
     if not kept:
         raise DataError(f"none of the {len(files)} images in '{root}' can be used; give others")
     where = {sha256: split_of(sha256, seed=rule.seed, val=rule.val, test=rule.test) for sha256 in kept}
-    return Dataset(str(base), (), tuple(Example(kept[each], NO_LABEL, where[each], each) for each in kept))
+    return Dataset(str(base), (), tuple(Example(kept[each], None, where[each], each) for each in kept))
 
 
 def _unlabeled(root: Path, progress: Progress) -> list[str]:

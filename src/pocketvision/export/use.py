@@ -75,6 +75,7 @@ def _named(name: str, manifest: Manifest) -> dict[str, object]:
         "bytes": side * side * 3,
         "classes": len(labels),
         "labels": ", ".join(labels) if len(labels) <= _MOST_LABELS else f"{labels[0]}, {labels[1]}, and so on",
+        "sums": "" if manifest.thresholds else " that sum to 1",
         "unsure": _unsure(manifest),
         "rule": _rule(image),
         "prepare": prepare_code(image),
@@ -85,6 +86,14 @@ def _named(name: str, manifest: Manifest) -> dict[str, object]:
 
 
 def _unsure(manifest: Manifest) -> str:
+    if manifest.thresholds:
+        each = zip(manifest.labels, manifest.thresholds, strict=True)
+        listed = ", ".join(f"{label} {value:.4g}" for label, value in list(each)[:_MOST_LABELS])
+        more = ", and so on, in the manifest's `thresholds`" if len(manifest.labels) > _MOST_LABELS else ""
+        return (
+            "Each is a probability by itself, any number of labels may be true, and a label counts as true from its "
+            f"own threshold on: {listed}{more}. Where the code below names the largest, go through all of them instead."
+        )
     if manifest.abstain_below is None:
         return "The largest one is the answer, whatever it is."
     return f"Where the largest one is below **{manifest.abstain_below:.4g}**, the answer counts as *not sure*."

@@ -17,7 +17,7 @@ from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.runs import ExportFolder
-from pocketvision.values import Accuracy, Dataset, Io, Manifest, Precision, Trained
+from pocketvision.values import Dataset, Io, Manifest, Precision, Score, TaskSpec, Trained
 
 WHOLE = ("c", "litert")
 """Formats whose files can take and give whole numbers of either kind."""
@@ -95,19 +95,20 @@ def write_trained(
     path: Path,
     *,
     precision: Precision,
-    figures: dict[str, Accuracy],
-    threshold: Threshold | None = None,
+    figures: dict[str, Score],
+    decision: tuple[TaskSpec, Threshold | None],
 ) -> Exported:
-    """Write the graph of a run with its manifest, as `write_graph` does."""
+    """Write the graph of a run with its manifest, as `write_graph` does; `decision` is how its answers are decided, and
+    when it refuses."""
     pngs = thumbnails(prepared(dataset, dataset.of("val")[:PROBES], trained.image))
     manifest = make_manifest(
         trained,
-        dataset.labels,
+        decision[0],
         name=Path(dataset.root).name,
         precision=precision,
         figures=figures,
         probes=make_probes(graph, trained.image, pngs),
-        threshold=threshold,
+        threshold=decision[1],
     )
     return write_graph(graph, manifest, path)
 

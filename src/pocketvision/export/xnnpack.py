@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pocketvision.errors import GraphError
-from pocketvision.export.litert_file import LitertFile, Step
+from pocketvision.export.litert_file import FileStep, LitertFile
 from pocketvision.graph.graph import Array, same_pads
 
 _NONE, _NAMED = 2**32 - 1, 2**64 - 1
@@ -51,8 +51,8 @@ class Delegate:
         values = [self.schema.XValue(value) for value in self._values.values()]
         return self.schema.XNNGraph("0", self._nodes, values, 2, [_IMAGE], [_ANSWER], self._offsets)
 
-    def _add(self, step: Step) -> None:
-        writers: Mapping[str, Callable[[Step], None]] = {
+    def _add(self, step: FileStep) -> None:
+        writers: Mapping[str, Callable[[FileStep], None]] = {
             "AVERAGE_POOL_2D": self._pool,
             "CONCATENATION": self._join,
             "CONV_2D": self._conv,
@@ -72,7 +72,7 @@ class Delegate:
         else:
             self._elementwise(step)
 
-    def _elementwise(self, step: Step) -> None:
+    def _elementwise(self, step: FileStep) -> None:
         x, y = self._value(step.inputs[0]), self._value(step.output)
         if step.kind in _PAIRS:
             self._node(
@@ -138,13 +138,13 @@ class Delegate:
         assert content is not None
         return [int(value) for value in content.reshape(-1)]
 
-    def _window(self, step: Step, kernel: tuple[int, ...]) -> dict[str, int]:
+    def _window(self, step: FileStep, kernel: tuple[int, ...]) -> dict[str, int]:
         """Return padding of a window; the file's rule is 0 for TensorFlow's own padding and 1 for none."""
         stride = _option(step, 2), _option(step, 1)
         pads = (0, 0, 0, 0) if _option(step, 0) else same_pads(self._shape(step.inputs[0])[1:3], kernel, stride)
         return {f"padding_{side}": pad for side, pad in zip(("top", "left", "bottom", "right"), pads, strict=True)}
 
-    def _conv(self, step: Step) -> None:
+    def _conv(self, step: FileStep) -> None:
         channels, (outputs, height, width, depth) = self._shape(step.inputs[0])[3], self._shape(step.inputs[1])
         alone = step.kind == "DEPTHWISE_CONV_2D"
         groups = channels if alone else channels // depth
@@ -170,12 +170,12 @@ class Delegate:
             output_id=self._value(step.output),
         )
 
-    def _linear(self, step: Step) -> None:
+    def _linear(self, step: FileStep) -> None:
         x, weight, bias = (self._value(place) for place in step.inputs)
         out = self._value(step.output)
         self._node("XNNFullyConnected", _option(step, 0), input1_id=x, filter_id=weight, bias_id=bias, output_id=out)
 
-    def _pool(self, step: Step) -> None:
+    def _pool(self, step: FileStep) -> None:
         height, width = kernel = _option(step, 4), _option(step, 3)
         self._node(
             "XNNMaxPooling2d" if step.kind == "MAX_POOL_2D" else "XNNAvgPooling2d",
@@ -190,7 +190,7 @@ class Delegate:
             output_id=self._value(step.output),
         )
 
-    def _join(self, step: Step) -> None:
+    def _join(self, step: FileStep) -> None:
         """Join along channels; more than five tensors are not written, as no net has them."""
         count = len(step.inputs)
         if count > _MOST_JOINED:
@@ -201,12 +201,12 @@ class Delegate:
         axis = len(self._shape(step.output)) - 1
         self._node(f"XNNConcatenate{count}", axis=axis, output_id=self._value(step.output), **inputs)
 
-    def _mean(self, step: Step) -> None:
+    def _mean(self, step: FileStep) -> None:
         flags = _KEEP_SIZES if _option(step, 0) else 0
         x, y = self._value(step.inputs[0]), self._value(step.output)
         self._node("XNNGlobalAvgPooling2d", flags=flags, input_id=x, output_id=y)
 
-    def _pad(self, step: Step) -> None:
+    def _pad(self, step: FileStep) -> None:
         amounts = self._constant_values(step.inputs[1])
         value = 0.0
         if len(step.inputs) > 2:
@@ -223,7 +223,7 @@ class Delegate:
             output_id=self._value(step.output),
         )
 
-    def _quantize(self, step: Step) -> None:
+    def _quantize(self, step: FileStep) -> None:
         """Write levels; those of pixels, which are uint8, by way of their values: XNNPACK has no shorter one."""
         source, target = step.inputs[0], step.output
         x = self._value(source)
@@ -233,18 +233,18 @@ class Delegate:
             x = self._value(between)
         self._node("XNNConvert", input_id=x, output_id=self._value(target))
 
-    def _reshape(self, step: Step) -> None:
+    def _reshape(self, step: FileStep) -> None:
         shape = [int(size) for size in self._shape(step.output)]
         x, y = self._value(step.inputs[0]), self._value(step.output)
         self._node("XNNStaticReshape", num_dims=len(shape), new_shape=shape, input_id=x, output_id=y)
 
-    def _slice(self, step: Step) -> None:
+    def _slice(self, step: FileStep) -> None:
         sizes = [int(size) for size in self._shape(step.output)]
         begin = self._constant_values(step.inputs[1])
         x, y = self._value(step.inputs[0]), self._value(step.output)
         self._node("XNNStaticSlice", num_dims=len(sizes), offsets=begin, sizes=sizes, input_id=x, output_id=y)
 
-    def _transpose(self, step: Step) -> None:
+    def _transpose(self, step: FileStep) -> None:
         order = self._constant_values(step.inputs[1])
         x, y = self._value(step.inputs[0]), self._value(step.output)
         self._node("XNNStaticTranspose", num_dims=len(order), perm=order, input_id=x, output_id=y)
@@ -255,6 +255,6 @@ def _datatype(dtype: str, scales: int) -> str:
     return {"float32": "fp32", "int8": f"q{many}int8", "int32": f"q{many}int32", "uint8": "quint8"}[dtype]
 
 
-def _option(step: Step, slot: int) -> Any:
+def _option(step: FileStep, slot: int) -> Any:
     """Return an option of an operator; what is absent is 0."""
     return next((field.value for field in step.options if field.slot == slot), 0)

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.budget.limits import LIMITS, budget_of
-from pocketvision.data.arrays import labels_of
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
 from pocketvision.errors import BudgetMissed, PocketvisionError, UsageError
-from pocketvision.fit.choosing import Scale
+from pocketvision.fit.choosing import Timer
 from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
 from pocketvision.fit.starts import Start, Wish, find_starts
@@ -25,9 +24,10 @@ from pocketvision.probe.features import Backbone, Features, ProbeImages, ProbeVi
 from pocketvision.probe.heads import Balance, Head, LabeledFeatures, best_logistic, class_means
 from pocketvision.progress import Progress, track
 from pocketvision.settings.verbs import FitOptions, ProbeOptions
+from pocketvision.tasks.classify.answers import targets as labels_of
 from pocketvision.train.device import device_for
 from pocketvision.train.memory import shortage
-from pocketvision.values import Accuracy, Budget, Dataset, Latency, ModelSpec, Precision
+from pocketvision.values import Budget, Dataset, Latency, ModelSpec, Precision, Score, TaskSpec
 
 HeadKind = Literal["logistic", "mean"]
 WORTH_A_WORD = 1.5
@@ -39,7 +39,7 @@ Right = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Compared:
+class ProbedStart:
     """One start, and how well a head on its frozen features does."""
 
     file: str
@@ -58,9 +58,9 @@ class Compared:
     """Of the int8 file, estimated from the count; of the file that was timed, as written."""
     peak_bytes: int
     """Of activations in 8 bit; of the file that was timed, at its precision."""
-    validation: Accuracy | None = None
+    validation: Score | None = None
     """None where it breaks the budget, which is known without looking at an image."""
-    test: Accuracy | None = None
+    test: Score | None = None
     """On the test images, by which nothing was chosen."""
     against_taken: Paired | None = None
     """This one less the taken one, on the test images, by which nothing was chosen."""
@@ -85,7 +85,7 @@ class Compared:
 class Comparison:
     """What `probe` found: the starts, best on validation first."""
 
-    starts: tuple[Compared, ...]
+    starts: tuple[ProbedStart, ...]
     """The one that was taken first, then by validation accuracy, those over the budget last."""
     sentence: str
     """Which to take, in words."""
@@ -157,10 +157,10 @@ def _that_fit(starts: list[Start], device: str, progress: Progress) -> list[Star
 
 def _within(
     starts: list[Start], budget: Budget, labels: tuple[str, ...], progress: Progress
-) -> tuple[list[Start], list[Compared]]:
+) -> tuple[list[Start], list[ProbedStart]]:
     """Part those that keep the limits, but for the accuracy, from those that do not."""
-    kept, out = [], []
-    scale = None if "max_latency" not in budget.limits else Scale(labels, starts[0].backbone.image)
+    kept, out, spec = [], [], TaskSpec("classify", labels)
+    scale = None if "max_latency" not in budget.limits else Timer(spec, starts[0].backbone.image)
     for start in track(starts, progress, "timing", len(starts)) if scale else starts:
         file, fault = file_of(start, budget, scale)
         judged = replace(start, candidate=file)
@@ -224,8 +224,8 @@ class _Tried:
     start: Start
     head: Head
     seen: _Seen
-    validation: Accuracy
-    test: Accuracy | None
+    validation: Score
+    test: Score | None
     right: dict[str, Right]
 
 
@@ -255,7 +255,7 @@ def _rank(tried: _Tried) -> tuple[float, int, str]:
 
 
 def _compared(
-    tried: list[_Tried], out: list[Compared], options: ProbeOptions, *, digest: str, seconds: dict[str, float]
+    tried: list[_Tried], out: list[ProbedStart], options: ProbeOptions, *, digest: str, seconds: dict[str, float]
 ) -> Comparison:
     best = tried[0]
     starts = [_judged(best, best, "taken", "best on validation"), *(_judged(one, best) for one in tried[1:])]
@@ -292,7 +292,7 @@ def _with_outlook(result: Comparison, asked: float) -> Comparison:
 
 def _judged(
     one: _Tried, best: _Tried, status: Literal["taken", "not taken"] = "not taken", reason: str = ""
-) -> Compared:
+) -> ProbedStart:
     other = None if one is best else best
     on_test = paired(one.right["test"], other.right["test"]) if other and one.test else None
     on_validation = paired(one.right["val"], other.right["val"]) if other else None
@@ -308,9 +308,9 @@ def _judged(
     )
 
 
-def _record(start: Start, status: Literal["taken", "not taken", "over budget"], reason: str) -> Compared:
+def _record(start: Start, status: Literal["taken", "not taken", "over budget"], reason: str) -> ProbedStart:
     cost = start.candidate.cost
-    return Compared(
+    return ProbedStart(
         file=start.file.as_posix(),
         model=start.spec,
         status=status,
@@ -324,7 +324,7 @@ def _record(start: Start, status: Literal["taken", "not taken", "over budget"], 
     )
 
 
-def hint_for(starts: Sequence[Compared]) -> str | None:
+def hint_for(starts: Sequence[ProbedStart]) -> str | None:
     """Name the cheapest net that validation cannot tell from the taken one, if it is much cheaper."""
     taken, *others = starts
     equal = [one for one in others if one.against_taken_on_validation and one.against_taken_on_validation.noise]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from pocketvision.budget.choose import choose
 from pocketvision.budget.limits import LIMITS, budget_of
 from pocketvision.compress.compress import compress
 from pocketvision.errors import UsageError
+from pocketvision.export.confidence import abstain_of, require_refusable
 from pocketvision.files import deflated
 from pocketvision.fit.weighing import caller, content_of, reference_caller
-from pocketvision.graph.graph import Graph
+from pocketvision.graph.graph import Ending, Graph
 from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import family_of, largest_useful_resolution, parse_name
@@ -21,6 +23,7 @@ from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.tasks import load, spec_for
 from pocketvision.train.inputs import SCRATCH, Loaded, fits, image_spec
 from pocketvision.train.memory import require_memory
 from pocketvision.values import (
@@ -30,6 +33,8 @@ from pocketvision.values import (
     Health,
     ImageSpec,
     ModelSpec,
+    Score,
+    TaskSpec,
     Trained,
     Verdict,
 )
@@ -46,6 +51,8 @@ def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | 
         return record.read()
     from pocketvision.graph.trace import trace_spec
 
+    spec = spec_for(loaded.dataset)
+    require_refusable(abstain_of(options.abstain), spec)
     settings, notes = considered(loaded.health, len(loaded.dataset.labels), options, start)
     budget = asked = budget_of(options)
     if budget.empty and start is None and options.model is None:
@@ -54,10 +61,10 @@ def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | 
             f"No limit was given: nets of at most {UNASKED_MACS // 10**6}M multiply-adds are considered, "
             "which two cores train in minutes. Allow more with --max-macs.",
         )
-    found = candidates(settings, trace_spec, scratch=start is None)
+    found = candidates(settings, partial(trace_spec, ending=load(spec.name).ENDING), scratch=start is None)
     # Before candidates are written and timed, which takes memory too.
     require_memory(loaded, min(found, key=lambda item: item.cost.macs).spec, options.device)
-    scale = Scale(loaded.dataset.labels, image_spec(224, options.crop_mode, start))
+    scale = Timer(spec, image_spec(224, options.crop_mode, start))
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
     choice = replace(choice, budget=asked)
     require_memory(loaded, choice.taken.spec, options.device)
@@ -111,24 +118,33 @@ def _restricted(
     return list(dict.fromkeys(replace(item, width=width) for item in kept))
 
 
-class Scale:
+class Timer:
     """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference."""
 
-    def __init__(self, labels: tuple[str, ...], image: ImageSpec) -> None:
-        self.labels = labels
+    def __init__(self, spec: TaskSpec, image: ImageSpec) -> None:
+        self.spec = spec
         self.image = image
         self.reference = reference_caller()
 
     def weigh(self, candidate: Candidate) -> Candidate:
         """Return a candidate with the bytes and the latency of its file."""
         image = replace(self.image, resolution=candidate.spec.resolution)
-        graph = untrained(candidate.spec, image)
+        graph = untrained(candidate.spec, image, load(self.spec.name).ENDING)
         if candidate.precision == "int8":
             noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
             graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
         splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
-        trained = Trained(candidate.spec, image, SCRATCH, 0, wilson(1, 1), 1.0, "0" * 64, splits)
-        content = content_of(graph, trained, self.labels, precision=candidate.precision)
+        trained = Trained(
+            candidate.spec,
+            image,
+            SCRATCH,
+            0,
+            _stated(self.spec),
+            1.0,
+            "0" * 64,
+            splits,
+        )
+        content = content_of(graph, trained, self.spec, precision=candidate.precision)
         run = caller(content, image.resolution)
         return replace(
             candidate,
@@ -138,7 +154,14 @@ class Scale:
         )
 
 
-def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
+def _stated(spec: TaskSpec) -> Score:
+    """Return a figure that takes about as much room in a file as the real one."""
+    task, noise = load(spec.name), np.random.default_rng(0).random((40, len(spec.labels)), np.float32)
+    others = task.score(noise, task.decide(noise, spec).choices, spec).others
+    return replace(wilson(1, 1), metric=task.METRIC, others=others)
+
+
+def untrained(spec: ModelSpec, image: ImageSpec, ending: type[Ending]) -> Graph:
     """Build a net with seeded fresh weights and trace it."""
     import torch
 
@@ -152,7 +175,7 @@ def untrained(spec: ModelSpec, image: ImageSpec) -> Graph:
             for vector in (weight for weight in net.parameters() if weight.ndim == 1):
                 # Equal constants are stored once; biases of a fresh net are all zero, of a trained one they differ.
                 vector.add_(torch.randn_like(vector), alpha=0.1)
-    return trace(net.eval(), image)
+    return trace(net.eval(), image, ending)
 
 
 def _told(taken: Candidate) -> str:

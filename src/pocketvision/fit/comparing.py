@@ -10,22 +10,21 @@ from numpy.typing import NDArray
 from pocketvision.budget.limits import Measured, broken, budget_of
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.confidence import Settled, abstain_of, reason_of, settle, threshold_for
 from pocketvision.files import deflated
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
-from pocketvision.metrics.accuracy import accuracy
-from pocketvision.metrics.calibration import measured, softened
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.tasks import load, spec_for
 from pocketvision.train.inputs import Loaded
-from pocketvision.values import Budget, Compression, Precision, Trained, Variant
+from pocketvision.values import Budget, Compression, Precision, TaskSpec, Trained, Variant
 
 FASTER = 0.95
 """int8 counts as faster below this share of the float file's latency; less is within the clock's noise."""
@@ -33,61 +32,67 @@ BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class ComparedPrecisions:
     """The graph that is delivered, and why it is that one."""
 
     graph: Graph
+    spec: TaskSpec
+    """With what was settled on validation images."""
     record: Compression
     threshold: Threshold | None
     """When the file refuses to answer; None never."""
 
 
-def compress_net(run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress) -> Compared:
+def compress_net(
+    run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress
+) -> ComparedPrecisions:
     """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
     from pocketvision.graph.trace import trace
     from pocketvision.train.checkpoint import trained_net
 
     net, _ = trained_net(run)
-    plain = trace(net, trained.image)
+    spec = spec_for(loaded.dataset)
+    task = load(spec.name)
+    plain = trace(net, trained.image, task.ENDING)
     small = compress(plain, calibration(loaded.dataset, trained.image), progress=progress).graph
     graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
     images = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
-    labels = labels_of(loaded.dataset.of("val"))
+    truth = task.targets(loaded.dataset.of("val"))
     judged = {
-        precision: _judged(graph, precision, trained, loaded.dataset.labels, (images, labels))
-        for precision, graph in graphs.items()
+        precision: _judged(graph, precision, trained, spec, (images, truth)) for precision, graph in graphs.items()
     }
     variants = {precision: variant for precision, (variant, _) in judged.items()}
     taken, reason = decide(variants, graphs, options)
     settled = judged[taken][1]
     wanted = abstain_of(options.abstain)
-    threshold = threshold_for(wanted, settled.probabilities, labels)
-    told = reason_of(wanted, threshold)
-    untempered = measured(softened(judged["float"][1].probabilities, 1 / trained.temperature), labels)
+    threshold = threshold_for(wanted, settled.probabilities, truth, settled.spec)
+    told = reason_of(wanted, threshold, settled.spec)
+    hot = task.probabilities(task.logits(judged["float"][1].probabilities) / (1 / trained.temperature))
+    untempered = task.confidence(hot, truth)
     record = Compression(taken, reason, tuple(variants.values()), trained.temperature, untempered, told)
     RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")
     progress.say(told)
-    return Compared(settled.graph, record, threshold)
+    return ComparedPrecisions(settled.graph, settled.spec, record, threshold)
 
 
 def _judged(
     graph: Graph,
     precision: Precision,
     trained: Trained,
-    labels: tuple[str, ...],
+    spec: TaskSpec,
     examples: tuple[NDArray[np.uint8], NDArray[np.int64]],
 ) -> tuple[Variant, Settled]:
-    content = content_of(graph, trained, labels, precision=precision)
+    content = content_of(graph, trained, spec, precision=precision)
     run = caller(content, trained.image.resolution)
     latency = measure(run, reference_caller(), threads=1, runtime=runtime_name())
     answer = answer_of(content, threads=os.cpu_count() or 1)
     images, truth = examples
     answers = np.concatenate([answer(images[s : s + BATCH]) for s in range(0, len(images), BATCH)])
-    settled = settle(graph, answers, truth, folded=trained.temperature)
+    settled = settle(graph, answers, truth, spec, folded=trained.temperature)
     variant = Variant(
         precision,
-        accuracy(answers, truth),
+        load(spec.name).score(answers, truth, settled.spec),
         len(content),
         latency,
         download_bytes=deflated(content),

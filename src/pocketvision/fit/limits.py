@@ -5,14 +5,14 @@ from typing import Literal
 
 from pocketvision.budget.choose import figures_of, too_slow
 from pocketvision.budget.limits import broken
-from pocketvision.fit.choosing import Scale
+from pocketvision.fit.choosing import Timer
 from pocketvision.fit.starts import Start
-from pocketvision.values import Accuracy, Budget, Candidate
+from pocketvision.values import Budget, Candidate, Score
 
 Outlook = Literal["reached", "open", "below"]
 
 
-def file_of(start: Start, budget: Budget, scale: Scale | None) -> tuple[Candidate, str]:
+def file_of(start: Start, budget: Budget, scale: Timer | None) -> tuple[Candidate, str]:
     """Return the file that a start is judged by, and what limit it breaks; an empty text where it keeps them all.
 
     Without `scale` nothing is timed, and the int8 file is counted. With it, the int8 and the float file are written
@@ -44,14 +44,14 @@ def _ms(file: Candidate) -> float:
     return file.latency.median_ms
 
 
-def outlook(found: Accuracy, asked: float) -> Outlook:
+def outlook(found: Score, asked: float) -> Outlook:
     """Say whether an accuracy with its interval reaches the one asked for, stays below it, or leaves it open."""
     if found.low >= asked:
         return "reached"
     return "below" if found.high < asked else "open"
 
 
-def outlook_told(found: Accuracy, asked: float) -> str:
+def outlook_told(found: Score, asked: float) -> str:
     """Put the outlook of frozen weights on validation into words, as the estimate that it is."""
     frozen = f"{found.low:.1%} to {found.high:.1%} frozen, on validation"
     told = {

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export import SUFFIXES
 from pocketvision.export.write import refusal, write_trained
 from pocketvision.files import write_bytes
-from pocketvision.fit.comparing import Compared
-from pocketvision.metrics.accuracy import accuracy
+from pocketvision.fit.comparing import ComparedPrecisions
 from pocketvision.process import run_own
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime import RUNTIMES
+from pocketvision.tasks import load
 from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Proof, Trained
 
@@ -24,7 +24,7 @@ def export_net(
     run: Path,
     loaded: Loaded,
     trained: Trained,
-    compared: Compared,
+    compared: ComparedPrecisions,
     *,
     formats: tuple[str, ...],
     progress: Progress,
@@ -41,15 +41,17 @@ def export_net(
     images = prepared(loaded.dataset, examples, trained.image, decoded=loaded.decoded, progress=progress)
     net, _ = trained_net(run)
     device = device_for("cpu")
-    found = logits(net, images, trained.image, device).astype(np.float64)
-    shares = np.exp(found - found.max(1, keepdims=True))
-    probabilities = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+    task = load(compared.spec.name)
+    probabilities = task.probabilities(logits(net, images, trained.image, device))
     stream = io.BytesIO()
     names, contents = np.array([e.file for e in examples]), np.array([e.sha256 for e in examples])
     np.savez_compressed(stream, files=names, sha256=contents, probabilities=probabilities)
     export = RunFolder(run).export
     write_bytes(export.trained_outputs, stream.getvalue())
-    figures = {"validation": trained.validation, "test": accuracy(probabilities, labels_of(examples))}
+    figures = {
+        "validation": trained.validation,
+        "test": task.score(probabilities, task.targets(examples), compared.spec),
+    }
     files = {}
     for name in formats:
         if reason := refusal(name, compared.record.taken):
@@ -63,7 +65,7 @@ def export_net(
             file,
             precision=compared.record.taken,
             figures=figures,
-            threshold=compared.threshold,
+            decision=(compared.spec, compared.threshold),
         )
         progress.say(f"written: {exported.file}, {exported.size_bytes:,} bytes")
         progress.say(exported.checked)

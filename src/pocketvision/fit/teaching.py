@@ -8,12 +8,13 @@ from typing import Literal
 from pocketvision.files import write_bytes, write_json
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.train.distillation import Distillation, check_splits, for_distillation, from_teacher
 from pocketvision.train.inputs import Loaded
-from pocketvision.train.job import Job, TrainOptions
+from pocketvision.train.job import Job
 from pocketvision.train.teacher import Teacher, check_labels, teachers_of
 from pocketvision.train.trainer import finish, run_job, trainer_for
-from pocketvision.values import Accuracy, Trained
+from pocketvision.values import Score, Trained
 
 TEACHING, LESSON = "teaching.json", "lesson"
 
@@ -26,22 +27,22 @@ PLAIN_SHARE = 1 / 3
 class Teaching:
     """What plain training and distillation reached on the validation images."""
 
-    plain: Accuracy
-    taught: Accuracy | None
+    plain: Score
+    taught: Score | None
     """None where the time limit left no time for distillation."""
     taken: Literal["plain", "taught"]
 
 
-def teachers_for(runs: str | None, loaded: Loaded, options: TrainOptions) -> tuple[Teacher, ...]:
+def teachers_for(runs: str | None, loaded: Loaded, options: TrainConfig) -> tuple[Teacher, ...]:
     """Load the teachers, if any; raises where they have other classes, or learned from images kept apart here."""
     found = teachers_of(runs) if runs else ()
     for teacher in found:
-        check_labels(teacher, loaded.dataset.labels)
+        check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
     check_splits(found, loaded, options)
     return found
 
 
-def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainOptions, *, progress: Progress) -> Trained:
+def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainConfig, *, progress: Progress) -> Trained:
     """Train; with teachers, distill as well, and keep the result with the higher validation accuracy, plain in a tie.
 
     Where the time is limited, plain training ends early enough for distillation, which gets all that is left then.
@@ -76,7 +77,7 @@ def distillation_s(job: Job) -> float:
     return (1 - PLAIN_SHARE) * max(0.0, job.clock.limit_s - job.clock.spent() - job.later_s)
 
 
-def _taught(job: Job, teachers: Sequence[Teacher], options: TrainOptions, *, progress: Progress) -> Trained | None:
+def _taught(job: Job, teachers: Sequence[Teacher], options: TrainConfig, *, progress: Progress) -> Trained | None:
     """Teach from the start that the plain training had, or from a teacher's channels; None where the time is over."""
     planned = replace(for_distillation(job, options), folder=job.folder / LESSON)
     own = from_teacher(planned, teachers) if options.weights is None else None

@@ -4,22 +4,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pocketvision.export.manifest import make_manifest, stand_in_probes, stand_in_threshold
+from pocketvision.export.manifest import make_manifest, stand_in_probes, stand_in_threshold, stand_in_thresholds
 from pocketvision.export.onnx import to_bytes
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.latency.measure import reference_graph
 from pocketvision.runtime.onnx import answer_of
-from pocketvision.values import Precision, Trained
+from pocketvision.values import Precision, TaskSpec, Trained
 
 
-def content_of(graph: Graph, trained: Trained, labels: tuple[str, ...], *, precision: Precision) -> bytes:
+def content_of(graph: Graph, trained: Trained, spec: TaskSpec, *, precision: Precision) -> bytes:
     """Write the file in the order of a delivered one, with a manifest that takes as much room as the real one."""
     figures = {"validation": trained.validation, "test": trained.validation}
-    probes = stand_in_probes(len(labels))
+    probes = stand_in_probes(len(spec.labels))
     manifest = make_manifest(
         trained,
-        labels,
+        stand_in_thresholds(spec),
         name="weighed",
         precision=precision,
         figures=figures,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.graph.graph import Quant
+from pocketvision.graph.graph import Node, Quant, Softmax
 from pocketvision.graph.integer import Levels, Rounding, dequantize, mean, requantized
 from pocketvision.graph.sums import Tensor
 
@@ -121,9 +121,16 @@ def softmax(levels: Levels, source: Quant) -> Levels:
     return rounded
 
 
-def probabilities(levels: Levels, source: Quant) -> NDArray[np.float32]:
-    """Return what `softmax` stands for."""
-    return dequantize(softmax(levels, source), PROBABILITY)
+def sigmoid(levels: Levels, source: Quant) -> Levels:
+    """Return probabilities in levels of `PROBABILITY`; halves go up, and the largest is 255/256."""
+    shares = 1 / (1 + np.exp(-dequantize(levels, source).astype(np.float64)))
+    return np.minimum(np.floor(256 * shares + 0.5), 255).astype(np.uint8)
+
+
+def probabilities(ending: Node, levels: Levels, source: Quant) -> NDArray[np.float32]:
+    """Return what an ending in whole numbers answers."""
+    whole = softmax if isinstance(ending, Softmax) else sigmoid
+    return dequantize(whole(levels, source), PROBABILITY)
 
 
 XNNPACK = Rounding("xnnpack", requantized, requantized, _xnnpack_add, _xnnpack_multiply, mean, sixfold=True)

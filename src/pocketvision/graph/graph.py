@@ -1,7 +1,7 @@
 """The inference graph: what the phone runs. Some fifteen kernels with numpy weights, shapes and quantization.
 
 Activations are logically NCHW without the batch axis: [C, H, W], or [C] after pooling. A node's name is the name of
-its one output. The graph is quantized when `quant` holds a (scale, zero point) for every tensor up to the softmax;
+its one output. The graph is quantized when `quant` holds a (scale, zero point) for every tensor up to the ending;
 its weights are then int8 with one scale per output channel, and its biases int32 in units of input times weight scale.
 """
 
@@ -180,8 +180,18 @@ class Activate(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax(Node):
-    """Probabilities over [C]; always float."""
+class Ending(Node):
+    """What makes probabilities of logits [C], last in its graph and always float; the task says which one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(Ending):
+    """Probabilities that share 1 among them: exactly one of the labels is true."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sigmoid(Ending):
+    """A probability for each by itself: any number of the labels are true."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +212,13 @@ class Graph:
     def output(self) -> str:
         """Return the name of the output tensor."""
         return self.nodes[-1].name
+
+    @property
+    def logits(self) -> str:
+        """Return the name of what the ending makes probabilities of; raises GraphError for a graph without one."""
+        if not isinstance(self.nodes[-1], Ending):
+            raise GraphError("the graph ends without probabilities, so it has no logits")
+        return self.nodes[-1].inputs[0]
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -281,7 +298,7 @@ def _channelwise(node: Node, shape: Shape) -> Shape:
         case Slice():
             _require(node, 0 <= node.start < node.stop <= shape[0], shape)
             return node.stop - node.start, *shape[1:]
-        case LocalNorm() | Activate() | Softmax():
+        case LocalNorm() | Activate() | Ending():
             pass
         case _:
             raise GraphError(f"the graph has no shape rule for {type(node).__name__} ('{node.name}')")

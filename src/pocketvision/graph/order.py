@@ -28,7 +28,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class MemoryOrder:
     """An order of a graph's layers and the room it needs, counted in values."""
 
     order: tuple[int, ...]
@@ -42,7 +42,7 @@ def best_order(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(graph.nodes[place] for place in schedule(graph).order))
 
 
-def schedule(graph: Graph) -> Schedule:
+def schedule(graph: Graph) -> MemoryOrder:
     """Find the order with the smallest peak of memory; the given order stays where no other is better."""
     moves = flow(graph)
     last_use = {source: place for place, sources in enumerate(moves.reads) for source in sources}
@@ -55,7 +55,7 @@ def schedule(graph: Graph) -> Schedule:
         order += found.order
         peak, least = max(peak, found.peak), max(least, found.least)
         entering = leaving
-    return Schedule(tuple(order), peak, least)
+    return MemoryOrder(tuple(order), peak, least)
 
 
 def flow(graph: Graph) -> Flow:
@@ -72,7 +72,7 @@ def flow(graph: Graph) -> Flow:
     return Flow(tuple(values), tuple(reads))
 
 
-class Step(NamedTuple):
+class OrderStep(NamedTuple):
     """A moment of an inference: the layer that runs, and the tensors in memory then, its own output last."""
 
     layer: int
@@ -80,7 +80,7 @@ class Step(NamedTuple):
     values: int
 
 
-def steps(moves: Flow, order: Sequence[int]) -> Iterator[Step]:
+def steps(moves: Flow, order: Sequence[int]) -> Iterator[OrderStep]:
     """Walk through an inference in this order."""
     left = [0] * len(order)
     for sources in moves.reads:
@@ -91,7 +91,7 @@ def steps(moves: Flow, order: Sequence[int]) -> Iterator[Step]:
     for layer in order:
         alive[layer] = None
         room += moves.values[layer]
-        yield Step(layer, tuple(alive), room)
+        yield OrderStep(layer, tuple(alive), room)
         for source in moves.reads[layer]:
             left[source] -= 1
         for done in [place for place in (*moves.reads[layer], layer) if not left[place]]:
@@ -138,16 +138,16 @@ class _Piece:
             for source in moves.reads[layer]:
                 self.readers[source] = self.readers.get(source, 0) | self.bits[layer]
 
-    def best(self) -> Schedule:
+    def best(self) -> MemoryOrder:
         """Return the given order or, where it is better, the best."""
         given = self._peak(self.layers)
         floor = self._floor()
         if given == floor:
-            return Schedule(tuple(self.layers), given, given)
+            return MemoryOrder(tuple(self.layers), given, given)
         found, least = self._search(given)
         if not found:
-            return Schedule(tuple(self.layers), given, max(floor, least))
-        return Schedule(tuple(found), least, least)
+            return MemoryOrder(tuple(self.layers), given, max(floor, least))
+        return MemoryOrder(tuple(found), least, least)
 
     def _floor(self) -> int:
         """No order can do with less: each layer's inputs and output, and what only later pieces read."""

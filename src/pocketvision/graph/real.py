@@ -62,7 +62,8 @@ def softmax(logits: Tensor) -> NDArray[np.float32]:
     return probabilities
 
 
-def _sigmoid(x: Tensor) -> Tensor:
+def sigmoid(x: Tensor) -> Tensor:
+    """Return a probability for each value by itself."""
     power = np.exp(-np.abs(x))  # never overflows
     result: Tensor = np.where(x >= 0, 1, power) / (1 + power)
     return result.astype(x.dtype)
@@ -79,6 +80,6 @@ _ACTIVATIONS: Mapping[Activation, Callable[[Tensor, np.float32], Tensor]] = {
     "leaky_relu": lambda x, slope: np.where(x >= 0, x, x * slope),
     "hardswish": lambda x, _: x * _hardsigmoid(x),
     "hardsigmoid": lambda x, _: _hardsigmoid(x),
-    "sigmoid": lambda x, _: _sigmoid(x),
-    "silu": lambda x, _: x * _sigmoid(x),
+    "sigmoid": lambda x, _: sigmoid(x),
+    "silu": lambda x, _: x * sigmoid(x),
 }

@@ -17,6 +17,7 @@ from pocketvision.graph.graph import (
     Affine,
     AvgPool,
     Conv,
+    Ending,
     GlobalAvgPool,
     Graph,
     Input,
@@ -136,8 +137,8 @@ def _alone(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
             return real.activated(x.copy(), node.activation, node.slope)
         case LocalNorm():
             return real.local_norm(node, x)
-        case Softmax():
-            return real.softmax(x)
+        case Ending():
+            return real.softmax(x) if isinstance(node, Softmax) else real.sigmoid(x)
         case MaxPool():
             return max_pool(node, x, graph.pads(node), graph.shapes[node.name][1:])
     if is_move(node):
@@ -150,8 +151,8 @@ def _integer(graph: Graph, node: Node, inputs: list[Tensor], rounding: Rounding)
     if isinstance(node, Input):
         return inputs[0]
     sources = [graph.quant[name] for name in node.inputs]
-    if isinstance(node, Softmax):
-        return real.softmax(integer.dequantize(inputs[0], sources[0]))
+    if isinstance(node, Ending):
+        return _alone(graph, node, [integer.dequantize(inputs[0], sources[0])])
     target = graph.quant[node.name]
     if isinstance(node, MaxPool) or is_move(node):
         moved = [integer.rescale(levels, quant, target) for levels, quant in zip(inputs, sources, strict=True)]

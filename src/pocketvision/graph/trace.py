@@ -15,6 +15,7 @@ from pocketvision.graph.graph import (
     Affine,
     Concat,
     Conv,
+    Ending,
     GlobalAvgPool,
     Graph,
     Input,
@@ -42,21 +43,22 @@ class _Tracer(fx.Tracer):
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
-def trace(net: nn.Module, image: ImageSpec) -> Graph:
+def trace(net: nn.Module, image: ImageSpec, ending: type[Ending] = Softmax) -> Graph:
     """Turn a classifier in eval mode into a graph from uint8 example to probabilities.
 
-    `net` maps normalized [N, C, R, R] to logits [N, classes]. Works on the meta device too: the weights are then
-    empty stand-ins of the right shape, good for counting. Raises GraphError for a layer without a kernel.
+    `net` maps normalized [N, C, R, R] to logits [N, classes], and `ending` those to probabilities. Works on the meta
+    device too: the weights are then empty stand-ins of the right shape, good for counting. Raises GraphError for a
+    layer without a kernel.
     """
     assert not net.training, "trace a net in eval mode"
-    return _Builder(net, image).graph()
+    return _Builder(net, image, ending).graph()
 
 
-def trace_spec(spec: ModelSpec, image: ImageSpec | None = None) -> Graph:
+def trace_spec(spec: ModelSpec, image: ImageSpec | None = None, ending: type[Ending] = Softmax) -> Graph:
     """Trace a net of the catalogue without its weights, for counting: nothing of their size is allocated."""
     with torch.device("meta"), _Undrawn():
         net = build_spec(spec).eval()
-    return trace(net, image or ImageSpec(spec.resolution))
+    return trace(net, image or ImageSpec(spec.resolution), ending)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -79,8 +81,9 @@ def _image(net: nn.Module, image: ImageSpec) -> Input:
 class _Builder:
     """Walks the traced steps; `made` maps each step to the graph node that holds its value."""
 
-    def __init__(self, net: nn.Module, image: ImageSpec) -> None:
+    def __init__(self, net: nn.Module, image: ImageSpec, ending: type[Ending] = Softmax) -> None:
         self.steps = _Tracer().trace(net)
+        self.ending = ending
         self.modules = dict(net.named_modules())
         self.example = _image(net, image)
         self.nodes: dict[str, Node] = {}
@@ -103,7 +106,7 @@ class _Builder:
         elif step.op in ("call_function", "call_method"):
             self._function(step)
         elif step.op == "output" and isinstance(step.args[0], fx.Node):
-            self._put(step, Softmax("probabilities", (self.made[step.args[0]],)))
+            self._put(step, self.ending("probabilities", (self.made[step.args[0]],)))
         else:
             raise unknown(step.op, str(step.target))
 

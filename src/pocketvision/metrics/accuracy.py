@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import DataError
 from pocketvision.metrics.confusion import confusion, recall
-from pocketvision.values import Accuracy
+from pocketvision.values import Score
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 
 
-def wilson(correct: int, total: int, z: float = 1.959964) -> Accuracy:
+def wilson(correct: int, total: int, z: float = 1.959964) -> Score:
     """Return `correct / total` with its Wilson score interval; 95% for the default `z`.
 
     Unlike the normal interval it stays within 0..1 and has a width at 0 and at `total` right answers.
@@ -30,10 +30,10 @@ def wilson(correct: int, total: int, z: float = 1.959964) -> Accuracy:
     # Rounding may leave 1e-17 beyond the ends, which are exact: 0 for no right answer, 1 for nothing but.
     low = 0.0 if correct == 0 else max(0.0, center - half)
     high = 1.0 if correct == total else min(1.0, center + half)
-    return Accuracy(share, low, high, total)
+    return Score(share, low, high, total)
 
 
-def accuracy(probabilities: Floats, labels: Integers) -> Accuracy:
+def accuracy(probabilities: Floats, labels: Integers) -> Score:
     """Return the share of rows whose largest column is the label: [N, C] and [N]; with the mean over the classes."""
     assert len(probabilities) == len(labels)
     if len(labels) == 0:

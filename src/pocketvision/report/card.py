@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 import yaml
 
@@ -12,7 +13,7 @@ from pocketvision.report import tables
 from pocketvision.report.confidence import refusal_words
 from pocketvision.report.run import Run
 from pocketvision.report.untested import untested
-from pocketvision.values import Accuracy, ImageSpec
+from pocketvision.values import ImageSpec, Score, Split
 
 SHOWN_LABELS = 50
 WEAKEST = 5
@@ -28,6 +29,18 @@ session = onnxruntime.InferenceSession("model.onnx")
 probabilities = session.run(None, {{"image": prepare("image.jpg")[None]}})[0][0]
 print(labels[probabilities.argmax()], f"{{probabilities.max():.1%}}")"""
 
+SNIPPET_OF_ATTRIBUTES = """import json
+
+import onnxruntime
+{prepare}
+
+with open("manifest.json", encoding="utf-8") as stream:
+    manifest = json.load(stream)
+session = onnxruntime.InferenceSession("model.onnx")
+probabilities = session.run(None, {{"image": prepare("image.jpg")[None]}})[0][0]
+for label, probability, threshold in zip(manifest["labels"], probabilities, manifest["thresholds"]):
+    print(label, "yes" if probability >= threshold else "no", f"{{probability:.1%}}")"""
+
 
 def card(run: Run) -> str:
     """Return the model card of a run as Markdown."""
@@ -42,24 +55,25 @@ def plain(text: object) -> str:
     return re.sub(r"([\\`*\[\]|#~!]|\b_|_\b)", r"\\\1", html.escape(line, quote=False))
 
 
-def snippet(image: ImageSpec) -> str:
-    """Return the Python program that names an image with nothing but onnxruntime, Pillow and numpy."""
-    return SNIPPET.format(prepare=prepare_code(image))
+def snippet(image: ImageSpec, *, several: bool = False) -> str:
+    """Return the Python program that names an image, or its attributes, with onnxruntime, Pillow and numpy alone."""
+    return (SNIPPET_OF_ATTRIBUTES if several else SNIPPET).format(prepare=prepare_code(image))
 
 
 def _front(run: Run) -> str:
+    kind = run.metric.replace(" ", "_")
     result = {
         "task": {"type": "image-classification", "name": "Image Classification"},
         "dataset": {"name": run.title, "type": "imagefolder", "split": "test"},
-        "metrics": [{"type": "accuracy", "name": "Accuracy", "value": round(run.proof.accuracy.value, 4)}],
+        "metrics": [{"type": kind, "name": run.metric.capitalize(), "value": round(run.proof.accuracy.value, 4)}],
     }
-    model = run.manifest.model.name
+    model, tags = run.manifest.model.name, ["multi-label"] if run.several else []
     fields = {
         "license": str(run.args.get("license") or "unknown"),
         "library_name": "pocketvision",
         "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "onnx", "onnxruntime", "edge", model, run.manifest.precision],
-        "metrics": ["accuracy"],
+        "tags": ["image-classification", *tags, "onnx", "onnxruntime", "edge", model, run.manifest.precision],
+        "metrics": [kind],
         "model-index": [{"name": run.manifest.name, "results": [result]}],
     }
     return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True).strip()}\n---"
@@ -73,7 +87,7 @@ def _what(run: Run) -> str:
         (
             f"# {plain(manifest.name)}\n",
             f"{plain(manifest.model)}, stored as {manifest.precision}: a file of {words.size(proof.size_bytes)}",
-            f"that is right on {words.percent(proof.accuracy.value)} of {_images(proof.accuracy.count, 'unseen ')}",
+            _worth(run),
             f"(95% interval {words.interval(proof.accuracy)})",
             f"and takes {words.ms(latency.median_ms)} an image (median; p90 {words.ms(latency.p90_ms)};",
             f"{plain(latency.runtime)}, {words.plural(latency.threads, 'thread')}, {plain(latency.machine)}).\n",
@@ -86,20 +100,29 @@ def _what(run: Run) -> str:
     )
 
 
+def _worth(run: Run) -> str:
+    figure = run.proof.accuracy
+    if run.several:
+        return f"with a {figure.metric} of {words.percent(figure.value)} on {_images(figure.count, 'unseen ')}"
+    return f"that is right on {words.percent(figure.value)} of {_images(figure.count, 'unseen ')}"
+
+
 def _images(count: int, kind: str = "") -> str:
     return words.plural(count, f"{kind}image")
 
 
 def _data(run: Run) -> str:
-    counts, labels = tables.class_counts(run.health), run.manifest.labels
-    splits = ", ".join(f"{sum(getattr(row, name) for row in counts):,} {name}" for name in ("train", "val", "test"))
+    labels = run.manifest.labels
+    sizes = {split: run.health.images_in(split) for split in get_args(Split)}
+    splits = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
+    kinds = words.plural(len(labels), "attribute") if run.several else words.plural(len(labels), "class", "classes")
     more = f" and {len(labels) - SHOWN_LABELS} more (see `manifest.json`)" if len(labels) > SHOWN_LABELS else ""
     left_out = sum(problem.left_out for problem in run.health.problems)
     return "\n".join(
         (
             "## Data\n",
-            f"{plain(run.title)}: {_images(sum(row.total for row in counts))} ({splits})",
-            f"in {words.plural(len(labels), 'class', 'classes')};",
+            f"{plain(run.title)}: {_images(sum(sizes.values()))} ({splits})",
+            f"{'with' if run.several else 'in'} {kinds};",
             f"{words.plural(len(run.health.problems), 'problem')} found, {words.plural(left_out, 'file')} left out.",
             f"Digest of the data: `{plain(run.health.digest)}`.\n",
             f"Labels: {', '.join(plain(label) for label in labels[:SHOWN_LABELS])}{more}.",
@@ -108,7 +131,7 @@ def _data(run: Run) -> str:
 
 
 def _results(run: Run) -> str:
-    def row(who: str, images: str, accuracy: Accuracy) -> tuple[str, ...]:
+    def row(who: str, images: str, accuracy: Score) -> tuple[str, ...]:
         return (who, images, words.percent(accuracy.value), words.interval(accuracy), f"{accuracy.count:,}")
 
     rows = [row("trained net", name, figure) for name, figure in run.manifest.figures.items()]
@@ -117,23 +140,44 @@ def _results(run: Run) -> str:
     weakest = [(it.label, words.percent(it.recall.value), str(it.total)) for it in tested[:WEAKEST] if it.recall]
     parts = [
         "## Results",
-        _table(("who", "images", "accuracy", "95% interval", "count"), rows),
+        _table(("who", "images", run.metric, "95% interval", "count"), rows),
         f"The delivered file was judged on {plain(run.judged)}." if run.judged else "",
         _agreement(run),
         _confidence(run),
-        "The weakest classes:",
-        _table(("class", "recognized", "test images"), weakest),
+        _attributes(run)
+        if run.several
+        else "The weakest classes:\n\n" + _table(("class", "recognized", "test images"), weakest),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _attributes(run: Run) -> str:
+    def share(value: float | None) -> str:
+        return "–" if value is None else words.percent(value)
+
+    head = ("attribute", "average precision", "95% interval", "there from", "F1", "precision", "recall", "have it")
+    rows = [
+        (
+            row.name,
+            share(row.average_precision),
+            f"{words.percent(row.low)} to {words.percent(row.high)}",
+            f"{row.threshold:.3g}",
+            *(share(value) for value in (row.f1, row.precision, row.recall)),
+            f"{row.positives} of {row.known}",
+        )
+        for row in run.proof.attributes
+    ]
+    return f"Each attribute counts as there from its own probability on:\n\n{_table(head, rows)}"
 
 
 def _agreement(run: Run) -> str:
     agreement = run.proof.agreement
     if agreement is None:
         return ""
+    of = f"{'the decisions on ' if run.several else ''}{_images(agreement.count)}"
     return (
-        f"The delivered file gives the trained net's answer on {words.percent(agreement.same_answer)} of "
-        f"{_images(agreement.count)}; the largest gap of any probability is {words.gap(agreement.largest_gap)}."
+        f"The delivered file gives the trained net's answer on {words.percent(agreement.same_answer)} of {of}; "
+        f"the largest gap of any probability is {words.gap(agreement.largest_gap)}."
     )
 
 
@@ -174,7 +218,7 @@ def _limits(run: Run) -> str:
 
 
 def _how(run: Run) -> str:
-    return f"## How to run\n\n```python\n{snippet(run.manifest.image)}\n```"
+    return f"## How to run\n\n```python\n{snippet(run.manifest.image, several=run.several)}\n```"
 
 
 def _again(run: Run) -> str:

@@ -10,7 +10,7 @@ from pocketvision.metrics.calibration import reliability
 from pocketvision.metrics.refusal import risk_coverage
 from pocketvision.report import plots
 from pocketvision.report.run import Run
-from pocketvision.values import Accuracy, Confidence, Proof
+from pocketvision.values import Confidence, Proof, Score
 
 CURVE_POINTS = 300
 """More would only make the page heavier."""
@@ -37,8 +37,9 @@ class ConfidenceSection:
     """A sentence on what is refused."""
     reason: str
     """Why this threshold; empty in older runs."""
-    reliability: plots.Chart
-    risk: plots.Chart
+    reliability: plots.Chart | None
+    """None, as the other chart, where an image has several answers."""
+    risk: plots.Chart | None
 
 
 def confidence_section(run: Run) -> ConfidenceSection | None:
@@ -46,6 +47,8 @@ def confidence_section(run: Run) -> ConfidenceSection | None:
     proof = run.proof
     if len(proof.answers) != proof.accuracy.count or not proof.answers:
         return None
+    if proof.attributes:
+        return ConfidenceSection(_rows(run), _calibration(proof.confidence), "", run.compression.abstain, None, None)
     confidence, right = _answers(proof)
     points = risk_coverage(confidence, right)
     if len(points) > CURVE_POINTS:
@@ -63,6 +66,8 @@ def confidence_section(run: Run) -> ConfidenceSection | None:
 
 def refusal_words(proof: Proof) -> str:
     """Say what the file refuses of the test images, and how often it is wrong on the others."""
+    if proof.attributes:
+        return "It never refuses: each attribute counts as there from its own probability on."
     if proof.abstain_below is None or proof.refusal is None:
         return "It never refuses: every image gets one of the labels."
     least, kept = words.percent(proof.abstain_below), proof.refusal.coverage
@@ -76,13 +81,13 @@ def refusal_words(proof: Proof) -> str:
     )
 
 
-def _errors(right: Accuracy) -> str:
+def _errors(right: Score) -> str:
     return f"{words.percent(1 - right.high)} to {words.percent(1 - right.low)}"
 
 
 def _answers(proof: Proof) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     confidence = np.array([answer.probability for answer in proof.answers])
-    return confidence, np.array([answer.label == answer.predicted for answer in proof.answers])
+    return confidence, np.array([answer.right for answer in proof.answers])
 
 
 def _calibration(found: Confidence | None) -> str:

@@ -59,7 +59,7 @@ ALONE = (
     Meaning("not an image", "No images", "Neither name nor first bytes are those of an image. They are left out."),
     Meaning("missing", "Missing", "Named in a table or annotation, but not there."),
     Meaning("unlabeled", "Without a label", "Named in a table without a label. They are left out."),
-    Meaning("listed twice", "Listed twice", "Named in more than one row. They are used once."),
+    Meaning("listed twice", "GalleryList twice", "Named in more than one row. They are used once."),
     Meaning("box", "Boxes", "Boxes that reach out of their image are clipped, those without an area dropped."),
     Meaning("suffix", "Misnamed", "The suffix names another format than the content has. They are used."),
     Meaning("animated", "Animated", "Of several images in a file the first is used."),
@@ -99,7 +99,7 @@ class Together:
 
 
 @dataclass(frozen=True)
-class Listed:
+class GalleryList:
     """Problems of one kind, as a list."""
 
     meaning: Meaning
@@ -134,7 +134,7 @@ class Gallery:
     left_out: int
     classes: tuple[ClassRow, ...]
     together: tuple[Together, ...]
-    listed: tuple[Listed, ...]
+    listed: tuple[GalleryList, ...]
     statistics: tuple[Shown, ...]
 
 
@@ -190,11 +190,11 @@ def _together(meaning: Meaning, clusters: Sequence[list[str]], health: Health, t
     return Together(meaning, count, shown, len(clusters) - len(shown))
 
 
-def _listed(problems: Sequence[Problem]) -> Iterable[Listed]:
+def _listed(problems: Sequence[Problem]) -> Iterable[GalleryList]:
     for meaning in ALONE:
         found = [problem for problem in problems if problem.kind == meaning.kind]
         if found:
-            yield Listed(meaning, tuple(found[:LISTED]), len(found))
+            yield GalleryList(meaning, tuple(found[:LISTED]), len(found))
 
 
 def _classes(health: Health) -> tuple[ClassRow, ...]:

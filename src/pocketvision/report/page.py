@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pocketvision import words
 from pocketvision.data.splits import read_splits
@@ -19,7 +19,7 @@ from pocketvision.report.run import Run, contents
 from pocketvision.report.thumbnails import thumbnail
 from pocketvision.report.untested import Gap, untested
 from pocketvision.report.words import budget, exact
-from pocketvision.values import Answer, Candidate, Variant
+from pocketvision.values import Answer, Candidate, Split, Variant
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -83,6 +83,8 @@ class Page:
     state: Literal["kept", "broken", "none", "failed"]
     budget: tuple[tables.BudgetLine, ...]
     asked: str
+    images: tuple[int, ...]
+    """In train, validation and test."""
     classes: tuple[tables.ClassCount, ...]
     fewest: tuple[tables.ClassCount, ...]
     nearest: tuple[Candidate, ...]
@@ -96,7 +98,7 @@ class Page:
     results: tuple[tables.ClassResult, ...]
     pairs: tuple[Mistake, ...]
     mistakes: tuple[Mistaken, ...]
-    thresholds: tuple[tables.Threshold, ...]
+    thresholds: tuple[tables.ThresholdLine, ...]
     confidence: ConfidenceSection | None
     """None where not every test answer was kept."""
     untested: tuple[Gap, ...]
@@ -129,6 +131,7 @@ def template(name: str) -> "Template":
         environment.filters[figure] = getattr(words, figure)
     environment.filters["exact"] = exact
     environment.filters["csp"] = _csp
+    environment.filters["dashed"] = lambda value: "–" if value is None else words.percent(value)
     return environment.get_template(name)
 
 
@@ -141,6 +144,7 @@ def _page(run: Run, progress: Progress) -> Page:
         state=_state(run),
         budget=tables.budget_lines(run.proof),
         asked=budget(run.choice.budget),
+        images=tuple(run.health.images_in(split) for split in get_args(Split)),
         classes=counts,
         fewest=tuple(sorted(counts, key=lambda row: row.total))[: MANY_CLASSES // 2] if many else counts,
         nearest=tables.nearest_candidates(run.choice),

@@ -15,7 +15,7 @@ from pocketvision import words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.calibration import Bin
 from pocketvision.metrics.refusal import Point
-from pocketvision.values import Accuracy, Candidate, Choice, Epoch, Precision, Refusal
+from pocketvision.values import Candidate, Choice, Epoch, Precision, Refusal, Score
 
 INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
 FAMILY_COLORS = tuple(f"var(--c{number})" for number in range(1, 9))
@@ -138,7 +138,7 @@ def risk_coverage(points: Sequence[Point], below: float | None, found: Refusal |
 
 
 def _whiskers(
-    high: Sequence[float], low: Sequence[float], shares: Sequence[Accuracy], *, errors: bool = False
+    high: Sequence[float], low: Sequence[float], shares: Sequence[Score], *, errors: bool = False
 ) -> dict[str, Any]:
     values = [1 - share.value if errors else share.value for share in shares]
     return {

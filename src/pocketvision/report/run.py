@@ -44,6 +44,16 @@ class Run:
         return self.files.path
 
     @property
+    def metric(self) -> str:
+        """Return what the figures of the task measure, such as `accuracy`."""
+        return self.proof.accuracy.metric
+
+    @property
+    def several(self) -> bool:
+        """Whether each image has several answers, one for each attribute."""
+        return bool(self.proof.attributes)
+
+    @property
     def kept(self) -> Epoch | None:
         """Return the epoch whose weights were kept, if there was any."""
         kept = [epoch for epoch in self.epochs if epoch.kept]

@@ -11,7 +11,7 @@ from pocketvision.budget.limits import LIMITS, NOT_MEASURED
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
 from pocketvision.report.words import bound, exact, kind_of, quantity
-from pocketvision.values import Accuracy, Answer, Candidate, Choice, Health, Proof, Verdict
+from pocketvision.values import Answer, Candidate, Choice, Health, Proof, Score, Verdict
 
 MATRIX_CLASSES = 20
 """More rows than this no longer fit a page."""
@@ -124,7 +124,7 @@ class ClassResult:
     label: str
     total: int
     """Test images of the class."""
-    recall: Accuracy | None
+    recall: Score | None
     """None where the class has no test image."""
     answered: int
     """How often the file gave this answer."""
@@ -136,6 +136,8 @@ class ClassResult:
 
 def class_results(proof: Proof) -> tuple[ClassResult, ...]:
     """Return every class with its recall, the worst first; classes without test images last."""
+    if not proof.confusion:
+        return ()
     columns = [sum(row[index] for row in proof.confusion) for index in range(len(proof.labels))]
     rows = [_class_result(proof, index, columns[index]) for index in range(len(proof.labels))]
     return tuple(sorted(rows, key=lambda row: (row.recall.value, row.recall.low) if row.recall else (2.0, 0.0)))
@@ -157,7 +159,7 @@ def _class_result(proof: Proof, index: int, answered: int) -> ClassResult:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """One field of the heat map; `share` of the row's images."""
 
     count: int
@@ -172,7 +174,7 @@ class MatrixRow:
 
     label: str
     total: int
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class Matrix:
 
 def matrix(proof: Proof) -> Matrix:
     """Return the confusions, limited to the classes with most wrong answers in or out."""
-    everything = range(len(proof.labels))
+    everything = range(len(proof.confusion))
     shown = list(everything)
     if len(shown) > MATRIX_CLASSES:
         answered = [sum(row[index] for row in proof.confusion) for index in everything]
@@ -205,8 +207,8 @@ def _matrix_row(proof: Proof, index: int, shown: list[int]) -> MatrixRow:
     counts = proof.confusion[index]
     total = sum(counts)
 
-    def cell(value: int, kind: Literal["right", "wrong", "rest"], answer: str) -> Cell:
-        return Cell(value, value / total if total else 0.0, kind, answer)
+    def cell(value: int, kind: Literal["right", "wrong", "rest"], answer: str) -> MatrixCell:
+        return MatrixCell(value, value / total if total else 0.0, kind, answer)
 
     cells = [cell(counts[i], "right" if i == index else "wrong", proof.labels[i]) for i in shown]
     if len(shown) < len(counts):
@@ -216,33 +218,33 @@ def _matrix_row(proof: Proof, index: int, shown: list[int]) -> MatrixRow:
 
 def pairs(proof: Proof, most: int = 8) -> tuple[Mistake, ...]:
     """Return the most frequent confusions."""
-    return worst_confusions(np.asarray(proof.confusion), proof.labels, count=most)
+    return worst_confusions(np.asarray(proof.confusion), proof.labels, count=most) if proof.confusion else ()
 
 
 def worst_answers(proof: Proof, most: int = 12) -> tuple[Answer, ...]:
     """Return the wrong answers, the surest first."""
-    wrong = [answer for answer in proof.answers if answer.label != answer.predicted]
+    wrong = [answer for answer in proof.answers if not answer.right]
     return tuple(sorted(wrong, key=lambda answer: (-answer.probability, answer.file))[:most])
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ThresholdLine:
     """What happens when answers below `least` are not taken."""
 
     least: float
     kept: float
     """Share of the images still answered."""
-    right: Accuracy | None
+    right: Score | None
     """Of those; None where none is left."""
 
 
-def thresholds(proof: Proof) -> tuple[Threshold, ...]:
-    """Return what a least probability buys; empty where not every test answer was kept."""
-    if len(proof.answers) != proof.accuracy.count or not proof.answers:
+def thresholds(proof: Proof) -> tuple[ThresholdLine, ...]:
+    """Return what a least probability buys; empty where not every test answer was kept, or nothing is refused."""
+    if len(proof.answers) != proof.accuracy.count or not proof.answers or proof.attributes:
         return ()
     rows = []
     for least in THRESHOLDS:
         kept = [answer for answer in proof.answers if answer.probability >= least]
-        right = sum(answer.label == answer.predicted for answer in kept)
-        rows.append(Threshold(least, len(kept) / len(proof.answers), wilson(right, len(kept)) if kept else None))
+        right = sum(answer.right for answer in kept)
+        rows.append(ThresholdLine(least, len(kept) / len(proof.answers), wilson(right, len(kept)) if kept else None))
     return tuple(rows)

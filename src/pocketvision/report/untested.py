@@ -62,6 +62,11 @@ def _other_places(run: Run) -> Gap:
 
 
 def _unknown(run: Run) -> Gap:
+    if run.several:
+        return Gap(
+            "Images of something else",
+            "Every image shown was one for which these attributes make sense. On others the file answers all the same.",
+        )
     known = f"For the file, everything is one of the {words.plural(len(run.proof.labels), 'label')}. No image of "
     if run.proof.abstain_below is None:
         end = "it will name one of them all the same, sometimes with a high probability."
@@ -75,6 +80,8 @@ def _unknown(run: Run) -> Gap:
 
 
 def _few(run: Run) -> Gap | None:
+    if run.several:
+        return _rare(run)
     totals = {label: sum(row) for label, row in zip(run.proof.labels, run.proof.confusion, strict=True)}
     few = sorted((label for label, total in totals.items() if total < FEW_IMAGES), key=totals.__getitem__)
     if not few:
@@ -89,12 +96,24 @@ def _few(run: Run) -> Gap | None:
     )
 
 
+def _rare(run: Run) -> Gap | None:
+    rare = [each for each in run.proof.attributes if min(each.positives, each.known - each.positives) < FEW_IMAGES]
+    if not rare:
+        return None
+    return Gap(
+        "Rare attributes",
+        f"{words.plural(len(rare), 'attribute')} of {len(run.proof.attributes)} are had, or lacked, by fewer than "
+        f"{FEW_IMAGES} test images: {words.some([f'{each.name}: {each.positives} of {each.known}' for each in rare])}. "
+        "Their figures are guesses; see their intervals.",
+    )
+
+
 def _wide(run: Run) -> Gap | None:
     accuracy = run.proof.accuracy
     if accuracy.high - accuracy.low < WIDE_INTERVAL:
         return None
     return Gap(
-        "A finer figure of accuracy",
+        f"A finer figure of {run.metric}",
         f"{words.plural(accuracy.count, 'test image')} allow no more than '{words.interval(accuracy)}'. "
         "Four times as many images would halve that interval.",
     )

@@ -26,7 +26,7 @@ _FIRST = iter((True,))
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError)
 
 
-class Parts(NamedTuple):
+class LitertParts(NamedTuple):
     """How a file's net is divided between XNNPACK, the fast kernels, and the runtime's own."""
 
     delegated: int
@@ -56,7 +56,7 @@ def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabi
     return _caller(_interpreter(content, "the model", threads))
 
 
-def parts(content: bytes) -> Parts:
+def parts(content: bytes) -> LitertParts:
     """Tell how the runtime divides a file's net: with more than one stretch, or with others, it runs slower."""
     interpreter = _interpreter(content, "the model", 1)
     # The list holds the file's operators and, behind them, what XNNPACK made of some; the later maker of a tensor runs.
@@ -69,7 +69,7 @@ def parts(content: bytes) -> Parts:
             run[entry["index"]] = entry["op_name"]
             wanted += [int(place) for place in entry["inputs"]]
     names = [run[place] for place in sorted(run)]
-    return Parts(names.count("DELEGATE"), tuple(name for name in names if name != "DELEGATE"))
+    return LitertParts(names.count("DELEGATE"), tuple(name for name in names if name != "DELEGATE"))
 
 
 def runtime_name() -> str:

@@ -15,6 +15,7 @@ from pocketvision.files import claim, own_files, write_bytes, write_json, write_
 from pocketvision.latency.measure import reference_graph
 from pocketvision.runtime import open as open_model
 from pocketvision.runtime.litert import manifest_of
+from pocketvision.tasks import spec_of
 from pocketvision.values import Manifest
 
 FORMAT_VERSION = 1
@@ -72,6 +73,11 @@ def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Fa
 def _manifest(models: Sequence[Path]) -> Manifest:
     first, *others = manifests = [_read(model) for model in models]
     for model, manifest in zip(models, manifests, strict=True):
+        if spec_of(manifest).name != "classify":
+            raise UsageError(
+                f"{model.name} answers with several attributes, and the page shows one class an image; "
+                "`pocketvision predict` tells what the file says"
+            )
         if manifest.io == "int8":
             raise UsageError(
                 f"{model.name} takes int8 images, which no browser's runtime does; export with --io uint8 for a page"

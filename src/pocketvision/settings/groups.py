@@ -9,7 +9,7 @@ from pocketvision.values import Amount, CropMode
 _BUDGET, _DATA, _TRAIN, _RUN = "Budget", "Data", "Training", "Run"
 DATA = (
     "A folder of class folders, or of train/val/test folders of them; a CSV or JSONL manifest; hf://name; or `digits`. "
-    "`check` also reads 0/1 attributes, COCO and Pascal VOC."
+    "0/1 attributes need a table. `check` also reads COCO and Pascal VOC."
 )
 SOURCE = "Folder of a run, or a file: .tflite, .onnx (ours), .safetensors, .pth, .h5."
 PIXELS = ("--resolution", "--img-size", "--imgsz")

@@ -36,9 +36,11 @@ class TrainImages:
     train_labels: Labels
     val: Prepared
     val_labels: Labels
+    task: str = "classify"
+    """What the labels are for, one of `tasks.names()`."""
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Batches to learn from; all randomness follows from the epoch's number, so that a repeated epoch is the same."""
 
     @property

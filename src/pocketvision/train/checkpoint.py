@@ -16,7 +16,8 @@ from pocketvision.files import read_json, write_bytes, write_json
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec
 from pocketvision.runs import RunFolder
-from pocketvision.train.evaluate import Evaluation, within_noise
+from pocketvision.tasks import Evaluation
+from pocketvision.train.evaluate import within_noise
 from pocketvision.values import Epoch, Schedule, Trained, from_json, to_json
 from pocketvision.weights.load import load_into
 from pocketvision.weights.load import read as read_weights

@@ -19,10 +19,12 @@ from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import parse_name
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
+from pocketvision.settings.groups import TrainConfig
+from pocketvision.tasks import learning
 from pocketvision.train.batches import RandomViews
 from pocketvision.train.inputs import Loaded, image_spec
-from pocketvision.train.job import Job, TrainOptions
-from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.job import Job
+from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
 from pocketvision.values import ModelSpec, Schedule
@@ -58,7 +60,7 @@ class Distillation:
     def check(self, job: Job) -> None:
         """Raise DataError for teachers of other classes, UsageError for those that saw other parts of the images."""
         for teacher in self.teachers:
-            check_labels(teacher, job.data.dataset.labels)
+            check_labels(teacher, job.data.dataset.labels, job.data.spec.name)
             if teacher.trained.image.crop_mode != job.image.crop_mode:
                 raise UsageError(
                     f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
@@ -96,11 +98,11 @@ class Distillation:
         torch.manual_seed(recipe.seed + 1)
         student = Student(net, width, outputs.features.shape[1]).to(device)
         # Labels are not smoothed: the teachers' probabilities are smooth already.
-        labels = CrossEntropy()
-        if recipe.balance != "none":
-            weights = class_weights(images.train_labels, views.num_classes)
-            labels = CrossEntropy(weights=torch.from_numpy(weights).to(device, torch.float32))
-        return student, TeacherViews(views, shown), DistillationLoss(student, outputs, self, labels)
+        balance = "none" if recipe.balance == "none" else "weights"
+        labels, _ = learning(images.task).objective(
+            images.train_labels, views.num_classes, balance=balance, smoothing=0.0
+        )
+        return student, TeacherViews(views, shown), DistillationLoss(student, outputs, self, labels, images.task)
 
 
 class Student(nn.Module):
@@ -128,16 +130,16 @@ class DistillationLoss:
     student: Student
     outputs: TeacherOutputs
     settings: Distillation
-    labels: CrossEntropy
+    labels: Objective
+    task: str = "classify"
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss of logits [n, C]; the batch's indices count through the images of all views."""
         settings, temperature = self.settings, self.settings.temperature
         targets = self.outputs.probabilities[batch.indices].to(logits.device)
         # Times the square, since gradients of softened outputs shrink with it (Hinton et al., section 2).
-        softened = (logits / temperature).log_softmax(1)
-        soft = nn.functional.kl_div(softened, targets, reduction="batchmean") * temperature**2
-        loss = settings.alpha * soft + (1 - settings.alpha) * self.labels(logits, batch)
+        soft = learning(self.task).imitation(logits, targets, temperature) * temperature**2
+        loss: Tensor = settings.alpha * soft + (1 - settings.alpha) * self.labels(logits, batch)
         if settings.features:
             assert self.student.projected is not None
             wanted = self.outputs.features[batch.indices].to(logits.device)
@@ -148,6 +150,10 @@ class DistillationLoss:
     def weight(self, batch: Batch) -> float:
         """Return the number of examples; classes that count more do so in the labels' part alone."""
         return float(len(batch.targets))
+
+    def right(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the number of right answers by the labels."""
+        return self.labels.right(logits, batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +187,7 @@ class TeacherViews:
         return [order[start : start + together] for start in range(0, chunks, together)]
 
 
-def for_distillation(job: Job, options: TrainOptions) -> Job:
+def for_distillation(job: Job, options: TrainConfig) -> Job:
     """Give a job the epochs of a distillation: none of the head alone, and no early stop unless asked for."""
     if job.recipe.balance == "sampler":
         raise UsageError("distillation shows every image equally often; use --balance weights or none")
@@ -233,7 +239,7 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
     )
 
 
-def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainOptions) -> None:
+def check_splits(teachers: Sequence[Teacher], loaded: Loaded, options: TrainConfig) -> None:
     """Raise UsageError where a teacher has learned from images that are kept apart here: figures would flatter."""
     splits = {"seed": options.seed, "val": options.val, "test": options.test}
     for teacher in teachers:

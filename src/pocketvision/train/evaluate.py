@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,10 +10,9 @@ from torch import Tensor, nn
 
 from pocketvision.data.arrays import Prepared
 from pocketvision.data.tensors import eval_batches, to_input
-from pocketvision.metrics.accuracy import macro_accuracy
-from pocketvision.metrics.calibration import fitted
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, track
+from pocketvision.tasks import Evaluation, load
 from pocketvision.train.objective import Batch
 from pocketvision.values import ImageSpec
 
@@ -45,39 +43,16 @@ def features(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What a module is worth on the validation images."""
-
-    losses: Floats
-    """Cross-entropy of each image at the best temperature, times its class's weight [N]."""
-    accuracy: float
-    macro: float
-
-    @property
-    def loss(self) -> float:
-        """Return the mean over the images."""
-        return float(self.losses.mean())
-
-
 @torch.no_grad()
-def evaluate(module: nn.Module, batches: Iterator[Batch], weights: Floats | None = None) -> Evaluation:
-    """Evaluate a module in eval mode; with `weights` [C] classes count by them in the loss.
-
-    The temperature is fitted because the file's will be too. Without it, label smoothing, which makes a net ever less
-    confident, would count against the later and better epochs.
-    """
+def evaluate(
+    module: nn.Module, batches: Iterator[Batch], weights: Floats | None = None, task: str = "classify"
+) -> Evaluation:
+    """Evaluate a module in eval mode as its task does; with `weights` [C] labels count by them in the loss."""
     module.eval()
     found = [(module(batch.inputs), batch.targets) for batch in batches]
     logits = torch.cat([outputs for outputs, _ in found]).float().cpu().numpy()
-    labels = torch.cat([targets for _, targets in found]).cpu().numpy()
-    predicted = logits.argmax(1)
-    temperature, _ = fitted(logits, labels)
-    cooled = logits.astype(np.float64) / temperature
-    losses = np.logaddexp.reduce(cooled, axis=1) - cooled[np.arange(len(labels)), labels]
-    if weights is not None and weights[labels].any():
-        losses = losses * weights[labels] / weights[labels].mean()
-    return Evaluation(losses, float((predicted == labels).mean()), macro_accuracy(labels, predicted, logits.shape[1]))
+    targets = torch.cat([targets for _, targets in found]).cpu().numpy()
+    return load(task).evaluate(logits, targets, weights)
 
 
 def within_noise(more: Floats) -> bool:

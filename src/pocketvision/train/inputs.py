@@ -6,13 +6,15 @@ from pathlib import Path
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
+from pocketvision.data.kinds import target_of
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsError
 from pocketvision.files import user_path
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import RunFolder
-from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec
+from pocketvision.tasks import of_kind, spec_for
+from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec, TaskSpec
 from pocketvision.weights.fetch import fetch
 from pocketvision.weights.load import Weights, read
 from pocketvision.weights.sources import find
@@ -30,6 +32,11 @@ class Loaded:
     decoded: DecodedCache | None
     given: Path
     """What the data was read from: a folder or a table."""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Return what is asked of a net that learns from it."""
+        return spec_for(self.dataset)
 
 
 def load_data(data: str | Path, folder: Path, *, val: float, test: float, seed: int, progress: Progress) -> Loaded:
@@ -60,8 +67,11 @@ def _begun_with(began: Path, root: Path, progress: Progress) -> Path:
 
 def _same_labels(dataset: Dataset, root: Path) -> None:
     """Raise DataError where the data says another label now than when the run began, or names an image no longer."""
-    said = {found.file: found.label for found in scan(root).found}
-    began = {one.file: dataset.labels[one.label] for one in dataset.examples}
+    write, listing = of_kind(dataset.kind).write, scan(root)
+    numbers = {label: number for number, label in enumerate(listing.labels)}
+    names = listing.labels or listing.attributes
+    said = {found.file: write(target_of(found, numbers), names) for found in listing.found}
+    began = {one.file: write(one.target, dataset.labels) for one in dataset.examples}
     changed = [file for file, label in began.items() if said.get(file) != label]
     if changed:
         first = changed[0]

@@ -1,9 +1,7 @@
 """What a training is made of: what was asked, what follows from it, the images, and the net with its first weights."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +9,18 @@ from numpy.typing import NDArray
 
 from pocketvision.clock import Clock, seconds
 from pocketvision.compress.slim import sliced
-from pocketvision.data.arrays import labels_of, prepared_each
+from pocketvision.data.arrays import prepared_each
 from pocketvision.data.tensors import to_input
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec, has_norms
 from pocketvision.progress import Progress
+from pocketvision.settings.groups import TrainConfig
+from pocketvision.tasks import learning, of_kind
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import Loaded, image_spec, published_weights
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
-from pocketvision.values import CropMode, ImageSpec, ModelSpec
+from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.load import Weights, load_into
 from pocketvision.weights.norms import restore_batch_norms
 
@@ -28,33 +28,6 @@ DETAIL = 1.25
 """Training images are kept this much larger than the net's input where they have the detail, for crops."""
 _NORM_IMAGES, _NORM_BATCH = 256, 32
 _SLIM_IMAGES, _SLIM_BATCH = 256, 64
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What a user may say of a training, as given; None leaves it to the defaults."""
-
-    weights: str | Path | None
-    epochs: int | None
-    batch_size: int | str
-    lr: float | None
-    optimizer: str
-    patience: int | None
-    flip: bool | None
-    crop_mode: CropMode
-    val: float
-    test: float
-    seed: int
-    device: str
-    balance: str = "auto"
-    time_limit: str | None = None
-    precision: str = "auto"
-    log: str = "csv"
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "TrainOptions":
-        """Pick the fields out of a verb's settings; those that the verb does not ask for are left to the defaults."""
-        return cls(**{item.name: settings[item.name] for item in fields(cls) if item.name in settings})
 
 
 @dataclass(frozen=True)
@@ -83,7 +56,7 @@ class Job:
 
 
 def make_job(
-    folder: Path, loaded: Loaded, spec: ModelSpec, start: Weights | None, *, options: TrainOptions, progress: Progress
+    folder: Path, loaded: Loaded, spec: ModelSpec, start: Weights | None, *, options: TrainConfig, progress: Progress
 ) -> Job:
     """Settle what is to be trained; without weights at hand, published ones are fetched if they can be reached.
 
@@ -95,17 +68,12 @@ def make_job(
     if start is None:
         start, origin = published_weights(spec, options.weights, progress)
     recipe = recipe_for(
+        options,
         transfer=start is not None,
         examples=len(loaded.dataset.of("train")),
         norms=has_norms(spec.name),
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.lr,
-        optimizer=options.optimizer,
-        patience=options.patience,
-        flip=loaded.dataset.mirror_safe if options.flip is None else options.flip,
-        seed=options.seed,
-        balance=balance_for(options.balance, [row["train"] for row in loaded.health.counts.values()]),
+        mirror=loaded.dataset.mirror_safe,
+        balance=balance_for(options.balance, _class_counts(loaded)),
     )
     return Job(
         data=loaded,
@@ -123,6 +91,11 @@ def make_job(
     )
 
 
+def _class_counts(loaded: Loaded) -> list[int]:
+    """Return the training images of each class; none where labels do not exclude each other, and nothing is uneven."""
+    return [row["train"] for row in loaded.health.counts.values()] if loaded.dataset.kind == "classes" else []
+
+
 def load_images(job: Job, progress: Progress, *, teachers: int = 0) -> TrainImages:
     """Prepare the training and validation images, every file decoded at most once more.
 
@@ -138,7 +111,8 @@ def load_images(job: Job, progress: Progress, *, teachers: int = 0) -> TrainImag
     plain, *others = prepared_each(job.data.dataset, train, specs, **load)  # type: ignore[arg-type]
     (validation,) = prepared_each(job.data.dataset, val, [job.image], **load)  # type: ignore[arg-type]
     source = others[0] if others else plain
-    return TrainImages(source, plain, labels_of(train), validation, labels_of(val))
+    task = of_kind(job.data.dataset.kind)
+    return TrainImages(source, plain, task.targets(train), validation, task.targets(val), job.data.spec.name)
 
 
 def started_net(job: Job, images: TrainImages, device: torch.device, *, progress: Progress) -> Net:
@@ -148,6 +122,8 @@ def started_net(job: Job, images: TrainImages, device: torch.device, *, progress
     """
     net = build_spec(job.spec)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not job.keep_head:
+        learning(images.task).start_head(net.classifier, images.train_labels)
     if job.weights is None:
         return net
     weights = job.weights

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from pocketvision.clock import Clock
 from pocketvision.errors import Diverged
 from pocketvision.progress import Progress
-from pocketvision.train.batches import Source, prefetch
+from pocketvision.tasks import Evaluation
+from pocketvision.tasks.classify.learning import CrossEntropy
+from pocketvision.train.batches import BatchSource, prefetch
 from pocketvision.train.checkpoint import Checkpoint, Position, TrainState
 from pocketvision.train.device import Engine, Threads, all_threads_after, out_of_memory
-from pocketvision.train.evaluate import Evaluation, evaluate
+from pocketvision.train.evaluate import evaluate
 from pocketvision.train.logs import Logs
-from pocketvision.train.objective import Batch, CrossEntropy, Objective
+from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.optimizer import LayerGroup, learning_rate, moving_average, optimizer_for
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Epoch
@@ -39,11 +41,13 @@ class Phase:
     """Maps a batch's inputs to logits; its parameters are the ones that learn."""
     groups: tuple[LayerGroup, ...]
     """The module's parts with their rates."""
-    source: Source
+    source: BatchSource
     validation: Callable[[], Iterator[Batch]]
     epochs: int
     learning_rate: float
     objective: Objective = field(default_factory=CrossEntropy)
+    task: str = "classify"
+    """Whose measure tells which epoch is the best."""
     class_weights: NDArray[np.float64] | None = None
     """How much each class counts in the validation loss."""
     prepare: Callable[[int], object] | None = None
@@ -109,7 +113,9 @@ class Loop:
         self.clock.count(position.spent_s)
         self.engine.micro_batch = position.micro_batch or self.engine.micro_batch
         if position.lowest_loss is None and phase.counts_start:
-            start = self.engine.first(lambda: evaluate(phase.module, phase.validation(), phase.class_weights))
+            start = self.engine.first(
+                lambda: evaluate(phase.module, phase.validation(), phase.class_weights, phase.task)
+            )
             position = self.checkpoint.start(position, phase.module, start)
         return position
 
@@ -153,7 +159,7 @@ class Loop:
 
         def one() -> None:
             with torch.random.fork_rng(devices=[]):
-                step(module, optimizer, batch, objective=CrossEntropy(), rate=0.0, engine=engine)
+                step(module, optimizer, batch, objective=phase.objective, rate=0.0, engine=engine)
 
         return one
 
@@ -191,7 +197,8 @@ class Loop:
                 break
         training_s = time.perf_counter() - started
         _require_finite(state, number, phase.learning_rate)
-        evaluated = self.engine.first(lambda: evaluate(state.average.module, phase.validation(), phase.class_weights))
+        average, weights = state.average.module, phase.class_weights
+        evaluated = self.engine.first(lambda: evaluate(average, phase.validation(), weights, phase.task))
         if not math.isfinite(evaluated.loss):
             raise Diverged(number + 1, phase.learning_rate)
         record = Epoch(
@@ -305,7 +312,7 @@ def _gradients(
                 loss = loss if whole else loss * (objective.weight(part) / objective.weight(batch))
             engine.backward(loss)
             losses.append(loss.detach())
-            right.append((logits.detach().argmax(1) == part.labels()).sum())
+            right.append(objective.right(logits.detach(), part))
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

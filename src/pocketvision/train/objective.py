@@ -1,13 +1,10 @@
-"""What a batch is, and what training minimizes on it: cross-entropy, weighted by class where classes are unequal."""
+"""What a batch is, and what an objective has to be: the tasks have those of labels, distillation has its own."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Batch(NamedTuple):
@@ -15,13 +12,9 @@ class Batch(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
-    """Labels [n], or probabilities of each class [n, C] where images are mixed."""
+    """Labels [n], probabilities of each class [n, C] where images are mixed, or attributes [n, A], -1 where unknown."""
     indices: Tensor
     """Which training examples these are, [n] int64: where cached things, such as a teacher's outputs, are found."""
-
-    def labels(self) -> Tensor:
-        """Return labels [n], of mixed images the larger part's."""
-        return self.targets if self.targets.ndim == 1 else self.targets.argmax(1)
 
     def parts(self, most: int) -> "Iterator[Batch]":
         """Split the batch as evenly as can be into parts of at most `most` examples, none of a single one, from which
@@ -43,33 +36,6 @@ class Objective(Protocol):
         """Return what a batch counts in the mean over several: by it the losses of parts add up to the whole's."""
         ...
 
-
-@dataclass(frozen=True, eq=False)
-class CrossEntropy:
-    """Cross-entropy with label smoothing; `weights` [C] says how much each class counts."""
-
-    smoothing: float = 0.0
-    weights: Tensor | None = None
-
-    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the mean over the batch, over the examples' weights where there are any."""
-        weights = None if self.weights is None else self.weights.to(logits)
-        return nn.functional.cross_entropy(logits, batch.targets, weight=weights, label_smoothing=self.smoothing)
-
-    def weight(self, batch: Batch) -> float:
-        """Return the sum of the examples' weights; of mixed images their number, as torch takes their mean."""
-        if self.weights is None or batch.targets.ndim > 1:
-            return float(len(batch.targets))
-        return float(self.weights[batch.targets].sum())
-
-
-def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
-    """Return [C] weights that make every class count the same; their mean over the examples is 1.
-
-    A class without examples gets 0. Source: King and Zeng, "Logistic Regression in Rare Events Data" (2001).
-    """
-    counts = np.bincount(labels, minlength=num_classes).astype(np.float64)
-    present = counts > 0
-    weights = np.zeros(num_classes)
-    weights[present] = len(labels) / (present.sum() * counts[present])
-    return weights
+    def right(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the number of right answers, a scalar; of an image with several, the share that is right."""
+        ...

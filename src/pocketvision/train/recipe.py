@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from pocketvision.errors import UsageError
-from pocketvision.values.ranges import check_ranges, number
+from pocketvision.settings.groups import TrainConfig
+from pocketvision.values.ranges import number
 
 Optimizer = Literal["adamw", "sgd"]
 OPTIMIZERS = ("auto", "adamw", "sgd")
@@ -55,46 +56,40 @@ class Recipe:
     balance: Balance = "none"
 
 
-def recipe_for(  # noqa: PLR0913  each is an option of the command line
+def recipe_for(
+    config: TrainConfig,
     *,
     transfer: bool,
     examples: int,
     norms: bool = True,
-    epochs: int | None = None,
-    batch_size: int | str = "auto",
-    learning_rate: float | None = None,
-    optimizer: str = "auto",
-    patience: int | None = None,
-    flip: bool = True,
-    seed: int = 42,
+    mirror: bool = True,
     balance: Balance = "none",
 ) -> Recipe:
     """Fill in the defaults; docs/measurements/training.md gives the measurement behind each. Raises UsageError.
 
-    `examples` is the number of training images; `norms` tells whether the net has batch norms. `auto` is AdamW,
-    but SGD for a net with batch norms that starts from scratch.
+    `examples` is the number of training images, `norms` tells whether the net has batch norms, `mirror` whether images
+    may be mirrored where the configuration does not say. `auto` is AdamW, but SGD for a net with batch norms that
+    starts from scratch.
     """
-    if optimizer not in OPTIMIZERS:
-        raise UsageError(f"--optimizer '{optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
-    check_ranges({"epochs": epochs, "lr": learning_rate, "patience": patience, "seed": seed})
-    total = epochs or (6 if transfer else 40)
-    batch = int(number("batch_size", batch_size) or 0) or usual_batch(
-        examples, steps=TRANSFER_STEPS if transfer else STEPS
-    )
-    sgd = optimizer == "sgd" or (optimizer == "auto" and norms and not transfer)
+    if config.optimizer not in OPTIMIZERS:
+        raise UsageError(f"--optimizer '{config.optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
+    total = config.epochs or (6 if transfer else 40)
+    asked = int(number("batch_size", config.batch_size) or 0)
+    batch = asked or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
+    sgd = config.optimizer == "sgd" or (config.optimizer == "auto" and norms and not transfer)
     return Recipe(
         epochs=total,
         head_epochs=20 if transfer else 0,
         batch_size=batch,
-        learning_rate=learning_rate or usual_rate(batch, sgd=sgd, transfer=transfer),
+        learning_rate=config.lr or usual_rate(batch, sgd=sgd, transfer=transfer),
         head_learning_rate=0.003,
         optimizer="sgd" if sgd else "adamw",
         weight_decay=4e-5 if sgd else 0.02,
         warmup_epochs=min(2.0, total / 5),
         label_smoothing=0.1,
-        patience=patience or max(8, total // 2),
-        flip=flip,
-        seed=int(seed),
+        patience=config.patience or max(8, total // 2),
+        flip=mirror if config.flip is None else config.flip,
+        seed=int(config.seed),
         balance=balance,
         progressive_start=_PROGRESSIVE_START if transfer else 1.0,
         progressive_epochs=_PROGRESSIVE_EPOCHS if transfer else 0.0,

@@ -10,11 +10,11 @@ import torch
 
 from pocketvision.data.tensors import eval_batch_size
 from pocketvision.models.blocks import Net
+from pocketvision.tasks import learning
 from pocketvision.train.batches import RandomViews
 from pocketvision.train.device import Engine
 from pocketvision.train.evaluate import logits
 from pocketvision.train.loop import step
-from pocketvision.train.objective import CrossEntropy
 from pocketvision.train.optimizer import set_train_mode
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Schedule
@@ -161,9 +161,16 @@ def _step_s(net: Net, views: RandomViews, engine: Engine, resolution: int, tries
     set_train_mode(net, frozen=0, fixed_norms=views.recipe.norms == "fixed")
     batches = views.batches(0, resolution)
     kept = next(batches)
+    objective, _ = learning(views.images.task).objective(
+        views.images.train_labels, views.num_classes, balance="none", smoothing=0.0
+    )
+
+    objective, _ = learning(views.images.task).objective(
+        views.images.train_labels, views.num_classes, balance="none", smoothing=0.0
+    )
 
     def one() -> None:
-        loss, _, _ = step(net, optimizer, next(batches, kept), objective=CrossEntropy(), rate=0.0, engine=engine)
+        loss, _, _ = step(net, optimizer, next(batches, kept), objective=objective, rate=0.0, engine=engine)
         loss.item()
 
     return median_s(one, tries)

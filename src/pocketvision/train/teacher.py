@@ -20,6 +20,7 @@ from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
+from pocketvision.tasks import learning
 from pocketvision.train.checkpoint import trained_net
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
@@ -87,9 +88,14 @@ def teachers_of(runs: str | Path | Sequence[str | Path]) -> tuple[Teacher, ...]:
     return tuple(found)
 
 
-def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
-    """Raise DataError unless the teacher answers with these labels, in this order."""
+def check_labels(teacher: Teacher, labels: Sequence[str], task: str = "classify") -> None:
+    """Raise DataError unless the teacher answers the same question with these labels, in this order."""
     known = list(teacher.weights.labels or ())
+    if teacher.trained.task != task:
+        raise DataError(
+            f"the teacher {teacher.run} was trained for the task '{teacher.trained.task}', and these images are for "
+            f"'{task}'; take a teacher that was trained on images like them"
+        )
     if known == list(labels):
         return
     lacking, extra = [x for x in labels if x not in known], [x for x in known if x not in labels]
@@ -149,12 +155,13 @@ def ask(
     """Return softened probabilities and features of the images that `draw` makes at each teacher's resolution."""
     probabilities, features = [], []
     shown: dict[int, Tensor] = {}
+    soften = learning(teachers[0].trained.task).soften
     for teacher in teachers:
         image = teacher.trained.image
         if image.resolution not in shown:
             shown[image.resolution] = draw(image.resolution).to(device)
         seen = teacher.net.to(device).embed(normalize(shown[image.resolution], image))
-        probabilities.append((teacher.net.classifier(seen) / temperature).softmax(1).cpu())
+        probabilities.append(soften(teacher.net.classifier(seen), temperature).cpu())
         features.append(nn.functional.normalize(pooled(seen), dim=1).cpu())
     return torch.stack(probabilities).mean(0), torch.cat(features, 1)
 

@@ -14,11 +14,10 @@ from torch import nn
 from pocketvision.clock import Clock
 from pocketvision.data.tensors import eval_batch_size
 from pocketvision.errors import Diverged, PocketvisionError, UsageError
-from pocketvision.metrics.accuracy import accuracy
-from pocketvision.metrics.calibration import temperature
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import RunFolder
+from pocketvision.tasks import learning, load
 from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
 from pocketvision.train.checkpoint import Checkpoint, Position
 from pocketvision.train.device import Engine, engine_for, threads_for
@@ -27,7 +26,7 @@ from pocketvision.train.evaluate import features, fold_temperature, logits
 from pocketvision.train.job import Job, load_images, started_net
 from pocketvision.train.logs import open_logs
 from pocketvision.train.loop import Loop, Phase
-from pocketvision.train.objective import Batch, CrossEntropy, class_weights
+from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.optimizer import LayerGroup, layer_groups, set_train_mode
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.schedule import (
@@ -40,7 +39,7 @@ from pocketvision.train.schedule import (
     median_s,
     scheduled,
 )
-from pocketvision.values import Epoch, ImageSpec, Schedule, Trained
+from pocketvision.values import Epoch, ImageSpec, Schedule, Score, Trained
 from pocketvision.weights.safetensors import save
 
 _CLOSING_S = 0.5
@@ -110,21 +109,20 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
         epochs = trainer.train()
     with trainer.last_weights():
         _save(job, trainer.net, run.last)
-    found = logits(trainer.net, trainer.images.val, job.image, trainer.engine.device)
-    value = temperature(found, trainer.images.val_labels)
-    fold_temperature(trainer.net, value)
+    value, validation = _calibrated(job, trainer)
     _save(job, trainer.net, run.best)
     trained = Trained(
         spec=job.spec,
         image=job.image,
         start=job.start,
         epochs=sum(epoch.phase == "all" for epoch in epochs),
-        validation=accuracy(found, trainer.images.val_labels),
+        validation=validation,
         temperature=value,
         data_digest=job.data.health.digest,
         splits=job.splits,
         schedule=trainer.schedule,
         balance=job.recipe.balance,
+        task=trainer.images.task,
     )
     # The record last: where it is, all the rest is.
     run.trained.write(trained)
@@ -132,6 +130,17 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
     trainer.checkpoint.discard()
     trainer.teacher_outputs.unlink(missing_ok=True)
     return trained
+
+
+def _calibrated(job: Job, trainer: "Trainer") -> tuple[float, Score]:
+    """Fold the best temperature into the net; return it, and what the net is worth on the validation images."""
+    images, task = trainer.images, load(trainer.images.task)
+    found = logits(trainer.net, images.val, job.image, trainer.engine.device)
+    value = task.temperature(found, images.val_labels)
+    fold_temperature(trainer.net, value)
+    probabilities = task.probabilities(found / value)
+    spec = task.settle(probabilities, images.val_labels, job.data.spec)
+    return value, task.score(probabilities, images.val_labels, spec)
 
 
 @contextmanager
@@ -216,19 +225,13 @@ class Trainer:
         return int(last.weight.shape[0])
 
     @cached_property
-    def class_weights(self) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
-        """Return what each class counts, where they are balanced."""
-        return None if self.recipe.balance == "none" else class_weights(self.images.train_labels, self.num_classes)
-
-    @property
-    def objective(self) -> CrossEntropy:
-        """Return the loss of labels; a sampler has balanced the classes already."""
-        weights = self.class_weights if self.recipe.balance == "weights" else None
-        if weights is None:
-            return CrossEntropy(self.recipe.label_smoothing)
-        return CrossEntropy(
-            self.recipe.label_smoothing, torch.from_numpy(weights).to(self.engine.device, torch.float32)
+    def objective(self) -> tuple[Objective, np.ndarray[tuple[int], np.dtype[np.float64]] | None]:
+        """Return the task's loss of labels, and what each label counts in validation, where they are balanced."""
+        recipe, images = self.recipe, self.images
+        found: tuple[Objective, np.ndarray[tuple[int], np.dtype[np.float64]] | None] = learning(images.task).objective(
+            images.train_labels, self.num_classes, balance=recipe.balance, smoothing=recipe.label_smoothing
         )
+        return found
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -329,18 +332,19 @@ class Trainer:
             "head",
             self.net.classifier,
             (LayerGroup(self.net.classifier),),
-            FixedFeatures(found, np.tile(images.train_labels[shown], len(sides)), shown, recipe),
+            FixedFeatures(found, np.concatenate([images.train_labels[shown]] * len(sides)), shown, recipe),
             validation,
             recipe.head_epochs,
             recipe.head_learning_rate,
-            objective=self.objective,
-            class_weights=self.class_weights,
+            objective=self.objective[0],
+            class_weights=self.objective[1],
+            task=images.task,
             cuts=False,
         )
 
     def whole(self) -> Phase:
         """Return the phase of the whole net, on random views of the images."""
-        recipe, schedule = self.recipe, self.schedule
+        recipe, schedule, images = self.recipe, self.schedule, self.images
 
         def prepare(epoch: int) -> None:
             set_train_mode(self.net, frozen=schedule.frozen[epoch], fixed_norms=recipe.norms == "fixed")
@@ -353,8 +357,9 @@ class Trainer:
             self.views.validation,
             len(schedule.resolutions),
             recipe.learning_rate,
-            objective=self.objective,
-            class_weights=self.class_weights,
+            objective=self.objective[0],
+            class_weights=self.objective[1],
+            task=images.task,
             prepare=prepare,
             resolutions=schedule.resolutions,
             seconds=schedule.seconds,

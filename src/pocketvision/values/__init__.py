@@ -2,7 +2,6 @@
 
 from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision
 from pocketvision.values.images import (
-    NO_LABEL,
     Box,
     Dataset,
     Example,
@@ -13,22 +12,20 @@ from pocketvision.values.images import (
     Split,
     Statistic,
     StatisticKind,
+    Target,
 )
-from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec
+from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec, TaskSpec
 from pocketvision.values.records import from_json, to_json, to_line
 from pocketvision.values.results import (
-    Accuracy,
     Agreement,
     Answer,
     Compression,
-    Confidence,
     Epoch,
     Io,
     Judged,
     Manifest,
     Probe,
     Proof,
-    Refusal,
     Resized,
     Schedule,
     Summary,
@@ -36,13 +33,13 @@ from pocketvision.values.results import (
     Variant,
     Verdict,
 )
+from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Score
 
 __all__ = [
-    "NO_LABEL",
-    "Accuracy",
     "Agreement",
     "Amount",
     "Answer",
+    "AttributeScore",
     "Box",
     "Budget",
     "Candidate",
@@ -70,10 +67,13 @@ __all__ = [
     "Refusal",
     "Resized",
     "Schedule",
+    "Score",
     "Split",
     "Statistic",
     "StatisticKind",
     "Summary",
+    "Target",
+    "TaskSpec",
     "Trained",
     "Variant",
     "Verdict",

@@ -1,15 +1,14 @@
 """The data: images, labels, splits, and what is wrong with them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from pocketvision.values.records import UNSAID
 
 Split = Literal["train", "val", "test"]
 Kind = Literal["classes", "attributes", "boxes"]
 """What is known of each image: its one class, several 0/1 attributes, or boxes with a class each."""
-
-NO_LABEL = -1
-"""The label of an example that has attributes or boxes instead of a class."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +25,20 @@ class Box:
     crowd: bool = False
 
 
+Target = int | tuple[int | None, ...] | tuple[Box, ...] | None
+"""A class as index into the labels; per attribute 0, 1, or None where unknown; boxes; None where nothing is said."""
+
+
 @dataclass(frozen=True)
 class Example:
     """One readable image of the data set."""
 
     file: str
     """Path below the data set's root, with forward slashes."""
-    label: int
-    """Index into the data set's labels; `NO_LABEL` where it has attributes or boxes."""
+    target: Target
+    """What is said of it, by the data set's kind, in the order of its labels."""
     split: Split
     sha256: str  # of the file's bytes, in hex
-    attributes: tuple[int | None, ...] = ()
-    """0, 1, or None where unknown, in the order of the data set's attributes."""
-    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,11 @@ class Dataset:
 
     root: str
     labels: tuple[str, ...]
-    """The classes of the images or of the boxes; empty where there are attributes."""
+    """The classes of the images or of the boxes, or the attributes."""
     examples: tuple[Example, ...]
     mirror_safe: bool = True
     """False where a mirrored image means something else, as with digits."""
     kind: Kind = "classes"
-    attributes: tuple[str, ...] = ()
 
     def of(self, split: Split) -> tuple[Example, ...]:
         """Return the examples of one split."""
@@ -150,3 +149,9 @@ class Health:
     """What keeps a net from being trained on this data, and what to do about it."""
     images: int = 0
     """How many are usable."""
+    split_images: dict[str, int] = field(default_factory=dict, metadata=UNSAID)
+    """How many are in train, val and test, where `counts` does not add up to that: for attributes and boxes."""
+
+    def images_in(self, split: Split) -> int:
+        """Return the usable images of a split."""
+        return self.split_images.get(split, sum(row.get(split, 0) for row in self.counts.values()))

@@ -32,6 +32,18 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class TaskSpec:
+    """What is asked of a net, and how its outputs are read."""
+
+    name: str
+    """One of `tasks.names()`."""
+    labels: tuple[str, ...]
+    """Names of the outputs, in order."""
+    thresholds: tuple[float, ...] = ()
+    """Per attribute the probability from which on it counts as there; empty for tasks without."""
+
+
+@dataclass(frozen=True)
 class ImageSpec:
     """How a decoded image becomes the net's input: resized to uint8 RGB [resolution, resolution, 3], then
     normalized as (pixel / 255 - mean) / std, which the file itself does."""

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 R = TypeVar("R")
 T = TypeVar("T")
 
+UNSAID = {"unsaid": True}
+"""Metadata of a field that is not written where it holds its default: files from before it are as they would be now."""
+
 
 def to_line(value: Any) -> str:
     """Write a record as one line of JSON, as files carry their manifest."""
@@ -19,7 +22,8 @@ def to_line(value: Any) -> str:
 def to_json(value: Any) -> Any:
     """Turn records, tuples, paths and numpy scalars into what `json` can write."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: to_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        said = (item for item in dataclasses.fields(value) if not _unsaid(item, getattr(value, item.name)))
+        return {item.name: to_json(getattr(value, item.name)) for item in said}
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -27,6 +31,13 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     return value.item() if hasattr(value, "item") else value
+
+
+def _unsaid(item: "dataclasses.Field[Any]", value: object) -> bool:
+    if not item.metadata.get("unsaid"):
+        return False
+    factory = item.default_factory
+    return bool(value == (item.default if factory is dataclasses.MISSING else factory()))
 
 
 def from_json(kind: type[R], value: Any) -> R:

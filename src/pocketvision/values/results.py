@@ -6,60 +6,11 @@ from typing import Literal, get_args
 from pocketvision.values.costs import Latency, Precision
 from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
+from pocketvision.values.records import UNSAID
+from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Score
 
 Io = Literal["mixed", "uint8", "int8"]
 """Types of a LiteRT or C file's input and output: uint8 pixels and float32 probabilities, or integers for both."""
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """A share of right answers with its 95% Wilson interval; all in 0..1."""
-
-    value: float
-    """Share of right answers."""
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end of the interval."""
-    count: int
-    """Number of images."""
-    macro: float | None = None
-    """The mean over the classes, each counting the same however rare; None where it was not asked for."""
-
-    def __str__(self) -> str:
-        return f"{self.value:.1%} (95% interval {self.low:.1%} to {self.high:.1%}, {self.count} images)"
-
-
-@dataclass(frozen=True)
-class Confidence:
-    """How far probabilities can be trusted on some images; shares in 0..1."""
-
-    count: int
-    """Number of images."""
-    ece: float
-    """Expected calibration error of the top probability, over bins of equally many answers."""
-    ece_low: float
-    """Lower end of its 95% bootstrap interval."""
-    ece_high: float
-    """Upper end of that interval."""
-    ece_by_chance: float
-    """What perfectly calibrated answers of these probabilities would show on as many images."""
-    brier: float
-    """Squared distance of the probabilities from the truth, 0..2."""
-    nll: float
-    """Mean of -log(probability of the true class)."""
-    aurc: float
-    """Area under the risk-coverage curve: the mean error over all shares of surest answers."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """What refusing unsure answers costs and gains on some images."""
-
-    coverage: Accuracy
-    """Share of images still answered."""
-    right: Accuracy | None
-    """Share of right answers among those; None where all are refused."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +18,7 @@ class Variant:
     """The same trained net at one precision, judged on the validation images."""
 
     precision: Precision
-    validation: Accuracy
+    validation: Score
     size_bytes: int
     latency: Latency
     confidence: Confidence | None = None
@@ -127,7 +78,7 @@ class Manifest:
     """SHA-256 that names the training images with their labels."""
     splits: dict[str, float | int]
     """`seed`, `val`, `test`: the split's rule, so that the test images can be found again."""
-    figures: dict[str, Accuracy]
+    figures: dict[str, Score]
     """Measured on the trained net before export: `validation`, `test`."""
     probes: tuple[Probe, ...]
     """Images with expected answers, to check the file by."""
@@ -139,6 +90,8 @@ class Manifest:
     """Top probability below which the answer is "not sure"; None never refuses."""
     refusal: Refusal | None = None
     """What that did on the validation images."""
+    thresholds: tuple[float, ...] = field(default=(), metadata=UNSAID)
+    """Per label the probability from which on it counts as there; empty where exactly one label is true."""
     io: Io = "mixed"
     """Types of the file's input and output. `uint8`: pixels in, probabilities out in steps of 1/256. `int8`: the same
     numbers less 128."""
@@ -148,6 +101,7 @@ class Manifest:
         if self.io not in get_args(Io):
             raise ValueError(f"io is {self.io!r}; known are {', '.join(get_args(Io))}")
         shares = {"abstain_below": self.abstain_below}
+        shares |= {f"thresholds[{place}]": share for place, share in enumerate(self.thresholds)}
         if self.refusal is not None:
             shares |= {"refusal.coverage": self.refusal.coverage.value}
             shares |= {"refusal.right": self.refusal.right.value if self.refusal.right else None}
@@ -184,6 +138,13 @@ class Answer:
     """The label answered."""
     probability: float
     """Of the label answered."""
+    wrong: tuple[str, ...] | None = field(default=None, metadata=UNSAID)
+    """The attributes that were decided wrongly; None where there is one label, which is right or not."""
+
+    @property
+    def right(self) -> bool:
+        """Whether everything known of the image was answered rightly."""
+        return self.label == self.predicted if self.wrong is None else not self.wrong
 
 
 @dataclass(frozen=True)
@@ -204,7 +165,7 @@ class Resized:
 
     resizer: str
     """One of `images.resizers.NAMES`."""
-    accuracy: Accuracy
+    accuracy: Score
     """With that resizing."""
     same_answer: float
     """Share of images answered as with our resizing, 0..1."""
@@ -250,7 +211,7 @@ class Proof:
     """Of the file."""
     size_bytes: int
     """Of the file."""
-    accuracy: Accuracy
+    accuracy: Score
     """On the images judged."""
     agreement: Agreement | None
     """With the trained net; None where its outputs are not beside the file."""
@@ -280,6 +241,8 @@ class Proof:
     """On up to 300 of the test images, the same for each; the first is our own resizing."""
     judged: Judged | None = None
     """Which images all this was measured on; None in older proofs."""
+    attributes: tuple[AttributeScore, ...] = field(default=(), metadata=UNSAID)
+    """How each attribute fared; empty for other tasks."""
 
 
 @dataclass(frozen=True)
@@ -337,7 +300,7 @@ class Trained:
     """Where the weights came from before training: a file's name, or `from scratch`."""
     epochs: int
     """Epochs of the whole net that were run."""
-    validation: Accuracy
+    validation: Score
     """Of the weights that were kept."""
     temperature: float
     """What the logits were divided by, so that probabilities mean what they say; folded into the weights."""
@@ -349,6 +312,8 @@ class Trained:
     """What its epochs did."""
     balance: Literal["none", "weights", "sampler"] = "none"
     """How unequal classes were made to count the same."""
+    task: str = field(default="classify", metadata=UNSAID)
+    """What the net was trained for, one of `tasks.names()`."""
 
 
 @dataclass(frozen=True)

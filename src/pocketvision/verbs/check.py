@@ -6,7 +6,7 @@ from pocketvision.data.check import examine
 from pocketvision.data.digits import resolve
 from pocketvision.data.fix import reasons_of, table_for, write_fix
 from pocketvision.data.layout import scan
-from pocketvision.data.splits import Rule
+from pocketvision.data.splits import SplitRule
 from pocketvision.files import claim
 from pocketvision.report.gallery import render
 from pocketvision.runs import RunFolder
@@ -27,7 +27,7 @@ def check(options: CheckOptions) -> Health:
     What keeps a net from being trained is told in `faults`. A `DataError` is raised where there is no usable image;
     a `UsageError` where the shares are wrong or `fix` cannot be written.
     """
-    rule = Rule(options.seed, options.val, options.test)
+    rule = SplitRule(options.seed, options.val, options.test)
     listing = scan(resolve(options.data, options.progress))
     table = None if options.fix is None else table_for(options.fix, listing)
     examined = examine(listing, rule=rule, progress=options.progress)

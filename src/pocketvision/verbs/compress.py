@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from pocketvision.compress.compress import Compressed, check_steps, weight_bytes
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.errors import DataError
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.source import open_source
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
-from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import CompressOptions
-from pocketvision.values import Accuracy, Dataset, Example, Manifest
+from pocketvision.tasks import load, spec_of
+from pocketvision.values import Dataset, Example, Manifest, Score, TaskSpec
 
 MOST_JUDGED = 500
 """Validation images, evenly spread; the numpy reference answers some 40 a second."""
@@ -30,14 +30,14 @@ FOR_LAYERS = 25
 
 
 @dataclass(frozen=True)
-class Stage:
+class CompressionStage:
     """The net after some steps, judged on validation images."""
 
     steps: str
     """Names of the steps."""
     weight_bytes: int
     """Bytes of the weights."""
-    validation: Accuracy | None
+    validation: Score | None
     """None where the images have no labels of the net's."""
     same_answer: float
     """Share of images, 0..1, on which it names the float net's class."""
@@ -49,7 +49,7 @@ class Compressing:
 
     source: str
     """Path of the run's folder, or of the file."""
-    stages: list[Stage]
+    stages: list[CompressionStage]
     """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own integers."""
     images: int
     """How many it was judged on."""
@@ -83,16 +83,20 @@ def compress(options: CompressOptions) -> Compressing:
     if opened.whole is not None:
         graphs["as in the file"] = opened.whole
     truth = _truth(dataset, examples, opened.manifest)
-    return Compressing(Path(options.source).as_posix(), _judged(graphs, images, truth), len(images), losses)
+    return Compressing(
+        Path(options.source).as_posix(), _judged(graphs, images, truth, spec_of(opened.manifest)), len(images), losses
+    )
 
 
 def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) -> NDArray[np.int64] | None:
     """Return the true outputs by the labels' names; None where the images have none, or others than the net."""
-    if not dataset.labels or set(dataset.labels) - set(manifest.labels):
+    task = load(spec_of(manifest).name)
+    if not dataset.labels or set(dataset.labels) - set(manifest.labels) or dataset.kind != task.KIND:
         return None
-    numbers = np.array([manifest.labels.index(label) for label in dataset.labels])
-    truth: NDArray[np.int64] = numbers[labels_of(examples)]
-    return truth
+    truth: NDArray[np.int64] = task.targets(examples)
+    if truth.ndim > 1:
+        return truth if dataset.labels == manifest.labels else None
+    return np.array([manifest.labels.index(label) for label in dataset.labels])[truth]
 
 
 def _losses(done: Compressed, images: Images, progress: Progress) -> list[LayerLoss]:
@@ -100,15 +104,18 @@ def _losses(done: Compressed, images: Images, progress: Progress) -> list[LayerL
     return list(layer_losses(done.plain, done.graph, few, progress=progress))
 
 
-def _judged(graphs: dict[str, Graph], images: Images, truth: NDArray[np.int64] | None) -> list[Stage]:
+def _judged(
+    graphs: dict[str, Graph], images: Images, truth: NDArray[np.int64] | None, spec: TaskSpec
+) -> list[CompressionStage]:
+    task = load(spec.name)
     answers = {name: answer(graph, images) for name, graph in graphs.items()}
-    exact = answers["float"].argmax(axis=1)
+    exact = task.decide(answers["float"], spec).choices
     return [
-        Stage(
+        CompressionStage(
             name,
             weight_bytes(graphs[name]),
-            None if truth is None else accuracy(found, truth),
-            float((found.argmax(axis=1) == exact).mean()),
+            None if truth is None else task.score(found, truth, spec),
+            float((task.decide(found, spec).choices == exact).mean()),
         )
         for name, found in answers.items()
     ]

@@ -17,12 +17,12 @@ from pocketvision.train.distillation import (
     wider_teacher,
 )
 from pocketvision.train.inputs import given_weights, load_data
-from pocketvision.train.job import TrainOptions, make_job
+from pocketvision.train.job import make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
 from pocketvision.train.teacher import check_labels, teachers_of
 from pocketvision.train.trainer import run_job
-from pocketvision.values import Accuracy, ModelSpec, Trained
+from pocketvision.values import ModelSpec, Score, Trained
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TaughtBy:
     """Path of its run's folder."""
     spec: ModelSpec
     """Its net."""
-    validation: Accuracy
+    validation: Score
     """As its own training recorded it."""
 
 
@@ -61,7 +61,7 @@ def distill(options: DistillOptions) -> DistillResult:
     `features` the weight of the teacher's features, `views` how many random views of each image it answers to.
     `time_limit`, such as '10m', fits views and epochs to this machine's speed; the other options are those of `train`.
     """
-    clock, progress, asked = Clock(seconds(options.time_limit)), options.progress, TrainOptions.of(vars(options))
+    clock, progress = Clock(seconds(options.time_limit)), options.progress
     require_logs(options.log)
     engine_for(options.device, options.precision)
     teachers = teachers_of(options.run)
@@ -74,8 +74,8 @@ def distill(options: DistillOptions) -> DistillResult:
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
         )
         for teacher in teachers:
-            check_labels(teacher, loaded.dataset.labels)
-        check_splits(teachers, loaded, asked)
+            check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
+        check_splits(teachers, loaded, options)
         spec = replace(
             spec,
             resolution=options.resolution or teachers[0].trained.spec.resolution,
@@ -83,8 +83,8 @@ def distill(options: DistillOptions) -> DistillResult:
         )
         require_memory(loaded, spec, options.device)
         own = wider_teacher(spec.name, spec.width, teachers) if options.weights is None else None
-        job = make_job(folder, loaded, spec, own.weights if own else start, options=asked, progress=progress)
-        job = for_distillation(from_teacher(job, teachers) or job if own else job, asked)
+        job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)
+        job = for_distillation(from_teacher(job, teachers) or job if own else job, options)
     trained = run_job(replace(job, clock=clock), distillation=distillation, progress=progress)
     if not finished(folder):
         write_checksums(folder)

@@ -8,13 +8,13 @@ from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
 from pocketvision.cost.rules import PALETTE
-from pocketvision.data.arrays import labels_of, prepared
+from pocketvision.data.arrays import prepared
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.export import SUFFIXES
 from pocketvision.export.calibrate import calibration
-from pocketvision.export.confidence import Abstain, abstain_of, reason_of, settle, threshold_for
+from pocketvision.export.confidence import Abstain, abstain_of, reason_of, require_refusable, settle, threshold_for
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
-from pocketvision.export.source import Source, open_source, some
+from pocketvision.export.source import OpenedSource, open_source, some
 from pocketvision.export.write import (
     Exported,
     Further,
@@ -30,6 +30,7 @@ from pocketvision.progress import Progress
 from pocketvision.runs import ExportFolder, RunFolder, require_plain
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import ExportOptions
+from pocketvision.tasks import load, spec_of
 from pocketvision.values import Io, Manifest, Precision
 
 """Smallest and largest values of each tensor over 100 training images; more changed nothing measurable."""
@@ -65,6 +66,7 @@ def export(options: ExportOptions) -> Exported:
     require_packages(formats)
     wanted = abstain_of(options.abstain)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
+    require_refusable(wanted, spec_of(opened.manifest))
     precision = options.precision or ("float" if opened.whole is None else "int8")
     _require(formats, precision, options.io)
     graph = _rounded(opened, precision, options.progress)
@@ -92,7 +94,7 @@ def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
         raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
 
 
-def _rounded(opened: Source, precision: Precision, progress: Progress) -> Graph:
+def _rounded(opened: OpenedSource, precision: Precision, progress: Progress) -> Graph:
     """Return the graph in the precision asked for, but for float16, which is rounded last."""
     if opened.whole is not None and precision == "int8":
         progress.say("the file's own whole numbers are kept")
@@ -105,7 +107,7 @@ def _rounded(opened: Source, precision: Precision, progress: Progress) -> Graph:
     return compress(opened.graph, images, progress=progress).graph
 
 
-def _settled(opened: Source, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
+def _settled(opened: OpenedSource, graph: Graph, wanted: Abstain, progress: Progress) -> tuple[Graph, Manifest]:
     """Settle temperature and threshold on a run's validation images; a file keeps what it says of itself."""
     manifest = opened.manifest
     examples = some(opened.dataset.of("val"), CONFIDENCE_IMAGES) if opened.dataset is not None else []
@@ -115,17 +117,19 @@ def _settled(opened: Source, graph: Graph, wanted: Abstain, progress: Progress) 
         if wanted == "auto":
             return graph, manifest
         return graph, replace(manifest, abstain_below=None if wanted == "off" else wanted, refusal=None)
-    truth = labels_of(examples)
+    spec = spec_of(manifest)
+    truth = load(spec.name).targets(examples)
     found = answer(graph, prepared(opened.dataset, examples, manifest.image, progress=progress))
-    settled = settle(graph, found, truth, folded=opened.trained.temperature)
-    threshold = threshold_for(wanted, settled.probabilities, truth)
-    progress.say(reason_of(wanted, threshold))
+    settled = settle(graph, found, truth, spec, folded=opened.trained.temperature)
+    threshold = threshold_for(wanted, settled.probabilities, truth, settled.spec)
+    progress.say(reason_of(wanted, threshold, settled.spec))
+    manifest = replace(manifest, thresholds=settled.spec.thresholds)
     if threshold is None:
         return settled.graph, manifest
     return settled.graph, replace(manifest, abstain_below=threshold.below, refusal=threshold.refusal)
 
 
-def _tiny(opened: Source) -> tuple[str, ...]:
+def _tiny(opened: OpenedSource) -> tuple[str, ...]:
     """Return the probes' images: validation images, or noise where there are none."""
     examples = opened.dataset.of("val")[:PROBES] if opened.dataset is not None else ()
     if opened.dataset is None or not examples:

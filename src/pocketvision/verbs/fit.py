@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from pocketvision.budget.limits import budget_of
 from pocketvision.clock import Clock, seconds
@@ -22,9 +23,9 @@ from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, ru
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import FitOptions
 from pocketvision.train.inputs import given_weights, load_data
-from pocketvision.train.job import TrainOptions, make_job
+from pocketvision.train.job import make_job
 from pocketvision.train.logs import require_logs
-from pocketvision.values import Choice, Health, Precision, Proof, Summary, Trained
+from pocketvision.values import Choice, Health, Precision, Proof, Split, Summary, Trained
 from pocketvision.verify.outcome import raise_for
 
 
@@ -32,14 +33,14 @@ from pocketvision.verify.outcome import raise_for
 def fit(options: FitOptions) -> Summary:
     """Check, split, choose, train, compress, export, verify, report; return where everything lies and how good it is.
 
-    `data` is a folder of class folders, or `digits`. Limits are amounts such as '2MB' and '10ms'. `weights` is a file
-    to start from, or 'none'. `teacher` is the run of a larger trained net, or several with commas: distillation
-    from it is tried beside plain training, and the better one taken. `max_drop` is how many points of validation accuracy int8
-    may lose where the budget does not force it. `abstain` says below which top probability the file refuses to answer:
-    `auto` chooses on the validation images, `off` never refuses, or a probability. `format` is `onnx`, or
-    `onnx,litert` for a `.tflite` file beside it; each file is proven. `time_limit`, such as '10m', is
-    for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers
-    otherwise than the trained net; the run's folder with its report is complete then too.
+    `data` is a folder of class folders, or `digits`. Limits are amounts such as '2MB' and '10ms'. `weights` is a
+    file to start from, or 'none'. `teacher` is the run of a larger trained net, or several with commas:
+    distillation from it is tried beside plain training, and the better one taken. `max_drop` is how many points of
+    validation accuracy int8 may lose where the budget does not force it. `abstain` says below which top probability
+    the file refuses to answer: `auto` chooses on the validation images, `off` never refuses, or a probability.
+    `format` is `onnx`, or `onnx,litert` for a `.tflite` file beside it; each file is proven. `time_limit`, such as
+    '10m', is for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file
+    answers otherwise than the trained net; the run's folder with its report is complete then too.
     """
     formats = formats_asked(options.format)
     abstain_of(options.abstain), budget_of(options)  # refused before there is a run
@@ -56,23 +57,23 @@ def fit(options: FitOptions) -> Summary:
 
 def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
     """Tell the whole chain, one line a stage."""
-    watch, progress, training = _Watch(), options.progress, TrainOptions.of(vars(options))
+    watch, progress = _Watch(), options.progress
     clock, budget = Clock(seconds(options.time_limit)), budget_of(options)
     with nothing_left_on(PocketvisionError, run=run):
-        start = given_weights(training.weights, progress)
+        start = given_weights(options.weights, progress)
         with watch.stage("check"):
             loaded = load_data(
-                options.data, run, val=training.val, test=training.test, seed=training.seed, progress=progress
+                options.data, run, val=options.val, test=options.test, seed=options.seed, progress=progress
             )
             _tell(loaded.health, progress)
-            teachers = teachers_for(options.teacher, loaded, training)
+            teachers = teachers_for(options.teacher, loaded, options)
         with watch.stage("choose"):
             choice = choose_net(run, loaded, options, start, progress=progress)
         with watch.stage("train"):
-            job = make_job(run, loaded, choice.taken.spec, start, options=training, progress=progress)
+            job = make_job(run, loaded, choice.taken.spec, start, options=options, progress=progress)
     with watch.stage("train"):
         job = replace(job, clock=clock, later_s=delivery_s(loaded, job.image, clock))
-        trained = train_or_teach(job, teachers, training, progress=progress)
+        trained = train_or_teach(job, teachers, options, progress=progress)
     with watch.stage("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.stage("export"):
@@ -120,9 +121,8 @@ def _raise_for(proofs: Sequence[Proof], summary: Summary, choice: Choice) -> Non
 
 
 def _tell(health: Health, progress: Progress) -> None:
-    count = {split: sum(row[split] for row in health.counts.values()) for split in ("train", "val", "test")}
-    sizes = ", ".join(f"{number} {split}" for split, number in count.items())
-    progress.say(f"{len(health.labels)} classes: {sizes}")
+    sizes = ", ".join(f"{health.images_in(split)} {split}" for split in get_args(Split))
+    progress.say(f"{len(health.labels)} {health.kind}: {sizes}")
     out = [problem for problem in health.problems if problem.left_out]
     if out:
         names = ", ".join(f"{problem.file} ({problem.kind})" for problem in out[:5])

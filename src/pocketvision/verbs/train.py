@@ -10,7 +10,6 @@ from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import TrainOptions
 from pocketvision.train.device import engine_for
 from pocketvision.train.inputs import fits, given_weights, load_data
-from pocketvision.train.job import TrainOptions as Asked
 from pocketvision.train.job import make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
@@ -56,7 +55,7 @@ def train(options: TrainOptions) -> TrainResult:
             num_classes=len(loaded.dataset.labels),
         )
         require_memory(loaded, spec, options.device)
-        job = make_job(folder, loaded, spec, start, options=Asked.of(vars(options)), progress=progress)
+        job = make_job(folder, loaded, spec, start, options=options, progress=progress)
     trained = run_job(replace(job, clock=clock), progress=progress)
     if engine.rank == 0 and not finished(folder):
         write_checksums(folder)

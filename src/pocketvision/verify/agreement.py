@@ -62,18 +62,20 @@ def read_trained(path: Path) -> TrainedOutputs:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreed:
     """The delivered file against the trained net, image by image."""
 
     agreement: Agreement
     clear_flips: int
-    """Images with another label, where the trained net was not torn between the two."""
+    """Decisions that differ, where the trained net was not torn between the two."""
+    decisions: int
+    """One an image, or one for each of its attributes."""
 
 
-def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Comparison | None:
+def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Agreed | None:
     """Compare the two on the images both have seen, byte for byte the same; None where there is none.
 
-    Two labels are tied where the trained net's probabilities for them differ by no more than `tie`.
+    Two answers are tied where the trained net's probabilities for them differ by no more than `tie`.
     """
     if trained.columns != answers.probabilities.shape[1]:
         raise DataError(
@@ -89,10 +91,11 @@ def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Compari
         return None
     theirs = np.nan_to_num(np.stack([trained.rows[answers.examples[row].file] for row in shared]))
     ours = answers.probabilities[shared]
-    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
-    lost = theirs.max(axis=1) - np.take_along_axis(theirs, ours.argmax(axis=1)[:, None], axis=1)[:, 0]
+    spec, task = answers.spec, answers.task
+    same = task.decide(ours, spec).choices == task.decide(theirs, spec).choices
+    lost = task.clearly_lost(ours, theirs, spec, tie=tie)
     agreed = Agreement(float(same.mean()), float(np.abs(ours - theirs).max()), len(shared))
-    return Comparison(agreed, int((lost > tie).sum()))
+    return Agreed(agreed, int(lost.sum()), lost.size)
 
 
 def probe_gap(runner: Runner) -> float:

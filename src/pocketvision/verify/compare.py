@@ -13,7 +13,9 @@ from pocketvision.errors import DataError, MissingExtra
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import computes_in_half, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Agreement, Latency, Manifest, Precision, Proof
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
+from pocketvision.values import Agreement, Latency, Manifest, Precision, Proof, TaskSpec
 from pocketvision.verify.agreement import probe_gap
 from pocketvision.verify.inference import Answers
 from pocketvision.verify.loading import Loading, loading
@@ -97,7 +99,7 @@ class _Rows:
     """Probabilities [N, C] and what they are of."""
 
     names: tuple[str, ...]
-    labels: tuple[str, ...]
+    spec: TaskSpec
     probabilities: NDArray[np.float32]
 
 
@@ -122,12 +124,12 @@ def _compared(file: Path, judge: Judge | None, shown: Manifest | None) -> tuple[
     if judge is None:
         allowed = tolerance(manifest.precision, narrow=computes_in_half(file)).probe_gap
         wrong = (f"the file's answers to its own probes differ from the stored ones by {gap:.3g}",) * (gap > allowed)
-        rows = _Rows(tuple(one.kind for one in robustness.answers), tuple(runner.labels), robustness.probabilities)
+        rows = _Rows(tuple(one.kind for one in robustness.answers), spec_of(manifest), robustness.probabilities)
         proof = None
     else:
         proof, answers = judge(file)
         latency, wrong = proof.latency, proof.failures
-        rows = _Rows(tuple(item.file for item in answers.examples), manifest.labels, answers.probabilities)
+        rows = _Rows(tuple(item.file for item in answers.examples), answers.spec, answers.probabilities)
     standing = ComparedFile(
         file.as_posix(),
         runner.name,
@@ -147,10 +149,11 @@ def _agreement(ours: _Rows, theirs: _Rows) -> Agreement | None:
     """Compare two files on the images that both answered; None where their labels are not the same."""
     places = {name: place for place, name in enumerate(theirs.names)}
     shared = [(row, places[name]) for row, name in enumerate(ours.names) if name in places]
-    if not shared or ours.labels != theirs.labels:
+    if not shared or (ours.spec.name, ours.spec.labels) != (theirs.spec.name, theirs.spec.labels):
         return None
     first, second = (
         rows.probabilities[list(at)] for rows, at in zip((ours, theirs), zip(*shared, strict=True), strict=True)
     )
-    same = float((first.argmax(1) == second.argmax(1)).mean())
+    task = load_task(ours.spec.name)
+    same = float((task.decide(first, ours.spec).choices == task.decide(second, theirs.spec).choices).mean())
     return Agreement(same, float(np.abs(first - second).max()), len(shared))

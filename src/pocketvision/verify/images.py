@@ -5,19 +5,21 @@ An image is what its content and its label are; its name says nothing.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pocketvision.data.digits import resolve
-from pocketvision.data.kinds import must_be_classes
+from pocketvision.data.kinds import must_be_learnable, target_of
 from pocketvision.data.layout import Listing, scan
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import DataError, ImageError
 from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, track
-from pocketvision.values import Dataset, Example, Judged, Manifest, Split
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
+from pocketvision.values import Dataset, Example, Judged, Manifest, Split, Target, TaskSpec
 from pocketvision.verify.past import Past, past_of
 
 Origin = Split | Literal["new", "relabeled"]
@@ -80,7 +82,8 @@ def find_images(
     Without `split` all are judged but those that the run trained or chose on; with it, those that the run had in it.
     Where it cannot be told which images the run had, all count as new, and a split is drawn again by the run's rule.
     """
-    given = _given(data, progress)
+    spec = spec_of(manifest)
+    given = _given(data, spec, progress)
     _must_be_known(given, manifest.labels)
     past = past_of(file, given.source, manifest, progress)
     if split and past is None:
@@ -90,10 +93,11 @@ def find_images(
         )
     kept = _once(given.images, past.contents() if past else {})
     seen = past.by_content() if past and (past.certain or split) else {}
-    origins = {image.file: _origin(image, seen) for image in kept}
+    contradict = load_task(spec.name).contradict
+    origins = {image.file: _origin(image, seen, contradict) for image in kept}
     wanted = UNSEEN if split is None else (split,)
     examples = tuple(
-        Example(image.file, manifest.labels.index(image.label), split or "test", image.sha256)
+        Example(image.file, load_task(spec.name).read(image.label, spec.labels), split or "test", image.sha256)
         for image in kept
         if origins[image.file] in wanted
     )
@@ -110,6 +114,7 @@ def find_images(
 class _Image:
     file: str
     label: str
+    """What is said of it, as the file's task writes it."""
     sha256: str
     """Of the bytes as they lie there now; empty where they cannot be read."""
 
@@ -123,21 +128,34 @@ class _Given:
     images: tuple[_Image, ...]
 
 
-def _given(data: str | Path | Dataset, progress: Progress) -> _Given:
+def _given(data: str | Path | Dataset, spec: TaskSpec, progress: Progress) -> _Given:
     source: Listing | Dataset
     if isinstance(data, Dataset):
-        source, root, place = data, Path(data.root), Path(data.root)
-        said = [(one.file, data.labels[one.label]) for one in data.examples]
+        source, root, place, labels = data, Path(data.root), Path(data.root), data.labels
+        targets = [(one.file, one.target) for one in data.examples]
     else:
         place = resolve(data, progress)
         source = scan(place, judging=True)
-        must_be_classes(source)
-        root = source.root
-        said = [(found.file, found.label) for found in source.found]
+        must_be_learnable(source)
+        root, labels = source.root, source.labels or source.attributes
+        numbers = {label: number for number, label in enumerate(labels)}
+        targets = [(found.file, target_of(found, numbers)) for found in source.found]
+    if source.kind != load_task(spec.name).KIND:
+        raise DataError(f"the file was made for {load_task(spec.name).KIND}, and {place} has {source.kind}")
+    said = [(file, _written(target, labels, spec)) for file, target in targets]
     hashes = track(in_order(lambda one: _sha256(root / one[0]), said), progress, "Comparing with the run", len(said))
     images = tuple(_Image(file, label, sha256) for (file, label), sha256 in zip(said, hashes, strict=True))
     name = " ".join((place.absolute().name or str(place)).split())  # which stands in a line
-    return _Given(source, root, name, source.labels, images)
+    return _Given(source, root, name, labels, images)
+
+
+def _written(target: Target, labels: Sequence[str], spec: TaskSpec) -> str:
+    """Return what is said of an image under the file's order of labels; attributes that nobody names are unknown."""
+    if isinstance(target, tuple):
+        cells = dict(zip(labels, target, strict=True))
+        target = tuple(cell if isinstance(cell := cells.get(label), int) else None for label in spec.labels)
+        labels = spec.labels
+    return load_task(spec.name).write(target, labels)
 
 
 def _sha256(path: Path) -> str:
@@ -162,11 +180,11 @@ def _kept(groups: Mapping[str, Sequence[_Image]], contents: Mapping[str, str]) -
             yield min(group, key=lambda image: contents.get(image.file) != image.sha256)
 
 
-def _origin(image: _Image, seen: Mapping[str, tuple[str, Split]]) -> Origin:
+def _origin(image: _Image, seen: Mapping[str, tuple[str, Split]], contradict: Callable[[str, str], bool]) -> Origin:
     if image.sha256 not in seen:
         return "new"
     label, split = seen[image.sha256]
-    return split if label == image.label else "relabeled"
+    return "relabeled" if contradict(label, image.label) else split
 
 
 # ---------------------------------------------------------------- words

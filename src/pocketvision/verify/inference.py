@@ -1,7 +1,7 @@
 """What a file says of images, from their bytes on: read, prepared, run in batches."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -16,7 +16,10 @@ from pocketvision.images.decode import content_of
 from pocketvision.images.prepare import load
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
-from pocketvision.values import Answer, Example, ImageSpec
+from pocketvision.tasks import TaskAnswers as Task
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
+from pocketvision.values import Answer, Example, ImageSpec, Score, TaskSpec
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -39,6 +42,7 @@ class Reading:
 class Answers:
     """What a file said of the readable ones among some examples."""
 
+    spec: TaskSpec
     examples: tuple[Example, ...]
     probabilities: Floats
     """[N, C] in the order of `examples`; where the file said NaN, 0."""
@@ -48,20 +52,32 @@ class Answers:
     """Files whose bytes are no longer those the split was drawn with."""
 
     @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Return the column of the largest probability of each row: [N]."""
-        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
+    def task(self) -> Task:
+        """Return the functions of the file's task."""
+        return load_task(self.spec.name)
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """Return the true column of each row: [N]."""
-        return np.array([example.label for example in self.examples], np.int64)
+        """Return the targets: [N], or [N, labels]."""
+        return self.task.targets(self.examples)
 
-    def named(self, labels: tuple[str, ...]) -> tuple[Answer, ...]:
-        """Return one answer per example, with names for columns."""
+    def score(self, rows: Sequence[int] | slice = slice(None)) -> Score:
+        """Return what the answers are worth, or those of some rows."""
+        return self.task.score(self.probabilities[rows], self.truth[rows], self.spec)
+
+    def told(self) -> tuple[Answer, ...]:
+        """Return one answer per example, in words."""
+        found = self.task.decide(self.probabilities, self.spec)
+        rows = zip(self.examples, found.told, found.probability, found.choices, strict=True)
         return tuple(
-            Answer(example.file, labels[example.label], labels[column], float(row[column]))
-            for example, row, column in zip(self.examples, self.probabilities, self.predicted, strict=True)
+            Answer(
+                example.file,
+                self.task.told(example.target, self.spec),
+                said,
+                float(chance),
+                self.task.wrong(choices, example.target, self.spec),
+            )
+            for example, said, chance, choices in rows
         )
 
 
@@ -75,6 +91,7 @@ def ask(
     raw = run_in_batches(runner, books.sift(zip(examples, readings, strict=True)), batch=batch)
     lost = np.flatnonzero(np.isnan(raw).any(axis=1))
     return Answers(
+        spec_of(runner.manifest),
         tuple(books.kept),
         np.nan_to_num(raw, nan=0.0),
         tuple(books.kept[row].file for row in lost),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pocketvision.budget.limits import LIMITS
 from pocketvision.errors import BudgetMissed, DataError, VerificationFailed
-from pocketvision.values import Accuracy, Confidence, Judged, Proof, Refusal, Verdict
+from pocketvision.values import Confidence, Judged, Proof, Refusal, Score, Verdict
 from pocketvision.verify.compare import FileComparison
 from pocketvision.verify.predict import Prediction
 
@@ -71,7 +71,7 @@ def verdict_lines(proof: Proof) -> list[str]:
     return [verdict_line(verdict, proof.accuracy) for verdict in proof.verdicts]
 
 
-def verdict_line(verdict: Verdict, accuracy: Accuracy | None = None) -> str:
+def verdict_line(verdict: Verdict, accuracy: Score | None = None) -> str:
     """Return PASS or FAIL, what was measured and what is allowed; `accuracy` adds the interval to its own line."""
     word, limit = "PASS" if verdict.passed else "FAIL", LIMITS[verdict.limit]
     measured = limit.exact(verdict.measured) if limit.at_most or accuracy is None else str(accuracy)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pocketvision.data.check import digest, split_again
 from pocketvision.data.layout import Listing
-from pocketvision.data.splits import Rule, read_splits
-from pocketvision.errors import DataError
+from pocketvision.data.splits import SplitRule, dataset_of, read_splits
 from pocketvision.progress import Progress
 from pocketvision.runs import run_of
-from pocketvision.values import Dataset, Example, Manifest, Split
+from pocketvision.tasks import of_kind
+from pocketvision.values import Dataset, Manifest, Split
 from pocketvision.verify.tolerances import FIGURES
 
 RULE = {"seed", "val", "test"}
@@ -26,7 +26,8 @@ class Past:
 
     def by_content(self) -> Mapping[str, tuple[str, Split]]:
         """Return label and split of each content."""
-        return {one.sha256: (self.dataset.labels[one.label], one.split) for one in self.dataset.examples}
+        write = of_kind(self.dataset.kind).write
+        return {one.sha256: (write(one.target, self.dataset.labels), one.split) for one in self.dataset.examples}
 
     def contents(self) -> Mapping[str, str]:
         """Return the content hash of each file of the run, by the run's own name; empty where that is not certain."""
@@ -59,7 +60,9 @@ def _again(given: Listing | Dataset, manifest: Manifest, progress: Progress) -> 
     rule = manifest.splits
     if not rule.keys() >= RULE:
         return ()
-    return split_again(given, rule=Rule(int(rule["seed"]), float(rule["val"]), float(rule["test"])), progress=progress)
+    return split_again(
+        given, rule=SplitRule(int(rule["seed"]), float(rule["val"]), float(rule["test"])), progress=progress
+    )
 
 
 def _as_many(found: Dataset, manifest: Manifest) -> bool:
@@ -73,9 +76,5 @@ def _listed(file: Path, manifest: Manifest) -> Dataset | None:
     run = run_of(file)
     if not run.splits.exists():
         return None
-    rows = read_splits(run.splits.path)
     labels = run.labels.read() if run.labels.exists() else manifest.labels
-    if unknown := {row.label for row in rows} - set(labels):
-        raise DataError(f"{run.splits.path} has labels that the net does not: {', '.join(sorted(unknown))}")
-    examples = (Example(row.file, labels.index(row.label), row.split, row.sha256) for row in rows)
-    return Dataset(str(run.path), labels, tuple(examples))
+    return dataset_of(run.path, labels, read_splits(run.splits.path))

@@ -10,6 +10,8 @@ from pocketvision.data.layout import images_below, printable
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress, track
 from pocketvision.runtime import Runner
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
 from pocketvision.values import Manifest
 from pocketvision.verify.inference import Floats, Image, Reading, read_images, run_in_batches
 
@@ -24,9 +26,10 @@ class Prediction:
     file: str
     """Path of the image."""
     label: str
-    """The likeliest, also where the file is not sure of it; empty where there is no answer."""
+    """The likeliest, also where the file is not sure of it, or all attributes that are there, with commas; empty where
+    there is no answer."""
     probability: float
-    """Of that label."""
+    """Of that; of several attributes, of the decision that the file is least sure of."""
     top: tuple[tuple[str, float], ...]
     """The likeliest labels with their probabilities, likeliest first."""
     error: str | None = None
@@ -79,8 +82,10 @@ def _prediction(path: Path, row: Floats, manifest: Manifest, *, top: int) -> Pre
         return _failed(path, "the model file answers NaN; run pocketvision verify on it")
     best = np.argsort(-row, kind="stable")[:top]
     ranked = tuple((manifest.labels[column], float(row[column])) for column in best)
-    least = manifest.abstain_below
-    return Prediction(printable(path.as_posix()), *ranked[0], ranked, sure=least is None or ranked[0][1] >= least)
+    spec, least = spec_of(manifest), manifest.abstain_below
+    found = load_task(spec.name).decide(row[None], spec)
+    chance = float(found.probability[0])
+    return Prediction(printable(path.as_posix()), found.told[0], chance, ranked, sure=least is None or chance >= least)
 
 
 def _failed(path: Path, error: str) -> Prediction:

@@ -13,7 +13,6 @@ from pocketvision.data.parallel import in_order
 from pocketvision.errors import ImageError
 from pocketvision.images.decode import decode
 from pocketvision.images.resizers import NAMES, prepare_as
-from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
 from pocketvision.values import Example, ImageSpec, Resized
@@ -58,8 +57,10 @@ def under_resizers(
     ours = answers.probabilities[shown]
     truth = answers.truth[shown]
     probabilities = [ours, *(np.concatenate(parts) for parts in found)]
+    task, spec = answers.task, answers.spec
+    chosen = task.decide(ours, spec).choices
     return tuple(
-        Resized(name, accuracy(rows, truth), float((rows.argmax(1) == ours.argmax(1)).mean()))
+        Resized(name, task.score(rows, truth, spec), float((task.decide(rows, spec).choices == chosen).mean()))
         for name, rows in zip(NAMES, probabilities, strict=True)
     )
 

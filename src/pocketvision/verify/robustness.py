@@ -12,6 +12,8 @@ from PIL import Image
 from pocketvision.errors import ImageError
 from pocketvision.images.prepare import load
 from pocketvision.runtime import Runner
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
 from pocketvision.values import Manifest
 
 SIDES = (320, 240)
@@ -50,6 +52,7 @@ class Robustness:
 def check_robustness(runner: Runner, shown: Manifest | None = None) -> Robustness:
     """Ask a file for one image stored in many ways, the first one plain: its own probe, or that of `shown`."""
     found: list[EncodingAnswer] = []
+    spec = spec_of(runner.manifest)
     rows = np.zeros((0, len(runner.labels)), np.float32)
     for kind, content in encodings(shown or runner.manifest):
         try:
@@ -58,9 +61,10 @@ def check_robustness(runner: Runner, shown: Manifest | None = None) -> Robustnes
             found.append(EncodingAnswer(kind, "", 0.0, as_plain=None, error=str(error)))
             row = np.zeros_like(rows[:1])
         else:
-            label = runner.labels[int(row.argmax())]
+            decided = load_task(spec.name).decide(row, spec)
+            label = decided.told[0]
             same = None if kind in OTHER_CONTENT else not found or label == found[0].label
-            found.append(EncodingAnswer(kind, label, float(row.max()), same))
+            found.append(EncodingAnswer(kind, label, float(decided.probability[0]), same))
         rows = np.concatenate([rows, row])
     return Robustness(tuple(found), rows)
 

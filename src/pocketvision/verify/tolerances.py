@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from pocketvision.metrics.accuracy import wilson
-from pocketvision.values import Accuracy, Manifest, Precision
-from pocketvision.verify.agreement import Comparison
+from pocketvision.tasks import load, spec_of
+from pocketvision.values import Manifest, Precision, Score
+from pocketvision.verify.agreement import Agreed
 from pocketvision.verify.inference import Answers
 
 
@@ -59,7 +60,7 @@ def failures(
     manifest: Manifest,
     answers: Answers,
     *,
-    compared: Comparison | None,
+    compared: Agreed | None,
     gap: float,
     label_fault: str | None,
     narrow: bool = False,
@@ -79,7 +80,7 @@ def failures(
     return tuple(sentence for sentence in found if sentence)
 
 
-def accuracy_fault(manifest: Manifest, split: str, measured: Accuracy) -> str | None:
+def accuracy_fault(manifest: Manifest, split: str, measured: Score) -> str | None:
     """Return a sentence where the measured accuracy is below the manifest's by more than chance explains.
 
     Only of use on the images that figure was measured on, of which some may be gone: they count as right. It finds what
@@ -88,12 +89,11 @@ def accuracy_fault(manifest: Manifest, split: str, measured: Accuracy) -> str | 
     stated = manifest.figures.get(FIGURES.get(split, ""))
     if stated is None:
         return None
-    wrong = measured.count - round(measured.value * measured.count)
-    total = max(stated.count, measured.count)
-    if wilson(total - wrong, total).high >= stated.low:
+    if not load(spec_of(manifest).name).below(measured, stated):
         return None
+    name = "accuracy is " if measured.metric == "accuracy" else ""
     return (
-        f"accuracy is {measured}, but the trained net had {stated} on the same images. "
+        f"{name}{measured}, but the trained net had {stated} on the same images. "
         "Where nothing else is wrong, the labels stand in a wrong order."
     )
 
@@ -114,14 +114,16 @@ def _probes(manifest: Manifest, gap: float, allowed: Tolerance) -> str | None:
     )
 
 
-def _disagreement(compared: Comparison | None, allowed: Tolerance) -> str | None:
+def _disagreement(compared: Agreed | None, allowed: Tolerance) -> str | None:
     if compared is None:
         return None
-    count, flips = compared.agreement.count, compared.clear_flips
+    count, flips = compared.decisions, compared.clear_flips
     if wilson(count - flips, count).high >= allowed.same_answer:
         return None
+    what = "another label" if count == compared.agreement.count else "other attributes"
+    of = "images" if count == compared.agreement.count else "decisions"
     return (
-        f"the file gives another label than the trained net for {flips} of {count} images, near ties left out; the "
+        f"the file gives {what} than the trained net for {flips} of {count} {of}, near ties left out; the "
         f"same one is asked for {allowed.same_answer:.0%}. The largest gap of a probability is "
         f"{compared.agreement.largest_gap:.3g}."
     )

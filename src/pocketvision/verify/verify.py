@@ -8,16 +8,13 @@ from typing import TypedDict, get_args
 from pocketvision.budget.limits import Measured, judge
 from pocketvision.clock import Clock
 from pocketvision.errors import DataError, UnknownName
-from pocketvision.metrics.accuracy import accuracy
-from pocketvision.metrics.calibration import measured as confidence
-from pocketvision.metrics.confusion import confusion
 from pocketvision.metrics.refusal import refusal, top
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import ExportFolder
 from pocketvision.runtime import computes_in_half, digest, download_bytes, size_bytes
 from pocketvision.runtime import open as open_model
-from pocketvision.values import Accuracy, Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Split
-from pocketvision.verify.agreement import Comparison, compare, probe_gap, read_trained
+from pocketvision.values import Budget, Dataset, Judged, Manifest, Proof, Refusal, Resized, Score, Split
+from pocketvision.verify.agreement import Agreed, compare, probe_gap, read_trained
 from pocketvision.verify.images import GivenImages, find_images
 from pocketvision.verify.inference import Answers, ask
 from pocketvision.verify.resizing import under_resizers
@@ -76,7 +73,8 @@ def prove_with_answers(
     # Timed first, while no other session's threads are about.
     latency = next(iter(time_files([file])))
     checked = _check(file, data, split=split, trained=trained, clock=clock or Clock(), progress=progress)
-    size = size_bytes(file)
+    size, answers = size_bytes(file), checked.answers
+    truth = answers.truth
     download = download_bytes(file) if "max_download" in budget.limits else None
     figures = Measured(size, read_cost(file), latency, checked.accuracy.value, download)
     verdicts = judge(budget, figures)
@@ -90,25 +88,26 @@ def prove_with_answers(
         latency=latency,
         verdicts=verdicts,
         labels=checked.manifest.labels,
-        confusion=_matrix(checked.answers, len(checked.manifest.labels)),
-        answers=checked.answers.named(checked.manifest.labels),
+        confusion=answers.task.confusion(answers.probabilities, truth, answers.spec),
+        answers=answers.told(),
         failures=(*checked.failures, *unjudged(verdicts)),
         unreadable=checked.answers.unreadable,
-        confidence=confidence(checked.answers.probabilities, checked.answers.truth),
+        confidence=answers.task.confidence(answers.probabilities, truth),
         abstain_below=checked.manifest.abstain_below,
         refusal=_refusal(checked.answers, checked.manifest.abstain_below),
         resized=checked.resized,
         judged=checked.judged,
+        attributes=answers.task.parts(answers.probabilities, truth, answers.spec),
     )
-    return proof, checked.answers
+    return proof, answers
 
 
 @dataclass(frozen=True, eq=False)
 class _Checked:
     manifest: Manifest
     answers: Answers
-    accuracy: Accuracy
-    compared: Comparison | None
+    accuracy: Score
+    compared: Agreed | None
     gap: float
     failures: tuple[str, ...]
     resized: tuple[Resized, ...]
@@ -134,7 +133,7 @@ def _check(
             f"none of the {len(images.examples)} images to judge by can be read, {answers.unreadable[0]} first; "
             "pocketvision check says why"
         )
-    measured = accuracy(answers.probabilities, answers.truth)
+    measured = answers.score()
     narrow = computes_in_half(file)
     tie = tolerance(manifest.precision, narrow=narrow).tie
     compared = _agree(file, trained, images=images, answers=answers, tie=tie)
@@ -151,10 +150,10 @@ def _fault(manifest: Manifest, images: GivenImages, answers: Answers) -> str | N
     rows = images.of_run(answers.examples) if images.known else []
     if not rows:
         return None
-    return accuracy_fault(manifest, images.split or "test", accuracy(answers.probabilities[rows], answers.truth[rows]))
+    return accuracy_fault(manifest, images.split or "test", answers.score(rows))
 
 
-def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: Answers, tie: float) -> Comparison | None:
+def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: Answers, tie: float) -> Agreed | None:
     if trained is not None:
         outputs = read_trained(trained)
         if outputs.contents:
@@ -174,11 +173,6 @@ def _agree(file: Path, trained: Path | None, *, images: GivenImages, answers: An
 
 def _refusal(answers: Answers, below: float | None) -> Refusal | None:
     return None if below is None else refusal(*top(answers.probabilities, answers.truth), below)
-
-
-def _matrix(answers: Answers, classes: int) -> tuple[tuple[int, ...], ...]:
-    matrix = confusion(answers.truth, answers.predicted, classes)
-    return tuple(tuple(int(cell) for cell in row) for row in matrix)
 
 
 def _tell(answers: Answers, progress: Progress) -> None:

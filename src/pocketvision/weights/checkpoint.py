@@ -29,7 +29,7 @@ _MOST_CLASSES = 100
 _SAVE = "save the net's state_dict() with torch.save, and give that file"
 
 
-class Checkpoint(NamedTuple):
+class WeightsCheckpoint(NamedTuple):
     """What a checkpoint holds."""
 
     state: dict[str, Array]
@@ -51,7 +51,7 @@ class StandIn:
         self.held = state if isinstance(state, dict) else {}
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> WeightsCheckpoint:
     """Return the state dict in a checkpoint, unwrapped; `WeightsError` if it is damaged or holds more than data."""
     return unwrapped(read_old_checkpoint(path) if _is_old(path) else _loaded(path), path.name)
 
@@ -94,7 +94,7 @@ def _refused(file: str, reason: str, classes: list[str]) -> str:
     return f"{file} is damaged, or holds more than plain tensors: {reason}"
 
 
-def unwrapped(content: Any, file: str) -> Checkpoint:
+def unwrapped(content: Any, file: str) -> WeightsCheckpoint:
     """Find the state dict in what a training script saved, and take wrappers' prefixes off its names."""
     words = words_of(content, file)
     remarks: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ def unwrapped(content: Any, file: str) -> Checkpoint:
             remarks = (f"of {file} the average over the last steps is taken ('{nests[0]}'), not '{nests[1]}'",)
         content = content[nests[0]]
     _check_plain(content, file)
-    return Checkpoint(
+    return WeightsCheckpoint(
         without_wrappers({str(key): _array(key, value, file) for key, value in content.items()}), words, remarks
     )
 

@@ -14,7 +14,7 @@ from pocketvision.models.catalogue import family_of
 from pocketvision.progress import Progress
 from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.answers import NOTHING, SOFTMAX
-from pocketvision.weights.checkpoint import Checkpoint, read_checkpoint, without_wrappers
+from pocketvision.weights.checkpoint import WeightsCheckpoint, read_checkpoint, without_wrappers
 from pocketvision.weights.deep_compression import read_deep_compression
 from pocketvision.weights.keras import read_keras
 from pocketvision.weights.layouts import Renamed, rename
@@ -24,7 +24,7 @@ from pocketvision.weights.recognize import differences, last_weight, recognize_l
 from pocketvision.weights.safetensors import read_safetensors
 from pocketvision.weights.sources import IMAGENET, published_file
 from pocketvision.weights.tflite import Levels, read_tflite
-from pocketvision.weights.tflite_file import Scale
+from pocketvision.weights.tflite_file import FileScale
 from pocketvision.weights.words import Words, check_named, config_beside, image_of
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ _PORTED = ("googlenet_bn", "inception_v3", "xception")
 class StoredLevels:
     """The whole numbers of a quantized file, with which its own runtime calculates."""
 
-    image: Scale
+    image: FileScale
     layers: Mapping[str, Levels]
     """By the names of our convolutions and fully connected layers."""
-    between: tuple[tuple[str, Scale], ...]
+    between: tuple[tuple[str, FileScale], ...]
     """Kind (add, mean, max, concat) and scale of the tensors in between, in running order."""
 
 
@@ -138,7 +138,7 @@ def _read(path: Path, known: ModelSpec | None) -> Weights:
         return _read_safetensors(path)
     if path.suffix in KERAS:
         found = read_keras(path)
-        return _foreign(Checkpoint(found.arrays, Words()), path, found.ending)
+        return _foreign(WeightsCheckpoint(found.arrays, Words()), path, found.ending)
     return _foreign(read_checkpoint(path), path)
 
 
@@ -157,7 +157,7 @@ def _read_tflite(path: Path, known: ModelSpec | None) -> Weights:
 def _read_safetensors(path: Path) -> Weights:
     header, tensors = read_safetensors(path)
     if header is None:
-        return _foreign(Checkpoint(without_wrappers(tensors), Words()), path)
+        return _foreign(WeightsCheckpoint(without_wrappers(tensors), Words()), path)
     return Weights(header.spec, header.image, header.labels, folded=False, norm_eps=header.norm_eps, tensors=tensors)
 
 
@@ -180,7 +180,7 @@ def _red_first(tensors: Mapping[str, Array], first: str) -> dict[str, Array]:
     return {**tensors, key: np.ascontiguousarray(tensors[key][:, ::-1])}
 
 
-def _foreign(found: Checkpoint, path: Path, ending: str = SOFTMAX) -> Weights:
+def _foreign(found: WeightsCheckpoint, path: Path, ending: str = SOFTMAX) -> Weights:
     """Understand another project's state dict. How it wants its images, and which of two twins it is, tells the list of
     published files by the file's name, else the `config.json` beside it or the checkpoint's own words."""
     if not found.state:

@@ -18,7 +18,7 @@ from pocketvision.weights.norms import FOLDED_EPS
 from pocketvision.weights.numbers import check_numbers
 from pocketvision.weights.recognize import Slot, slots
 from pocketvision.weights.tflite import Levels
-from pocketvision.weights.tflite_file import Scale
+from pocketvision.weights.tflite_file import FileScale
 
 Array = NDArray[Any]
 _LAYERS = ("Conv", "Gemm")
@@ -125,7 +125,7 @@ class _Reader:
         scales = tuple((kind, self.level(node.output[0])) for kind, node in between)
         return StoredLevels(self.scale_of(self.users[image]), held, scales)
 
-    def level(self, name: str) -> Scale:
+    def level(self, name: str) -> FileScale:
         """Return the levels to which a tensor is rounded, behind its clamp where it has one."""
         user = self.users.get(name)
         if user is not None and user.op_type in _CLAMPS:
@@ -134,6 +134,6 @@ class _Reader:
             raise WeightsError(f"{self.file} computes in float in places; name the folder of the run")
         return self.scale_of(user)
 
-    def scale_of(self, node: Any) -> Scale:
+    def scale_of(self, node: Any) -> FileScale:
         scale, zero_point = (self.constants[name] for name in node.input[1:3])
-        return Scale(float(scale), int(zero_point))
+        return FileScale(float(scale), int(zero_point))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.files import lines_of
-from pocketvision.weights.tflite_file import DAMAGE, Array, Scale, TfliteFile
+from pocketvision.weights.tflite_file import DAMAGE, Array, FileScale, TfliteFile
 
 LARGEST_FILE = 512 * 1024 * 1024
 Activation = Literal["none", "relu", "relu6"]
@@ -45,7 +45,7 @@ class Levels:
     """[O]."""
     bias: NDArray[np.int32]
     """In units of input scale times weight scale."""
-    output: Scale
+    output: FileScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,9 @@ class TfliteNet:
     """Number of additions of two maps."""
     labels: tuple[str, ...] | None
     """From the label file packed behind the model, where there is one of the right length."""
-    image: Scale | None = None
+    image: FileScale | None = None
     """Of the input, in a quantized file."""
-    between: tuple[tuple[str, Scale], ...] = ()
+    between: tuple[tuple[str, FileScale], ...] = ()
     """Kind and scale of what else gives a tensor in a quantized file: add, mean, max, concat, in its order."""
     ending: str = "softmax"
     """What makes answers of the last layer's outputs: sigmoid, or softmax, also where the file leaves that out."""
@@ -121,7 +121,7 @@ class _Reader:
         self.file = file
         self.padded: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
         self.layers: list[TfliteLayer] = []
-        self.between: list[tuple[str, Scale]] = []
+        self.between: list[tuple[str, FileScale]] = []
         self.made: dict[int, int] = {}
         """Tensors that a layer gives -> the layer's place."""
         self.shortcuts = 0

@@ -20,7 +20,7 @@ _TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 9: "i1"}
 _INT8 = 9
 
 
-class Scale(NamedTuple):
+class FileScale(NamedTuple):
     """How a tensor's levels stand for real values: real = scale * (uint8 - zero_point)."""
 
     scale: float
@@ -145,7 +145,7 @@ class TfliteFile:
             zero = zero + quantization.ZeroPointAsNumpy().astype(np.float64)
         return scale, zero
 
-    def level(self, index: int) -> Scale | None:
+    def level(self, index: int) -> FileScale | None:
         """Return the scale of an activation in uint8, None where it is real or has several."""
         found = self._scales(index)
         if found is None or len(found[0]) != 1:
@@ -154,7 +154,7 @@ class TfliteFile:
         zero += 128 * (self.graph.Tensors(index).Type() == _INT8)
         if not (0 < scale < np.inf and 0 <= zero <= 255):
             raise self.error(f"tensor {index} has the scale {scale:g} and zero point {zero:g}")
-        return Scale(scale, int(zero))
+        return FileScale(scale, int(zero))
 
     def constant(self, index: int) -> Constant:
         """Return a tensor's real values, and the whole numbers behind them."""

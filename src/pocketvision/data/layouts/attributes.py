@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-from pocketvision.data.layouts.table import Table
+from pocketvision.data.layouts.table import DataTable
 from pocketvision.errors import DataError
 from pocketvision.words import quoted
 
@@ -38,7 +38,7 @@ class Attributes:
     warnings: tuple[str, ...]
 
 
-def attributes_of(table: Table, columns: Sequence[int]) -> Attributes:
+def attributes_of(table: DataTable, columns: Sequence[int]) -> Attributes:
     """Read those of the columns that hold only 0 and 1; no names where they are fewer than two.
 
     A `DataError` names the line of a stray value, and a column that holds 0, 1 and -1, which can mean two things.
@@ -64,7 +64,7 @@ def _fits(values: Sequence[str]) -> bool:
     return known > 0 and known >= MOSTLY * (known + strange)
 
 
-def _numbers(table: Table, index: int, values: Sequence[str]) -> list[int | None]:
+def _numbers(table: DataTable, index: int, values: Sequence[str]) -> list[int | None]:
     try:
         return [VALUES[value] for value in values]
     except KeyError:
@@ -75,7 +75,7 @@ def _numbers(table: Table, index: int, values: Sequence[str]) -> list[int | None
         ) from None
 
 
-def _must_be_plain(table: Table, numbers: dict[int, list[int | None]]) -> None:
+def _must_be_plain(table: DataTable, numbers: dict[int, list[int | None]]) -> None:
     for index, column in numbers.items():
         if 0 in column:
             mixed = quoted(table.columns[i] for i in numbers if -1 in numbers[i])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pocketvision.data.layouts.listing import Listing
 from pocketvision.data.layouts.manifest import read_tables
-from pocketvision.data.layouts.table import Table, read_text
+from pocketvision.data.layouts.table import DataTable, read_text
 from pocketvision.errors import DataError
 from pocketvision.files import lines_of
 
@@ -26,7 +26,7 @@ def read_celeba(path: Path) -> Listing:
     return read_tables(path.parent, {None: replace(table, images=_images_of(path, table))})
 
 
-def _table(path: Path) -> Table:
+def _table(path: Path) -> DataTable:
     lines = lines_of(read_text(path))
     names = lines[1].split() if len(lines) > 1 and lines[0].strip().isdigit() else []
     if not names:
@@ -43,10 +43,10 @@ def _table(path: Path) -> Table:
         numbers.append(number)
     if len(rows) != int(lines[0]):
         raise DataError(f"'{path}' promises {lines[0].strip()} images and names {len(rows)}: is it whole?")
-    return Table(path, ("file", "split", *names), tuple(rows), tuple(numbers))
+    return DataTable(path, ("file", "split", *names), tuple(rows), tuple(numbers))
 
 
-def _images_of(path: Path, table: Table) -> str:
+def _images_of(path: Path, table: DataTable) -> str:
     first = Path(table.rows[0][0]).name if table.rows else ""
     return next((place for place in PLACES if first and (path.parent / place / first).is_file()), "")
 

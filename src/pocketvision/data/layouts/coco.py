@@ -29,7 +29,7 @@ PROBED = 20
 
 
 @dataclass(frozen=True)
-class Parts:
+class CocoParts:
     """One file's lists, each entry checked to be an object."""
 
     path: Path
@@ -78,7 +78,7 @@ def _listing(root: Path, paths: dict[Split | None, Path]) -> Listing:
     found: list[Found] = []
     problems: list[Problem] = []
     warnings: list[str] = []
-    first: Parts | None = None
+    first: CocoParts | None = None
     for split, path in paths.items():
         parts = _parts(path)
         first = first or parts
@@ -92,7 +92,7 @@ def _listing(root: Path, paths: dict[Split | None, Path]) -> Listing:
 
 
 def _found(
-    root: Path, parts: Parts, split: Split | None, *, problems: list[Problem], warnings: list[str]
+    root: Path, parts: CocoParts, split: Split | None, *, problems: list[Problem], warnings: list[str]
 ) -> list[Found]:
     folder = _folder(root, parts)
     boxes = _boxes(parts)
@@ -117,7 +117,7 @@ def _found(
 # ---------------------------------------------------------------- the file
 
 
-def _parts(path: Path) -> Parts:
+def _parts(path: Path) -> CocoParts:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
@@ -135,7 +135,7 @@ def _parts(path: Path) -> Parts:
     names = {record["id"]: normal(record["name"]) for record in sorted(categories, key=lambda record: record["id"])}
     if not names or len(set(names.values())) < len(names):
         raise DataError(f"'{path}' has {'two categories of one name' if names else 'no categories'}.")
-    return Parts(path, images, annotations, names)
+    return CocoParts(path, images, annotations, names)
 
 
 def _records(path: Path, content: dict[str, Any], name: str, fields: dict[str, type]) -> list[dict[str, Any]]:
@@ -149,7 +149,7 @@ def _records(path: Path, content: dict[str, Any], name: str, fields: dict[str, t
     return records
 
 
-def _boxes(parts: Parts) -> dict[int, list[Box]]:
+def _boxes(parts: CocoParts) -> dict[int, list[Box]]:
     labels = {number: index for index, number in enumerate(parts.categories)}
     boxes: dict[int, list[Box]] = defaultdict(list)
     for number, record in enumerate(parts.annotations, 1):
@@ -187,7 +187,7 @@ def _split(path: Path) -> Split | None:
     return split_named(re.sub(r"[\d_-]+$", "", text))
 
 
-def _folder(root: Path, parts: Parts) -> str:
+def _folder(root: Path, parts: CocoParts) -> str:
     """Return the folder below the root in which most of the first images lie, with a slash at its end."""
     names = [name for image in parts.images[:PROBED] if _plain(name := image["file_name"])]
     own = parts.path.parent.relative_to(root).as_posix()
@@ -204,7 +204,7 @@ def _plain(name: str) -> bool:
     return "\0" not in name and ".." not in name
 
 
-def _same_categories(first: Parts, other: Parts) -> None:
+def _same_categories(first: CocoParts, other: CocoParts) -> None:
     must_agree(f"'{first.path}'", first.categories.values(), f"'{other.path}'", other.categories.values())
     if first.categories != other.categories:
         raise DataError(f"'{first.path}' and '{other.path}' give other ids to the same categories.")

@@ -12,7 +12,7 @@ from pocketvision.data.layouts.attributes import Attributes, attributes_of
 from pocketvision.data.layouts.inside import absent, inside
 from pocketvision.data.layouts.labels import must_agree, nothing_warnings, ordered, unknown
 from pocketvision.data.layouts.listing import SPLIT_NAMES, Found, Listing, in_order, normal, split_named
-from pocketvision.data.layouts.table import NESTED, Table, read_table
+from pocketvision.data.layouts.table import NESTED, DataTable, read_table
 from pocketvision.errors import DataError
 from pocketvision.values import Problem, Split
 from pocketvision.words import quoted, some
@@ -37,14 +37,14 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One image as a manifest names it."""
 
     found: Found
     where: str
 
 
-def columns_of(table: Table) -> Columns:
+def columns_of(table: DataTable) -> Columns:
     """Find the columns by name; a `DataError` where there is none for the file, or two for one thing."""
     names = [name.casefold().replace(" ", "_") for name in table.columns]
 
@@ -81,9 +81,9 @@ def read_manifests(root: Path, paths: dict[Split | None, Path]) -> Listing:
     return read_tables(root, {split: read_table(path) for split, path in paths.items()})
 
 
-def read_tables(root: Path, tables: dict[Split | None, Table]) -> Listing:
+def read_tables(root: Path, tables: dict[Split | None, DataTable]) -> Listing:
     """List what tables in `root` or below it name."""
-    rows: list[Row] = []
+    rows: list[ManifestRow] = []
     problems: list[Problem] = []
     warnings: list[str] = []
     names: dict[Path, tuple[str, ...]] = {}
@@ -98,7 +98,7 @@ def read_tables(root: Path, tables: dict[Split | None, Table]) -> Listing:
     return _listing(root, rows, list(names), problems=problems, warnings=warnings, names=next(iter(names.values())))
 
 
-def _attributes(table: Table, columns: Columns) -> Attributes:
+def _attributes(table: DataTable, columns: Columns) -> Attributes:
     if columns.label is not None:
         return Attributes((), (), ())
     attributes = attributes_of(table, _rest(table, columns))
@@ -110,12 +110,12 @@ def _attributes(table: Table, columns: Columns) -> Attributes:
     return attributes
 
 
-def _rest(table: Table, columns: Columns) -> list[int]:
+def _rest(table: DataTable, columns: Columns) -> list[int]:
     used = (columns.file, columns.label, columns.split)
     return [index for index in range(len(table.columns)) if index not in used]
 
 
-def _unused(table: Table, columns: Columns, attributes: Attributes) -> tuple[str, ...]:
+def _unused(table: DataTable, columns: Columns, attributes: Attributes) -> tuple[str, ...]:
     rest = [table.columns[index] for index in _rest(table, columns)]
     names = [name for name in rest if name not in attributes.names and name.casefold() not in KNOWN_UNUSED]
     return (f"Columns of '{table.path.name}' that are not used: {quoted(names)}.",) if names else ()
@@ -134,13 +134,13 @@ def _same_attributes(names: dict[Path, tuple[str, ...]]) -> None:
 
 def _rows(
     root: Path,
-    table: Table,
+    table: DataTable,
     *,
     columns: Columns,
     attributes: Attributes,
     split: Split | None,
     problems: list[Problem],
-) -> Iterable[Row]:
+) -> Iterable[ManifestRow]:
     folder = (table.path.parent.relative_to(root) / table.images).as_posix()
     below = "" if folder == "." else f"{folder}/"
     for index, row in enumerate(table.rows):
@@ -151,7 +151,7 @@ def _rows(
             problems.append(Problem(file, "unlabeled", f"{where} has no label", left_out=True))
             continue
         known = split if columns.split is None else _split(row[columns.split], split, where)
-        yield Row(Found(file, label, known, attributes.rows[index] if attributes.names else ()), where)
+        yield ManifestRow(Found(file, label, known, attributes.rows[index] if attributes.names else ()), where)
 
 
 def _label(text: str, where: str) -> str:
@@ -171,7 +171,7 @@ def _split(name: str, folder: Split | None, where: str) -> Split | None:
     return split
 
 
-def _splits_of_folders(rows: list[Row], warnings: list[str]) -> tuple[list[Row], list[str]]:
+def _splits_of_folders(rows: list[ManifestRow], warnings: list[str]) -> tuple[list[ManifestRow], list[str]]:
     """Take the splits from paths such as train/1.jpg where the manifest itself says nothing."""
     if not rows or any(row.found.split for row in rows):
         return rows, warnings
@@ -179,7 +179,7 @@ def _splits_of_folders(rows: list[Row], warnings: list[str]) -> tuple[list[Row],
     splits = {name: split_named(name) for name in firsts}
     if not all(splits.values()) or "train" not in splits.values() or len(splits) < 2:
         return rows, warnings
-    placed = [Row(replace(r.found, split=splits[r.found.file.split("/")[0]]), r.where) for r in rows]
+    placed = [ManifestRow(replace(r.found, split=splits[r.found.file.split("/")[0]]), r.where) for r in rows]
     return placed, [*warnings, f"The splits are those of the paths: {some(sorted(splits))}."]
 
 
@@ -188,7 +188,7 @@ def _splits_of_folders(rows: list[Row], warnings: list[str]) -> tuple[list[Row],
 
 def _listing(
     root: Path,
-    rows: list[Row],
+    rows: list[ManifestRow],
     paths: list[Path],
     *,
     problems: list[Problem],
@@ -216,7 +216,7 @@ def _listing(
     return Listing(root, labels, in_order(found, labels), every, tuple(warnings), lack=lack)
 
 
-def _lack(rows: list[Row], paths: list[Path]) -> str:
+def _lack(rows: list[ManifestRow], paths: list[Path]) -> str:
     """Say why no net can be trained: val or test have other labels than train, or there is only one; else empty."""
     by_split: dict[Split | None, set[str]] = defaultdict(set)
     for row in rows:
@@ -230,9 +230,9 @@ def _lack(rows: list[Row], paths: list[Path]) -> str:
     return f"'{paths[0]}' has only one class, {quoted(train)}; a second class is needed." if len(train) == 1 else ""
 
 
-def _once(rows: list[Row], problems: list[Problem]) -> list[Row]:
+def _once(rows: list[ManifestRow], problems: list[Problem]) -> list[ManifestRow]:
     """Keep one row of each file, and none where they contradict each other."""
-    groups: dict[str, list[Row]] = defaultdict(list)
+    groups: dict[str, list[ManifestRow]] = defaultdict(list)
     for row in rows:
         groups[row.found.file].append(row)
     kept = []
@@ -253,10 +253,10 @@ def _once(rows: list[Row], problems: list[Problem]) -> list[Row]:
     return kept
 
 
-def _says(row: Row) -> tuple[str, tuple[int | None, ...]]:
+def _says(row: ManifestRow) -> tuple[str, tuple[int | None, ...]]:
     return row.found.label, row.found.attributes
 
 
-def _contradiction(group: list[Row]) -> list[Row] | None:
+def _contradiction(group: list[ManifestRow]) -> list[ManifestRow] | None:
     other = next((row for row in group if _says(row) != _says(group[0])), None)
     return None if other is None else [group[0], other]

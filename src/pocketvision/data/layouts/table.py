@@ -21,7 +21,7 @@ NESTED = "\0nested"
 
 
 @dataclass(frozen=True)
-class Table:
+class DataTable:
     """A manifest's columns, as it spells them, and rows of as many values; empty where JSON lacks the key."""
 
     path: Path
@@ -36,7 +36,7 @@ class Table:
         return f"line {self.lines[row]} of '{self.path}'"
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> DataTable:
     """Read a table; a `DataError` names the line that is malformed."""
     text = read_text(path)
     return _jsonl(path, text) if path.suffix.lower() in JSONL_SUFFIXES else _csv(path, text)
@@ -58,7 +58,7 @@ def read_text(path: Path) -> str:
 # ---------------------------------------------------------------- CSV
 
 
-def _csv(path: Path, text: str) -> Table:
+def _csv(path: Path, text: str) -> DataTable:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True, skipinitialspace=True)
     lines = _csv_lines(path, reader)
     columns = next((tuple(name.strip() for name in line) for _, line in lines), ())
@@ -70,7 +70,7 @@ def _csv(path: Path, text: str) -> Table:
             raise DataError(f"line {number} of '{path}' has {len(line)} values, not {len(columns)} as its first line.")
         rows.append(tuple(line))
         numbers.append(number)
-    return Table(path, columns, tuple(rows), tuple(numbers))
+    return DataTable(path, columns, tuple(rows), tuple(numbers))
 
 
 def _csv_lines(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
@@ -98,7 +98,7 @@ def _must_differ(path: Path, columns: tuple[str, ...]) -> None:
 # ---------------------------------------------------------------- JSON lines
 
 
-def _jsonl(path: Path, text: str) -> Table:
+def _jsonl(path: Path, text: str) -> DataTable:
     records: list[dict[str, Any]] = []
     numbers: list[int] = []
     columns: dict[str, None] = {}
@@ -110,7 +110,7 @@ def _jsonl(path: Path, text: str) -> Table:
             columns.update(dict.fromkeys(record))
     _must_differ(path, tuple(columns))
     rows = tuple(tuple(_text(record.get(name)) for name in columns) for record in records)
-    return Table(path, tuple(columns), rows, tuple(numbers))
+    return DataTable(path, tuple(columns), rows, tuple(numbers))
 
 
 def _record(line: str, where: str) -> dict[str, Any]:

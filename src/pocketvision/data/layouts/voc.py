@@ -38,7 +38,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Page:
+class VocPage:
     """What one XML file says."""
 
     stem: str
@@ -80,13 +80,13 @@ def read_voc(root: Path) -> Listing:
     return Listing(root, labels, in_order(found), tuple(problems), warnings, "boxes", lack=lack)
 
 
-def _shift(pages: Iterable[Page]) -> float:
+def _shift(pages: Iterable[VocPage]) -> float:
     """Return what to take off x1 and y1: VOC's pixels count from 1, many tools write the same files from 0."""
     corners = (corner for page in pages for thing in page.things for corner in thing.corners[:2])
     return 0.0 if any(corner < 1 for corner in corners) else 1.0
 
 
-def _boxes(page: Page, labels: tuple[str, ...], shift: float) -> list[Box]:
+def _boxes(page: VocPage, labels: tuple[str, ...], shift: float) -> list[Box]:
     # VOC's box includes its last pixel: x1 - 1 to x2 are its edges.
     boxes = []
     for thing in page.things:
@@ -126,12 +126,12 @@ def _set(path: Path) -> list[str]:
 # ---------------------------------------------------------------- one XML file
 
 
-def _page(path: Path) -> Page:
+def _page(path: Path) -> VocPage:
     root = _tree(path)
     width, height = (_number(root, f"size/{side}", path, 0.0) for side in ("width", "height"))
     size = (int(width), int(height)) if 0 < width < 1e6 and 0 < height < 1e6 else None
     filename = (root.findtext("filename") or "").replace("\\", "/").rpartition("/")[2]
-    return Page(path.stem, filename, size, tuple(_thing(item, path) for item in root.findall("object")))
+    return VocPage(path.stem, filename, size, tuple(_thing(item, path) for item in root.findall("object")))
 
 
 def _thing(item: Element, path: Path) -> Thing:

@@ -1,0 +1,220 @@
+"""What is asked of a net: one folder a task, its name the task's name, with the same two files in each.
+
+`answers.py` needs numpy alone: what a target is, how the graph ends, how outputs are decided, scored and compared.
+`learning.py` needs torch: what training lowers, and what an epoch is worth. Both are modules of plain functions, as
+`TaskAnswers` and `Learning` say, so that adding a task is adding a folder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import UnknownName, WeightsError
+from pocketvision.graph.graph import Ending
+from pocketvision.values import AttributeScore, Confidence, Dataset, Example, Kind, Manifest, Score, Target, TaskSpec
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What outputs come to, image by image."""
+
+    told: tuple[str, ...]
+    """Of each image [N], in words."""
+    probability: NDArray[np.float64]
+    """Of what is told [N]; of several decisions, that of the least sure one."""
+    choices: Integers
+    """[N] or [N, decisions]: equal where two nets decide alike."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a net in training is worth on the validation images."""
+
+    losses: NDArray[np.float64]
+    """Cross-entropy of each image at the best temperature, times what its labels count [N]."""
+    accuracy: float
+    """Share of right decisions."""
+    macro: float
+    """The mean over the labels, each counting the same however rare."""
+
+    @property
+    def loss(self) -> float:
+        """Return the mean over the images."""
+        return float(self.losses.mean())
+
+
+class TaskAnswers(Protocol):
+    """What `tasks/<task>/answers.py` defines."""
+
+    WORD: str
+    """The task's name inside delivered files."""
+    KIND: Kind
+    """The data that it is learned from."""
+    METRIC: str
+    """What `score` measures."""
+    ENDING: type[Ending]
+    """What makes probabilities of logits, last in the graph."""
+
+    def read(self, text: str, labels: Sequence[str]) -> Target:
+        """Return the target that `write` wrote; raises ValueError for any other text."""
+        ...
+
+    def write(self, target: Target, labels: Sequence[str]) -> str:
+        """Return a target as a text on one line; two are equal where their texts are."""
+        ...
+
+    def contradict(self, one: str, other: str) -> bool:
+        """Tell whether two texts that `write` wrote cannot both be true of one image."""
+        ...
+
+    def targets(self, examples: Sequence[Example]) -> Integers:
+        """Return the targets as an array of one row an example: [N] or [N, labels]."""
+        ...
+
+    def probabilities(self, logits: Floats) -> NDArray[np.float32]:
+        """Return what the graph's ending makes of logits [N, labels]."""
+        ...
+
+    def logits(self, probabilities: Floats) -> NDArray[np.float64]:
+        """Return logits that have these probabilities."""
+        ...
+
+    def temperature(self, logits: Floats, targets: Integers) -> float:
+        """Return what logits are best divided by."""
+        ...
+
+    def confidence(self, probabilities: Floats, targets: Integers) -> Confidence:
+        """Return how far probabilities can be trusted."""
+        ...
+
+    def evaluate(self, logits: Floats, targets: Integers, weights: Floats | None) -> Evaluation:
+        """Return what logits [N, labels] are worth; with `weights` [labels] each label counts by its own.
+
+        The temperature is fitted because the file's will be too; without it, label smoothing, which makes a net ever
+        less confident, would count against the later and better epochs.
+        """
+        ...
+
+    def settle(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> TaskSpec:
+        """Return the spec with what is settled on validation answers."""
+        ...
+
+    def decide(self, probabilities: Floats, spec: TaskSpec) -> Decisions:
+        """Return what probabilities [N, labels] come to."""
+        ...
+
+    def told(self, target: Target, spec: TaskSpec) -> str:
+        """Return a target in the words of `Decisions.told`."""
+        ...
+
+    def wrong(self, choices: Integers, target: Target, spec: TaskSpec) -> tuple[str, ...] | None:
+        """Return which of an image's decisions, one row of `Decisions.choices`, are wrong; None for a single one."""
+        ...
+
+    def score(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> Score:
+        """Return what answers are worth by the task's metric."""
+        ...
+
+    def parts(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[AttributeScore, ...]:
+        """Return what each attribute is worth by itself; empty where labels exclude each other."""
+        ...
+
+    def confusion(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:
+        """Return how often each label [rows] was answered as each [columns]; empty where they do not exclude others."""
+        ...
+
+    def clearly_lost(self, ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) -> NDArray[np.bool_]:
+        """Tell which decisions of `ours` the other net is against by more than `tie`: shaped as `choices`."""
+        ...
+
+    def below(self, measured: Score, stated: Score) -> bool:
+        """Tell whether a figure is below the one stated for the same images by more than chance explains."""
+        ...
+
+
+class Targeted(Protocol):
+    """A batch as losses need it: `targets` are a tensor, [n] or [n, labels]."""
+
+    @property
+    def targets(self) -> Any:
+        """Return the targets."""
+        ...
+
+
+class Learning(Protocol):
+    """What `tasks/<task>/learning.py` defines; its types are torch's, which nothing here loads."""
+
+    def objective(self, targets: Integers, outputs: int, *, balance: str, smoothing: float) -> Any:
+        """Return what training lowers (`train.objective.Objective`), and what each label counts in validation."""
+        ...
+
+    def soften(self, logits: Any, temperature: float) -> Any:
+        """Return the probabilities of logits [n, labels] at a temperature: what a teacher's answers are kept as."""
+        ...
+
+    def imitation(self, logits: Any, wanted: Any, temperature: float) -> Any:
+        """Return how far logits [n, labels] at a temperature are from softened answers, a scalar with its gradient."""
+        ...
+
+    def start_head(self, classifier: Any, targets: Integers) -> None:
+        """Give a fresh classifier (`nn.Module`) what is known of the answers before training."""
+        ...
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all tasks."""
+    return tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/answers.py")))
+
+
+def load(name: str) -> TaskAnswers:
+    """Return a task's numpy half by its name; raises UnknownName for a task that does not exist."""
+    return cast(TaskAnswers, _module(name, "answers"))
+
+
+def learning(name: str) -> Learning:
+    """Return a task's torch half."""
+    return cast(Learning, _module(name, "learning"))
+
+
+def name_for(kind: Kind) -> str | None:
+    """Return the task that is learned from data of a kind; None where there is none yet."""
+    return next((name for name in names() if kind == load(name).KIND), None)
+
+
+def of_kind(kind: Kind) -> TaskAnswers:
+    """Return the task that is learned from data of a kind."""
+    name = name_for(kind)
+    assert name is not None, f"no task learns from {kind}"
+    return load(name)
+
+
+def spec_for(dataset: Dataset) -> TaskSpec:
+    """Return what is asked of a net that learns from a data set, with nothing settled yet."""
+    name = name_for(dataset.kind)
+    assert name is not None, f"no task learns from {dataset.kind}"
+    return TaskSpec(name, dataset.labels)
+
+
+def spec_of(manifest: Manifest) -> TaskSpec:
+    """Return what a delivered file was made for; raises WeightsError for a task that this version does not know."""
+    words = {word: name for name in names() for word in (name, load(name).WORD)}
+    if manifest.task not in words:
+        raise WeightsError(
+            f"the file is for the task '{manifest.task}', and this version knows {', '.join(sorted(words))}: use a "
+            "newer version"
+        )
+    return TaskSpec(words[manifest.task], manifest.labels, manifest.thresholds)
+
+
+def _module(name: str, half: str) -> object:
+    if name not in names():
+        raise UnknownName("task", name, names())
+    return import_module(f"pocketvision.tasks.{name}.{half}")

@@ -1,0 +1,1 @@
+"""Exactly one of the labels is true of each image."""
