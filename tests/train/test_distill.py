@@ -261,7 +261,7 @@ def test_without_time_for_distillation_the_plain_net_is_taken(data: Path, teache
         job, asked = fit_job(data, tmp_path / name, limit_s=limit_s, later_s=59.4)
         told = Told()
         trained = train_or_teach(job, teachers_for(teacher, job.data, asked), asked, progress=told)
-        assert any("not enough time is left for a lesson" in line for line in told.lines)
+        assert any("not enough time is left for distillation" in line for line in told.lines)
         found = read_json(Teaching, tmp_path / name / TEACHING)
         assert (found.plain, found.taught, found.taken) == (trained.validation, None, "plain")
         assert not RunFolder(tmp_path / name / LESSON).trained.exists()

@@ -1,4 +1,4 @@
-"""The stage `train` with a teacher: plain training and a lesson from the same images; the better one is delivered."""
+"""The stage `train` with a teacher: plain training and distillation on the same images; the better one is delivered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,16 +20,16 @@ TEACHING, LESSON = "teaching.json", "lesson"
 
 
 PLAIN_SHARE = 1 / 3
-"""Share of the time left that plain training may take; it seldom needs that, and a lesson has many more epochs."""
+"""Share of the time left that plain training may take; it seldom needs that, and distillation has many more epochs."""
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """What plain training and the lesson reached on the validation images."""
+    """What plain training and distillation reached on the validation images."""
 
     plain: Score
     taught: Score | None
-    """None where the time limit left no time for a lesson."""
+    """None where the time limit left no time for distillation."""
     taken: Literal["plain", "taught"]
 
 
@@ -43,9 +43,9 @@ def teachers_for(runs: str | None, loaded: Loaded, options: TrainConfig) -> tupl
 
 
 def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainConfig, *, progress: Progress) -> Trained:
-    """Train; with teachers, teach as well, and keep the result with the higher validation accuracy, plain in a tie.
+    """Train; with teachers, distill as well, and keep the result with the higher validation accuracy, plain in a tie.
 
-    Where the time is limited, plain training ends early enough for the lesson, which gets all that is left then.
+    Where the time is limited, plain training ends early enough for distillation, which gets all that is left then.
     """
     plain = replace(job, later_s=job.later_s + distillation_s(job)) if teachers else job
     trained = run_job(plain, progress=progress)
@@ -71,7 +71,7 @@ def _learned(folder: Path) -> tuple[Path, ...]:
 
 
 def distillation_s(job: Job) -> float:
-    """Return the seconds that plain training leaves to the lesson; 0 without a limit."""
+    """Return the seconds that plain training leaves to distillation; 0 without a limit."""
     if not job.clock.limited:
         return 0.0
     return (1 - PLAIN_SHARE) * max(0.0, job.clock.limit_s - job.clock.spent() - job.later_s)
@@ -90,8 +90,8 @@ def _taught(job: Job, teachers: Sequence[Teacher], options: TrainConfig, *, prog
         found = trainer_for(own or planned, distillation=Distillation(teachers), progress=progress)
     if found is None or found.late_s > 0:
         progress.say(
-            "time limit: not enough time is left for a lesson, so the plain net is taken; allow more time, or leave "
-            "--teacher away"
+            "time limit: not enough time is left for distillation, so the plain net is taken; allow more time, or "
+            "leave --teacher away"
         )
         return None
     return finish(own or planned, found)

@@ -33,14 +33,14 @@ from pocketvision.verify.outcome import raise_for
 def fit(options: FitOptions) -> Summary:
     """Check, split, choose, train, compress, export, verify, report; return where everything lies and how good it is.
 
-    `data` is a folder of class folders, or `digits`. Limits are amounts such as '2MB' and '10ms'. `weights` is a file
-    to start from, or 'none'. `teacher` is the run of a larger trained net, or several with commas: a lesson from it is
-    tried beside plain training, and the better one taken. `max_drop` is how many points of validation accuracy int8
-    may lose where the budget does not force it. `abstain` says below which top probability the file refuses to answer:
-    `auto` chooses on the validation images, `off` never refuses, or a probability. `format` is `onnx`, or
-    `onnx,litert` for a `.tflite` file beside it; each file is proven. `time_limit`, such as '10m', is
-    for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file answers
-    otherwise than the trained net; the run's folder with its report is complete then too.
+    `data` is a folder of class folders, or `digits`. Limits are amounts such as '2MB' and '10ms'. `weights` is a
+    file to start from, or 'none'. `teacher` is the run of a larger trained net, or several with commas:
+    distillation from it is tried beside plain training, and the better one taken. `max_drop` is how many points of
+    validation accuracy int8 may lose where the budget does not force it. `abstain` says below which top probability
+    the file refuses to answer: `auto` chooses on the validation images, `off` never refuses, or a probability.
+    `format` is `onnx`, or `onnx,litert` for a `.tflite` file beside it; each file is proven. `time_limit`, such as
+    '10m', is for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file
+    answers otherwise than the trained net; the run's folder with its report is complete then too.
     """
     formats = formats_asked(options.format)
     abstain_of(options.abstain), budget_of(options)  # refused before there is a run
