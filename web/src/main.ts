@@ -126,9 +126,9 @@ class Page {
   }
 
   private async answerImage(image: Image): Promise<Answer> {
-    const { labels, image, abstain_below: least } = this.demo.manifest;
+    const { labels, image: spec, abstain_below: least } = this.demo.manifest;
     const started = performance.now();
-    const prepared = prepare(image, image);
+    const prepared = prepare(image, spec);
     image.bitmap.close();
     const ready = performance.now();
     const shares = await this.opened.net.run(prepared.pixels);
