@@ -57,12 +57,12 @@ class Line:
     seconds: float
 
 
-def compare(path: Path, images: list[Path]) -> Line:
+def compare(path: Path, files: list[Path]) -> Line:
     """Measure one file on images named by class; the net keeps all of the file's classes."""
     started = time.perf_counter()
     weights = read(path)
-    images = np.stack([load(image, weights.image) for image in images])
-    truth = np.array([int(image.name[:3]) for image in images]) + weights.spec.num_classes - 1000
+    images = np.stack([load(file, weights.image) for file in files])
+    truth = np.array([int(file.name[:3]) for file in files]) + weights.spec.num_classes - 1000
     theirs = runtime_answers(path, images)
     net = our_net(weights)
     assert weights.levels is not None
@@ -100,11 +100,11 @@ class Score:
     top5: float
 
 
-def score(path: Path, images: list[Path]) -> Score:
+def score(path: Path, files: list[Path]) -> Score:
     """Measure one file's own accuracy on images named by class."""
     weights = read(path)
-    images = np.stack([load(image, weights.image) for image in images])
-    truth = np.array([int(image.name[:3]) for image in images])
+    images = np.stack([load(file, weights.image) for file in files])
+    truth = np.array([int(file.name[:3]) for file in files])
     first = np.argsort(-logits(our_net(weights), images, weights), axis=1)[:, :5]
     matrices = [value for key, value in weights.tensors.items() if key.endswith(".weight") and value.ndim > 1]
     return Score(

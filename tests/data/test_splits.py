@@ -78,7 +78,7 @@ def test_fewer_than_three_train():
 
 @pytest.mark.parametrize(("val", "test"), [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.5), (1.0, 0.0)])
 def test_impossible_shares(val, test):
-    with pytest.raises(UsageError, match=r"together below 1|takes a number from 0 and below 1"):
+    with pytest.raises(UsageError, match=r"together below 1|takes a number from 0 to below 1"):
         check_shares(val, test)
 
 

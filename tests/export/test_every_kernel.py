@@ -163,7 +163,7 @@ def lite(graph, images):
 def test_float_litert_file(kind):
     graph, images = sketched(kind), image_batch(33, 4)
     np.testing.assert_allclose(lite(graph, images), answer(graph, images), atol=1e-5)
-    assert runtime.parts(litert.to_bytes(graph)) == runtime.Parts(1, ())
+    assert runtime.parts(litert.to_bytes(graph)) == runtime.LitertParts(1, ())
 
 
 CORNERS = ("average pool, inside", "average pool, same")
@@ -178,7 +178,7 @@ def test_int8_litert_file(kind):
     assert steps.size >= 5 * 16
     assert steps.max() <= (2 if kind in CORNERS else 1)
     assert steps.mean() < (0.2 if kind in CORNERS else 0.05)
-    assert runtime.parts(litert.to_bytes(small)) == runtime.Parts(1, ())
+    assert runtime.parts(litert.to_bytes(small)) == runtime.LitertParts(1, ())
 
 
 @pytest.mark.parametrize("size", [7, 8, 9, 10])

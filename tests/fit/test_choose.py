@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,15 +167,16 @@ class Timed:
 
     def __init__(self, *_: object) -> None: ...
 
-    def weigh(self, file: Candidate) -> tuple[int, Latency]:
+    def weigh(self, file: Candidate) -> Candidate:
         ms = file.cost.macs / 1e5 * (0.5 if file.precision == "int8" else 1.0)
-        return 12345, Latency(ms, ms, 9, 1, "stand-in", "none", 1.0)
+        latency = Latency(ms, ms, 9, 1, "stand-in", "none", 1.0)
+        return replace(file, size_bytes=12345, latency=latency)
 
 
 def test_a_latency_is_measured_on_both_files_and_the_faster_one_counts(
     photos: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["pocketvision.fit.choose"], "Scale", Timed)
+    monkeypatch.setattr(sys.modules["pocketvision.fit.choose"], "Timer", Timed)
     costs = {Path(one.file).name: one.macs for one in probe(photos).starts}
     allowed = (costs["0.safetensors"] + costs["1.safetensors"]) / 2 / 1e5 * 0.5
     kept, out = probe(photos, max_latency=allowed).starts
@@ -246,7 +248,7 @@ def test_what_cannot_be_used_is_told(photos: Path, files: list[Path], tmp_path: 
         probe(photos, val=0)
     with pytest.raises(UsageError, match="--views"):
         probe(photos, views=0)
-    with pytest.raises(UsageError, match="--head"):
+    with pytest.raises(UsageError, match="unknown head 'forest'"):
         probe(photos, head="forest")  # type: ignore[arg-type]
     for file in (tmp_path / "weights").iterdir():
         file.unlink()

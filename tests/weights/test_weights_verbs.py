@@ -96,7 +96,7 @@ def test_a_file_that_nobody_vouches_for_must_at_least_be_read(monkeypatch, cache
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96.h5"
     (tmp_path / "served" / name).write_bytes(b"<html>not found</html>")
     serve(monkeypatch, tmp_path / "served")
-    with pytest.raises(WeightsError, match="damaged or no Keras weights file"):
+    with pytest.raises(WeightsError, match="not the file itself"):
         weights.get("mobilenet_v2", width=0.35, resolution=96)
     assert not (cache / name).exists()
 
@@ -113,7 +113,7 @@ def test_add_copies_what_it_can_read(cache, shared_weights, tmp_path):
     assert sorted(file.name for file in cache.iterdir()) == sorted([SMALL, "mine.tflite"])
     for name in ("mine.pth", "../mine.tflite", ""):
         if name:
-            with pytest.raises(UsageError, match="no plain file name"):
+            with pytest.raises(UsageError, match=r"no plain file name|cannot be a file's name"):
                 weights.add(shared_weights / SMALL, name=name)
     with pytest.raises(UsageError, match="another file"):
         weights.add(shared_weights / "mobilenet_v1_0.5_160_quant.tflite", name="mine.tflite")

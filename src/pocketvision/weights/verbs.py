@@ -133,13 +133,9 @@ def add(options: WeightsAddOptions) -> Kept:
         require_plain(options.name, "file")
     target = cache_folder() / (options.name or path.name)
     if target.parent != cache_folder() or target.suffix != path.suffix:
-        raise UsageError(
-            f"'{options.name}' is no plain options.file options.name that ends in {path.suffix}, as '{path.name}' does"
-        )
+        raise UsageError(f"'{options.name}' is no plain file name that ends in {path.suffix}, as '{path.name}' does")
     if target.exists() and not _same(path, target):
-        raise UsageError(
-            f"there is another options.file at {target}; choose another options.name with --name, or delete it"
-        )
+        raise UsageError(f"there is another file at {target}; choose another name with --name, or delete it")
     make_folder(target.parent)
     draft = target.with_name(f".{target.name}.adding")
     shutil.copyfile(path, draft)
