@@ -8,6 +8,7 @@ import glob
 import io
 import json
 import os
+import re
 import shutil
 import time
 import zlib
@@ -58,7 +59,8 @@ def stand_in(head: bytes) -> str:
     """Say what a file is that lies in another's place after a download, given its first bytes; empty for any other."""
     if head.startswith(b"version https://git-lfs."):
         return "a pointer of Git LFS, not the file itself; run git lfs pull where it was cloned, or download it"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+    # A byte alone says too little: an ExecuTorch program begins with 60, its own length of head, as often as not.
+    if re.match(rb"\s*<[!?a-zA-Z]", head.removeprefix(b"\xef\xbb\xbf")):
         return "a web page (HTML or XML), not the file itself; download it again"
     return ""
 

@@ -24,6 +24,7 @@ from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build, families, family_of
 from pocketvision.runtime import mil, size_bytes
 from pocketvision.runtime import open as open_model
+from pocketvision.runtime.mil_file import read_mil
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("coremltools")]
@@ -68,7 +69,7 @@ def apart(found, expected):
 
 @pytest.mark.parametrize("kind", kernels.KERNELS)
 def test_every_kernel_means_in_the_package_what_it_means_in_the_graph(kind, tmp_path):
-    graph, images = finished(kind), kernels.images(17, 4)
+    graph, images = finished(kind), kernels.image_batch(17, 4)
     expected = run(graph, images)
     found = delivered(graph, tmp_path / "model.mlpackage").run(images)
     assert found.dtype == np.float32
@@ -78,13 +79,15 @@ def test_every_kernel_means_in_the_package_what_it_means_in_the_graph(kind, tmp_
 
 @pytest.mark.parametrize("kind", ["affine", "product", "hard squeeze and excite", "mixed join"])
 def test_int8_weights_are_the_graphs_own(kind, tmp_path):
-    images = kernels.images(17, 4)
+    images = kernels.image_batch(17, 4)
     graph = finished(kind)
     small = quantize(graph, calibrate(graph, images))
     runner = delivered(small, tmp_path / "model.mlpackage")
     assert apart(runner.run(images), run(with_real_weights(small), images)) < 0.05
     stored = [
-        step.arguments["quantized_data"] for step in runner._file.operations if "quantized_data" in step.arguments
+        step.arguments["quantized_data"]
+        for step in read_mil(tmp_path / "model.mlpackage").operations
+        if "quantized_data" in step.arguments
     ]
     written = [node.weight for node in small.nodes if isinstance(node, Conv | Linear)]
     assert len(stored) == len(written)
@@ -94,7 +97,7 @@ def test_int8_weights_are_the_graphs_own(kind, tmp_path):
 
 
 def test_published_weights_of_nine_bits_are_written_as_their_values(tmp_path):
-    images = kernels.images(17, 4)
+    images = kernels.image_batch(17, 4)
     graph = finished("product")
     small = quantize(graph, calibrate(graph, images))
     wide = Graph(
@@ -120,12 +123,16 @@ def test_palettes_are_stored_as_tables_and_read_back(bits, tmp_path):
     sketch = Sketch(17, seed=5)
     maps = sketch.conv(sketch.conv("image", 16, kernel=3), 128, kernel=3)
     graph = palettized(sketch.finish(sketch.linear(sketch.mean(maps), 7)), bits)
-    images = kernels.images(17, 4)
+    images = kernels.image_batch(17, 4)
     runner = delivered(graph, tmp_path / "model.mlpackage", precision=f"palette{bits}")
     assert apart(runner.run(images), run(graph, images)) < 0.05
-    tables = [step.arguments["lut"] for step in runner._file.operations if step.kind == "constexpr_lut_to_dense"]
+    tables = [
+        step.arguments["lut"]
+        for step in read_mil(tmp_path / "model.mlpackage").operations
+        if step.kind == "constexpr_lut_to_dense"
+    ]
     assert max(table.size for table in tables) == 2**bits
-    assert runner._file.version == 9  # iOS 18
+    assert read_mil(tmp_path / "model.mlpackage").version == 9  # iOS 18
     small, large = tmp_path / "model.mlpackage", tmp_path / "large.mlpackage"
     delivered(graph, large)
     assert size_bytes(large) - size_bytes(small) > 0.8 * 128 * 16 * 9 * (2 - bits / 8) - 3000
@@ -146,8 +153,9 @@ def test_every_family(family, tmp_path, settled):
     logits = run(Graph(graph.nodes[:-1]), images)
     graph = shrunk(graph, float(logits.std()))
     found = delivered(graph, tmp_path / "model.mlpackage", image=image).run(images)
-    # Random weights amplify rounding, by up to 0.66 here. Rounded alike, both differ by the order of sums alone.
-    assert apart(found, rounded_to_half(graph, images)) < 0.06
+    # Random weights amplify rounding, by up to 0.66 here. Rounded alike, both differ by the order of sums alone, which
+    # is the processor's: Inception v3 by 0.061 on an AMD one, all others by less.
+    assert apart(found, rounded_to_half(graph, images)) < 0.08
 
 
 def half(values):
@@ -220,11 +228,12 @@ def test_the_package_names_its_input_labels_and_oldest_system(tmp_path):
     assert image.type.imageType.colorSpace == ct.proto.FeatureTypes_pb2.ImageFeatureType.RGB
     assert [output.name for output in spec.description.output] == ["classLabel", "classLabel_probs"]
     assert spec.description.predictedFeatureName == "classLabel"
-    assert runner.labels == mil.classes(runner._file) == LABELS
-    assert runner._file.version == 6  # iOS 15
-    images = kernels.images(17, 2)
+    assert runner.labels == mil.classes(read_mil(tmp_path / "model.mlpackage")) == LABELS
+    assert read_mil(tmp_path / "model.mlpackage").version == 6  # iOS 15
+    images = kernels.image_batch(17, 2)
     small = quantize(graph, calibrate(graph, images))
-    assert delivered(small, tmp_path / "model.mlpackage")._file.version == 7  # iOS 16
+    delivered(small, tmp_path / "model.mlpackage")
+    assert read_mil(tmp_path / "model.mlpackage").version == 7  # iOS 16
 
 
 def test_a_damaged_package_is_refused(tmp_path):
@@ -244,7 +253,7 @@ def test_a_damaged_package_is_refused(tmp_path):
         flipped[rng.integers(len(text))] ^= 1 << int(rng.integers(8))
         model.write_bytes(flipped)
         with suppress(WeightsError):
-            open_model(path).run(kernels.images(17, 1))
+            open_model(path).run(kernels.image_batch(17, 1))
     model.write_bytes(text[:100])
     with pytest.raises(WeightsError, match="not a Core ML program"):
         open_model(path)

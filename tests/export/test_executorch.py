@@ -49,15 +49,15 @@ def both(graph, images):
 
 @pytest.mark.parametrize("kind", kernels.KERNELS)
 def test_every_kernel_is_one_part_and_answers_as_in_litert(kind):
-    from pocketvision.export.executorch import Parts, parts, to_bytes
+    from pocketvision.export.executorch import ProgramParts, parts, to_bytes
 
-    graph, images = kernels.sketched(kind), kernels.images(33, 4)
+    graph, images = kernels.sketched(kind), kernels.image_batch(33, 4)
     for precision, each in both(graph, images).items():
         found = answers(each, images)
         if precision == "float":
             np.testing.assert_allclose(found, kernels.answer(each, images), atol=1e-5)
         np.testing.assert_array_equal(found, kernels.lite(each, images))
-        assert parts(to_bytes(each)) == Parts(1, ())
+        assert parts(to_bytes(each)) == ProgramParts(1, ())
 
 
 def manifest_of(image, labels=LABELS, precision="float"):

@@ -40,7 +40,7 @@ def compiled(graph):
 
 @pytest.mark.parametrize("kind", kernels.KERNELS)
 def test_every_kernel(kind):
-    graph, images = kernels.sketched(kind), kernels.images(33)
+    graph, images = kernels.sketched(kind), kernels.image_batch(33)
     np.testing.assert_allclose(compiled(graph)(images[:4]), kernels.answer(graph, images[:4]), atol=2e-5)
     small = quantize(graph, calibrate(graph, images))
     steps = np.abs(compiled(small)(images) - kernels.answer(small, images)) / small.quant[small.output].scale
@@ -112,7 +112,7 @@ def test_wrong_files_and_images_are_refused(delivered, tmp_path):
 def test_only_int8_averages_that_count_padding_are_written_otherwise():
     from pocketvision.export.openvino import readable
 
-    images = kernels.images(33)
+    images = kernels.image_batch(33)
     for kind, changed in (("average pool", True), ("average pool, inside", False)):
         graph = kernels.sketched(kind)
         small = quantize(graph, calibrate(graph, images))

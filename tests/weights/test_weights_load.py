@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from pocketvision.errors import WeightsError
+from pocketvision.files import stand_in
 from pocketvision.models import build
 from pocketvision.runtime import open as open_model
 from pocketvision.values import ImageSpec
@@ -240,6 +241,11 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
 def test_paths_that_are_no_weights(tmp_path, name, message):
     with pytest.raises(WeightsError, match=message):
         read(tmp_path / name)
+
+
+def test_a_byte_that_begins_pages_too_is_no_page():
+    assert stand_in(b"<?xml version='1.0'?>")
+    assert not stand_in(b"<\0\0\0ET12")  # how ExecuTorch programs begin
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 9\n"
