@@ -28,17 +28,17 @@ PYTHONS_OWN = subprocess.check_output([sys.executable, "-c", "import runpy, sys;
 def hostile(tmp_path: Path) -> Path:
     """A folder with images and a file for every module there is, each of which leaves a trace when it is run."""
     folder = tmp_path / "downloaded"
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for label in ("cat", "dog"):
         (folder / "photos" / label).mkdir(parents=True)
         for number in range(12):
-            pixels = dice.integers(0, 256, (32, 32, 3), np.uint8)
+            pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(pixels).save(folder / "photos" / label / f"{number}.png")
     trap = (
         f"open({str(tmp_path / 'run.txt')!r}, 'a').write(__file__ + '\\n')\nraise SystemExit('a foreign file is run')\n"
     )
     known = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions(), "sitecustomize", "usercustomize"}
-    for name in known - {"pocketvision"} - set(PYTHONS_OWN.split()):
+    for name in filter(str.isidentifier, known - {"pocketvision"} - set(PYTHONS_OWN.split())):
         for place in (folder, folder / "photos"):
             (place / f"{name}.py").write_text(trap, encoding="utf-8")
     return folder

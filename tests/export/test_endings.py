@@ -20,6 +20,7 @@ from pocketvision.models.catalogue import build_spec
 from pocketvision.runtime import open as open_model
 from pocketvision.values import ImageSpec, Io, ModelSpec
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # the packages of the large formats warn of their own ways
 SPEC = ModelSpec("mobilenet_v1", 0.125, 32, 3)
 IMAGES = np.random.default_rng(3).integers(0, 256, (6, 32, 32, 3), np.uint8)
 
