@@ -6,9 +6,6 @@ if TYPE_CHECKING:
     from pocketvision.verbs.distill import DistillResult
 
 
-_LESSON = "Lesson"
-
-
 def show(result: "DistillResult") -> None:
     """Print where the weights are and how good they are, beside the teachers."""
     from pocketvision.cli.terminal import macro_words
