@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import resources
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pocketvision import cache as disk
 from pocketvision.cost.rules import macs, params, weight_bytes
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.graph.graph import Conv, Graph, Linear
+from pocketvision.graph.graph import Activate, Add, Concat, Conv, Graph, Linear, Mul, Node
 from pocketvision.graph.order import best_order, flow, steps
 from pocketvision.values import ModelSpec, Precision, StartKind
 
@@ -189,7 +189,7 @@ def _counted(trunk: Trunk, graph_of: Callable[[ModelSpec], Graph]) -> Counts:
 def _sources() -> str:
     """Return a digest of the code that decides what a net is and how it is counted."""
     digest = hashlib.sha256()
-    for package in ("models", "graph", "cost"):
+    for package in ("models", "graph", "cost", "budget"):
         for file in sorted(resources.files(f"pocketvision.{package}").iterdir(), key=lambda entry: entry.name):
             if file.name.endswith(".py"):
                 digest.update(file.read_bytes())
@@ -246,10 +246,13 @@ def _depths(graph: Graph, trunk: Trunk) -> Iterator[_Column]:
         )
 
 
-def _end_of(nodes: Sequence[Any], depth: int) -> int:
+def _end_of(nodes: Sequence[Node], depth: int) -> int:
     """Return how many nodes the first `depth` layers of `features` have."""
     start = f"features.{depth}"
-    return next(
-        (place for place, node in enumerate(nodes) if node.name == start or node.name.startswith(f"{start}.")),
-        len(nodes),
-    )
+    behind = [place for place, node in enumerate(nodes) if node.name == start or node.name.startswith(f"{start}.")]
+    if behind:
+        return behind[0]
+    last = max(place for place, node in enumerate(nodes) if node.name.startswith("features."))
+    while isinstance(nodes[last + 1], Add | Mul | Concat | Activate):  # of the last layer, which joins branches
+        last += 1
+    return last + 1
