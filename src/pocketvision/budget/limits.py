@@ -93,6 +93,8 @@ class Limit:
     unit: AmountUnit
     measure: Callable[[Measured], float | None]
     at_most: bool = True
+    column: str = ""
+    """The column of `budget.space.Space` that is counted before anything is built; empty where none is."""
 
     @property
     def bound(self) -> str:
@@ -115,20 +117,35 @@ def _peak(known: Measured) -> float | None:
 LIMITS: Mapping[str, Limit] = {
     limit.name: limit
     for limit in (
-        Limit("max_size", "File size", "size", BYTES, lambda it: it.size_bytes),
+        Limit("max_size", "File size", "size", BYTES, lambda it: it.size_bytes, column="size_bytes"),
         Limit("max_download", "Download size", "download", BYTES, lambda it: it.download_bytes),
         Limit(
             "max_latency", "Latency", "latency", MILLISECONDS, lambda it: it.latency.median_ms if it.latency else None
         ),
-        Limit("max_macs", "Multiply-adds", "multiply-adds", MACS, lambda it: it.cost.macs if it.cost else None),
+        Limit(
+            "max_macs",
+            "Multiply-adds",
+            "multiply-adds",
+            MACS,
+            lambda it: it.cost.macs if it.cost else None,
+            column="macs",
+        ),
         Limit(
             "max_memory",
             "Peak memory",
             "activation memory",
             BYTES,
             _peak,
+            column="peak_bytes",
         ),
-        Limit("max_params", "Parameters", "parameters", PARAMS, lambda it: it.cost.params if it.cost else None),
+        Limit(
+            "max_params",
+            "Parameters",
+            "parameters",
+            PARAMS,
+            lambda it: it.cost.params if it.cost else None,
+            column="params",
+        ),
         Limit("min_accuracy", "Accuracy", "accuracy", SHARE, lambda it: it.score, at_most=False),
     )
 }
