@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pocketvision.budget.limits import Measured, broken, overshoot
+from pocketvision.budget.prediction import prediction_words
 from pocketvision.errors import BudgetMissed
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.values import Budget, Candidate, Choice
@@ -53,20 +54,22 @@ def _judge(candidate: Candidate, budget: Budget, measure: Measure, judged: Seque
         reason = f"at least {bound:.2f} ms, judged from a larger one measured; allowed {allowed:g} ms"
         return replace(candidate, status="too slow", reason=reason)
     candidate = measure(candidate)
-    if found := broken(replace(figures_of(candidate), latency=None), budget):
+    if found := broken(replace(figures_of(candidate), latency=None, predicted=None), budget):
         return replace(candidate, status="over budget", reason="; ".join(found))
-    if (slow := too_slow(candidate, budget)) is not None:
-        return replace(
-            candidate,
-            status="too slow",
-            reason=f"{slow:.2f} ms measured; allowed {allowed:g} ms, less a tenth for the clock",
-        )
+    if slow := too_slow(candidate, budget):
+        return replace(candidate, status="too slow", reason=slow)
     return replace(candidate, status="taken", reason="highest suggested accuracy of those that keep the budget")
 
 
 def figures_of(candidate: Candidate) -> Measured:
     """Return what is known of a candidate: counts, and what the file with fresh weights showed."""
-    return Measured(candidate.size_bytes, candidate.cost, candidate.latency, download_bytes=candidate.download_bytes)
+    return Measured(
+        candidate.size_bytes,
+        candidate.cost,
+        candidate.latency,
+        download_bytes=candidate.download_bytes,
+        predicted=candidate.predicted,
+    )
 
 
 def _at_least_ms(candidate: Candidate, judged: Sequence[Candidate]) -> float:
@@ -95,12 +98,19 @@ def _offer(judged: Sequence[Candidate], budget: Budget) -> str:
     )
 
 
-def too_slow(candidate: Candidate, budget: Budget) -> float | None:
-    """Return the latency of a candidate that leaves the clock no margin; None where it does, or none was measured."""
-    took = candidate.latency.median_ms if candidate.latency else 0.0
-    return took if took > CLOCK_MARGIN * budget.limits.get("max_latency", math.inf) else None
+def too_slow(candidate: Candidate, budget: Budget) -> str:
+    """Say by how much a candidate is too slow, also where it leaves the clock no margin; empty where it keeps the
+    limit, or its time is not known. A prediction is the same at any moment and needs no margin."""
+    allowed = budget.limits.get("max_latency", math.inf)
+    if candidate.predicted is not None:
+        words = prediction_words(candidate.predicted, allowed)
+        took, margin, told = candidate.predicted.median_ms, 1.0, f"{words}; allowed {allowed:g} ms"
+    else:
+        took, margin = candidate.latency.median_ms if candidate.latency else 0.0, CLOCK_MARGIN
+        told = f"measured on this machine; allowed {allowed:g} ms, less a tenth for the clock"
+    return f"{took:.2f} ms {told}" if took > margin * allowed else ""
 
 
 def _overshoot(candidate: Candidate, budget: Budget) -> float:
-    unmeasured = 0.1 if "max_latency" in budget.limits and candidate.latency is None else 0.0
+    unmeasured = 0.1 if "max_latency" in budget.limits and candidate.latency_ms is None else 0.0
     return overshoot(figures_of(candidate), budget) + unmeasured

@@ -1,6 +1,6 @@
 """Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
 
-from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision
+from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision, PredictedLatency
 from pocketvision.values.images import (
     Box,
     Dataset,
@@ -60,6 +60,7 @@ __all__ = [
     "Manifest",
     "ModelSpec",
     "Precision",
+    "PredictedLatency",
     "Probe",
     "Problem",
     "ProblemKind",
