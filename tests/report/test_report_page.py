@@ -19,7 +19,7 @@ from pocketvision.report.plots import bundle
 from pocketvision.report.run import contents
 from pocketvision.report.thumbnails import thumbnail
 from pocketvision.runs import RunFolder
-from pocketvision.values import Budget, Choice, Cost, Proof
+from pocketvision.values import Budget, Choice, Cost, PredictedLatency, Proof
 from pocketvision.verbs.report import report
 
 SECTIONS = [
@@ -178,6 +178,29 @@ def test_a_limit_that_could_not_be_judged_says_so(fake_run):
     verdict = dataclasses.replace(proof.verdicts[2], measured=-1.0, passed=False)
     write_json(run / "verify.json", dataclasses.replace(proof, verdicts=(verdict,)))
     assert "Multiply-adds ✕ FAIL not measured allowed" in page_of(run).words()
+
+
+def test_a_limit_for_another_device_is_judged_by_prediction_and_says_so(fake_run):
+    run = fake_run()
+    device = PredictedLatency("Pixel <7>", "LiteRT", 1, 8.7, 8.1, 9.4)
+    proof, choice = read_json(Proof, run / "verify.json"), read_json(Choice, run / "choice.json")
+    verdict = dataclasses.replace(proof.verdicts[1], allowed=10.0, measured=8.7, predicted=device)
+    write_json(run / "verify.json", dataclasses.replace(proof, verdicts=(verdict,)))
+    budget = Budget({"max_latency": 10.0}, "pixel7.json")
+    taken = dataclasses.replace(choice.taken, latency=None, predicted=device)
+    write_json(run / "choice.json", Choice(budget, taken, (taken,)))
+    words = page_of(run).words().replace("\N{NO-BREAK SPACE}", " ")
+    told = "predicted for Pixel <7>, 8.10 ms to 9.40 ms"
+    assert f"Latency on Pixel <7> ✓ PASS 8.70 ms allowed: at most 10 ms {told}" in words
+    assert "Every limit was checked on the delivered file, its time on the device by prediction." in words
+    assert "latency at most 10 ms by pixel7.json" in words
+    assert "No other device was timed, the time on Pixel <7> is a prediction" in words
+    assert "Latency 6.21 ms p90 6.98 ms" in words, "what this machine measured stays"
+    prose = (run / "model_card.md").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    row = next(line for line in prose.splitlines() if line.startswith("| Latency on"))
+    assert "8.70 ms (predicted for Pixel" in row
+    assert row.endswith("| PASS |")
+    assert "<7>" not in row
 
 
 def test_the_delivered_files_own_counts_come_first(fake_run):

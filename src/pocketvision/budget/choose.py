@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.budget.forecast import Forecast, suggested_top1
 from pocketvision.budget.limits import LIMITS, Measured, asked, broken
+from pocketvision.budget.prediction import prediction_words
 from pocketvision.budget.space import Space
 from pocketvision.errors import BudgetMissed
 from pocketvision.progress import Progress, Silent
@@ -168,17 +169,19 @@ def _ranked(found: Considered, kept: Mask) -> Iterator[int]:
         yield from (int(row) for row in places[np.argsort(-utility[places], kind="stable")])
 
 
+Status = Literal["over budget", "too slow"]
+
+
 class _Refusal(NamedTuple):
-    status: str
+    status: Status
     reason: str
 
 
 def _fault(candidate: Candidate, budget: Budget) -> "_Refusal | None":
-    if found := broken(replace(figures_of(candidate), latency=None), budget):
+    if found := broken(replace(figures_of(candidate), latency=None, predicted=None), budget):
         return _Refusal("over budget", "; ".join(found))
-    if (slow := too_slow(candidate, budget)) is not None:
-        allowed = budget.limits["max_latency"]
-        return _Refusal("too slow", f"{slow:.2f} ms measured; allowed {allowed:g} ms, less a tenth for the clock")
+    if slow := too_slow(candidate, budget):
+        return _Refusal("too slow", slow)
     return None
 
 
@@ -189,9 +192,9 @@ def _slower(found: Considered, other: int, row: int, measured: Candidate) -> boo
         space.trunks[int(space.trunk[other])].spec.name == measured.spec.name
         and space.precision[other] == space.precision[row]
     )
-    if not alike or measured.latency is None:
+    if not alike or measured.latency_ms is None:
         return False
-    return float(measured.latency.median_ms * space.macs[other] / space.macs[row]) > CLOCK_MARGIN * allowed
+    return float(measured.latency_ms * space.macs[other] / space.macs[row]) > CLOCK_MARGIN * allowed
 
 
 def _differs(space: Space, other: int, row: int) -> bool:
@@ -203,13 +206,26 @@ def _differs(space: Space, other: int, row: int) -> bool:
 
 def figures_of(candidate: Candidate) -> Measured:
     """Return what is known of a candidate: counts, and what the file with fresh weights showed."""
-    return Measured(candidate.size_bytes, candidate.cost, candidate.latency, download_bytes=candidate.download_bytes)
+    return Measured(
+        candidate.size_bytes,
+        candidate.cost,
+        candidate.latency,
+        download_bytes=candidate.download_bytes,
+        predicted=candidate.predicted,
+    )
 
 
-def too_slow(candidate: Candidate, budget: Budget) -> float | None:
-    """Return the latency of a candidate that leaves the clock no margin; None where it does, or none was measured."""
-    took = candidate.latency.median_ms if candidate.latency else 0.0
-    return took if took > CLOCK_MARGIN * budget.limits.get("max_latency", math.inf) else None
+def too_slow(candidate: Candidate, budget: Budget) -> str:
+    """Say by how much a candidate is too slow, also where it leaves the clock no margin; empty where it keeps the
+    limit, or its time is not known. A prediction is the same at any moment and needs no margin."""
+    allowed = budget.limits.get("max_latency", math.inf)
+    if candidate.predicted is not None:
+        words = prediction_words(candidate.predicted, allowed)
+        took, margin, told = candidate.predicted.median_ms, 1.0, f"{words}; allowed {allowed:g} ms"
+    else:
+        took, margin = candidate.latency.median_ms if candidate.latency else 0.0, CLOCK_MARGIN
+        told = f"measured on this machine; allowed {allowed:g} ms, less a tenth for the clock"
+    return f"{took:.2f} ms {told}" if took > margin * allowed else ""
 
 
 # ---------------------------------------------------------------- in words
@@ -264,7 +280,7 @@ def offers(found: Considered, refused: Sequence[Candidate] = ()) -> str:
     nearest = nearest_misses(found, 1)
     lines = ["no candidate keeps the budget."]
     if refused:
-        last = min(refused, key=lambda one: one.latency.median_ms if one.latency else math.inf)
+        last = min(refused, key=lambda one: one.latency_ms or math.inf)
         lines.append(f"Nearest: {last.spec}, {last.precision}: {last.reason}.")
     elif nearest:
         lines.append(f"Nearest: {nearest[0].spec}, {nearest[0].precision}: {nearest[0].reason}.")

@@ -5,10 +5,12 @@ A new limit is its row here, its option in `settings.groups.BudgetConfig` and it
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pocketvision.errors import UsageError
+from pocketvision.files import user_path
 from pocketvision.settings.groups import CountedBudget
-from pocketvision.values import Amount, Budget, Cost, Latency, Verdict
+from pocketvision.values import Amount, Budget, Cost, Latency, PredictedLatency, Verdict
 from pocketvision.values.ranges import in_range, read, share
 
 NOT_MEASURED = -1.0
@@ -25,6 +27,18 @@ class Measured:
     score: float | None = None
     """The task's metric on images that nothing was trained or chosen on."""
     download_bytes: int | None = None
+    predicted: PredictedLatency | None = None
+    """For the device whose profile the budget names."""
+
+    def under(self, budget: Budget) -> "Measured":
+        """Return what counts under a budget: this machine's time, or the one predicted for another device."""
+        return replace(self, latency=None) if budget.profile else replace(self, predicted=None)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Return the time that is known."""
+        known = self.predicted or self.latency
+        return known.median_ms if known else None
 
 
 @dataclass(frozen=True)
@@ -119,9 +133,7 @@ LIMITS: Mapping[str, Limit] = {
     for limit in (
         Limit("max_size", "File size", "size", BYTES, lambda it: it.size_bytes, column="size_bytes"),
         Limit("max_download", "Download size", "download", BYTES, lambda it: it.download_bytes),
-        Limit(
-            "max_latency", "Latency", "latency", MILLISECONDS, lambda it: it.latency.median_ms if it.latency else None
-        ),
+        Limit("max_latency", "Latency", "latency", MILLISECONDS, lambda it: it.latency_ms),
         Limit(
             "max_macs",
             "Multiply-adds",
@@ -154,7 +166,22 @@ LIMITS: Mapping[str, Limit] = {
 def budget_of(options: CountedBudget) -> Budget:
     """Read the limits among a verb's options. Raises UsageError that shows how to write an amount."""
     given = {name: getattr(options, name, None) for name in LIMITS}
-    return Budget({name: LIMITS[name].unit.read(name, value) for name, value in given.items() if value is not None})
+    given["max_latency"], profile = _apart(given["max_latency"])
+    limits = {name: LIMITS[name].unit.read(name, value) for name, value in given.items() if value is not None}
+    return Budget(limits, profile)
+
+
+def _apart(amount: Amount) -> tuple[Amount, str | None]:
+    """Part '10ms@pixel7.json' into the amount and the profile of the device that it is for."""
+    if not isinstance(amount, str) or "@" not in amount:
+        return amount, None
+    value, _, profile = amount.partition("@")
+    if not user_path(profile).is_file():
+        raise UsageError(
+            f"--max-latency names the profile '{profile}', and there is no such file; write 10ms@FILE with one that "
+            "`pocketvision latency` made of the device, or 10ms for this machine"
+        )
+    return value, user_path(profile).as_posix()
 
 
 def asked(budget: Budget) -> Iterator[tuple[Limit, float]]:
@@ -164,6 +191,7 @@ def asked(budget: Budget) -> Iterator[tuple[Limit, float]]:
 
 def broken(measured: Measured, budget: Budget) -> list[str]:
     """Say which limits the known figures break."""
+    measured = measured.under(budget)
     return [
         f"{limit.short} {limit.unit.write(value)}; allowed {limit.unit.write(allowed)}"
         for limit, allowed in asked(budget)
@@ -173,6 +201,7 @@ def broken(measured: Measured, budget: Budget) -> list[str]:
 
 def overshoot(measured: Measured, budget: Budget) -> float:
     """Return by which factor the known figures miss the budget at the worst limit, 1 where none is known."""
+    measured = measured.under(budget)
     factors = [
         value / allowed
         for limit, allowed in asked(budget)
@@ -183,9 +212,11 @@ def overshoot(measured: Measured, budget: Budget) -> float:
 
 def judge(budget: Budget, measured: Measured) -> tuple[Verdict, ...]:
     """Return a verdict for each limit that is set; what was not measured is no pass."""
-    verdicts = []
+    verdicts, known = [], measured.under(budget)
     for limit, allowed in asked(budget):
-        value = limit.measure(measured)
+        value = limit.measure(known)
         found = NOT_MEASURED if value is None else float(value)
-        verdicts.append(Verdict(limit.name, float(allowed), found, limit.unit.name, limit.keeps(found, allowed)))
+        predicted = known.predicted if limit.name == "max_latency" else None
+        kept = limit.keeps(found, allowed)
+        verdicts.append(Verdict(limit.name, float(allowed), found, limit.unit.name, kept, predicted))
     return tuple(verdicts)

@@ -15,29 +15,29 @@ def show(result: "Comparison") -> None:
 def _tell(result: "Comparison") -> None:
     from pocketvision.cli.terminal import table
 
-    timed = any(start.latency for start in result.starts)
+    timed = any(start.latency or start.predicted for start in result.starts)
+    device = next((start.predicted.device for start in result.starts if start.predicted), None)
     columns = ["weights", "net", "params", "MACs", "file", *["file ms"] * timed, "ms", "val", "test"]
     table([*columns, "95% interval", "against the taken one"], [_row(start, timed) for start in result.starts])
     print(
         "\nval: share right on validation, by which was chosen; test: on images by which nothing was chosen, where "
-        f"nets are also compared.\nms: an image through the net in PyTorch on this machine; file: {_said(timed)}."
+        "nets are also compared.\nms: an image through the net in PyTorch on this machine; "
+        f"file: {_said(timed, device)}."
     )
     if result.hint:
         print(f"\n{result.hint}")
     print(f"\n{result.sentence}\n{result.command}")
 
 
-def _said(timed: bool) -> str:
+def _said(timed: bool, device: str | None) -> str:
     if not timed:
         return "as int8, estimated"
-    return (
-        "the faster of int8 and float, written with fresh weights; file ms: its median on one thread of this machine, "
-        "which is no phone"
-    )
+    where = f"predicted for {device}" if device else "on one thread of this machine, which is no phone"
+    return f"the faster of int8 and float, written with fresh weights; file ms: its median {where}"
 
 
 def _row(start: "ProbedStart", timed: bool) -> list[str]:
-    val, test, ms = start.validation, start.test, start.latency
+    val, test, ms = start.validation, start.test, start.predicted or start.latency
     return [
         Path(start.file).name,
         str(start.model),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +27,8 @@ from pocketvision.settings.verbs import FitOptions, ProbeOptions
 from pocketvision.tasks.classify.answers import targets as labels_of
 from pocketvision.train.device import device_for
 from pocketvision.train.memory import shortage
-from pocketvision.values import Budget, Dataset, Latency, ModelSpec, Precision, Score, TaskSpec
+from pocketvision.values import Budget, Dataset, Latency, ModelSpec, Precision, PredictedLatency, Score, TaskSpec
+from pocketvision.values.records import UNSAID
 
 HeadKind = Literal["logistic", "mean"]
 WORTH_A_WORD = 1.5
@@ -77,6 +78,8 @@ class ProbedStart:
     latency: Latency | None = None
     """Of the file with fresh weights, in the runtime, on this machine; None without --max-latency, and where counts
     alone break the limits."""
+    predicted: PredictedLatency | None = field(default=None, metadata=UNSAID)
+    """The same on the device whose profile the budget names."""
     outlook: Outlook | None = None
     """Whether frozen weights reach the accuracy asked for on validation; None where none was."""
 
@@ -160,7 +163,7 @@ def _within(
 ) -> tuple[list[Start], list[ProbedStart]]:
     """Part those that keep the limits, but for the accuracy, from those that do not."""
     kept, out, spec = [], [], TaskSpec("classify", labels)
-    scale = None if "max_latency" not in budget.limits else Timer(spec, starts[0].backbone.image)
+    scale = None if "max_latency" not in budget.limits else Timer(spec, starts[0].backbone.image, budget)
     for start in track(starts, progress, "timing", len(starts)) if scale else starts:
         file, fault = file_of(start, budget, scale)
         judged = replace(start, candidate=file)
@@ -321,6 +324,7 @@ def _record(start: Start, status: Literal["taken", "not taken", "over budget"], 
         peak_bytes=cost.peak_activation_bytes,
         precision=start.candidate.precision,
         latency=start.candidate.latency,
+        predicted=start.candidate.predicted,
     )
 
 

@@ -1,5 +1,6 @@
 """The stage `choose`: which net, judged by counts, published figures, and exported candidates on the clock."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ import numpy as np
 from pocketvision.budget.candidates import candidates, specs
 from pocketvision.budget.choose import choose
 from pocketvision.budget.limits import LIMITS, budget_of
+from pocketvision.budget.prediction import predicted_latency, prediction_words
 from pocketvision.compress.compress import compress
 from pocketvision.errors import UsageError
 from pocketvision.export.confidence import abstain_of, require_refusable
@@ -64,7 +66,7 @@ def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | 
     found = candidates(settings, partial(trace_spec, ending=load(spec.name).ENDING), scratch=start is None)
     # Before candidates are written and timed, which takes memory too.
     require_memory(loaded, min(found, key=lambda item: item.cost.macs).spec, options.device)
-    scale = Timer(spec, image_spec(224, options.crop_mode, start))
+    scale = Timer(spec, image_spec(224, options.crop_mode, start), budget)
     choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
     choice = replace(choice, budget=asked)
     require_memory(loaded, choice.taken.spec, options.device)
@@ -122,11 +124,15 @@ def _restricted(
 
 
 class Timer:
-    """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference."""
+    """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference.
 
-    def __init__(self, spec: TaskSpec, image: ImageSpec) -> None:
+    Where the budget names the profile of another device, their time there is predicted instead.
+    """
+
+    def __init__(self, spec: TaskSpec, image: ImageSpec, budget: Budget) -> None:
         self.spec = spec
         self.image = image
+        self.budget = budget
         self.reference = reference_caller()
 
     def weigh(self, candidate: Candidate) -> Candidate:
@@ -148,13 +154,11 @@ class Timer:
             splits,
         )
         content = content_of(graph, trained, self.spec, precision=candidate.precision)
+        candidate = replace(candidate, size_bytes=len(content), download_bytes=deflated(content))
+        if predicted := predicted_latency(graph, self.budget):
+            return replace(candidate, predicted=predicted)
         run = caller(content, image.resolution)
-        return replace(
-            candidate,
-            size_bytes=len(content),
-            download_bytes=deflated(content),
-            latency=quick(run, self.reference, threads=1, runtime=runtime_name()),
-        )
+        return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))
 
 
 def _stated(spec: TaskSpec) -> Score:
@@ -182,14 +186,20 @@ def untrained(spec: ModelSpec, image: ImageSpec, ending: type[Ending]) -> Graph:
 
 
 def _told(taken: Candidate) -> str:
-    latency = f", {taken.latency.median_ms:.2f} ms" if taken.latency else ""
+    latency = "" if taken.latency_ms is None else f", {taken.latency_ms:.2f} ms"
+    if taken.predicted:
+        latency += f" {prediction_words(taken.predicted, math.inf)}"
     return f"chosen: {taken.spec}, {taken.precision}, {taken.cost.macs / 1e6:.3g}M multiply-adds{latency}"
 
 
 def offer(verdicts: Sequence[Verdict], choice: Choice) -> str:
     """Say what the delivered file does keep, and which lower candidate may keep a missed latency."""
     missed = [verdict for verdict in verdicts if not verdict.passed]
-    keeps = ", ".join(f"--{verdict.limit.replace('_', '-')} {_rounded(verdict)}" for verdict in missed)
+    at = f"@{choice.budget.profile}" if choice.budget.profile else ""
+    keeps = ", ".join(
+        f"--{verdict.limit.replace('_', '-')} {_rounded(verdict)}{at if verdict.predicted else ''}"
+        for verdict in missed
+    )
     text = f"Nearest feasible: this very file keeps {keeps}."
     slow = next((verdict for verdict in missed if verdict.limit == "max_latency"), None)
     if slow is None:

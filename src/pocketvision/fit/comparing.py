@@ -1,13 +1,14 @@
 """The stage `compress`: the trained net as float and as int8, both judged on validation images in the runtime."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.budget.limits import Measured, broken, budget_of
+from pocketvision.budget.prediction import predicted_latency
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
@@ -129,4 +130,5 @@ def decide(
 
 def _broken(variant: Variant, graph: Graph, budget: Budget) -> list[str]:
     cost = count(graph, precision=variant.precision)
-    return broken(Measured(variant.size_bytes, cost, variant.latency, download_bytes=variant.download_bytes), budget)
+    known = Measured(variant.size_bytes, cost, variant.latency, download_bytes=variant.download_bytes)
+    return broken(replace(known, predicted=predicted_latency(graph, budget)), budget)

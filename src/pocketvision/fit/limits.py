@@ -30,18 +30,15 @@ def file_of(start: Start, budget: Budget, scale: Timer | None) -> tuple[Candidat
 
 
 def _broken(file: Candidate, budget: Budget) -> str:
-    found = broken(replace(figures_of(file), latency=None), budget)
-    if (slow := too_slow(file, budget)) is not None:
-        found.append(
-            f"{slow:.2f} ms measured on this machine, {file.precision} with fresh weights; allowed "
-            f"{budget.limits['max_latency']:g} ms, less a tenth for the clock"
-        )
+    found = broken(replace(figures_of(file), latency=None, predicted=None), budget)
+    if slow := too_slow(file, budget):
+        found.append(f"as {file.precision} with fresh weights {slow}")
     return "; ".join(found)
 
 
 def _ms(file: Candidate) -> float:
-    assert file.latency is not None
-    return file.latency.median_ms
+    assert file.latency_ms is not None
+    return file.latency_ms
 
 
 def outlook(found: Score, asked: float) -> Outlook:

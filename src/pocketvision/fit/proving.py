@@ -108,7 +108,8 @@ def verify_file(
     A process of its own, so that nothing of training (torch, its threads, its caches) can help or disturb.
     """
     pace = [] if within_s is None else ["--time-limit", f"{within_s:.1f}s"]
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in budget.limits.items()]
+    at = {"max_latency": f"@{budget.profile}"} if budget.profile else {}
+    options = [f"--{name.replace('_', '-')}={value}{at.get(name, '')}" for name, value in budget.limits.items()]
     # The split is named, so that what the check left out of the run stays out.
     given = ["--split", "test", "--output", str(run.path), "--json", "--", str(file), str(loaded.given)]
     order = [*options, *pace, *given]

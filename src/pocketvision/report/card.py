@@ -197,9 +197,9 @@ def _confidence(run: Run) -> str:
 def _budget(run: Run) -> str:
     rows = [
         (
-            line.title,
+            plain(line.title),
             f"at {'most' if line.at_most else 'least'} {line.allowed}",
-            f"{line.measured} ({line.detail})" if line.detail else line.measured,
+            f"{line.measured} ({plain(line.detail)})" if line.detail else line.measured,
             "PASS" if line.passed else "FAIL",
         )
         for line in tables.budget_lines(run.proof)

@@ -242,13 +242,12 @@ def _ring(taken: Candidate) -> Any:
 
 
 def _costs(candidate: Candidate) -> tuple[float | None, ...]:
-    latency = candidate.latency.median_ms if candidate.latency else None
-    return (candidate.cost.macs, candidate.size_bytes, latency)
+    return (candidate.cost.macs, candidate.size_bytes, candidate.latency_ms)
 
 
 def _hover(candidate: Candidate) -> str:
     macs, size = words.count(candidate.cost.macs), words.size(candidate.size_bytes)
-    time = f" · {words.ms(candidate.latency.median_ms)}" if candidate.latency else ""
+    time = "" if candidate.latency_ms is None else f" · {words.ms(candidate.latency_ms)}"
     reason = "<br>".join(html.escape(line) for line in textwrap.wrap(candidate.reason, 58))
     return (
         f"<b>{html.escape(str(candidate.spec))}</b> {candidate.precision}<br>{macs} multiply-adds · {size}{time}<br>"
@@ -257,11 +256,11 @@ def _hover(candidate: Candidate) -> str:
 
 
 def _axes(choice: Choice) -> tuple[Axis, ...]:
-    limits = choice.budget.limits
+    limits, known = choice.budget.limits, "predicted" if choice.budget.profile else "measured"
     every = (
         ("Multiply-adds", "Multiply-adds (MACs, log scale)", 0, limits.get("max_macs")),
         ("File size", "File size (bytes, log scale)", 1, limits.get("max_size")),
-        ("Latency", "Median latency (ms, log scale; measured ones only)", 2, limits.get("max_latency")),
+        ("Latency", f"Median latency (ms, log scale; {known} ones only)", 2, limits.get("max_latency")),
     )
     axes = []
     for name, title, column, limit in every:

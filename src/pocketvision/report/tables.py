@@ -8,6 +8,7 @@ import numpy as np
 
 from pocketvision import words
 from pocketvision.budget.limits import LIMITS, NOT_MEASURED
+from pocketvision.budget.prediction import prediction_words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
 from pocketvision.report.words import bound, exact, kind_of, quantity
@@ -48,7 +49,7 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     top = 1.0 if kind == "share" else max(verdict.allowed, verdict.measured, 1e-9) * 1.15
     known = verdict.measured != NOT_MEASURED
     return BudgetLine(
-        title=limit.title,
+        title=f"{limit.title} on {verdict.predicted.device}" if verdict.predicted else limit.title,
         at_most=limit.at_most,
         allowed=bound(verdict.allowed, kind),
         measured=quantity(verdict.measured, kind) if known else "not measured",
@@ -62,6 +63,8 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
 def _detail(verdict: Verdict, proof: Proof) -> str:
     if verdict.limit == "min_accuracy":
         return f"95% interval {words.interval(proof.accuracy)}"
+    if verdict.predicted:
+        return prediction_words(verdict.predicted, verdict.allowed)
     if verdict.limit == "max_latency":
         return f"p90 {words.ms(proof.latency.p90_ms)}"
     return exact(verdict.measured, kind_of(LIMITS[verdict.limit]))

@@ -132,11 +132,13 @@ def _barely(run: Run) -> Gap | None:
 
 def _devices(run: Run) -> Gap:
     latency = run.proof.latency
+    devices = [verdict.predicted.device for verdict in run.proof.verdicts if verdict.predicted]
+    predicted = "".join(f", the time on {device} is a prediction" for device in devices)
     return Gap(
         "Other phones and runtimes",
         f"Time was measured on {latency.machine} with {latency.runtime}, "
-        f"{words.plural(latency.threads, 'thread')}. No other device was timed; the ratio to the reference net "
-        "carries over better than the milliseconds. Heat and battery were not measured.",
+        f"{words.plural(latency.threads, 'thread')}. No other device was timed{predicted}; the ratio to the reference "
+        "net carries over better than the milliseconds. Heat and battery were not measured.",
     )
 
 

@@ -28,8 +28,10 @@ def exact(value: float, kind: Kind) -> str:
 
 def budget(contract: Budget) -> str:
     """Write the contract as a phrase; empty where nothing is limited."""
+    by = {"max_latency": f" by {contract.profile}"} if contract.profile else {}
     return ", ".join(
-        f"{limit.title.lower()} {limit.bound} {bound(value, kind_of(limit))}" for limit, value in asked(contract)
+        f"{limit.title.lower()} {limit.bound} {bound(value, kind_of(limit))}{by.get(limit.name, '')}"
+        for limit, value in asked(contract)
     )
 
 

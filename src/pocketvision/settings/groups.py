@@ -33,7 +33,12 @@ class BudgetConfig(CountedBudget):
     max_download: Amount = option(
         None, "Largest file after deflate, as stores and web servers send it, such as 400KB.", group=_BUDGET, shell=str
     )
-    max_latency: Amount = option(None, "Longest median time for one image, such as 10ms.", group=_BUDGET, shell=str)
+    max_latency: Amount = option(
+        None,
+        "Longest median time for one image, such as 10ms; 10ms@pixel7.json for the device of a profile.",
+        group=_BUDGET,
+        shell=str,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

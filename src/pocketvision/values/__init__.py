@@ -9,6 +9,7 @@ from pocketvision.values.costs import (
     Estimate,
     Latency,
     Precision,
+    PredictedLatency,
     Probed,
     StartKind,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "Manifest",
     "ModelSpec",
     "Precision",
+    "PredictedLatency",
     "Probe",
     "Probed",
     "Problem",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pocketvision.values.nets import ModelSpec
+from pocketvision.values.records import UNSAID
 from pocketvision.values.scores import Score
 
 Precision = Literal["float", "float16", "int8", "palette8", "palette6", "palette4", "palette2"]
@@ -55,10 +56,32 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class PredictedLatency:
+    """Time of one image on a device, predicted from a profile of it, not measured."""
+
+    device: str
+    """What the profile calls the device."""
+    runtime: str
+    """Name and version, there."""
+    threads: int
+    """Threads of the runtime."""
+    median_ms: float
+    """The median that is expected."""
+    low_ms: float
+    """Lower end of its 90% interval."""
+    high_ms: float
+    """Upper end of it."""
+    covered: bool = True
+    """Whether nets of this kind were in the profile; what the interval says holds for those only."""
+
+
+@dataclass(frozen=True)
 class Budget:
     """The contract: what was asked for, by the option's name, each in the unit of its limit."""
 
     limits: dict[str, float] = field(default_factory=dict)
+    profile: str | None = field(default=None, metadata=UNSAID)
+    """File with the profile of the device that `max_latency` is for; None for this machine."""
 
     @property
     def empty(self) -> bool:
@@ -126,6 +149,14 @@ class Candidate:
     """On validation after a short training."""
     validation: Score | None = None
     """On validation after the whole training."""
+    predicted: PredictedLatency | None = field(default=None, metadata=UNSAID)
+    """Where the budget names a profile; None where the time of this machine counts."""
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Return the time that counts: predicted for the budget's device, or measured here."""
+        known = self.predicted or self.latency
+        return known.median_ms if known else None
 
 
 @dataclass(frozen=True)

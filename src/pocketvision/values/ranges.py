@@ -77,7 +77,9 @@ RANGES: Mapping[str, Range] = {
     "max_memory": Range(1, _MANY, "of bytes", written="4MB, 512KiB or a number of bytes"),
     "max_macs": Range(1, _MANY, "of multiply-adds", written="50M, 0.3G or a plain number"),
     "max_params": Range(1, _MANY, "of parameters", written="1M, 250k or a plain number"),
-    "max_latency": Range(0, 1e9, "of milliseconds", above=True, written="10ms, 0.5s or a number of milliseconds"),
+    "max_latency": Range(
+        0, 1e9, "of milliseconds", above=True, written="10ms, 0.5s, 10ms@PROFILE or a number of milliseconds"
+    ),
     "min_accuracy": Range(0, 1, above=True, written="0.9 or 90%"),
     "max_drop": Range(0, 100, "of points"),
     "abstain": Range(0, 1, words=("auto", "off"), written="off, auto, or a probability such as 0.6 or 60%"),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from pocketvision.values.costs import Latency, Precision
+from pocketvision.values.costs import Latency, Precision, PredictedLatency
 from pocketvision.values.images import Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
 from pocketvision.values.records import UNSAID
@@ -124,6 +124,8 @@ class Verdict:
     """`bytes`, `ms`, `MACs`, `params` or `share`."""
     passed: bool
     """Whether the limit is kept."""
+    predicted: PredictedLatency | None = field(default=None, metadata=UNSAID)
+    """What `measured` is where the budget names a profile: predicted for that device, and not measured."""
 
 
 @dataclass(frozen=True)

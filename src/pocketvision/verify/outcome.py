@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pocketvision.budget.limits import LIMITS
+from pocketvision.budget.prediction import prediction_words
 from pocketvision.errors import BudgetMissed, DataError, VerificationFailed
 from pocketvision.values import Confidence, Judged, Proof, Refusal, Score, Verdict
 from pocketvision.verify.compare import FileComparison
@@ -75,7 +76,8 @@ def verdict_line(verdict: Verdict, accuracy: Score | None = None) -> str:
     """Return PASS or FAIL, what was measured and what is allowed; `accuracy` adds the interval to its own line."""
     word, limit = "PASS" if verdict.passed else "FAIL", LIMITS[verdict.limit]
     measured = limit.exact(verdict.measured) if limit.at_most or accuracy is None else str(accuracy)
-    return f"{word} {verdict.limit}: {measured}, {limit.bound} {limit.exact(verdict.allowed)}"
+    line = f"{word} {verdict.limit}: {measured}, {limit.bound} {limit.exact(verdict.allowed)}"
+    return f"{line} ({prediction_words(verdict.predicted, verdict.allowed)})" if verdict.predicted else line
 
 
 def confidence_line(confidence: Confidence) -> str:

@@ -20,7 +20,7 @@ from pocketvision.verify.inference import Answers, ask
 from pocketvision.verify.resizing import under_resizers
 from pocketvision.verify.timing import time_files
 from pocketvision.verify.tolerances import accuracy_fault, failures, tolerance
-from pocketvision.verify.verdicts import read_cost, unjudged
+from pocketvision.verify.verdicts import predicted_for, read_cost, unjudged
 
 UNLIMITED = Budget()
 
@@ -76,7 +76,8 @@ def prove_with_answers(
     size, answers = size_bytes(file), checked.answers
     truth = answers.truth
     download = download_bytes(file) if "max_download" in budget.limits else None
-    figures = Measured(size, read_cost(file), latency, checked.accuracy.value, download)
+    predicted = predicted_for(file, budget)
+    figures = Measured(size, read_cost(file), latency, checked.accuracy.value, download, predicted)
     verdicts = judge(budget, figures)
     proof = Proof(
         file=file.as_posix(),
