@@ -3,7 +3,10 @@
 import math
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 from pocketvision.values.ranges import in_range, read
 
@@ -63,3 +66,17 @@ def seconds(text: str | float | None) -> float:
     match = re.fullmatch(r"(.*?)\s*(s|m|min|h)?\s*", text, re.DOTALL) if isinstance(text, str) else None
     found, unit = (read(match[1]), match[2] or "s") if match else (read(text), "s")
     return in_range("time_limit", None if found is None else found * _UNITS[unit], text)
+
+
+@dataclass
+class Watch:
+    """Wall time of each step in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add what the body takes to a step's time."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)

@@ -14,10 +14,10 @@ from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
 from pocketvision.errors import BudgetMissed, PocketvisionError, UsageError
-from pocketvision.fit.choosing import Timer
 from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
 from pocketvision.fit.starts import Start, Wish, find_starts
+from pocketvision.fit.timing import Timer
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.paired import Paired, paired
 from pocketvision.probe.features import Backbone, Features, ProbeImages, ProbeViews, extract

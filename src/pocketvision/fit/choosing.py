@@ -1,195 +1,130 @@
-"""The stage `choose`: which net, judged by counts, published figures, and exported candidates on the clock."""
+"""The stage `choose`: thousands of settings counted, weights at hand probed, a few nets picked, written and timed."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pocketvision.budget.candidates import candidates, specs
-from pocketvision.budget.choose import choose
+from pocketvision.budget.choose import Considered, Predicted, key_of, on_record, shortlist
+from pocketvision.budget.forecast import forecast
 from pocketvision.budget.limits import LIMITS, budget_of
-from pocketvision.budget.prediction import predicted_latency, prediction_words
-from pocketvision.compress.compress import compress
-from pocketvision.errors import UsageError
+from pocketvision.budget.prediction import prediction_words
+from pocketvision.budget.space import Space
+from pocketvision.clock import Watch
 from pocketvision.export.confidence import abstain_of, require_refusable
-from pocketvision.files import deflated
-from pocketvision.fit.weighing import caller, content_of, reference_caller
-from pocketvision.graph.graph import Ending, Graph
-from pocketvision.latency.measure import quick
-from pocketvision.metrics.accuracy import wilson
-from pocketvision.models.catalogue import family_of, largest_useful_resolution, parse_name
+from pocketvision.fit.considering import counted, wish_of
+from pocketvision.fit.probing import Given, probe
+from pocketvision.fit.timing import Timer
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
-from pocketvision.runtime.onnx import runtime_name
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.tasks import load, spec_for
-from pocketvision.train.inputs import SCRATCH, Loaded, dialed, fits, image_spec
+from pocketvision.tasks import spec_for
+from pocketvision.train.inputs import Loaded, image_spec
 from pocketvision.train.memory import require_memory
-from pocketvision.values import (
-    Budget,
-    Candidate,
-    Choice,
-    Health,
-    ImageSpec,
-    ModelSpec,
-    Score,
-    TaskSpec,
-    Trained,
-    Verdict,
-)
-from pocketvision.weights.load import Weights
+from pocketvision.values import Budget, Choice, Probed, Verdict
 
-UNASKED_MACS = 100_000_000
-"""Without any budget larger nets are not considered: two cores would train them for hours."""
+UNASKED_MACS = {False: 100_000_000, True: 320_000_000}
+"""Without any budget larger nets are not considered, from scratch and with weights to start from: two cores would train
+them for hours."""
+PICKED = 4
+"""So many different nets are trained for a few epochs, where there are weights to start from."""
+PROBED = 3
+"""The weights of so many nets at most are probed, the most promising by their published accuracy."""
 
 
-def choose_net(run: Path, loaded: Loaded, options: FitOptions, start: Weights | None, *, progress: Progress) -> Choice:
+def choose_net(run: Path, loaded: Loaded, given: Sequence[Given], options: FitOptions, *, progress: Progress) -> Choice:
     """Choose, or read what an interrupted run chose; clocks would not decide twice the same."""
     record = RunFolder(run).choice
     if record.exists():
         return record.read()
-    from pocketvision.graph.trace import trace_spec
-
-    spec = spec_for(loaded.dataset)
-    require_refusable(abstain_of(options.abstain), spec)
-    settings, notes = considered(loaded.health, len(loaded.dataset.labels), options, start)
-    budget = asked = budget_of(options)
-    if budget.empty and start is None and options.model is None:
-        budget = Budget({"max_macs": UNASKED_MACS})
-        notes += (
-            f"No limit was given: nets of at most {UNASKED_MACS // 10**6}M multiply-adds are considered, "
-            "which two cores train in minutes. Allow more with --max-macs.",
-        )
-    found = candidates(settings, partial(trace_spec, ending=load(spec.name).ENDING), scratch=start is None)
-    # Before candidates are written and timed, which takes memory too.
-    require_memory(loaded, min(found, key=lambda item: item.cost.macs).spec, options.device)
-    scale = Timer(spec, image_spec(224, options.crop_mode, start), budget)
-    choice = choose(found, budget, measure=scale.weigh, notes=notes, progress=progress)
-    choice = replace(choice, budget=asked)
+    require_refusable(abstain_of(options.abstain), spec_for(loaded.dataset))
+    choice = chosen(loaded, given, options, count=PICKED, progress=progress)
     require_memory(loaded, choice.taken.spec, options.device)
     record.write(choice)
-    for note in notes:
+    for note in choice.notes:
         progress.say(note)
-    progress.say(_told(choice.taken))
+    progress.say(_told(choice))
     return choice
 
 
-def considered(
-    health: Health, num_classes: int, options: FitOptions, start: Weights | None
-) -> tuple[list[ModelSpec], tuple[str, ...]]:
-    """List the settings to consider under the user's wishes, with a sentence for each restriction."""
-    largest = largest_useful_resolution(health.median_short_side)
-    wanted = parse_name(options.model) if options.model else None
-    settings = specs(num_classes, options.resolution or largest, start.spec if start else None, named=wanted)
-    if wanted is not None and not settings:
-        family = family_of(wanted.name)
-        raise UsageError(
-            f"{wanted.name} takes images of at least {family.smallest} pixels, and {options.resolution or largest} "
-            f"are allowed here; allow more with --resolution {family.resolution}, or name a smaller net"
+def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count: int, progress: Progress) -> Choice:
+    """Count all settings, probe the weights at hand, and pick up to `count` different nets that keep the budget."""
+    watch = Watch()
+    spec = spec_for(loaded.dataset)
+    wish, notes = wish_of(loaded.health, len(spec.labels), options)
+    with watch.step("counting"):
+        space = counted(given, wish, options, loaded, progress)
+    budget = asked = budget_of(options)
+    if budget.empty and options.model is None:
+        most = UNASKED_MACS[bool(given)]
+        budget = Budget({"max_macs": most})
+        notes += (
+            f"No limit was given: nets of at most {most // 10**6}M multiply-adds are considered, which two cores train "
+            "in minutes. Allow more with --max-macs.",
         )
-    notes: tuple[str, ...] = ()
-    if options.resolution is None:
-        notes = (
-            f"The images' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
-        )
-    if start is not None:
-        notes += (f"The weights given are of {start.spec.dials}: no other net is considered.",)
-    if wanted is not None or options.width is not None or options.depth is not None:
-        settings = _restricted(settings, wanted, options, start)
-    if options.resolution is not None:
-        settings = list(dict.fromkeys(replace(item, resolution=options.resolution) for item in settings))
-    return settings, notes
+    images = len(loaded.dataset.of("train"))
+    found = Considered(space, forecast(space, (), images=images), budget, foretold_latency(space, budget, progress))
+    with watch.step("probing"):
+        kept = found.keeping()
+        probed = _probed(given, found, loaded, options, progress) if kept.any() else ()
+    found = replace(found, forecast=forecast(space, probed, images=images))
+    scale = Timer(spec, image_spec(224, options.crop_mode, None), budget)
+    with watch.step("picking"):
+        listed = shortlist(found, scale.weigh, count=count if given else 1, progress=progress)
+    first = replace(listed.picked[0], status="taken", reason=_reason(budget, bool(probed)))
+    told = {key_of(one): one for one in (first, *listed.picked[1:], *listed.refused)}
+    return Choice(
+        asked,
+        first,
+        on_record(found, told),
+        notes,
+        shortlist=(first, *listed.picked[1:]),
+        considered=len(space),
+        kept=int(kept.sum()),
+        probed=probed,
+        seconds=watch.seconds,
+    )
 
 
-def _restricted(
-    settings: list[ModelSpec], wanted: ModelSpec | None, options: FitOptions, start: Weights | None
-) -> list[ModelSpec]:
-    """Keep one family, or one width or depth of it, also where that width is not in the usual list."""
-    name = wanted.name if wanted else None
-    width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
-    if start is not None:
-        taken = replace(dialed(start.spec, options), name=name or start.spec.name)
-        taken = replace(taken, width=width or taken.width)
-        fits(taken, start)
-        return list(dict.fromkeys(replace(item, width=taken.width, depth=taken.depth) for item in settings))
-    if name is None and options.depth is not None:
-        raise UsageError("--depth counts the layers of one net; name it with --model or --weights")
-    kept = [replace(item, depth=options.depth) for item in settings if name in (None, item.name)]
-    if width is None:
-        return kept
-    return list(dict.fromkeys(replace(item, width=width) for item in kept))
+def _reason(budget: Budget, probed: bool) -> str:
+    by = "foretold" if probed else "suggested"
+    if "min_accuracy" in budget.limits:
+        return f"the smallest that is {by} to reach the accuracy asked for"
+    return f"highest {by} accuracy of those that keep the budget"
 
 
-class Timer:
-    """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference.
-
-    Where the budget names the profile of another device, their time there is predicted instead.
-    """
-
-    def __init__(self, spec: TaskSpec, image: ImageSpec, budget: Budget) -> None:
-        self.spec = spec
-        self.image = image
-        self.budget = budget
-        self.reference = reference_caller()
-
-    def weigh(self, candidate: Candidate) -> Candidate:
-        """Return a candidate with the bytes and the latency of its file."""
-        image = replace(self.image, resolution=candidate.spec.resolution)
-        graph = untrained(candidate.spec, image, load(self.spec.name).ENDING)
-        if candidate.precision == "int8":
-            noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
-            graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
-        splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
-        trained = Trained(
-            candidate.spec,
-            image,
-            SCRATCH,
-            0,
-            _stated(self.spec),
-            1.0,
-            "0" * 64,
-            splits,
-        )
-        content = content_of(graph, trained, self.spec, precision=candidate.precision)
-        candidate = replace(candidate, size_bytes=len(content), download_bytes=deflated(content))
-        if predicted := predicted_latency(graph, self.budget):
-            return replace(candidate, predicted=predicted)
-        run = caller(content, image.resolution)
-        return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))
+def foretold_latency(space: Space, budget: Budget, progress: Progress) -> Predicted | None:
+    """Foretell the latency of every row, on the budget's device or on this machine; None where no limit asks."""
+    return None
 
 
-def _stated(spec: TaskSpec) -> Score:
-    """Return a figure that takes about as much room in a file as the real one."""
-    task, noise = load(spec.name), np.random.default_rng(0).random((40, len(spec.labels)), np.float32)
-    others = task.score(noise, task.decide(noise, spec).choices, spec).others
-    return replace(wilson(1, 1), metric=task.METRIC, others=others)
+def _probed(
+    given: Sequence[Given], found: Considered, loaded: Loaded, options: FitOptions, progress: Progress
+) -> tuple[Probed, ...]:
+    """Probe the weights whose settings are most promising within the budget."""
+    kept = np.flatnonzero(found.keeping())
+    best: dict[str, float] = {}
+    for row in kept[np.argsort(-found.utility[kept])]:
+        origin = found.space.trunks[int(found.space.trunk[row])].origin
+        if origin and origin not in best and len(best) < PROBED:
+            best[origin] = float(found.utility[row])
+    chosen = [one for one in given if one.origin in best]
+    rows = found.space.rows(found.keeping())
+    return probe(chosen, rows, loaded, crop=options.crop_mode, device=options.device, progress=progress)
 
 
-def untrained(spec: ModelSpec, image: ImageSpec, ending: type[Ending]) -> Graph:
-    """Build a net with seeded fresh weights and trace it."""
-    import torch
-
-    from pocketvision.graph.trace import trace
-    from pocketvision.models.catalogue import build_spec
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = build_spec(spec)
-        with torch.no_grad():
-            for vector in (weight for weight in net.parameters() if weight.ndim == 1):
-                # Equal constants are stored once; biases of a fresh net are all zero, of a trained one they differ.
-                vector.add_(torch.randn_like(vector), alpha=0.1)
-    return trace(net.eval(), image, ending)
-
-
-def _told(taken: Candidate) -> str:
+def _told(choice: Choice) -> str:
+    taken, rest = choice.taken, len(choice.shortlist) - 1
     latency = "" if taken.latency_ms is None else f", {taken.latency_ms:.2f} ms"
     if taken.predicted:
         latency += f" {prediction_words(taken.predicted, math.inf)}"
-    return f"chosen: {taken.spec}, {taken.precision}, {taken.cost.macs / 1e6:.3g}M multiply-adds{latency}"
+    others = f"; {rest} more to try beside it" if rest else ""
+    return (
+        f"chosen of {choice.considered:,} settings, of which {choice.kept:,} keep the budget: {taken.spec}, "
+        f"{taken.precision}, {taken.cost.macs / 1e6:.3g}M multiply-adds{latency}{others}"
+    )
 
 
 def offer(verdicts: Sequence[Verdict], choice: Choice) -> str:

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pocketvision.budget.choose import figures_of, too_slow
 from pocketvision.budget.limits import broken
-from pocketvision.fit.choosing import Timer
 from pocketvision.fit.starts import Start
+from pocketvision.fit.timing import Timer
 from pocketvision.values import Budget, Candidate, Score
 
 Outlook = Literal["reached", "open", "below"]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from pocketvision.files import write_bytes, write_json
+from pocketvision.fit.racing import learned
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.settings.groups import TrainConfig
@@ -54,7 +54,7 @@ def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainConfig, 
     taught = _taught(job, teachers, options, progress=progress)
     better = taught is not None and taught.validation.value > trained.validation.value
     if better:
-        for target, source in zip(_learned(job.folder), _learned(job.folder / LESSON), strict=True):
+        for target, source in zip(learned(job.folder), learned(job.folder / LESSON), strict=True):
             write_bytes(target, source.read_bytes())
     reached = taught.validation if taught else None
     write_json(job.folder / TEACHING, Teaching(trained.validation, reached, "taught" if better else "plain"))
@@ -62,12 +62,6 @@ def train_or_teach(job: Job, teachers: Sequence[Teacher], options: TrainConfig, 
         told = "the taught net is taken" if better else "the plain one is taken"
         progress.say(f"plain {trained.validation.value:.1%}, taught {reached.value:.1%}: {told}")
     return RunFolder(job.folder).trained.read()
-
-
-def _learned(folder: Path) -> tuple[Path, ...]:
-    """Return the files that a training leaves; the record last: what it says is then there."""
-    run = RunFolder(folder)
-    return run.best, run.last, run.epochs.path, run.trained.path
 
 
 def distillation_s(job: Job) -> float:

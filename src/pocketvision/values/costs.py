@@ -169,6 +169,8 @@ class Choice:
     """The taken one, those that were trained beside it, the best at every cost, and the nearest that break the budget;
     in older records every one that was considered."""
     notes: tuple[str, ...] = ()
+    shortlist: tuple[Candidate, ...] = ()
+    """Those to train, the best foretold first."""
     considered: int = 0
     """Settings that were counted and held against the budget."""
     kept: int = 0

@@ -1,29 +1,27 @@
 """The main job: a folder of images and a budget in; a small, proven model file out."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from pocketvision.budget.limits import budget_of
-from pocketvision.clock import Clock, seconds
+from pocketvision.clock import Clock, Watch, seconds
 from pocketvision.errors import BudgetMissed, PocketvisionError, VerificationFailed
 from pocketvision.export.confidence import abstain_of
 from pocketvision.fit.choosing import choose_net, offer
 from pocketvision.fit.comparing import compress_net
+from pocketvision.fit.considering import weights_at_hand
 from pocketvision.fit.options import command, formats_asked
-from pocketvision.fit.pacing import delivery_s, proof_s
+from pocketvision.fit.pacing import proof_s
 from pocketvision.fit.proving import export_net, verify_files
+from pocketvision.fit.racing import Race, race
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import write_report
 from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, run_for, write_checksums
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.train.inputs import given_weights, load_data
-from pocketvision.train.job import make_job
+from pocketvision.train.inputs import load_data
 from pocketvision.train.logs import require_logs
 from pocketvision.values import Choice, Health, Precision, Proof, Split, Summary, Trained
 from pocketvision.verify.outcome import raise_for
@@ -57,28 +55,26 @@ def fit(options: FitOptions) -> Summary:
 
 def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
     """Tell the whole chain, one line a stage."""
-    watch, progress = _Watch(), options.progress
+    watch, progress = Watch(), options.progress
     clock, budget = Clock(seconds(options.time_limit)), budget_of(options)
     with nothing_left_on(PocketvisionError, run=run):
-        start = given_weights(options.weights, progress)
-        with watch.stage("check"):
+        with watch.step("check"):
             loaded = load_data(
                 options.data, run, val=options.val, test=options.test, seed=options.seed, progress=progress
             )
             _tell(loaded.health, progress)
             teachers = teachers_for(options.teacher, loaded, options)
-        with watch.stage("choose"):
-            choice = choose_net(run, loaded, options, start, progress=progress)
-        with watch.stage("train"):
-            job = make_job(run, loaded, choice.taken.spec, start, options=options, progress=progress)
-    with watch.stage("train"):
-        job = replace(job, clock=clock, later_s=delivery_s(loaded, job.image, clock))
+        with watch.step("choose"):
+            given = weights_at_hand(options, progress)
+            choice = choose_net(run, loaded, given, options, progress=progress)
+    with watch.step("train"):
+        choice, job = race(Race(run, loaded, given, options, clock, progress), choice)
         trained = train_or_teach(job, teachers, options, progress=progress)
-    with watch.stage("compress"):
+    with watch.step("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
-    with watch.stage("export"):
+    with watch.step("export"):
         files = export_net(run, loaded, trained, compared, formats=formats, progress=progress)
-    with watch.stage("verify"):
+    with watch.step("verify"):
         proofs = verify_files(run, loaded, files, budget, within_s=proof_s(clock), progress=progress)
     summary = _summary(run, proofs["onnx"], trained, compared.record.taken, watch.seconds)
     RunFolder(run).summary.write(summary)
@@ -130,16 +126,3 @@ def _tell(health: Health, progress: Progress) -> None:
         progress.say(f"left out: {names}{more}")
     for warning in health.warnings:
         progress.say(warning)
-
-
-@dataclass
-class _Watch:
-    """Wall time of each stage in seconds."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)

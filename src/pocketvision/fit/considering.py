@@ -1,0 +1,91 @@
+"""What is considered: the weights at hand, what the user fixed, what the images allow, and every setting counted."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from typing import NoReturn
+
+from pocketvision.budget.space import Space, space_of
+from pocketvision.budget.trunks import Pretrained, Wish, trunks_for
+from pocketvision.errors import UsageError
+from pocketvision.fit.probing import Given
+from pocketvision.graph.trace import trace_spec
+from pocketvision.models.catalogue import families, family_of, largest_useful_resolution, parse_name
+from pocketvision.progress import Progress, track
+from pocketvision.settings.verbs import FitOptions
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_for
+from pocketvision.train.inputs import NO_WEIGHTS, Loaded, fits
+from pocketvision.train.memory import require_memory
+from pocketvision.values import Health, ModelSpec
+from pocketvision.weights.available import available, load
+
+
+def weights_at_hand(options: FitOptions, progress: Progress) -> list[Given]:
+    """Read the weights that were named, or all that can be had; none where `none` was asked for."""
+    named = options.weights
+    if named == NO_WEIGHTS:
+        return []
+    asked = None if named is None else [named]
+    found: dict[str, Given] = {}
+    for one in available(asked, offline=True, progress=progress):
+        if one.path is not None:
+            digest = hashlib.sha256(one.path.read_bytes()).hexdigest()
+            weights = load(one, progress)
+            weights.tell(progress)
+            found.setdefault(digest, Given(one.path.name, one.path, digest, weights))
+    return list(found.values())
+
+
+def wish_of(health: Health, num_classes: int, options: FitOptions) -> tuple[Wish, tuple[str, ...]]:
+    """Put together what the user fixed and what the images allow, with a sentence for each restriction."""
+    largest = largest_useful_resolution(health.median_short_side)
+    wanted = parse_name(options.model) if options.model else None
+    width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
+    if wanted is None and options.weights is None and options.depth is not None:
+        raise UsageError("--depth counts the layers of one net; name it with --model or --weights")
+    wish = Wish(
+        num_classes,
+        options.resolution or largest,
+        wanted.name if wanted else None,
+        width,
+        options.depth,
+        options.resolution,
+        wanted.groups if wanted else None,
+    )
+    if options.resolution is not None:
+        return wish, ()
+    return wish, (
+        f"The images' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
+    )
+
+
+def counted(given: Sequence[Given], wish: Wish, options: FitOptions, loaded: Loaded, progress: Progress) -> Space:
+    """Count every setting that the wish allows; raises UsageError where there is none."""
+    spec = spec_for(loaded.dataset)
+    trunks = trunks_for(
+        [Pretrained(one.origin, one.spec, slices=True) for one in given],
+        wish,
+        scratch=options.weights in (None, NO_WEIGHTS),
+    )
+    if not trunks:
+        _explain_nothing(given, wish)
+    shown = list(track(trunks, progress, "counting nets", len(trunks)))
+    space = space_of(shown, partial(trace_spec, ending=load_task(spec.name).ENDING), spec.labels)
+    if not len(space):
+        _explain_nothing(given, wish)
+    # Before candidates are written and timed, which takes memory too.
+    require_memory(loaded, space.spec(int(space.macs.argmin())), options.device)
+    return space
+
+
+def _explain_nothing(given: Sequence[Given], wish: Wish) -> NoReturn:
+    for one in given:
+        dials = ModelSpec(wish.name or one.spec.name, wish.width or one.spec.width, depth=wish.depth)
+        fits(dials, one.weights)
+    name = wish.name or (given[0].spec.name if given else "")
+    smallest = family_of(name).smallest if name else min(family.smallest for family in families().values())
+    raise UsageError(
+        f"{name or 'every net'} takes images of at least {smallest} pixels, and {wish.largest} are allowed here; allow "
+        f"more with --resolution {family_of(name).resolution if name else smallest}, or name a smaller net"
+    )

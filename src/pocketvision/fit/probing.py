@@ -1,0 +1,113 @@
+"""What frozen features of the weights at hand tell of the user's images: one pass each, heads in seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from pocketvision.budget.space import Space
+from pocketvision.cost.count import count
+from pocketvision.cost.graphs import graph_at
+from pocketvision.metrics.accuracy import accuracy
+from pocketvision.probe.depths import DepthBackbone
+from pocketvision.probe.features import ProbeImages, extract
+from pocketvision.probe.heads import LabeledFeatures, best_logistic
+from pocketvision.progress import Progress
+from pocketvision.tasks.classify.answers import targets
+from pocketvision.train.device import device_for
+from pocketvision.train.inputs import Loaded, image_spec
+from pocketvision.values import CropMode, Example, ModelSpec, Probed, Score
+from pocketvision.weights.load import Weights
+
+T = TypeVar("T")
+IMAGES, JUDGED = 800, 400
+"""So many training and validation images at most are shown to frozen nets."""
+DEPTHS, SIDES = 7, 2
+"""So many depths of a net are judged, and resolutions."""
+LOWER = 0.7
+"""The second resolution, as a share of the largest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Weights at hand, read."""
+
+    origin: str
+    """Name of the file."""
+    path: Path
+    digest: str
+    weights: Weights
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Return the net that they are of."""
+        return self.weights.spec
+
+
+def probe(
+    given: Sequence[Given], space: Space, loaded: Loaded, *, crop: CropMode, device: str, progress: Progress
+) -> tuple[Probed, ...]:
+    """Fit heads on frozen features of each net at several depths and resolutions of a space, whole widths only.
+
+    Nothing is told where the images have no classes of which exactly one is true, or too few of them.
+    """
+    dataset = loaded.dataset
+    train, val = _some(dataset.of("train"), IMAGES), _some(dataset.of("val"), JUDGED)
+    if dataset.kind != "classes" or not val or len({one.target for one in train}) < len(dataset.labels):
+        return ()
+    backbones = [backbone for one in given for backbone in _backbones(one, space, crop)]
+    images = ProbeImages(dataset, (*train, *val), loaded.decoded)
+    found = extract([one.backbone for one in backbones], images, device=device_for(device), progress=progress)
+    probed: list[Probed] = []
+    for one, features in zip(backbones, found, strict=True):
+        rows, judged = features.of(train), features.of(val)
+        for depth, columns in one.backbone.columns.items():
+            learned = LabeledFeatures(rows[:, columns], targets(train), len(dataset.labels))
+            head = best_logistic(learned, judged[:, columns], targets(val))
+            score = accuracy(head.logits(judged[:, columns]), targets(val))
+            probed.append(_record(one, depth, score, len(dataset.labels)))
+    return tuple(probed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    given: Given
+    backbone: DepthBackbone
+
+
+def _backbones(one: Given, space: Space, crop: CropMode) -> list[_Reading]:
+    """Return the net at the largest resolution that is considered and at a lower one, to be read at some depths."""
+    mine = np.array([trunk.origin == one.origin for trunk in space.trunks])[space.trunk]
+    if not mine.any():
+        return []
+    rows = space.rows(mine)
+    specs = {rows.spec(row).depth for row in range(len(rows))}
+    depths = sorted(specs - {None, one.spec.depth}, key=lambda depth: depth or 0)
+    chosen = [*_spread(depths, DEPTHS - 1), one.spec.depth]
+    sides = sorted({int(side) for side in rows.resolution})
+    lower = min(sides, key=lambda side: abs(side - LOWER * sides[-1]))
+    return [
+        _Reading(one, DepthBackbone(one.weights, one.digest, image_spec(side, crop, one.weights), tuple(chosen)))
+        for side in sorted({sides[-1], lower}, reverse=True)[:SIDES]
+    ]
+
+
+def _spread(items: Sequence[T], count: int) -> list[T]:
+    """Pick some of the items evenly, the last one among them."""
+    places = np.unique(np.linspace(len(items) - 1, 0, min(count, len(items))).round().astype(int)) if items else ()
+    return [items[place] for place in places]
+
+
+def _some(examples: Sequence[Example], count: int) -> tuple[Example, ...]:
+    """Pick some examples evenly, in their order, so that every class keeps its share."""
+    ordered = sorted(examples, key=lambda one: (str(one.target), one.sha256))
+    return tuple(_spread(ordered, count))
+
+
+def _record(one: _Reading, depth: int | None, score: Score, num_classes: int) -> Probed:
+    own = one.given.spec
+    spec = replace(own, depth=depth, resolution=one.backbone.image.resolution, num_classes=num_classes)
+    cost = count(graph_at(spec))
+    return Probed(one.given.origin, spec, cost.macs, cost.params, score)

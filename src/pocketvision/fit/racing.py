@@ -1,0 +1,188 @@
+"""The stage `train`: the shortlist for a few epochs each, the best of it to the end, and the best of those is taken."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pocketvision.clock import Clock
+from pocketvision.files import write_bytes
+from pocketvision.fit.pacing import delivery_s
+from pocketvision.fit.probing import Given
+from pocketvision.progress import Progress
+from pocketvision.runs import RunFolder
+from pocketvision.settings.verbs import FitOptions
+from pocketvision.train.inputs import NO_WEIGHTS, Loaded
+from pocketvision.train.job import Job, make_job
+from pocketvision.train.trainer import run_job
+from pocketvision.values import Candidate, Choice, Score, Trained
+
+TRIED_EPOCHS = 2
+"""Epochs of a try: its validation accuracy orders nets as whole trainings do, up to a point or so."""
+FINALISTS = 2
+"""So many nets are trained to the end."""
+TRY_SHARE, FIRST_SHARE = 0.3, 0.6
+"""Shares of a time limit: of what is left for all tries, and of what is left then for the first whole training."""
+LEAST_S = 45.0
+"""Without so many seconds left, only the first of the shortlist is trained."""
+SAME = 0.5
+"""Standard errors of validation accuracy within which the smaller net is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Race:
+    """What several trainings share."""
+
+    run: Path
+    loaded: Loaded
+    given: Sequence[Given]
+    options: FitOptions
+    clock: Clock
+    progress: Progress
+
+    def job(self, candidate: Candidate, folder: Path, *, epochs: int | None = None) -> Job:
+        """Return the training of one candidate."""
+        start = next((one for one in self.given if one.origin == candidate.origin), None)
+        options = replace(self.options, weights=str(start.path) if start else NO_WEIGHTS)
+        if epochs is not None:
+            options = replace(options, epochs=min(epochs, self.options.epochs or epochs))
+        weights = start.weights if start else None
+        job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
+        return replace(job, clock=self.clock, later_s=delivery_s(self.loaded, job.image, self.clock))
+
+
+def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
+    """Train the shortlist of a choice; return the choice with what came out, and the training of the taken net.
+
+    That one's weights and curves lie in the run's folder then, those of the others in `candidates`. A shortlist of one
+    is left to be trained.
+    """
+    run, listed = RunFolder(entry.run), choice.shortlist
+    if len(listed) < 2 or run.trained.exists() or (entry.clock.limited and entry.clock.left() < LEAST_S):
+        return choice, entry.job(choice.taken, entry.run)
+    tried = _tried(entry, listed)
+    finalists = _finalists(tried)
+    ended = [replace(one, validation=_whole(entry, one, finalists).validation) for one in finalists]
+    best = taken_of(ended, choice.budget.limits.get("min_accuracy"))
+    choice = _told(choice, tried, ended, best)
+    run.choice.write(choice)
+    for target, source in zip(learned(entry.run), learned(_folder(entry, best)), strict=True):
+        write_bytes(target, source.read_bytes())
+    entry.progress.say(_words(ended, best))
+    return choice, entry.job(best, entry.run)
+
+
+def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
+    """Train all that begin with weights for a few epochs; a few tell nothing of fresh ones."""
+    found = []
+    some = [one for one in listed if one.start != "scratch"]
+    for place, one in enumerate(listed):
+        if one not in some or len(some) <= FINALISTS:
+            found.append(one)
+            continue
+        entry.progress.say(f"trying {place + 1} of {len(listed)}: {one.spec}, {_begun(one)}")
+        job = entry.job(one, _folder(entry, one) / "tried", epochs=TRIED_EPOCHS)
+        left = max(0.0, entry.clock.left() - job.later_s) if entry.clock.limited else 0.0
+        kept = left * (1 - TRY_SHARE / (len(some) - place * TRY_SHARE))
+        found.append(replace(one, tried=run_job(_leaving(job, kept), progress=entry.progress).validation))
+    return found
+
+
+def _finalists(tried: Sequence[Candidate]) -> list[Candidate]:
+    """Return the best of the tries; what was not tried goes by its place."""
+    order = sorted(
+        range(len(tried)),
+        key=lambda place: (-_value(tried[place].tried), tried[place].size_bytes if _seen(tried) else place),
+    )
+    return [tried[place] for place in order[:FINALISTS]]
+
+
+def _seen(tried: Sequence[Candidate]) -> bool:
+    return any(one.tried is not None for one in tried)
+
+
+def _value(score: Score | None) -> float:
+    return score.value if score is not None else -math.inf
+
+
+def _whole(entry: Race, one: Candidate, finalists: Sequence[Candidate]) -> Trained:
+    place = finalists.index(one)
+    entry.progress.say(f"training {place + 1} of {len(finalists)}: {one.spec}, {_begun(one)}")
+    job = entry.job(one, _folder(entry, one))
+    last = place == len(finalists) - 1
+    left = max(0.0, entry.clock.left() - job.later_s) if entry.clock.limited and not last else 0.0
+    return run_job(_leaving(job, left * (1 - FIRST_SHARE)), progress=entry.progress)
+
+
+def _leaving(job: Job, seconds: float) -> Job:
+    return replace(job, later_s=job.later_s + seconds)
+
+
+def _folder(entry: Race, one: Candidate) -> Path:
+    words = [one.spec.name, f"{one.spec.width:g}", *([f"d{one.spec.depth}"] if one.spec.depth else [])]
+    return entry.run / "candidates" / "-".join([*words, str(one.spec.resolution)])
+
+
+def learned(folder: Path) -> tuple[Path, ...]:
+    """Return the files that a training leaves; the record last: what it says is then there."""
+    run = RunFolder(folder)
+    return run.best, run.last, run.epochs.path, run.trained.path
+
+
+def taken_of(ended: Sequence[Candidate], asked: float | None) -> Candidate:
+    """Return the best on validation, of those the same within noise the smallest file; where an accuracy is asked for
+    and reached, the smallest that reaches it."""
+    reached = [one for one in ended if asked is not None and _value(one.validation) >= asked]
+    if reached:
+        return min(reached, key=lambda one: one.size_bytes)
+    return min(same_as_best(ended), key=lambda one: one.size_bytes)
+
+
+def same_as_best(ended: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that validation cannot tell from the best."""
+    best = max(ended, key=lambda one: _value(one.validation)).validation
+    assert best is not None
+    error = math.sqrt(max(best.value * (1 - best.value), 0.25 / best.count) / best.count)
+    return [one for one in ended if _value(one.validation) >= best.value - SAME * error]
+
+
+def _told(choice: Choice, tried: Sequence[Candidate], ended: Sequence[Candidate], best: Candidate) -> Choice:
+    """Put what came out into the choice's list."""
+    reasons = {one.spec: one for one in (*tried, *ended)}
+    same = same_as_best(ended)
+    told = []
+    for one in choice.candidates:
+        out = reasons.get(one.spec)
+        if out is None or one not in choice.shortlist:
+            told.append(one)
+        elif one.spec == best.spec:
+            told.append(replace(out, status="taken", reason=_why(best, ended, same)))
+        elif out.validation is not None:
+            told.append(
+                replace(out, status="trained", reason=f"{out.validation.value:.1%} on validation, trained whole")
+            )
+        else:
+            assert out.tried is not None
+            told.append(
+                replace(out, status="tried", reason=f"{out.tried.value:.1%} on validation after {TRIED_EPOCHS} epochs")
+            )
+    taken = next(one for one in told if one.status == "taken")
+    return replace(choice, taken=taken, candidates=tuple(told))
+
+
+def _why(best: Candidate, ended: Sequence[Candidate], same: Sequence[Candidate]) -> str:
+    assert best.validation is not None
+    if len(same) > 1 and best in same:
+        return f"the smallest of {len(same)} that are the same within noise on validation, {best.validation.value:.1%}"
+    return f"{best.validation.value:.1%} on validation, the best of {len(ended)} trained whole"
+
+
+def _words(ended: Sequence[Candidate], best: Candidate) -> str:
+    results = ", ".join(f"{one.spec}: {_value(one.validation):.1%}" for one in ended)
+    return f"on validation {results}; taken: {best.spec}"
+
+
+def _begun(one: Candidate) -> str:
+    return {"scratch": "from scratch"}.get(
+        one.start, f"{one.start} from {one.origin}" if one.start != "own" else one.origin
+    )

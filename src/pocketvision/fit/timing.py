@@ -1,0 +1,79 @@
+"""Candidates as files with fresh weights: their bytes, and their time in the delivered runtime."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pocketvision.budget.prediction import predicted_latency
+from pocketvision.compress.compress import compress
+from pocketvision.files import deflated
+from pocketvision.fit.weighing import caller, content_of, reference_caller
+from pocketvision.graph.graph import Ending, Graph
+from pocketvision.latency.measure import quick
+from pocketvision.metrics.accuracy import wilson
+from pocketvision.runtime.onnx import runtime_name
+from pocketvision.tasks import load
+from pocketvision.train.inputs import SCRATCH
+from pocketvision.values import Budget, Candidate, ImageSpec, ModelSpec, Score, TaskSpec, Trained
+
+
+class Timer:
+    """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference.
+
+    Where the budget names the profile of another device, their time there is predicted instead.
+    """
+
+    def __init__(self, spec: TaskSpec, image: ImageSpec, budget: Budget) -> None:
+        self.spec = spec
+        self.image = image
+        self.budget = budget
+        self.reference = reference_caller()
+
+    def weigh(self, candidate: Candidate) -> Candidate:
+        """Return a candidate with the bytes and the latency of its file."""
+        image = replace(self.image, resolution=candidate.spec.resolution)
+        graph = untrained(candidate.spec, image, load(self.spec.name).ENDING)
+        if candidate.precision == "int8":
+            noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
+            graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
+        splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
+        trained = Trained(
+            candidate.spec,
+            image,
+            SCRATCH,
+            0,
+            _stated(self.spec),
+            1.0,
+            "0" * 64,
+            splits,
+        )
+        content = content_of(graph, trained, self.spec, precision=candidate.precision)
+        candidate = replace(candidate, size_bytes=len(content), download_bytes=deflated(content))
+        if predicted := predicted_latency(graph, self.budget):
+            return replace(candidate, predicted=predicted)
+        run = caller(content, image.resolution)
+        return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))
+
+
+def _stated(spec: TaskSpec) -> Score:
+    """Return a figure that takes about as much room in a file as the real one."""
+    task, noise = load(spec.name), np.random.default_rng(0).random((40, len(spec.labels)), np.float32)
+    others = task.score(noise, task.decide(noise, spec).choices, spec).others
+    return replace(wilson(1, 1), metric=task.METRIC, others=others)
+
+
+def untrained(spec: ModelSpec, image: ImageSpec, ending: type[Ending]) -> Graph:
+    """Build a net with seeded fresh weights and trace it."""
+    import torch
+
+    from pocketvision.graph.trace import trace
+    from pocketvision.models.catalogue import build_spec
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = build_spec(spec)
+        with torch.no_grad():
+            for vector in (weight for weight in net.parameters() if weight.ndim == 1):
+                # Equal constants are stored once; biases of a fresh net are all zero, of a trained one they differ.
+                vector.add_(torch.randn_like(vector), alpha=0.1)
+    return trace(net.eval(), image, ending)
