@@ -65,9 +65,7 @@ def families() -> dict[str, Family]:
         family = _family(stem, entry.read_text(encoding="utf-8")) if dot and suffix == "py" else None
         if family is not None:
             sizes = dict(family.resolutions)
-            homes |= {
-                name: replace(family, resolution=sizes.get(name, family.resolution)) for name in family.names
-            }
+            homes |= {name: replace(family, resolution=sizes.get(name, family.resolution)) for name in family.names}
     return homes
 
 
