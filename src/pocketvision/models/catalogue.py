@@ -48,6 +48,8 @@ class Family:
     widths: tuple[float, ...] = (1.0,)
     """The multipliers the paper prints, or its authors published."""
     paddings: tuple[str, ...] = ("symmetric",)
+    narrows: bool = True
+    """Whether narrower nets can be cut out of wider ones: their channels can be told apart."""
     groups: tuple[int, ...] = ()
     """The choices of `groups`, where the family has any; the paper's own first."""
 

