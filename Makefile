@@ -103,11 +103,11 @@ $(READY): pyproject.toml constraints.txt
 	fi; \
 	echo "Setting up .venv with $$("$$chosen" --version); the first time this downloads PyTorch and takes minutes."; \
 	"$$chosen" -m venv .venv
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite]'
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite,weights]'
 	@touch $(READY)
 
 $(EXTRAS): $(READY)
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite,coreml,executorch,heic,openvino]'
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt -e '.[dev,tflite,weights,coreml,executorch,heic,openvino]'
 	@# Without OpenCV, matplotlib and sound, which its classifier does not use.
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip install -qq -c constraints.txt --no-deps mediapipe certifi
 	@touch $(EXTRAS)

@@ -35,6 +35,8 @@ EXACT = [
     ("mnasnet_small", 1.0, 224, 2_030_264, 68_339_184),
     ("efficientnet_b0", 1.0, 224, 5_288_548, 385_814_752),
     ("efficientnet_lite0", 1.0, 224, 4_652_008, 385_187_552),
+    ("efficientnet_lite1", 1.0, 240, 5_416_680, 600_185_232),
+    ("efficientnet_lite2", 1.0, 260, 6_092_072, 859_736_272),
     ("ghostnet", 1.3, 224, 7_358_820, 227_003_256),
     ("ghostnet", 1.0, 224, 5_182_508, 141_150_512),
     ("ghostnet", 0.5, 224, 2_587_292, 42_328_152),
@@ -59,6 +61,7 @@ def test_later_counts_are_exact(name: str, width: float, resolution: int, params
         ("mnasnet_a1", [16, 24, 40, 112, 1280]),
         ("efficientnet_b0", [16, 24, 40, 112, 1280]),
         ("efficientnet_lite0", [16, 24, 40, 112, 1280]),
+        ("efficientnet_lite2", [16, 24, 48, 120, 1280]),
         ("ghostnet", [16, 24, 40, 112, 960]),
     ],
 )

@@ -88,6 +88,7 @@ LISTS = (
     keras("InceptionV3", "inception_v3"),
     keras("Xception", "xception"),
     keras("EfficientNetB0", "efficientnet_b0"),
+    *(Expected(f"lukemelas_efficientnet_lite{n}", f"efficientnet_lite{n}", 1.0, "same", 1e-3) for n in range(3)),
     Expected("pytorchcv_fdmobilenet_wd4", "fd_mobilenet", 0.25),
     Expected("pytorchcv_shufflenet_g1_w1", "shufflenet_v1", groups=1),
     Expected("pytorchcv_squeezenet_v1_0", "squeezenet1_0"),

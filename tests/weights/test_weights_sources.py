@@ -9,7 +9,7 @@ from pocketvision.models.catalogue import family_of, names
 from pocketvision.weights import find, sources
 from pocketvision.weights.recognize import settings, widths
 
-LAYOUTS = {"torchvision", "timm", "keras", "authors", "tflite"}
+LAYOUTS = {"torchvision", "timm", "lukemelas", "keras", "authors", "tflite"}
 
 
 def test_the_list_is_sound():
@@ -19,9 +19,9 @@ def test_the_list_is_sound():
         assert entry.name in names()
         assert entry.width in widths(entry.name)
         assert entry.padding in family_of(entry.name).paddings, entry.file
-        assert (entry.url is None) != (entry.repo is None)
+        assert [bool(place) for place in (entry.url, entry.repo, entry.package)].count(True) == 1
         assert entry.page.startswith("https://")
-        assert entry.page.endswith((".pth", ".safetensors", ".tflite", ".h5", ".net", ".tar"))
+        assert entry.package or entry.page.endswith((".pth", ".safetensors", ".tflite", ".h5", ".net", ".tar"))
         assert entry.license
         assert entry.published
         assert entry.recipe

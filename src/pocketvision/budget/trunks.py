@@ -35,7 +35,7 @@ class Pretrained:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wanted:
     """What a user fixed, and what the images allow."""
 
     num_classes: int
@@ -48,69 +48,71 @@ class Wish:
     groups: int | None = None
 
 
-def trunks_for(pretrained: Sequence[Pretrained], wish: Wish, *, scratch: bool) -> list[Trunk]:
+def trunks_for(pretrained: Sequence[Pretrained], wanted: Wanted, *, scratch: bool) -> list[Trunk]:
     """List the nets to consider at each width; with `scratch` also all families without weights."""
-    wanted = [one for one in pretrained if wish.name in (None, one.spec.name)]
-    found = [trunk for one in wanted for trunk in _of_weights(one, wanted, wish)]
+    wanted = [one for one in pretrained if wanted.name in (None, one.spec.name)]
+    found = [trunk for one in wanted for trunk in _of_weights(one, wanted, wanted)]
     known = {(trunk.spec.name, trunk.spec.width) for trunk in found}
     if scratch:
-        found += [trunk for trunk in _from_scratch(wish) if (trunk.spec.name, trunk.spec.width) not in known]
+        found += [trunk for trunk in _from_scratch(wanted) if (trunk.spec.name, trunk.spec.width) not in known]
     return [trunk for trunk in found if trunk.resolutions and trunk.depths]
 
 
-def resolutions(wish: Wish, smallest: int, *, fine: bool) -> tuple[int, ...]:
+def resolutions(wanted: Wanted, smallest: int, *, fine: bool) -> tuple[int, ...]:
     """List the sides to consider: the one that was asked for, or steps of 16 and 32 up to what the images hold."""
-    if wish.resolution is not None:
-        return (wish.resolution,) if wish.resolution >= smallest else ()
+    if wanted.resolution is not None:
+        return (wanted.resolution,) if wanted.resolution >= smallest else ()
     grid: Iterable[int] = (*range(32, 128, 16), *range(128, 513, 32)) if fine else RESOLUTIONS
-    least = max(smallest, min(SMALLEST, wish.largest)) if fine else smallest
-    return tuple(side for side in sorted(grid) if least <= side <= wish.largest)
+    least = max(smallest, min(SMALLEST, wanted.largest)) if fine else smallest
+    return tuple(side for side in sorted(grid) if least <= side <= wanted.largest)
 
 
-def _of_weights(one: Pretrained, others: Sequence[Pretrained], wish: Wish) -> list[Trunk]:
+def _of_weights(one: Pretrained, others: Sequence[Pretrained], wanted: Wanted) -> list[Trunk]:
     family = family_of(one.spec.name)
-    sides = resolutions(wish, family.smallest, fine=True)
-    base = replace(one.spec, num_classes=wish.num_classes, resolution=family.resolution, depth=None)
-    cuts = _cuts(one, wish)
+    sides = resolutions(wanted, family.smallest, fine=True)
+    base = replace(one.spec, num_classes=wanted.num_classes, resolution=family.resolution, depth=None)
+    cuts = _cuts(one, wanted)
     kinds: tuple[StartKind, ...] = tuple("own" if depth == one.spec.depth else "cut" for depth in cuts)
     own = Trunk(base, cuts, sides, kinds, one.origin)
-    found = [own] if wish.width in (None, one.spec.width) else []
+    found = [own] if wanted.width in (None, one.spec.width) else []
     if one.slices:
         narrow: tuple[StartKind, ...] = tuple("sliced" for _ in cuts)
-        widths = _narrower(one, others, wish)
+        widths = _narrower(one, others, wanted)
         found += [Trunk(replace(base, width=width), cuts, sides, narrow, one.origin) for width in widths]
     return found
 
 
-def _cuts(one: Pretrained, wish: Wish) -> tuple[int | None, ...]:
+def _cuts(one: Pretrained, wanted: Wanted) -> tuple[int | None, ...]:
     whole = one.spec.depth
-    if wish.depth is not None:
-        return (wish.depth,) if whole is None or wish.depth <= whole else ()
+    if wanted.depth is not None:
+        return (wanted.depth,) if whole is None or wanted.depth <= whole else ()
     every = depths(one.spec.name)
     least = SHALLOWEST * max(every, default=0)
     return (*(depth for depth in every if least <= depth and (whole is None or depth < whole)), whole)
 
 
-def _narrower(one: Pretrained, others: Sequence[Pretrained], wish: Wish) -> list[float]:
+def _narrower(one: Pretrained, others: Sequence[Pretrained], wanted: Wanted) -> list[float]:
     """Return the widths that are cut out of these weights: those down to the next narrower ones at hand."""
     same = [other.spec.width for other in others if other.spec.name == one.spec.name]
-    if wish.width is not None:
-        wider = min((width for width in same if width >= wish.width), default=0.0)
-        return [wish.width] if one.spec.width == wider > wish.width else []
+    if wanted.width is not None:
+        wider = min((width for width in same if width >= wanted.width), default=0.0)
+        return [wanted.width] if one.spec.width == wider > wanted.width else []
     below = max((width for width in same if width < one.spec.width), default=NARROWEST * one.spec.width)
     grid = {step / WIDTH_STEPS for step in range(1, int(one.spec.width * WIDTH_STEPS) + 1)}
     return sorted(width for width in grid | set(family_of(one.spec.name).widths) if below < width < one.spec.width)
 
 
-def _from_scratch(wish: Wish) -> list[Trunk]:
+def _from_scratch(wanted: Wanted) -> list[Trunk]:
     return [
         Trunk(
-            ModelSpec(name, width, family.resolution, wish.num_classes, groups=wish.groups if family.groups else None),
-            (wish.depth,),
-            resolutions(wish, family.smallest, fine=False),
+            ModelSpec(
+                name, width, family.resolution, wanted.num_classes, groups=wanted.groups if family.groups else None
+            ),
+            (wanted.depth,),
+            resolutions(wanted, family.smallest, fine=False),
             ("scratch",),
         )
         for name, family in families().items()
-        if wish.name in (None, name)
-        for width in (SCRATCH_WIDTHS.get(name, family.widths) if wish.width is None else (wish.width,))
+        if wanted.name in (None, name)
+        for width in (SCRATCH_WIDTHS.get(name, family.widths) if wanted.width is None else (wanted.width,))
     ]

@@ -139,7 +139,12 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     for name in values:
         if name not in known:
             raise UnknownName("option", name, known)
-    context.default_map = {name: value for name, value in values.items() if value is not None}
+    several = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
+    context.default_map = {
+        name: [value] if name in several and not isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None
+    }
     return path
 
 

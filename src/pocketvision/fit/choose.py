@@ -16,7 +16,7 @@ from pocketvision.data.digits import resolve
 from pocketvision.errors import BudgetMissed, PocketvisionError, UsageError
 from pocketvision.fit.limits import Outlook, file_of, outlook, outlook_told
 from pocketvision.fit.options import command
-from pocketvision.fit.starts import Start, Wish, find_starts
+from pocketvision.fit.starts import StartCandidate, Wish, find_starts
 from pocketvision.fit.timing import Timer
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.metrics.paired import Paired, paired
@@ -116,7 +116,7 @@ def compare(options: ProbeOptions) -> Comparison:
     seconds["check"], started = _since(started)
     wish = Wish(tuple(options.resolution or ()), options.crop_mode, len(dataset.labels))
     kept, out = _within(
-        _that_fit(find_starts(options.weights, wish, progress), options.device, progress),
+        _that_fit(find_starts(options.weights, wish, progress, offline=options.offline), options.device, progress),
         budget,
         dataset.labels,
         progress,
@@ -145,7 +145,7 @@ def _since(started: float) -> tuple[float, float]:
     return round(now - started, 2), now
 
 
-def _that_fit(starts: list[Start], device: str, progress: Progress) -> list[Start]:
+def _that_fit(starts: list[StartCandidate], device: str, progress: Progress) -> list[StartCandidate]:
     """Leave out, with a word, what memory cannot show an image to; PocketvisionError where nothing is left."""
     kept = []
     for start in starts:
@@ -159,8 +159,8 @@ def _that_fit(starts: list[Start], device: str, progress: Progress) -> list[Star
 
 
 def _within(
-    starts: list[Start], budget: Budget, labels: tuple[str, ...], progress: Progress
-) -> tuple[list[Start], list[ProbedStart]]:
+    starts: list[StartCandidate], budget: Budget, labels: tuple[str, ...], progress: Progress
+) -> tuple[list[StartCandidate], list[ProbedStart]]:
     """Part those that keep the limits, but for the accuracy, from those that do not."""
     kept, out, spec = [], [], TaskSpec("classify", labels)
     scale = None if "max_latency" not in budget.limits else Timer(spec, starts[0].backbone.image, budget)
@@ -224,7 +224,7 @@ def _seen(
 class _Tried:
     """One start with its head, and which images it answers rightly."""
 
-    start: Start
+    start: StartCandidate
     head: Head
     seen: _Seen
     validation: Score
@@ -232,7 +232,7 @@ class _Tried:
     right: dict[str, Right]
 
 
-def _tried(start: Start, seen: _Seen, dataset: Dataset, *, head: HeadKind, balance: Balance) -> _Tried:
+def _tried(start: StartCandidate, seen: _Seen, dataset: Dataset, *, head: HeadKind, balance: Balance) -> _Tried:
     train, val, test = (dataset.of(split) for split in ("train", "val", "test"))
     count = seen.train.stored.rows.shape[1]
     features = np.concatenate([seen.train.of(train, view) for view in range(count)])
@@ -311,7 +311,7 @@ def _judged(
     )
 
 
-def _record(start: Start, status: Literal["taken", "not taken", "over budget"], reason: str) -> ProbedStart:
+def _record(start: StartCandidate, status: Literal["taken", "not taken", "over budget"], reason: str) -> ProbedStart:
     cost = start.candidate.cost
     return ProbedStart(
         file=start.file.as_posix(),

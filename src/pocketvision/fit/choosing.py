@@ -14,7 +14,7 @@ from pocketvision.budget.prediction import prediction_words
 from pocketvision.budget.space import Space
 from pocketvision.clock import Watch
 from pocketvision.export.confidence import abstain_of, require_refusable
-from pocketvision.fit.considering import counted, wish_of
+from pocketvision.fit.considering import counted, wanted_of
 from pocketvision.fit.probing import Given, probe
 from pocketvision.fit.timing import Timer
 from pocketvision.progress import Progress
@@ -53,7 +53,7 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count
     """Count all settings, probe the weights at hand, and pick up to `count` different nets that keep the budget."""
     watch = Watch()
     spec = spec_for(loaded.dataset)
-    wish, notes = wish_of(loaded.health, len(spec.labels), options)
+    wish, notes = wanted_of(loaded.health, len(spec.labels), options)
     with watch.step("counting"):
         space = counted(given, wish, options, loaded, progress)
     budget = asked = budget_of(options)

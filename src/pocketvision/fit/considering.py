@@ -6,8 +6,8 @@ from functools import partial
 from typing import NoReturn
 
 from pocketvision.budget.space import Space, space_of
-from pocketvision.budget.trunks import Pretrained, Wish, trunks_for
-from pocketvision.errors import UsageError
+from pocketvision.budget.trunks import Pretrained, Wanted, trunks_for
+from pocketvision.errors import MissingExtra, UsageError, WeightsError
 from pocketvision.fit.probing import Given
 from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import families, family_of, largest_useful_resolution, parse_name
@@ -18,33 +18,45 @@ from pocketvision.tasks import spec_for
 from pocketvision.train.inputs import NO_WEIGHTS, Loaded, fits
 from pocketvision.train.memory import require_memory
 from pocketvision.values import Health, ModelSpec
-from pocketvision.weights.available import available, load
+from pocketvision.weights.available import available, load, path_of
+
+FETCHED_BYTES = 25_000_000
+"""Larger weights are not fetched unasked."""
 
 
 def weights_at_hand(options: FitOptions, progress: Progress) -> list[Given]:
-    """Read the weights that were named, or all that can be had; none where `none` was asked for."""
-    named = options.weights
-    if named == NO_WEIGHTS:
-        return []
-    asked = None if named is None else [named]
-    found: dict[str, Given] = {}
-    for one in available(asked, offline=True, progress=progress):
-        if one.path is not None:
-            digest = hashlib.sha256(one.path.read_bytes()).hexdigest()
+    """Read the weights that were named, or all on this machine; where there are none, the best small ones that are
+    published are fetched if they can be reached. None are read where `none` was asked for."""
+    found = available(options.weights, offline=options.offline, progress=progress)
+    here = [one for one in found if one.path is not None or one.origin == "given"]
+    if not here:
+        here = sorted(
+            (one for one in found if one.bytes is not None and one.bytes <= FETCHED_BYTES and one.top1 is not None),
+            key=lambda one: -(one.top1 or 0.0),
+        )[:1]
+    given: dict[str, Given] = {}
+    for one in here:
+        try:
             weights = load(one, progress)
-            weights.tell(progress)
-            found.setdefault(digest, Given(one.path.name, one.path, digest, weights))
-    return list(found.values())
+        except (WeightsError, MissingExtra) as error:
+            if one.origin == "given":
+                raise
+            progress.say(f"left out: {one.name}: {error}")
+            continue
+        path = path_of(one, progress)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        given.setdefault(digest, Given(path.name, path, digest, weights))
+    return list(given.values())
 
 
-def wish_of(health: Health, num_classes: int, options: FitOptions) -> tuple[Wish, tuple[str, ...]]:
+def wanted_of(health: Health, num_classes: int, options: FitOptions) -> tuple[Wanted, tuple[str, ...]]:
     """Put together what the user fixed and what the images allow, with a sentence for each restriction."""
     largest = largest_useful_resolution(health.median_short_side)
     wanted = parse_name(options.model) if options.model else None
     width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
     if wanted is None and options.weights is None and options.depth is not None:
         raise UsageError("--depth counts the layers of one net; name it with --model or --weights")
-    wish = Wish(
+    wish = Wanted(
         num_classes,
         options.resolution or largest,
         wanted.name if wanted else None,
@@ -60,11 +72,11 @@ def wish_of(health: Health, num_classes: int, options: FitOptions) -> tuple[Wish
     )
 
 
-def counted(given: Sequence[Given], wish: Wish, options: FitOptions, loaded: Loaded, progress: Progress) -> Space:
+def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: Loaded, progress: Progress) -> Space:
     """Count every setting that the wish allows; raises UsageError where there is none."""
     spec = spec_for(loaded.dataset)
     trunks = trunks_for(
-        [Pretrained(one.origin, one.spec, slices=True) for one in given],
+        [Pretrained(one.origin, one.spec, slices=family_of(one.spec.name).narrows) for one in given],
         wish,
         scratch=options.weights in (None, NO_WEIGHTS),
     )
@@ -79,7 +91,7 @@ def counted(given: Sequence[Given], wish: Wish, options: FitOptions, loaded: Loa
     return space
 
 
-def _explain_nothing(given: Sequence[Given], wish: Wish) -> NoReturn:
+def _explain_nothing(given: Sequence[Given], wish: Wanted) -> NoReturn:
     for one in given:
         dials = ModelSpec(wish.name or one.spec.name, wish.width or one.spec.width, depth=wish.depth)
         fits(dials, one.weights)

@@ -5,14 +5,14 @@ from typing import Literal
 
 from pocketvision.budget.choose import figures_of, too_slow
 from pocketvision.budget.limits import broken
-from pocketvision.fit.starts import Start
+from pocketvision.fit.starts import StartCandidate
 from pocketvision.fit.timing import Timer
 from pocketvision.values import Budget, Candidate, Score
 
 Outlook = Literal["reached", "open", "below"]
 
 
-def file_of(start: Start, budget: Budget, scale: Timer | None) -> tuple[Candidate, str]:
+def file_of(start: StartCandidate, budget: Budget, scale: Timer | None) -> tuple[Candidate, str]:
     """Return the file that a start is judged by, and what limit it breaks; an empty text where it keeps them all.
 
     Without `scale` nothing is timed, and the int8 file is counted. With it, the int8 and the float file are written

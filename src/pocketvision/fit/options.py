@@ -1,7 +1,9 @@
 """What a user asked of `fit`, and the command line that asks for it again."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from pocketvision.errors import UsageError
 from pocketvision.export.write import formats_of, require_packages
@@ -31,5 +33,6 @@ def command(verb: str, settings: Settings) -> str:
         elif isinstance(value, bool):
             named.append(option if value else f"--no-{name.replace('_', '-')}")
         else:
-            named += [option, str(value)]
+            several = [value] if isinstance(value, str | Path) or not isinstance(value, Sequence) else value
+            named += [word for one in several for word in (option, str(one))]
     return shlex.join([*words, *named])

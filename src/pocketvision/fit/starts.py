@@ -1,27 +1,26 @@
 """Published nets to start from: which files there are, at which resolutions they can be used, and what each costs."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.budget.candidates import candidates
 from pocketvision.cost.count import count
 from pocketvision.cost.graphs import graph_at
-from pocketvision.errors import UsageError, WeightsError
-from pocketvision.files import user_path
+from pocketvision.errors import UsageError
 from pocketvision.models.catalogue import family_of
 from pocketvision.probe.features import Backbone
 from pocketvision.progress import Progress
 from pocketvision.train.inputs import image_spec
 from pocketvision.values import Candidate, CropMode, ModelSpec
+from pocketvision.weights.available import available, load, path_of
 from pocketvision.weights.fetch import cache_folder, local_folder
-from pocketvision.weights.load import SUFFIXES, Weights, read
-from pocketvision.weights.verbs import get
+from pocketvision.weights.load import Weights
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class StartCandidate:
     """One weights file at one resolution."""
 
     file: Path
@@ -44,27 +43,23 @@ class Wish:
     num_classes: int
 
 
-def find_starts(weights: Sequence[str | Path] | None, wish: Wish, progress: Progress) -> list[Start]:
+def find_starts(
+    weights: Sequence[str | Path] | None, wish: Wish, progress: Progress, *, offline: bool = False
+) -> list[StartCandidate]:
     """Read every weights file that was named, or all on this machine, at every resolution it can take.
 
     What cannot be used is told of and left out where nobody named it. UsageError where nothing is left.
     """
     named = weights is not None
-    files = [_file(item, progress) for item in weights] if weights is not None else list(_here())
-    starts: list[Start] = []
+    found = available(weights, offline=offline, progress=progress)
+    starts: list[StartCandidate] = []
     seen: set[str] = set()
-    for file in files:
-        try:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-            if digest not in seen:
-                seen.add(digest)
-                found = read(file)
-                found.tell(progress)
-                starts += _at_each(file, found, digest, wish, progress)
-        except WeightsError as error:
-            if named:
-                raise
-            progress.say(f"left out: {file.name}: {error}")
+    for one in (one for one in found if one.origin != "published"):
+        file = path_of(one, progress)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        if digest not in seen:
+            seen.add(digest)
+            starts += _at_each(file, load(one, progress), digest, wish, progress)
     if not starts:
         raise UsageError(_nothing(named))
     return starts
@@ -80,21 +75,7 @@ def _nothing(named: bool) -> str:
     )
 
 
-def _file(item: str | Path, progress: Progress) -> Path:
-    """Return the file that is meant: by its path, or by a net's name, which is fetched where it is not here yet."""
-    path = user_path(item)
-    if path.suffix in SUFFIXES or path.exists():
-        return path
-    return Path(get(str(item), progress=progress).path)
-
-
-def _here() -> Iterable[Path]:
-    for folder in (local_folder(), cache_folder()):
-        if folder is not None and folder.is_dir():
-            yield from sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
-
-
-def _at_each(file: Path, weights: Weights, digest: str, wish: Wish, progress: Progress) -> Iterator[Start]:
+def _at_each(file: Path, weights: Weights, digest: str, wish: Wish, progress: Progress) -> Iterator[StartCandidate]:
     own = weights.spec
     for resolution in dict.fromkeys(wish.resolutions or (own.resolution,)):
         if not _takes(own, resolution):
@@ -103,7 +84,7 @@ def _at_each(file: Path, weights: Weights, digest: str, wish: Wish, progress: Pr
         spec = replace(own, resolution=resolution, num_classes=wish.num_classes)
         files = {item.precision: item for item in candidates([spec], graph_at)}
         backbone = Backbone(weights, digest, image_spec(resolution, wish.crop_mode, weights))
-        yield Start(file, backbone, spec, files["int8"], files["float"])
+        yield StartCandidate(file, backbone, spec, files["int8"], files["float"])
 
 
 def _takes(own: ModelSpec, resolution: int) -> bool:

@@ -20,6 +20,7 @@ YEAR = 2012
 IDEA = "deep convolutions, ReLU and dropout"
 NORMS = False
 SMALLEST = 199
+NARROWS = False  # local response norms mix neighboring channels
 # Deviates: the paper prints 224, which does not give its own 55x55 maps; the release's 227 does.
 RESOLUTION = 227
 

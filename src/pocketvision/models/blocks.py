@@ -218,7 +218,7 @@ class CutNet(Net):
 
     def __init__(self, net: Net, *, depth: int, num_classes: int, dropout: float | None) -> None:
         super().__init__()
-        self.features = net.features[:depth]
+        self.features = nn.Sequential(*list(net.features)[:depth])
         channels = _channels_behind(self.features)
         self.classifier = nn.Sequential(
             nn.Dropout(0.2 if dropout is None else dropout), nn.Linear(channels, num_classes)

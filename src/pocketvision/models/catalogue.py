@@ -43,9 +43,13 @@ class Family:
     """Pixels a side that leave the last map one pixel."""
     resolution: int = 224
     """The paper's input size in pixels."""
+    resolutions: tuple[tuple[str, int], ...] = ()
+    """The input size of a variant where it is another: its name and the pixels."""
     widths: tuple[float, ...] = (1.0,)
     """The multipliers the paper prints, or its authors published."""
     paddings: tuple[str, ...] = ("symmetric",)
+    narrows: bool = True
+    """Whether narrower nets can be cut out of wider ones: their channels can be told apart."""
     groups: tuple[int, ...] = ()
     """The choices of `groups`, where the family has any; the paper's own first."""
 
@@ -62,7 +66,8 @@ def families() -> dict[str, Family]:
         stem, dot, suffix = entry.name.partition(".")
         family = _family(stem, entry.read_text(encoding="utf-8")) if dot and suffix == "py" else None
         if family is not None:
-            homes |= dict.fromkeys(family.names, family)
+            sizes = dict(family.resolutions)
+            homes |= {name: replace(family, resolution=sizes.get(name, family.resolution)) for name in family.names}
     return homes
 
 

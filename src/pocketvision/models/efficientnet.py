@@ -1,9 +1,10 @@
 """EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks.
 
-Tan and Le, 2019, https://arxiv.org/abs/1905.11946; lite0 as released by the authors,
+Tan and Le, 2019, https://arxiv.org/abs/1905.11946; lite0 to lite2 as released by the authors,
 https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
 """
 
+import math
 from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -13,10 +14,15 @@ from torch import nn
 from pocketvision.models.blocks import ConvNormAct, InvertedResidual, Net, SqueezeExcite, initialize, scale
 from pocketvision.values import ModelSpec
 
-NAMES = ("efficientnet_b0", "efficientnet_lite0")
+NAMES = ("efficientnet_b0", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 YEAR = 2019
 IDEA = "width, depth, resolution scaled together"
-IDEAS = (("efficientnet_lite0", "EfficientNet with integers in mind"),)
+IDEAS = (
+    ("efficientnet_lite0", "EfficientNet with integers in mind"),
+    ("efficientnet_lite1", "EfficientNet-lite0, deeper"),
+    ("efficientnet_lite2", "EfficientNet-lite0, deeper and wider"),
+)
+RESOLUTIONS = (("efficientnet_lite1", 240), ("efficientnet_lite2", 260))
 PADDINGS = ("symmetric", "same")
 
 
@@ -50,23 +56,41 @@ TABLE_1 = (
 # fmt: on
 
 
+class Scaling(NamedTuple):
+    """A line of the released code's table, its resolution apart (`RESOLUTIONS`)."""
+
+    width: float
+    depth: float
+    dropout: float
+
+
+# fmt: off
+SCALINGS = {
+    "efficientnet_b0":    Scaling(1.0, 1.0, 0.2),
+    "efficientnet_lite0": Scaling(1.0, 1.0, 0.2),
+    "efficientnet_lite1": Scaling(1.0, 1.1, 0.2),
+    "efficientnet_lite2": Scaling(1.1, 1.2, 0.3),
+}
+# fmt: on
+
+
 class EfficientNet(Net):
-    """EfficientNet-B0, channels rounded to multiples of 8; lite0 has ReLU6 for SiLU, no squeeze and excitation, and
-    a first and a last convolution that width leaves alone.
+    """EfficientNet-B0, channels rounded to multiples of 8; the lite ones have ReLU6 for SiLU, no squeeze and
+    excitation, a first and a last convolution that width leaves alone, and a first and a last stage that depth does.
 
     Deviates: no stochastic depth, which is a matter of training.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        lite = spec.name == "efficientnet_lite0"
+        lite, scaling = spec.name.startswith("efficientnet_lite"), SCALINGS[spec.name]
         layer = partial(ConvNormAct, activation=nn.ReLU6 if lite else nn.SiLU, padding=spec.padding)
         ends = 1.0 if lite else spec.width
         channels = scale(TABLE_1[0].channels, ends, 8)
         layers: list[nn.Module] = [layer(spec.in_channels, channels, TABLE_1[0].kernel, 2)]
         for row, following in pairwise(TABLE_1[1:]):
-            outputs = scale(row.channels, spec.width, 8)
-            for repeat in range(row.layers):
+            outputs = scale(row.channels, scaling.width * spec.width, 8)
+            for repeat in range(_repeats(row, scaling)):
                 hidden = channels * row.expansion
                 layers.append(
                     InvertedResidual(
@@ -82,9 +106,14 @@ class EfficientNet(Net):
                 channels = outputs
         last = scale(TABLE_1[-1].channels, ends, 8)
         self.features = nn.Sequential(*layers, layer(channels, last, 1))
-        dropout = 0.2 if spec.dropout is None else spec.dropout
+        dropout = scaling.dropout if spec.dropout is None else spec.dropout
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, spec.num_classes))
         initialize(self)
+
+
+def _repeats(row: Row, scaling: Scaling) -> int:
+    ends = (TABLE_1[1].stage, TABLE_1[-2].stage)
+    return row.layers if row.stage in ends else math.ceil(row.layers * scaling.depth)
 
 
 def build(spec: ModelSpec) -> EfficientNet:

@@ -18,6 +18,7 @@ YEAR = 2014
 IDEA = "filters of several sizes abreast"
 NORMS = False
 SMALLEST = 47  # leaves the last max pool one whole window
+NARROWS = False  # local response norms mix neighboring channels
 
 
 class Row(NamedTuple):

@@ -1,5 +1,6 @@
 """The groups of options that several verbs share, and what one training is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +81,21 @@ class DeviceConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(DeviceConfig, CropConfig, DataConfig, NetConfig):
+class FetchConfig(Settings):
+    """Whether weights may come from a network."""
+
+    offline: bool = option(False, "Fetch no weights from a network.", flags=("--offline",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(DeviceConfig, CropConfig, DataConfig, FetchConfig, NetConfig):
     """One training, whole: the net, where it starts, the data's split, the schedule; JSON can hold it."""
 
     model: str | None = option(None, "A net's name, such as mobilenet_v2 or mobilenetv2_050.")
-    weights: str | Path | None = option(
-        None, "Weights file to start from: ours, PyTorch's, Keras', TFLite's; `none` starts from scratch.", shell=str
+    weights: Sequence[str | Path] | str | Path | None = option(
+        None,
+        "Weights file or a net's name to start from; repeat it, and `fit` chooses. `none` starts from scratch.",
+        shell=list[str],
     )
     epochs: int | None = option(None, "Epochs over the training images.", group=_TRAIN)
     batch_size: int | str = option(

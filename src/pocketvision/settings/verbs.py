@@ -14,6 +14,7 @@ from pocketvision.settings.groups import (
     CropConfig,
     DataConfig,
     DeviceConfig,
+    FetchConfig,
     NetConfig,
     RunConfig,
     SizeConfig,
@@ -85,7 +86,7 @@ class CheckOptions(DataConfig):
 
 
 @dataclass(frozen=True)
-class ProbeOptions(BudgetConfig, DeviceConfig, CropConfig, DataConfig):
+class ProbeOptions(BudgetConfig, DeviceConfig, CropConfig, DataConfig, FetchConfig):
     """Compare published nets on your images, with frozen weights: which one to start from, and by how much."""
 
     data: str | Path = field(metadata=argument(DATA, metavar="DATA", shell=str))

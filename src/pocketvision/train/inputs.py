@@ -1,5 +1,6 @@
 """How a training begins, or begins again: the data as split the first time, and the weights to start from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,19 +11,16 @@ from pocketvision.data.kinds import target_of
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsError
-from pocketvision.files import user_path
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import RunFolder
 from pocketvision.settings.groups import NetConfig
 from pocketvision.tasks import of_kind, spec_for
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec, TaskSpec
+from pocketvision.weights.available import available, load, start_for
 from pocketvision.weights.depth import reaches
-from pocketvision.weights.fetch import fetch
-from pocketvision.weights.load import Weights, read
-from pocketvision.weights.sources import find
+from pocketvision.weights.load import Weights
 
 SCRATCH = "from scratch"
-NO_WEIGHTS = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,25 +82,32 @@ def _same_labels(dataset: Dataset, root: Path) -> None:
         )
 
 
-def given_weights(weights: str | Path | None, progress: Progress = Silent()) -> Weights | None:
-    """Read the weights file the user named, and say what was taken for granted; None where none was named, or `none`
-    was asked for."""
-    if weights is None or weights == NO_WEIGHTS:
-        return None
-    found = read(user_path(weights))
-    found.tell(progress)
-    return found
+def given_weights(
+    weights: Sequence[str | Path] | str | Path | None, progress: Progress = Silent(), *, offline: bool = False
+) -> Weights | None:
+    """Read the one weights file or net that the user named, and say what was taken for granted; None where none was
+    named, or `none` was asked for. Raises UsageError for several."""
+    named = [] if weights is None else available(weights, offline=offline, progress=progress)
+    if len(named) > 1:
+        raise UsageError(f"one net is trained from one weights file, not from {len(named)}; give --weights once")
+    return load(named[0], progress) if named else None
 
 
-def published_weights(spec: ModelSpec, asked: str | Path | None, progress: Progress) -> tuple[Weights | None, str]:
-    """Fetch published weights for a net if there are any and they can be reached; says in one line if not."""
-    source = None if asked == NO_WEIGHTS else find(spec.name, spec.width)
-    if source is None:
-        reason = "as asked" if asked == NO_WEIGHTS else f"no published weights are known for {spec.name} {spec.width:g}"
-        progress.say(f"training from scratch: {reason}")
+def published_weights(
+    spec: ModelSpec, asked: object, progress: Progress, *, offline: bool = False
+) -> tuple[Weights | None, str]:
+    """Return weights for a net that nobody named any for: its own or a wider one's on this machine, else published ones
+    of its own width, fetched if they can be reached; says in one line if not."""
+    if asked is not None:
+        progress.say("training from scratch: as asked")
+        return None, SCRATCH
+    found = available(None, offline=offline, progress=progress)
+    start = start_for(spec, [one for one in found if one.path is not None or one.spec.width == spec.width])
+    if start.weights is None:
+        progress.say(f"training from scratch: no weights are here for {spec.dials}, and none can be fetched")
         return None, SCRATCH
     try:
-        return read(fetch(source, progress=progress)), source.file
+        return load(start.weights, progress), start.weights.name
     except (WeightsError, MissingExtra) as error:
         progress.say(f"training from scratch: {error}")
         return None, SCRATCH

@@ -1,5 +1,6 @@
 """What a training is made of: what was asked, what follows from it, the images, and the net with its first weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def make_job(
     """
     if not loaded.dataset.of("val"):
         raise UsageError("training stops and chooses by validation images, and there are none; give --val above 0")
-    origin = Path(str(options.weights)).name
+    origin = _named(options.weights)
     if start is None:
-        start, origin = published_weights(spec, options.weights, progress)
+        start, origin = published_weights(spec, options.weights, progress, offline=options.offline)
     recipe = recipe_for(
         options,
         transfer=start is not None,
@@ -89,6 +90,12 @@ def make_job(
         precision=options.precision,
         log=options.log,
     )
+
+
+def _named(weights: Sequence[str | Path] | str | Path | None) -> str:
+    """Name the weights that were given."""
+    given = [weights] if weights is None or isinstance(weights, str | Path) else weights
+    return ", ".join(Path(str(one)).name for one in given)
 
 
 def _class_counts(loaded: Loaded) -> list[int]:

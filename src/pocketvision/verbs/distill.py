@@ -68,7 +68,7 @@ def distill(options: DistillOptions) -> DistillResult:
     distillation = Distillation(teachers, options.temperature, options.alpha, options.features, options.views)
     folder = run_for("distill", options, name_for(options.data))
     with nothing_left_on(PocketvisionError, run=folder):
-        start = given_weights(options.weights, progress)
+        start = given_weights(options.weights, progress, offline=options.offline)
         spec = student_spec(options, start, teachers[0])
         loaded = load_data(
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress

@@ -45,7 +45,7 @@ def train(options: TrainOptions) -> TrainResult:
     engine = engine_for(options.device, options.precision)
     folder = engine.first(lambda: run_for("train", options, name_for(options.data)))
     with nothing_left_on(PocketvisionError, run=folder), engine.first_ahead():
-        start = given_weights(options.weights, progress)
+        start = given_weights(options.weights, progress, offline=options.offline)
         spec = wanted_spec(options, start)
         loaded = load_data(
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress

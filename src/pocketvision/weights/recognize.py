@@ -130,7 +130,7 @@ def _activation(module: "nn.Module | None") -> Activation:
     return "relu" if isinstance(module, nn.ReLU) else "none"
 
 
-def _additions(name: str, width: float, groups: int | None, depth: int | None) -> int:
+def _additions(name: str, width: float, groups: int | None, depth: int | None = None) -> int:
     """Count the sums of two maps in a net, by running it on no values."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode

@@ -29,13 +29,17 @@ class Source:
     url: str | None
     repo: str | None
     """A repository of the Hugging Face hub that holds `model.safetensors`, where there is no url."""
+    package: str
+    """A Python package that brings the file along, by the name it is imported under; empty for all others."""
+    inside: str
+    """The file's path in that package."""
     revision: str
     sha256: str
     """Whole, or its first digits; empty for a hub file, whose digest the hub gives, and where none is published."""
     md5: str
     """Where the provider states nothing better."""
     size_bytes: int | None
-    layout: Literal["torchvision", "timm", "keras", "authors", "tflite"]
+    layout: Literal["torchvision", "timm", "lukemelas", "keras", "authors", "tflite"]
     padding: Literal["symmetric", "same"]
     license: str
     top1: float | None
@@ -50,8 +54,15 @@ class Source:
     """What the authors evaluate with."""
 
     @property
+    def distribution(self) -> str:
+        """Return the name that pip knows the package by."""
+        return self.package.replace("_", "-")
+
+    @property
     def page(self) -> str:
         """Return the address to download by hand."""
+        if self.package:
+            return f"https://github.com/ml-illustrated/{self.package}"
         return self.url or f"https://huggingface.co/{self.repo}/resolve/{self.revision}/model.safetensors"
 
 
@@ -77,8 +88,10 @@ def _source(entry: dict[str, Any]) -> Source:
         num_classes=entry.get("num_classes", 1000),
         file=file,
         provider=entry["provider"],
-        url=None if repo else urljoin(entry["base"], entry["file"]),
+        url=urljoin(entry["base"], entry["file"]) if "base" in entry and not repo else None,
         repo=repo,
+        package=entry.get("package", ""),
+        inside=entry["file"] if "package" in entry else "",
         revision=entry.get("revision", ""),
         sha256=str(entry.get("sha256", digits[1] if digits else "")),
         md5=entry.get("md5", ""),

@@ -108,7 +108,7 @@ def get(options: WeightsGetOptions) -> Kept:
     `source` is a provider's or a file's name, where the preferred one is not wanted. A download that was cut off goes
     on where it ended. Raises UsageError where nothing of the kind is published, WeightsError where it cannot be had.
     """
-    chosen = _choose(options.name, width=options.width, resolution=options.resolution, source=options.source)
+    chosen = choose(options.name, width=options.width, resolution=options.resolution, source=options.source)
     path = fetch(chosen, progress=options.progress)
     try:
         return _kept(path, read(path))
@@ -151,14 +151,17 @@ def where(options: WeightsWhereOptions) -> Places:
     """Say where weights are looked for, and which file a net's name stands for."""
     folder, file, found = local_folder(), None, None
     if options.name is not None:
-        chosen = _choose(options.name, width=options.width, resolution=options.resolution, source=options.source)
+        chosen = choose(options.name, width=options.width, resolution=options.resolution, source=options.source)
         found = present(chosen)
         file = (found or cache_folder() / chosen.file).as_posix()
     return Places(folder.as_posix() if folder else None, cache_folder().as_posix(), file, found is not None)
 
 
-def _choose(name: str, *, width: _Width, resolution: int | None, source: str | None) -> Source:
-    """Return the preferred of the sources that fit; a width and resolution in the name count as asked for."""
+def choose(name: str, *, width: _Width = None, resolution: int | None = None, source: str | None = None) -> Source:
+    """Return the preferred of the sources that fit; a width and resolution in the name count as asked for.
+
+    Raises UsageError where nothing of the kind is published.
+    """
     spec = parse_name(name)
     named = spec.resolution if str(spec.resolution) in name else None
     width, resolution = (spec.width if width is None else width), resolution or named

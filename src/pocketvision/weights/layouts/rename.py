@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
-from pocketvision.weights.layouts import authors, keras, timm, torchvision
+from pocketvision.weights.layouts import authors, keras, lukemelas, timm, torchvision
 from pocketvision.weights.layouts.layers import Leaf, Match, Padding, leaves
 
 Array = NDArray[Any]
-Layout = Literal["torchvision", "timm", "keras", "authors"]
+Layout = Literal["torchvision", "timm", "lukemelas", "keras", "authors"]
 _COUNTER = "num_batches_tracked"
 _HEAD = "classifier."
 _SHOWN = 5
@@ -63,6 +63,7 @@ def _recognize(tensors: Mapping[str, Array], file: str, architecture: str) -> tu
         ("keras", keras.match(shapes)),
         ("torchvision", torchvision.match(shapes)),
         ("timm", timm.match(shapes, file, architecture)),
+        ("lukemelas", lukemelas.match(shapes)),
         ("authors", authors.match(shapes, file)),
     )
     for layout, match in found:
@@ -70,7 +71,7 @@ def _recognize(tensors: Mapping[str, Array], file: str, architecture: str) -> tu
             return layout, match
     raise WeightsError(
         f"{file} holds no known layout. Known: our own .safetensors files, and torchvision's, timm's, Keras "
-        f"Applications' and the authors' names for nets of the catalogue. Its first names: "
+        f"Applications', efficientnet_pytorch's and the authors' names for nets of the catalogue. Its first names: "
         f"{', '.join(sorted(tensors)[:_SHOWN])}"
     )
 
