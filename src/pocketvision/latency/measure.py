@@ -22,11 +22,13 @@ from pocketvision.values import Latency
 Call = Callable[[], object]
 
 _WARM_UPS = 2
-_QUIET = 1.18  # times the canaries' 10th percentile
+QUIET = 1.18  # times the canaries' 10th percentile
 _LEAST_QUIET = 0.2  # of the calls; where fewer are quiet the whole time was noisy, and all calls count
 
 
-class _Timed(NamedTuple):
+class Timed(NamedTuple):
+    """One call."""
+
     seconds: float
     canary: float
     """The slower one of the two around the call."""
@@ -39,12 +41,12 @@ def measure(
 
     Takes about 2 * visits * visit_ms, a second by default. `threads` and `runtime` are recorded, not set.
     """
-    calls: tuple[list[_Timed], list[_Timed]] = ([], [])
+    calls: tuple[list[Timed], list[Timed]] = ([], [])
     for _ in range(visits):
         for call, timed in zip((run, reference), calls, strict=True):
-            timed.extend(_visit(call, visit_ms / 1000))
+            timed.extend(visit(call, visit_ms / 1000))
     usual = float(np.percentile([timed.canary for both in calls for timed in both], 10))
-    own, other = (_quiet(timed, usual * _QUIET) for timed in calls)
+    own, other = (_quiet(timed, usual * QUIET) for timed in calls)
     return Latency(
         median_ms=float(np.median(own)) * 1000,
         p90_ms=float(np.percentile(own, 90)) * 1000,
@@ -81,17 +83,18 @@ def reference_graph() -> Graph:
     return sketch.finish(sketch.linear(sketch.mean(tensor), 1000))
 
 
-def _visit(call: Call, seconds: float) -> list[_Timed]:
+def visit(call: Call, seconds: float) -> list[Timed]:
+    """Warm a call up, then time it again and again for so many seconds."""
     for _ in range(_WARM_UPS):
         call()
-    timed: list[_Timed] = []
+    timed: list[Timed] = []
     before, end = _canary(), perf_counter() + seconds
     while not timed or perf_counter() < end:
         start = perf_counter()
         call()
         stop = perf_counter()
         after = _canary()
-        timed.append(_Timed(stop - start, max(before, after)))
+        timed.append(Timed(stop - start, max(before, after)))
         before = after
     return timed
 
@@ -105,7 +108,7 @@ def _canary() -> float:
     return perf_counter() - start
 
 
-def _quiet(timed: list[_Timed], loudest: float) -> NDArray[np.float64]:
+def _quiet(timed: list[Timed], loudest: float) -> NDArray[np.float64]:
     kept = [call.seconds for call in timed if call.canary <= loudest]
     enough = len(kept) >= _LEAST_QUIET * len(timed)
     return np.array(kept if enough else [call.seconds for call in timed])
