@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pocketvision.verbs.export import export
     from pocketvision.verbs.fit import fit
     from pocketvision.verbs.models import models
+    from pocketvision.verbs.plan import plan
     from pocketvision.verbs.predict import predict
     from pocketvision.verbs.probe import probe
     from pocketvision.verbs.report import report
@@ -43,6 +44,7 @@ __all__ = [
     "export",
     "fit",
     "models",
+    "plan",
     "predict",
     "probe",
     "report",

@@ -50,8 +50,8 @@ class Wanted:
 
 def trunks_for(pretrained: Sequence[Pretrained], wanted: Wanted, *, scratch: bool) -> list[Trunk]:
     """List the nets to consider at each width; with `scratch` also all families without weights."""
-    wanted = [one for one in pretrained if wanted.name in (None, one.spec.name)]
-    found = [trunk for one in wanted for trunk in _of_weights(one, wanted, wanted)]
+    named = [one for one in pretrained if wanted.name in (None, one.spec.name)]
+    found = [trunk for one in named for trunk in _of_weights(one, named, wanted)]
     known = {(trunk.spec.name, trunk.spec.width) for trunk in found}
     if scratch:
         found += [trunk for trunk in _from_scratch(wanted) if (trunk.spec.name, trunk.spec.width) not in known]

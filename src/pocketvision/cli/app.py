@@ -16,6 +16,7 @@ from pocketvision.files import several_processes
 
 VERBS = (
     "fit",
+    "plan",
     "check",
     "probe",
     "models",

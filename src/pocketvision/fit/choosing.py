@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.budget.choose import Considered, Predicted, key_of, on_record, shortlist
+from pocketvision.budget.choose import Considered, Predicted, key_of, on_record, shortlist, steps_up
 from pocketvision.budget.forecast import forecast
 from pocketvision.budget.limits import LIMITS, budget_of
 from pocketvision.budget.prediction import prediction_words
@@ -83,6 +83,7 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count
         shortlist=(first, *listed.picked[1:]),
         considered=len(space),
         kept=int(kept.sum()),
+        steps=tuple(map(str, steps_up(found))),
         probed=probed,
         seconds=watch.seconds,
     )

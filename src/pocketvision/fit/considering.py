@@ -15,10 +15,10 @@ from pocketvision.progress import Progress, track
 from pocketvision.settings.verbs import FitOptions
 from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_for
-from pocketvision.train.inputs import NO_WEIGHTS, Loaded, fits
+from pocketvision.train.inputs import Loaded, fits
 from pocketvision.train.memory import require_memory
 from pocketvision.values import Health, ModelSpec
-from pocketvision.weights.available import available, load, path_of
+from pocketvision.weights.available import NO_WEIGHTS, available, load, path_of
 
 FETCHED_BYTES = 25_000_000
 """Larger weights are not fetched unasked."""

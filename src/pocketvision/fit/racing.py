@@ -12,10 +12,11 @@ from pocketvision.fit.probing import Given
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.train.inputs import NO_WEIGHTS, Loaded
+from pocketvision.train.inputs import Loaded
 from pocketvision.train.job import Job, make_job
 from pocketvision.train.trainer import run_job
 from pocketvision.values import Candidate, Choice, Score, Trained
+from pocketvision.weights.available import NO_WEIGHTS
 
 TRIED_EPOCHS = 2
 """Epochs of a try: its validation accuracy orders nets as whole trainings do, up to a point or so."""

@@ -42,6 +42,13 @@ class FitOptions(RunConfig, TrainConfig, BudgetConfig):
 
 
 @dataclass(frozen=True)
+class PlanOptions(TrainConfig, BudgetConfig):
+    """Tell what `fit` would train and what each limit costs, in under a minute; nothing is trained."""
+
+    data: str | Path = field(metadata=argument(DATA, metavar="DATA", shell=str))
+
+
+@dataclass(frozen=True)
 class TrainOptions(RunConfig, TrainConfig):
     """Train one net of your choice; `export` makes a file of it."""
 

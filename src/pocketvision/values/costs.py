@@ -175,6 +175,8 @@ class Choice:
     """Settings that were counted and held against the budget."""
     kept: int = 0
     """Of these, settings that keep it as far as could be told without training."""
+    steps: tuple[str, ...] = ()
+    """What raising each limit would bring, in words."""
     probed: tuple[Probed, ...] = ()
     """What frozen features told, by which accuracies were foretold."""
     seconds: dict[str, float] = field(default_factory=dict)
