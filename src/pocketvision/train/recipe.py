@@ -10,6 +10,7 @@ from pocketvision.values.ranges import number
 
 Optimizer = Literal["adamw", "sgd"]
 OPTIMIZERS = ("auto", "adamw", "sgd")
+FINE_TUNED = ("auto", "upper", "all")
 Balance = Literal["none", "weights", "sampler"]
 BALANCES = ("auto", "none", "weights", "sampler")
 UNEQUAL = 2.0
@@ -20,6 +21,9 @@ STEPS = 16
 """Fewest steps of an epoch: with fewer, a small set is over before the net has learned anything."""
 TRANSFER_STEPS = 32
 """Fewest steps of an epoch from given weights, where the epochs are few."""
+
+MAP_VIEWS = 3
+"""Random views of each image whose feature maps the upper blocks learn from, in turns."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Recipe:
     mixup: float = 0.0
     """Alpha of the beta distribution that images are mixed by; 0 for not at all."""
     balance: Balance = "none"
+    map_views: int = 0
+    """Random views of each image whose feature maps the upper blocks learn from; 0 where all learns, from pixels."""
+    cut: int | None = None
+    """Blocks that make the maps; None as `cut.cut_of` says."""
 
 
 def recipe_for(
@@ -73,6 +81,8 @@ def recipe_for(
     """
     if config.optimizer not in OPTIMIZERS:
         raise UsageError(f"--optimizer '{config.optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
+    if config.fine_tune not in FINE_TUNED:
+        raise UsageError(f"--fine-tune '{config.fine_tune}' is not known; use one of {', '.join(FINE_TUNED)}")
     total = config.epochs or (6 if transfer else 40)
     asked = int(number("batch_size", config.batch_size) or 0)
     batch = asked or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
@@ -93,6 +103,7 @@ def recipe_for(
         balance=balance,
         progressive_start=_PROGRESSIVE_START if transfer else 1.0,
         progressive_epochs=_PROGRESSIVE_EPOCHS if transfer else 0.0,
+        map_views=MAP_VIEWS if transfer and config.fine_tune != "all" else 0,
     )
 
 
