@@ -24,7 +24,7 @@ from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.settings.verbs import FitOptions
 from pocketvision.tasks import load, spec_for
-from pocketvision.train.inputs import SCRATCH, Loaded, fits, image_spec
+from pocketvision.train.inputs import SCRATCH, Loaded, dialed, fits, image_spec
 from pocketvision.train.memory import require_memory
 from pocketvision.values import (
     Budget,
@@ -94,8 +94,8 @@ def considered(
             f"The images' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
         )
     if start is not None:
-        notes += (f"The weights given are of {start.spec.name} {start.spec.width:g}: no other net is considered.",)
-    if wanted is not None or options.width is not None:
+        notes += (f"The weights given are of {start.spec.dials}: no other net is considered.",)
+    if wanted is not None or options.width is not None or options.depth is not None:
         settings = _restricted(settings, wanted, options, start)
     if options.resolution is not None:
         settings = list(dict.fromkeys(replace(item, resolution=options.resolution) for item in settings))
@@ -105,14 +105,17 @@ def considered(
 def _restricted(
     settings: list[ModelSpec], wanted: ModelSpec | None, options: FitOptions, start: Weights | None
 ) -> list[ModelSpec]:
-    """Keep one family, or one width of it, also where that width is not in the usual list."""
+    """Keep one family, or one width or depth of it, also where that width is not in the usual list."""
     name = wanted.name if wanted else None
     width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
     if start is not None:
-        taken = width or start.spec.width
-        fits(ModelSpec(name or start.spec.name, taken), start)
-        return list(dict.fromkeys(replace(item, width=taken) for item in settings))
-    kept = [item for item in settings if name in (None, item.name)]
+        taken = replace(dialed(start.spec, options), name=name or start.spec.name)
+        taken = replace(taken, width=width or taken.width)
+        fits(taken, start)
+        return list(dict.fromkeys(replace(item, width=taken.width, depth=taken.depth) for item in settings))
+    if name is None and options.depth is not None:
+        raise UsageError("--depth counts the layers of one net; name it with --model or --weights")
+    kept = [replace(item, depth=options.depth) for item in settings if name in (None, item.name)]
     if width is None:
         return kept
     return list(dict.fromkeys(replace(item, width=width) for item in kept))
@@ -196,7 +199,9 @@ def offer(verdicts: Sequence[Verdict], choice: Choice) -> str:
     if not lower:
         return text
     spec = lower[0].spec
-    return f"{text} Or a smaller net: --model {spec.name} --width {spec.width:g} --resolution {spec.resolution}."
+    depth = f" --depth {spec.depth}" if spec.depth is not None else ""
+    size = f"--width {spec.width:g}{depth} --resolution {spec.resolution}"
+    return f"{text} Or a smaller net: --model {spec.name} {size}."
 
 
 def _rounded(verdict: Verdict) -> str:

@@ -14,6 +14,7 @@ from pocketvision.settings.groups import (
     CropConfig,
     DataConfig,
     DeviceConfig,
+    NetConfig,
     RunConfig,
     SizeConfig,
     TrainConfig,
@@ -228,7 +229,7 @@ class ModelsOptions(CountedBudget):
 
 
 @dataclass(frozen=True)
-class CostOptions(SizeConfig):
+class CostOptions(NetConfig):
     """Count a net: parameters, multiply-adds, bytes, peak activation memory."""
 
     name: str = field(metadata=argument(_NET))
