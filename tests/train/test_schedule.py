@@ -33,7 +33,11 @@ from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
 RECIPE = replace(
-    recipe_for(TrainConfig(epochs=4, batch_size=16, patience=99, flip=False, seed=5), transfer=True, examples=48),
+    recipe_for(
+        TrainConfig(epochs=4, batch_size=16, patience=99, flip=False, seed=5, fine_tune="all"),
+        transfer=True,
+        examples=48,
+    ),
     progressive_start=0.5,
     progressive_epochs=0.5,
     frozen=0.5,

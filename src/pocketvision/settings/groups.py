@@ -95,7 +95,7 @@ class TrainConfig(DeviceConfig, CropConfig, DataConfig, NetConfig):
     )
     fine_tune: str = option(
         "auto",
-        "What learns from given weights: upper (blocks, from feature maps made once), all, or auto.",
+        "What learns from given weights: upper (layers, from feature maps made once), all, or auto.",
         group=_TRAIN,
     )
     time_limit: str | None = option(None, "Longest time for all of it, such as 10m; epochs are fitted.", group=_TRAIN)

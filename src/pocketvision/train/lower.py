@@ -1,36 +1,56 @@
-"""A net in two parts: lower blocks that only answer, as fast as the processor can, and upper blocks that learn."""
+"""A net in two parts: lower layers that only answer, as fast as the processor can, and upper layers that learn."""
 
 import copy
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pocketvision.models.blocks import Conv2dSame, Net
 
 _FUSED = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}
 """Activations that oneDNN computes within a convolution, under its names."""
 
+FEWEST_PLACES = 14
+"""A side of the smallest maps to learn from; docs/measurements/training.md has what smaller ones cost."""
+LEAST_STRIDE = 4
+"""Maps of a smaller stride are not kept: what makes them is little of the net's work."""
 
-def upper_of(net: Net, cut: int) -> Net:
-    """Return the blocks from `cut` on with the classifier; they are the net's own, under their own names."""
+
+def map_layers_of(net: Net, resolution: int, asked: int | None = None) -> int:
+    """Return how many layers make the maps: as `asked`, else all whose maps keep at least 14 places a side.
+
+    0 where those would save little.
+    """
+    if asked is not None:
+        return min(asked, len(net.features) - 1)
+    fine = [stage for stage in net.stages(resolution) if resolution // stage.stride >= FEWEST_PLACES]
+    if not fine or fine[-1].stride < LEAST_STRIDE:
+        return 0
+    return min(fine[-1].layer + 1, len(net.features) - 1)
+
+
+def upper_of(net: Net, layers: int) -> Net:
+    """Return the net without its first `layers` layers; what is left is the net's own, under its own names."""
     part = copy.copy(net)
-    part._modules = {**net._modules, "features": net.features[cut:]}
+    part._modules = {**net._modules, "features": net.features[layers:]}
     return part
 
 
 class Lower(nn.Module):
-    """The first blocks of a net, for inference alone: batch norms folded, each activation within its convolution.
+    """The first layers of a net, for inference alone: batch norms folded, each activation within its convolution.
 
     Where the processor has instructions for bfloat16 it computes in that; docs/measurements/training.md has what both
     make of time and of the maps.
     """
 
-    def __init__(self, net: Net, cut: int, device: torch.device) -> None:
+    def __init__(self, net: Net, layers: int, device: torch.device) -> None:
         super().__init__()
-        self.features = _folded(copy.deepcopy(net.features[:cut]).eval(), onednn=device.type == "cpu" and _has_onednn())
-        norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.features.modules())
-        self.dtype = torch.bfloat16 if device.type == "cpu" and _has_bfloat16() and not norms else torch.float32
+        onednn = device.type == "cpu" and _has_onednn()
+        self.features = _folded(copy.deepcopy(net.features[:layers]).eval(), onednn=onednn)
+        norms = any(isinstance(module, _BatchNorm) for module in self.features.modules())
+        self.dtype = torch.bfloat16 if onednn and _has_bfloat16() and not norms else torch.float32
         self.features.to(device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -45,7 +65,7 @@ def _has_onednn() -> bool:
 
 
 def _has_bfloat16() -> bool:
-    return _has_onednn() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _folded(module: nn.Module, *, onednn: bool) -> nn.Module:

@@ -1,7 +1,7 @@
-"""Feature maps: what the lower blocks make of every training view, computed once, which the upper blocks learn from.
+"""Feature maps: what the lower layers make of every training view, computed once, which the upper layers learn from.
 
-They lie in the cache, under what decides them: the lower blocks' weights, the image rule, the view and the pixels. So
-another training of the same start on the same images finds them, whatever its upper blocks and its recipe are.
+They lie in the cache, under what decides them: the lower layers' weights, the image rule, the view and the pixels. So
+another training of the same start on the same images finds them, whatever its upper layers and its recipe are.
 """
 
 import hashlib
@@ -49,14 +49,15 @@ class MapMaker:
     """Makes the maps of a training, or finds them in the cache."""
 
     net: Net
-    cut: int
+    layers: int
+    """How many of the net's layers make the maps."""
     views: RandomViews
     progress: Progress
 
     @cached_property
     def lower(self) -> Lower:
-        """Return the blocks that make the maps."""
-        return Lower(self.net, self.cut, self.views.device)
+        """Return the layers that make the maps."""
+        return Lower(self.net, self.layers, self.views.device)
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
@@ -119,9 +120,9 @@ class MapMaker:
 
     @cached_property
     def _digest(self) -> str:
-        """Return the SHA-256 of the lower blocks' weights and layout."""
+        """Return the SHA-256 of the lower layers' weights and layout."""
         digest = hashlib.sha256(f"{self.lower}|{self.lower.dtype}".encode())
-        for name, tensor in self.net.features[: self.cut].state_dict().items():
+        for name, tensor in self.net.features[: self.layers].state_dict().items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
@@ -157,9 +158,7 @@ class MapMaker:
         size, threads = self._batch, torch.get_num_threads() if self.views.device.type == "cpu" else 1
         parts = (slice(start, min(count, start + size)) for start in range(0, count, size))
         # A batch for each thread, so that none waits for another at the end of every layer.
-        made = in_order(
-            lambda part: self.lower(draw(part)).cpu().numpy(), parts, threads=threads, begin=_one_thread
-        )
+        made = in_order(lambda part: self.lower(draw(part)).cpu().numpy(), parts, threads=threads, begin=_one_thread)
         try:
             with self.progress.bar(title, count) as bar:
                 for rows in made:
@@ -225,5 +224,5 @@ class MapViews:
             yield Batch(self._inputs(self.val[part]), labels[part], torch.arange(len(labels[part])))
 
     def _inputs(self, rows: Maps) -> Tensor:
-        """Return maps as the upper blocks take them: float32 [n, C, H, W], channels last in memory."""
+        """Return maps as the upper layers take them: float32 [n, C, H, W], channels last in memory."""
         return torch.from_numpy(np.array(rows)).to(self.plain.device).float().permute(0, 3, 1, 2)

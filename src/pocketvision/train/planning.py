@@ -9,10 +9,9 @@ from pocketvision.clock import Clock
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
 from pocketvision.train.batches import RandomViews
-from pocketvision.train.cut import cut_of
 from pocketvision.train.device import Engine
 from pocketvision.train.distillation import Distillation
-from pocketvision.train.lower import upper_of
+from pocketvision.train.lower import map_layers_of, upper_of
 from pocketvision.train.maps import MapMaker
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.schedule import (
@@ -59,21 +58,21 @@ class Planner:
 
     def _on_maps(self) -> Schedule | None:
         """Return a schedule on feature maps; None where one on pixels is to be taken, which is told."""
-        recipe, cut = self.recipe, cut_of(self.net, self.views.image.resolution, self.recipe.cut)
-        if cut == 0 or not self.engine.alone or self.clock.left() <= 0:
+        recipe, layers = self.recipe, map_layers_of(self.net, self.views.image.resolution, self.recipe.map_layers)
+        if layers == 0 or not self.engine.alone or self.clock.left() <= 0:
             return None
-        maker, views = MapMaker(self.net, cut, self.views, self.progress), min(recipe.map_views, recipe.epochs)
+        maker, views = MapMaker(self.net, layers, self.views, self.progress), min(recipe.map_views, recipe.epochs)
         if refused := maker.refused(views):
             self.progress.say(f"all of the net is trained, on pixels, since feature maps cannot be kept: {refused}")
             return None
-        schedule = Schedule(0, (), (), cut=cut, map_views=views, upper_epochs=recipe.epochs)
+        schedule = Schedule(0, (), (), map_layers=layers, map_views=views, upper_epochs=recipe.epochs)
         return self._on_maps_in_time(schedule, maker) if self.clock.limited else schedule
 
     def _on_maps_in_time(self, schedule: Schedule, maker: MapMaker) -> Schedule | None:
         """Return the schedule with as many epochs as fit, and no more views than epochs; None where not one fits."""
         with torch.random.fork_rng():
             image_s = maker.image_s()
-            step_s, answer_s = upper_step_s(upper_of(copy.deepcopy(self.net), schedule.cut), maker, self.engine)
+            step_s, answer_s = upper_step_s(upper_of(copy.deepcopy(self.net), schedule.map_layers), maker, self.engine)
         counts, left = (len(self.views.images.train), len(self.views.images.val)), max(0.0, self.clock.left())
         upper_s = round(self.views.steps * step_s + counts[1] * answer_s, 3)
         for epochs in range(schedule.upper_epochs, 0, -1):
@@ -108,7 +107,7 @@ class Planner:
             self.progress.say(
                 f"time limit: {told}, about {sum(schedule.seconds) + head_s:.0f} s of the {left:.0f} s left"
             )
-        return replace(schedule, head_images=count if recipe.head_epochs else None)
+        return replace(schedule, head_images=count if recipe.head_epochs else None, head_s=round(head_s, 3))
 
     def _distilled(self) -> Schedule:
         assert self.distillation is not None

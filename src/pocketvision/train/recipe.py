@@ -23,7 +23,7 @@ TRANSFER_STEPS = 32
 """Fewest steps of an epoch from given weights, where the epochs are few."""
 
 MAP_VIEWS = 3
-"""Random views of each image whose feature maps the upper blocks learn from, in turns."""
+"""Random views of each image whose feature maps the upper layers learn from, in turns."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Recipe:
     """Alpha of the beta distribution that images are mixed by; 0 for not at all."""
     balance: Balance = "none"
     map_views: int = 0
-    """Random views of each image whose feature maps the upper blocks learn from; 0 where all learns, from pixels."""
-    cut: int | None = None
-    """Blocks that make the maps; None as `cut.cut_of` says."""
+    """Random views of each image whose feature maps the upper layers learn from; 0 where all learns, from pixels."""
+    map_layers: int | None = None
+    """Layers, from the first on, that make the maps; None as `lower.map_layers_of` says."""
 
 
 def recipe_for(

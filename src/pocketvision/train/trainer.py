@@ -288,11 +288,11 @@ class Trainer:
         )
 
     def upper(self) -> Phase:
-        """Return the phase of the blocks above the cut, on maps of the images that are computed once."""
+        """Return the phase of the layers above those that make maps of the images, once."""
         schedule, fixed = self.schedule, self.recipe.norms == "fixed"
-        maker = MapMaker(self.net, schedule.cut, self.views, self.progress)
+        maker = MapMaker(self.net, schedule.map_layers, self.views, self.progress)
         maps = MapViews(self.views, tuple(map(maker.view, range(schedule.map_views))), maker.validation())
-        module = upper_of(self.net, schedule.cut)
+        module = upper_of(self.net, schedule.map_layers)
         return replace(
             self._of_net(),
             name="upper",
@@ -301,7 +301,7 @@ class Trainer:
             source=maps,
             validation=maps.validation,
             epochs=schedule.upper_epochs,
-            prepare=lambda _: set_train_mode(self.net, frozen=schedule.cut, fixed_norms=fixed),
+            prepare=lambda _: set_train_mode(self.net, frozen=schedule.map_layers, fixed_norms=fixed),
             resolutions=(),
             seconds=(schedule.upper_s,) * schedule.upper_epochs if schedule.upper_s else (),
         )

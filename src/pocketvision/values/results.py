@@ -252,7 +252,7 @@ class Epoch:
     epoch: int
     """Counted through all phases, from 1."""
     phase: Literal["head", "upper", "all"]
-    """What learned: the classifier, the blocks above the cut, or all of the net."""
+    """What learned: the classifier, the layers that take the maps, or all of the net."""
     learning_rate: float
     train_loss: float
     train_accuracy: float
@@ -285,10 +285,12 @@ class Schedule:
     """Images that the head alone learns from, where the time is too short for all and their mirror images."""
     views: int | None = None
     """Views of each image that a teacher answers to, where the time settles it."""
+    head_s: float = 0.0
+    """The forecast of the head's own time; 0 without a time limit."""
     teacher_s: float = 0.0
     """The forecast of the teachers' time for all views; 0 without a time limit."""
-    cut: int = 0
-    """Blocks, from the first on, whose feature maps are computed once; the others learn from these."""
+    map_layers: int = 0
+    """Layers, from the first on, that make feature maps once and keep their weights; the others learn from the maps."""
     map_views: int = 0
     """Random views of each training image that there are maps of."""
     upper_epochs: int = 0
@@ -300,8 +302,8 @@ class Schedule:
 
     @property
     def forecast_s(self) -> float:
-        """Return the seconds that all but a head alone is expected to take."""
-        return self.teacher_s + self.maps_s + self.upper_epochs * self.upper_s + sum(self.seconds)
+        """Return the seconds that all of it is expected to take; 0 without a time limit."""
+        return self.head_s + self.teacher_s + self.maps_s + self.upper_epochs * self.upper_s + sum(self.seconds)
 
 
 @dataclass(frozen=True)
