@@ -81,14 +81,21 @@ class MapMaker:
     def view(self, number: int) -> Maps:
         """Return the maps [images, H, W, C] of one random view of every training image."""
         said = [to_json(self._augment), self.views.recipe.seed, number]
-        return self._kept(
-            lambda part: self._drawn(number, part), self.views.images.source, said, f"maps of view {number + 1}"
-        )
+        return self._kept(lambda: self.made(number), self.views.images.source, said)
 
     def validation(self) -> Maps:
         """Return the maps [images, H, W, C] of the validation images as evaluation sees them."""
-        val, views = self.views.images.val, self.views
-        return self._kept(lambda part: to_input(val[part], views.image, views.device), val, ["plain"], "maps")
+        val, image, device = self.views.images.val, self.views.image, self.views.device
+
+        def make() -> Iterator[Rows]:
+            return self._made(lambda part: to_input(val[part], image, device), len(val), "maps for validation")
+
+        return self._kept(make, val, ["plain"])
+
+    def made(self, number: int) -> Iterator[Rows]:
+        """Yield the maps of one random view of every training image, some images at a time."""
+        title = f"maps of view {number + 1}"
+        return self._made(lambda part: self._drawn(number, part), len(self.views.images.source), title)
 
     def image_s(self) -> float:
         """Return the seconds that one image's view takes, the median of three batches after one that warms up."""
@@ -126,7 +133,7 @@ class MapMaker:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def _kept(self, draw: Callable[[slice], Tensor], pixels: Prepared, said: list[Any], title: str) -> Maps:
+    def _kept(self, make: Callable[[], Iterator[Rows]], pixels: Prepared, said: list[Any]) -> Maps:
         """Return maps from the cache; else make them, in memory where they cannot be kept."""
         contents = tuple(_contents(pixels))
         rule = [_VERSION, self._digest, to_json(self.views.image), said]
@@ -138,10 +145,10 @@ class MapMaker:
         try:
             if refused := _disk_refuses(2 * math.prod(self.shape) * len(pixels)):
                 raise OSError(refused)
-            return self._written(path, contents, self._made(draw, len(pixels), title))
+            return self._written(path, contents, make())
         except OSError as error:
             self.progress.say(f"feature maps stay in memory, since they cannot be kept in {path.parent}: {error}")
-            return np.concatenate(list(self._made(draw, len(pixels), title)))
+            return np.concatenate(list(make()))
 
     def _written(self, path: Path, contents: tuple[str, ...], parts: Iterator[Rows]) -> Maps:
         writer = FeatureWriter(path, contents)
