@@ -112,7 +112,7 @@ DISTILLATION = {
 }
 _LAYERS = {f"layers-{layers}": Change(recipe={"map_layers": layers}) for layers in (4, 7, 11, 13, 14, 17)}
 MAPS = {
-    BASE: Change(recipe={"map_views": 0}),
+    BASE: Change(recipe={"fine_tune": "all"}),
     "maps": Change(),
     **_LAYERS,
     "views-1": Change(recipe={"map_views": 1}),

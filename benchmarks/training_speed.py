@@ -93,7 +93,7 @@ def main() -> None:
     source = rng.integers(0, 256, (images_count, resolution, resolution, 3), np.uint8)
     images = TrainImages(source, source, np.arange(images_count) % CLASSES, source[:2], np.arange(2))
     recipe = recipe_for(TrainConfig(batch_size=batch, epochs=1), transfer=True, examples=images_count)
-    recipe = replace(recipe, head_epochs=0, progressive_epochs=0.0, map_views=0)
+    recipe = replace(recipe, head_epochs=0, progressive_epochs=0.0, fine_tune="all")
     nets = [build(name, width=width, resolution=resolution, num_classes=CLASSES) for _ in range(3)]
     for net in nets:
         net.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -101,7 +101,7 @@ def main() -> None:
         image = ImageSpec(resolution)
         trainer = Trainer(nets[0], images, image, recipe, Path(folder), engine=engine)
         layers = map_layers_of(nets[0], resolution)
-        on_maps = replace(recipe, map_views=1, map_layers=layers)
+        on_maps = replace(recipe, fine_tune="upper", map_views=1, map_layers=layers)
         learner = Trainer(nets[2], images, image, on_maps, Path(folder) / "maps", engine=engine)
         maker = MapMaker(nets[0], layers, trainer.views, Silent())
 

@@ -200,7 +200,7 @@ def test_all_of_the_net_is_trained_where_asked(tmp_path: Path, counted: list[int
     one = trainer(tmp_path, replace(recipe, head_epochs=1))
     assert {epoch.phase for epoch in one.train()} == {"head", "all"}
     assert not counted
-    assert recipe_for(OPTIONS, examples=48, transfer=False).map_views == 0
+    assert recipe_for(OPTIONS, examples=48, transfer=False).fine_tune == "all"
 
 
 def limited(folder: Path, seconds: float, heard: Progress) -> Trainer:

@@ -48,7 +48,7 @@ class Planner:
         """Return the schedule: on maps where the recipe says so and they can be kept, else on pixels alone."""
         if self.distillation is not None:
             return self._distilled()
-        on_maps = self._on_maps() if self.recipe.map_views else None
+        on_maps = self._on_maps() if self.recipe.fine_tune != "all" else None
         if on_maps is not None:
             return on_maps
         return self._in_time() if self.clock.limited else self._scheduled(self.recipe.epochs)
@@ -59,7 +59,8 @@ class Planner:
     def _on_maps(self) -> Schedule | None:
         """Return a schedule on feature maps; None where one on pixels is to be taken, which is told."""
         recipe, layers = self.recipe, map_layers_of(self.net, self.views.image.resolution, self.recipe.map_layers)
-        if layers == 0 or not self.engine.alone or self.clock.left() <= 0:
+        usual = self.engine.device.type == "cpu" or recipe.fine_tune == "upper"
+        if layers == 0 or not usual or not self.engine.alone or self.clock.left() <= 0:
             return None
         maker, views = MapMaker(self.net, layers, self.views, self.progress), min(recipe.map_views, recipe.epochs)
         if refused := maker.refused(views):

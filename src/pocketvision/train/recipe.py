@@ -10,6 +10,7 @@ from pocketvision.values.ranges import number
 
 Optimizer = Literal["adamw", "sgd"]
 OPTIMIZERS = ("auto", "adamw", "sgd")
+FineTune = Literal["auto", "upper", "all"]
 FINE_TUNED = ("auto", "upper", "all")
 Balance = Literal["none", "weights", "sampler"]
 BALANCES = ("auto", "none", "weights", "sampler")
@@ -58,8 +59,11 @@ class Recipe:
     mixup: float = 0.0
     """Alpha of the beta distribution that images are mixed by; 0 for not at all."""
     balance: Balance = "none"
-    map_views: int = 0
-    """Random views of each image whose feature maps the upper layers learn from; 0 where all learns, from pixels."""
+    fine_tune: FineTune = "all"
+    """What learns: the upper layers, from feature maps that the lower ones make once, or all of the net, from pixels;
+    auto is the first on a processor."""
+    map_views: int = MAP_VIEWS
+    """Random views of each image that there are maps of."""
     map_layers: int | None = None
     """Layers, from the first on, that make the maps; None as `lower.map_layers_of` says."""
 
@@ -103,7 +107,7 @@ def recipe_for(
         balance=balance,
         progressive_start=_PROGRESSIVE_START if transfer else 1.0,
         progressive_epochs=_PROGRESSIVE_EPOCHS if transfer else 0.0,
-        map_views=MAP_VIEWS if transfer and config.fine_tune != "all" else 0,
+        fine_tune=cast(FineTune, config.fine_tune) if transfer else "all",
     )
 
 
