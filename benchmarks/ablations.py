@@ -2,18 +2,21 @@
 
     python benchmarks/ablations.py --data ../shared/data --weights ../shared/weights --sets smiles --seeds 1 2 3 4 5
     python benchmarks/ablations.py ... --ways train --only rate-half rate-double
+    python benchmarks/ablations.py ... --ways maps --seeds 1 2 6
 
 Sets, nets, resolutions and starting weights are those of benchmarks/training.py. A seed is a split and a training; all
 runs of a seed have the same images, decoded once. A line for each run, then a table for each set and way: test
 accuracy, validation loss at the best temperature, CPU seconds of all threads without start-up and decoding, and for
 each change its mean difference from the defaults with the 95% interval over seeds (Student's t).
 
-`other-dice` changes nothing but the training's random numbers: a difference no larger than its own is luck. In lessons
-the teacher is MobileNet V2 1.0 at 128 px, the pupil MobileNet V1 0.25 at 128 px; a pupil's time has the teacher's
-answers in it, and not the teacher's training.
+`maps` compares where the feature maps are taken, how many views there are and how long is trained, with training all
+of the net from pixels; every run makes its own maps. `other-dice` changes nothing but the training's random numbers: a
+difference no larger than its own is luck. In lessons the teacher is MobileNet V2 1.0 at 128 px, the pupil MobileNet V1
+0.25 at 128 px; a pupil's time has the teacher's answers in it, and not the teacher's training.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +34,7 @@ from training_peers import CPU, Watch
 from pocketvision.data.arrays import prepared
 from pocketvision.data.augment import BILINEAR, Augment
 from pocketvision.metrics.calibration import fitted
+from pocketvision.process import keep_memory
 from pocketvision.progress import Silent
 from pocketvision.settings.groups import TrainConfig
 from pocketvision.tasks.classify.answers import targets
@@ -106,7 +110,18 @@ DISTILLATION = {
     "untaught": Change(epochs=distillation.EPOCHS),
     "untaught-usual": Change(),
 }
-WAYS = {"train": TRAINING, "distill": DISTILLATION}
+_LAYERS = {f"layers-{layers}": Change(recipe={"map_layers": layers}) for layers in (4, 7, 11, 13, 14, 17)}
+MAPS = {
+    BASE: Change(recipe={"fine_tune": "all"}),
+    "maps": Change(),
+    **_LAYERS,
+    "views-1": Change(recipe={"map_views": 1}),
+    "views-6": Change(recipe={"map_views": 6}),
+    "epochs-4": Change(epochs=4),
+    "epochs-12": Change(epochs=12),
+}
+"""The first trains all of the net; a layer is one of `net.features`."""
+WAYS = {"train": TRAINING, "distill": DISTILLATION, "maps": MAPS}
 
 
 @dataclass(frozen=True)
@@ -178,7 +193,8 @@ def run(bench: Bench, change: Change) -> Outcome:
         job = changed(bench, change, Path(folder))
         watch = Watch()
         taught = change.distillation and replace(change.distillation, teachers=bench.teachers)
-        run_job(job, distillation=taught, progress=Silent())
+        with mock.patch.dict(os.environ, POCKETVISION_CACHE=folder):
+            run_job(job, distillation=taught, progress=Silent())
         cpu_s = watch.passed()[1]
         net, _ = trained_net(job.folder)
         _, val_loss = fitted(logits(net, bench.images.val, job.image, CPU), bench.images.val_labels)
@@ -261,11 +277,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["sign-digits", "face-mask", "smiles"], choices=list(SETTINGS))
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--ways", nargs="+", default=["train", "distill"], choices=list(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    names = list(dict.fromkeys([*TRAINING, *DISTILLATION]))
+    names = list(dict.fromkeys([*TRAINING, *DISTILLATION, *MAPS]))
     parser.add_argument("--only", nargs="+", default=[], choices=names, help="beside the defaults")
     asked = parser.parse_args()
+    keep_memory()  # as the command line does
     for name in asked.sets:
         for way in asked.ways:
             each = [runs_of(name, way, asked, seed=seed) for seed in asked.seeds]

@@ -94,7 +94,7 @@ def main() -> None:
     net = build_spec(spec)
     load_into(net, weights, keep_head=False)
     recipe = replace(recipe_for(TrainConfig(epochs=epochs + 1), transfer=True, examples=IMAGES), head_epochs=0)
-    recipe = replace(recipe, progressive_epochs=0.0, frozen=0.0, patience=99)
+    recipe = replace(recipe, progressive_epochs=0.0, frozen=0.0, patience=99, fine_tune="all")
     watch = Watch()
     watch_loop(watch)
     net.forward = watch.timed("forward", net.forward)  # type: ignore[method-assign]

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from subprocess import CompletedProcess
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of malloc.h."""
+
 
 def leave_folder() -> None:
     """Take the current folder, and the started script's, off the places where Python looks for modules.
@@ -20,6 +23,19 @@ def leave_folder() -> None:
     end = sys.path.index(own) if own in sys.path else len(sys.path)
     unasked = {_whole(""), _whole(os.path.dirname(sys.argv[0]))} - {_whole(place) for place in _named()}
     sys.path[:end] = [place for place in sys.path[:end] if _whole(place) not in unasked]
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory for the next layer's output instead of giving it back: each page that comes anew
+    costs a fault, which more than doubles a training step of large maps (docs/measurements/training.md)."""
+    import contextlib
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        # The second is the most that older versions take.
+        _ = mallopt(_M_MMAP_THRESHOLD, 1 << 30) or mallopt(_M_MMAP_THRESHOLD, 1 << 25)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def run_own(module: str, *words: str, timeout_s: float | None = None) -> "CompletedProcess[str]":

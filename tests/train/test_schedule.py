@@ -33,7 +33,11 @@ from pocketvision.values import ImageSpec
 
 CPU = torch.device("cpu")
 RECIPE = replace(
-    recipe_for(TrainConfig(epochs=4, batch_size=16, patience=99, flip=False, seed=5), transfer=True, examples=48),
+    recipe_for(
+        TrainConfig(epochs=4, batch_size=16, patience=99, flip=False, seed=5, fine_tune="all"),
+        transfer=True,
+        examples=48,
+    ),
     progressive_start=0.5,
     progressive_epochs=0.5,
     frozen=0.5,
@@ -134,14 +138,14 @@ class Fake(Clock):
 
 def test_the_end_is_within_a_twentieth_whatever_the_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps take as long as was forecast, half longer, or twice as long; the time is never over by more than a step."""
-    from pocketvision.train import loop, trainer
+    from pocketvision.train import loop, planning
 
     for slower in (1.0, 1.5, 2.0):
         clock = Fake(100.0)
         forecast = Speed(step=0.5, small_step=0.5, small=80, resolution=80, validation=0.0)
         recipe = replace(RECIPE, epochs=400, progressive_epochs=0.0, mixup=0.0, head_epochs=0, patience=999)
         task = training(tmp_path / str(slower), recipe, clock)
-        monkeypatch.setattr(trainer, "measured", lambda *_, found=forecast: found)
+        monkeypatch.setattr(planning, "measured", lambda *_, found=forecast: found)
         real = step
 
         def slow(*args, clock=clock, slower=slower, real=real, **settings):  # type: ignore[no-untyped-def]

@@ -42,7 +42,9 @@ def image_batch() -> TrainImages:
     return TrainImages(train, train, labels, val, val_labels)
 
 
-RECIPE = recipe_for(TrainConfig(epochs=3, batch_size=16, patience=99, flip=False, seed=5), examples=48, transfer=True)
+RECIPE = recipe_for(
+    TrainConfig(epochs=3, batch_size=16, patience=99, flip=False, seed=5, fine_tune="all"), examples=48, transfer=True
+)
 
 
 def trainer(folder: Path, recipe: Recipe = RECIPE, progress: Progress = Silent()) -> Trainer:
@@ -214,6 +216,8 @@ def test_impossible_settings(wrong: dict[str, int]) -> None:
 def test_unknown_optimizer_and_device() -> None:
     with pytest.raises(UsageError, match="auto, adamw, sgd"):
         recipe_for(TrainConfig(optimizer="adam"), examples=48, transfer=True)
+    with pytest.raises(UsageError, match="auto, upper, all"):
+        recipe_for(TrainConfig(fine_tune="head"), examples=48, transfer=True)
     with pytest.raises(UnknownName, match="cuda"):
         device_for("gpu")
 

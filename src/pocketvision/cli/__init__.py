@@ -3,7 +3,7 @@
 import os
 import sys
 
-from pocketvision.process import leave_folder
+from pocketvision.process import keep_memory, leave_folder
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
     # Threads that wait for each other by spinning make training ten times slower as soon as another program wants
     # a core; those that sleep cost it its share (docs/measurements/training.md). Read once, when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    keep_memory()
     from pocketvision.cli.app import heed_stop, run
     from pocketvision.cli.streams import prepare
     from pocketvision.clock import command_begins

@@ -13,14 +13,21 @@ AHEAD = 4
 """Items begun per thread before the reader has taken them: bounds the decoded images in memory."""
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield `function(item)` for each item, in order, worked on by as many threads as there are cores.
+def in_order(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    threads: int | None = None,
+    begin: Callable[[], object] | None = None,
+) -> Iterator[R]:
+    """Yield `function(item)` for each item, in order, worked on by `threads`, else as many as there are cores.
 
-    For work that leaves Python's lock, as Pillow's decoders and hashing do. The first error ends it.
+    For work that leaves Python's lock, as Pillow's decoders and hashing do. The first error ends it. Each thread calls
+    `begin` first.
     """
-    threads = os.cpu_count() or 1
+    threads = threads or os.cpu_count() or 1
     pending: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="pocketvision")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="pocketvision", initializer=begin)
     try:
         for item in items:
             pending.append(pool.submit(function, item))

@@ -32,12 +32,16 @@ class Conv2dSame(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad as TensorFlow does for this input's size, then convolve: [N, I, H, W] -> [N, O, ceil(H/s), ceil(W/s)]."""
+        padded = self.padded(input)
+        return nn.functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    def padded(self, input: Tensor) -> Tensor:
+        """Return the input as the convolution takes it."""
         height, width = input.shape[2], input.shape[3]
         (tall, wide), (down, along) = self.kernel_size, self.stride
         below = max((-(-height // down) - 1) * down + tall - height, 0)
         right = max((-(-width // along) - 1) * along + wide - width, 0)
-        padded = nn.functional.pad(input, [right // 2, right - right // 2, below // 2, below - below // 2])
-        return nn.functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return nn.functional.pad(input, [right // 2, right - right // 2, below // 2, below - below // 2])
 
 
 class MaxPool2dSame(nn.MaxPool2d):

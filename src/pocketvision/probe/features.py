@@ -20,10 +20,10 @@ from torch import Tensor
 from pocketvision.data.arrays import prepared
 from pocketvision.data.augment import Augment, augment
 from pocketvision.data.decoded import DecodedCache
+from pocketvision.data.feature_files import FeatureWriter, Rows, Stored, data_key, feature_folder, read_features
 from pocketvision.data.tensors import eval_batches, normalize, to_input
 from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec
-from pocketvision.probe.feature_files import FeatureWriter, Rows, Stored, data_key, feature_folder, read_features
 from pocketvision.probe.heads import last_layer
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, Example, ImageSpec, to_json

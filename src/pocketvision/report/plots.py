@@ -180,7 +180,7 @@ def _epoch_range(numbers: Sequence[int]) -> tuple[float, float]:
 
 
 def _mark_phases(figure: Any, epochs: Sequence[Epoch]) -> None:
-    for phase, words_ in (("head", "head only"), ("all", "whole net")):
+    for phase, words_ in (("head", "head only"), ("upper", "upper layers"), ("all", "whole net")):
         numbers = [epoch.epoch for epoch in epochs if epoch.phase == phase]
         if not numbers:
             continue

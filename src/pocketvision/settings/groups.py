@@ -108,6 +108,11 @@ class TrainConfig(DeviceConfig, CropConfig, DataConfig, FetchConfig, NetConfig):
     balance: str = option(
         "auto", "How rare classes count as much as common ones: auto, none, weights or sampler.", group=_TRAIN
     )
+    fine_tune: str = option(
+        "auto",
+        "What learns from given weights: upper (layers, from feature maps made once), all, or auto.",
+        group=_TRAIN,
+    )
     time_limit: str | None = option(None, "Longest time for all of it, such as 10m; epochs are fitted.", group=_TRAIN)
     precision: str = option("auto", "auto, fp32, bf16 or fp16; auto is fp32 but on CUDA.", group=_TRAIN)
     log: str = option("csv", "csv, tensorboard, wandb, mlflow, with commas; results.csv always.", group=_TRAIN)

@@ -66,12 +66,12 @@ class RandomViews:
     @cached_property
     def steps(self) -> int:
         """Return the number of batches of an epoch."""
-        return len(self._orders(0))
+        return len(self.orders(0))
 
     def batches(self, epoch: int, resolution: int) -> Iterator[Batch]:
         """Yield an epoch's batches; the same for the same seed, epoch and resolution."""
         images, recipe, settings = self.images, self.recipe, Augment(flip=self.recipe.flip)
-        orders = self._orders(epoch)
+        orders = self.orders(epoch)
         turns = np.split(turns_of(np.concatenate(orders)), np.cumsum([len(chosen) for chosen in orders])[:-1])
         for place, (chosen, turn) in enumerate(zip(orders, turns, strict=True)):
             pixels = torch.from_numpy(np.ascontiguousarray(images.source[chosen])).to(self.device)
@@ -92,7 +92,8 @@ class RandomViews:
             labels = torch.from_numpy(images.val_labels[part]).to(self.device)
             yield Batch(to_input(images.val[part], self.image, self.device), labels, torch.arange(len(labels)))
 
-    def _orders(self, epoch: int) -> list[NDArray[np.int64]]:
+    def orders(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return which images the batches of an epoch hold."""
         recipe, drawn = self.recipe, self.images.train_labels if self.recipe.balance == "sampler" else None
         return shuffled(len(self.images.source), recipe.batch_size, recipe.seed, epoch, balanced=drawn)
 

@@ -201,6 +201,7 @@ def for_distillation(job: Job, options: TrainConfig) -> Job:
         patience=options.patience or total,
         progressive_start=1.0,
         progressive_epochs=0.0,
+        fine_tune="all",
     )
     return replace(job, recipe=recipe)
 

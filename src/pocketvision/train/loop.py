@@ -36,7 +36,7 @@ _NOTE_S = 0.2
 class Phase:
     """What is trained on what; the loop does not know whether it is a head, a whole net or a student of another."""
 
-    name: Literal["head", "all"]
+    name: Literal["head", "upper", "all"]
     module: nn.Module
     """Maps a batch's inputs to logits; its parameters are the ones that learn."""
     groups: tuple[LayerGroup, ...]

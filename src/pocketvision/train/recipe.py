@@ -10,6 +10,8 @@ from pocketvision.values.ranges import number
 
 Optimizer = Literal["adamw", "sgd"]
 OPTIMIZERS = ("auto", "adamw", "sgd")
+FineTune = Literal["auto", "upper", "all"]
+FINE_TUNED = ("auto", "upper", "all")
 Balance = Literal["none", "weights", "sampler"]
 BALANCES = ("auto", "none", "weights", "sampler")
 UNEQUAL = 2.0
@@ -20,6 +22,9 @@ STEPS = 16
 """Fewest steps of an epoch: with fewer, a small set is over before the net has learned anything."""
 TRANSFER_STEPS = 32
 """Fewest steps of an epoch from given weights, where the epochs are few."""
+
+MAP_VIEWS = 3
+"""Random views of each image whose feature maps the upper layers learn from, in turns."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,13 @@ class Recipe:
     mixup: float = 0.0
     """Alpha of the beta distribution that images are mixed by; 0 for not at all."""
     balance: Balance = "none"
+    fine_tune: FineTune = "all"
+    """What learns: the upper layers, from feature maps that the lower ones make once, or all of the net, from pixels;
+    auto is the first on a processor."""
+    map_views: int = MAP_VIEWS
+    """Random views of each image that there are maps of."""
+    map_layers: int | None = None
+    """Layers, from the first on, that make the maps; None as `lower.map_layers_of` says."""
 
 
 def recipe_for(
@@ -73,6 +85,8 @@ def recipe_for(
     """
     if config.optimizer not in OPTIMIZERS:
         raise UsageError(f"--optimizer '{config.optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
+    if config.fine_tune not in FINE_TUNED:
+        raise UsageError(f"--fine-tune '{config.fine_tune}' is not known; use one of {', '.join(FINE_TUNED)}")
     total = config.epochs or (6 if transfer else 40)
     asked = int(number("batch_size", config.batch_size) or 0)
     batch = asked or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
@@ -93,6 +107,7 @@ def recipe_for(
         balance=balance,
         progressive_start=_PROGRESSIVE_START if transfer else 1.0,
         progressive_epochs=_PROGRESSIVE_EPOCHS if transfer else 0.0,
+        fine_tune=cast(FineTune, config.fine_tune) if transfer else "all",
     )
 
 

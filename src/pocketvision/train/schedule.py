@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 
@@ -15,6 +16,8 @@ from pocketvision.train.batches import RandomViews
 from pocketvision.train.device import Engine
 from pocketvision.train.evaluate import logits
 from pocketvision.train.loop import step
+from pocketvision.train.maps import MapMaker
+from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.optimizer import set_train_mode
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import Schedule
@@ -156,15 +159,35 @@ def find_most(net: Net, views: RandomViews, engine: Engine) -> None:
     engine.micro_batch = trial.micro_batch
 
 
+def upper_step_s(upper: Net, maker: MapMaker, engine: Engine) -> tuple[float, float]:
+    """Return the seconds of a training step on maps, and of evaluating one image's."""
+    views, (height, width, channels) = maker.views, maker.shape
+    count = min(views.recipe.batch_size, len(views.images.train))
+    maps = torch.rand(count, height, width, channels, device=views.device).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(views.images.train_labels[:count]).to(views.device)
+    optimizer = torch.optim.SGD([{"params": list(upper.parameters()), "rate": 1.0}], lr=0.0)
+    objective, batch, trial = _objective(views), Batch(maps, labels, torch.arange(count)), engine.trial()
+
+    def answer() -> None:
+        with torch.no_grad():
+            upper.eval()(maps)
+
+    answer_s = median_s(answer, 1) / count
+    upper.train()
+    return median_s(lambda: step(upper, optimizer, batch, objective=objective, rate=0.0, engine=trial), TRIES), answer_s
+
+
+def _objective(views: RandomViews) -> Objective:
+    images = views.images
+    found, _ = learning(images.task).objective(images.train_labels, views.num_classes, balance="none", smoothing=0.0)
+    return cast(Objective, found)
+
+
 def _step_s(net: Net, views: RandomViews, engine: Engine, resolution: int, tries: int = TRIES) -> float:
     optimizer = torch.optim.SGD([{"params": list(net.parameters()), "rate": 1.0}], lr=0.0)
     set_train_mode(net, frozen=0, fixed_norms=views.recipe.norms == "fixed")
     batches = views.batches(0, resolution)
-    kept = next(batches)
-
-    objective, _ = learning(views.images.task).objective(
-        views.images.train_labels, views.num_classes, balance="none", smoothing=0.0
-    )
+    kept, objective = next(batches), _objective(views)
 
     def one() -> None:
         loss, _, _ = step(net, optimizer, next(batches, kept), objective=objective, rate=0.0, engine=engine)

@@ -26,19 +26,13 @@ from pocketvision.train.evaluate import features, fold_temperature, logits
 from pocketvision.train.job import Job, load_images, started_net
 from pocketvision.train.logs import open_logs
 from pocketvision.train.loop import Loop, Phase
+from pocketvision.train.lower import upper_of
+from pocketvision.train.maps import MapMaker, MapViews
 from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.optimizer import LayerGroup, layer_groups, set_train_mode
+from pocketvision.train.planning import Planner
 from pocketvision.train.recipe import Recipe
-from pocketvision.train.schedule import (
-    FEWEST,
-    find_most,
-    fitted,
-    fitted_with_views,
-    head_images,
-    measured,
-    median_s,
-    scheduled,
-)
+from pocketvision.train.schedule import find_most
 from pocketvision.values import Epoch, ImageSpec, Schedule, Score, Trained
 from pocketvision.weights.safetensors import save
 
@@ -115,7 +109,7 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
         spec=job.spec,
         image=job.image,
         start=job.start,
-        epochs=sum(epoch.phase == "all" for epoch in epochs),
+        epochs=sum(epoch.phase != "head" for epoch in epochs),
         validation=validation,
         temperature=value,
         data_digest=job.data.health.digest,
@@ -195,14 +189,16 @@ class Trainer:
         Returns every epoch of both phases.
         """
         self.net.to(self.engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        schedule, position = self.schedule, Position("all")
+        schedule, position, begun = self.schedule, Position("all"), self.checkpoint.phase()
         if self.engine.device.type == "cuda" and self.checkpoint.phase() is None and self.engine.alone:
             find_most(self.net, self.views, self.engine)
         logs = open_logs(self.log if self.engine.rank == 0 else "csv", self.folder, asdict(self.recipe))
         try:
             loop = Loop(self.recipe, self.checkpoint, self.engine, self.clock, logs, self.progress)
-            if schedule.head_epochs and self.checkpoint.phase() != "all":
+            if schedule.head_epochs and begun in (None, "head"):
                 position = loop.run(self.head())
+            if schedule.upper_epochs and begun != "all":
+                position = loop.run(self.upper())
             if schedule.resolutions:
                 position = loop.run(self.whole())
         finally:
@@ -248,69 +244,18 @@ class Trainer:
     @cached_property
     def schedule(self) -> Schedule:
         """Settle what the epochs do: as the recipe says, or as fits the time; an interrupted run keeps its schedule."""
-        if not self.clock.limited:
-            schedule = self._scheduled(self.recipe.epochs)
-            return replace(schedule, views=self.distillation.views) if self.distillation else schedule
         stored = self.checkpoint.schedule()
         if stored is not None:
             return stored
-        return self.checkpoint.keep_schedule(self._distilled_in_time() if self.distillation else self._in_time())
+        planner = Planner(self.net, self.views, self.engine, self.clock, self.distillation, self.progress)
+        return self.checkpoint.keep_schedule(planner.schedule())
 
     @property
     def late_s(self) -> float:
         """Return by how many seconds the schedule is late; 0 where the time suffices, or training had begun before."""
         if not self.clock.limited or self.checkpoint.phase() is not None:
             return 0.0
-        return max(0.0, self.schedule.teacher_s + sum(self.schedule.seconds) - self.clock.left())
-
-    def _scheduled(self, epochs: int) -> Schedule:
-        return scheduled(replace(self.recipe, epochs=epochs), self.image.resolution, len(self.net.features))
-
-    def _in_time(self) -> Schedule:
-        recipe, images = self.recipe, self.images
-        if self.clock.left() <= 0 and recipe.head_epochs:
-            self.progress.say("time limit: over already; the head alone is trained, on few images")
-            return Schedule(recipe.head_epochs, (), (), head_images=FEWEST)
-        speed = measured(self.net, self.views, self.engine)
-        left = max(0.0, self.clock.left())
-        count, features_s = head_images(len(images.train), speed, mirrored=recipe.flip, left_s=left)
-        head_s = features_s + 2 * speed.validation if recipe.head_epochs else 0.0
-        left_s = max(0.0, left - head_s)
-        schedule = fitted(self._scheduled, speed, steps=self.views.steps, most=recipe.epochs, left_s=left_s)
-        late = head_s - self.clock.left()
-        if late > 0:
-            self.progress.say(
-                f"time limit: too short for this data and machine; the head alone is trained, about {late:.0f} s late"
-            )
-        else:
-            told = f"{len(schedule.resolutions)} of up to {recipe.epochs} epochs"
-            self.progress.say(
-                f"time limit: {told}, about {sum(schedule.seconds) + head_s:.0f} s of the {left:.0f} s left"
-            )
-        return replace(schedule, head_images=count if recipe.head_epochs else None)
-
-    def _distilled_in_time(self) -> Schedule:
-        assert self.distillation is not None
-        speed = measured(self.net, self.views, self.engine)
-        ask, times = self.distillation.trial(self.views)
-        with torch.random.fork_rng():
-            view_s = max(1e-6, median_s(ask, 3)) * times
-        left = max(0.0, self.clock.left())
-        schedule = fitted_with_views(
-            self._scheduled,
-            speed,
-            steps=max(1, len(self.images.train) // self.recipe.batch_size),
-            most=self.recipe.epochs,
-            views=self.distillation.views,
-            view_s=view_s,
-            left_s=left,
-        )
-        self.progress.say(
-            f"time limit: {schedule.views} of up to {self.distillation.views} views and {len(schedule.resolutions)} of "
-            f"up to {self.recipe.epochs} epochs, about {sum(schedule.seconds) + schedule.teacher_s:.0f} s of the "
-            f"{left:.0f} s left"
-        )
-        return schedule
+        return max(0.0, self.schedule.forecast_s - self.clock.left())
 
     # ------------------------------------------------------------ phases
 
@@ -342,14 +287,33 @@ class Trainer:
             cuts=False,
         )
 
-    def whole(self) -> Phase:
+    def upper(self) -> Phase:
+        """Return the phase of the layers above those that make maps of the images, once."""
+        schedule, fixed = self.schedule, self.recipe.norms == "fixed"
+        maker = MapMaker(self.net, schedule.map_layers, self.views, self.progress)
+        maps = MapViews(self.views, tuple(map(maker.view, range(schedule.map_views))), maker.validation())
+        module = upper_of(self.net, schedule.map_layers)
+        return replace(
+            self._of_net(),
+            name="upper",
+            module=module,
+            groups=layer_groups(module, self.recipe.rate_decay),
+            source=maps,
+            validation=maps.validation,
+            epochs=schedule.upper_epochs,
+            prepare=lambda _: set_train_mode(self.net, frozen=schedule.map_layers, fixed_norms=fixed),
+            resolutions=(),
+            seconds=(schedule.upper_s,) * schedule.upper_epochs if schedule.upper_s else (),
+        )
+
+    def _of_net(self) -> Phase:
         """Return the phase of the whole net, on random views of the images."""
         recipe, schedule, images = self.recipe, self.schedule, self.images
 
         def prepare(epoch: int) -> None:
             set_train_mode(self.net, frozen=schedule.frozen[epoch], fixed_norms=recipe.norms == "fixed")
 
-        plain = Phase(
+        return Phase(
             "all",
             self.net,
             layer_groups(self.net, recipe.rate_decay),
@@ -366,6 +330,10 @@ class Trainer:
             counts_start=schedule.head_epochs > 0,
             threads=threads_for(self.engine.device, alone=self.engine.alone),
         )
+
+    def whole(self) -> Phase:
+        """Return the phase of the whole net, or of a student of the teachers."""
+        plain, schedule = self._of_net(), self.schedule
         if self.distillation is None:
             return plain
         student, source, objective = self.distillation.begin(
@@ -376,13 +344,13 @@ class Trainer:
     @contextmanager
     def last_weights(self) -> Iterator[None]:
         """Let the net hold the averaged weights of the last epoch within the body, where all of it was trained."""
-        if not self.schedule.resolutions:
+        if not (self.schedule.resolutions or self.schedule.upper_epochs):
             yield
             return
         best = {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
         last = self.checkpoint.last()
         if self.distillation is not None:
             last = {name.removeprefix("net."): value for name, value in last.items() if name.startswith("net.")}
-        self.net.load_state_dict(last)
+        self.net.load_state_dict({**best, **last})
         yield
         self.net.load_state_dict(best)

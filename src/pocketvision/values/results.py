@@ -252,8 +252,9 @@ class Epoch:
     """One line of results.csv."""
 
     epoch: int
-    """Counted through both phases, from 1."""
-    phase: Literal["head", "all"]
+    """Counted through all phases, from 1."""
+    phase: Literal["head", "upper", "all"]
+    """What learned: the classifier, the layers that take the maps, or all of the net."""
     learning_rate: float
     train_loss: float
     train_accuracy: float
@@ -265,7 +266,7 @@ class Epoch:
     val_macro: float = 0.0
     """Validation accuracy as the mean over the classes."""
     resolution: int = 0
-    """Side of the training images in pixels; 0 where a head was trained on features."""
+    """Side of the training images in pixels; 0 where features or maps were learned from."""
     kept: bool = False
     """Whether its weights took the place of those kept before; the last such epoch's are the result."""
 
@@ -286,8 +287,25 @@ class Schedule:
     """Images that the head alone learns from, where the time is too short for all and their mirror images."""
     views: int | None = None
     """Views of each image that a teacher answers to, where the time settles it."""
+    head_s: float = 0.0
+    """The forecast of the head's own time; 0 without a time limit."""
     teacher_s: float = 0.0
     """The forecast of the teachers' time for all views; 0 without a time limit."""
+    map_layers: int = 0
+    """Layers, from the first on, that make feature maps once and keep their weights; the others learn from the maps."""
+    map_views: int = 0
+    """Random views of each training image that there are maps of."""
+    upper_epochs: int = 0
+    """Epochs on maps."""
+    upper_s: float = 0.0
+    """The forecast of each epoch on maps; 0 without a time limit."""
+    maps_s: float = 0.0
+    """The forecast of the time for all maps; 0 without a time limit."""
+
+    @property
+    def forecast_s(self) -> float:
+        """Return the seconds that all of it is expected to take; 0 without a time limit."""
+        return self.head_s + self.teacher_s + self.maps_s + self.upper_epochs * self.upper_s + sum(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -301,7 +319,7 @@ class Trained:
     start: str
     """Where the weights came from before training: a file's name, or `from scratch`."""
     epochs: int
-    """Epochs of the whole net that were run."""
+    """Epochs that were run beside those of the classifier alone."""
     validation: Score
     """Of the weights that were kept."""
     temperature: float

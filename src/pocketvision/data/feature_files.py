@@ -1,4 +1,4 @@
-"""Features on disk: one .npy file for a set of images, with a list of their contents and a checksum behind the array.
+"""What frozen layers make of images, on disk: one .npy file, the images' contents and a checksum behind the array.
 
 The file is an ordinary .npy file, mapped into memory when read. Behind the array stand a JSON record, its length in
 eight bytes, and the SHA-256 of all before. A file that does not add up counts as absent.
@@ -23,24 +23,24 @@ LIMIT_BYTES = 4_000_000_000
 _LENGTH, _DIGEST = 8, 32
 _CHUNK = 1 << 22
 
-Rows = NDArray[np.float32]
+Rows = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """The features of a set of images."""
+    """The features, or feature maps, of a set of images."""
 
     contents: tuple[str, ...]
     """Content hashes of the images, sorted; row by row those of `rows`."""
     rows: Rows
-    """[images, views, channels], mapped from the file where it lies in one; not to be written to."""
+    """[images, ...], mapped from the file where it lies in one; not to be written to."""
     image_ms: float
     """Median wall time of one image when they were computed."""
 
 
-def feature_folder(key: str) -> Path:
+def feature_folder(key: str, kind: str = "features") -> Path:
     """Return where features of one net under one image rule lie: in the cache, under the digest of both."""
-    return cache.root() / "features" / key
+    return cache.root() / kind / key
 
 
 def data_key(contents: Iterable[str]) -> str:
@@ -57,7 +57,7 @@ def read_features(path: Path) -> Stored | None:
         stored = Stored(tuple(record["contents"]), rows, float(record["image_ms"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    if rows.dtype != np.float32 or rows.ndim != 3 or len(rows) != len(stored.contents):
+    if rows.dtype not in (np.float32, np.float16) or len(rows) != len(stored.contents):
         return None
     cache.mark_used(path)
     return stored
@@ -95,12 +95,16 @@ class FeatureWriter:
         self._begun = False
 
     def add(self, rows: Rows) -> None:
-        """Append rows [n, views, channels]."""
+        """Append rows [n, ...], of the type of the first ones."""
         if not self._begun:
             self._begun = True
-            header = {"descr": "<f4", "fortran_order": False, "shape": (len(self.contents), *rows.shape[1:])}
+            header = {
+                "descr": rows.dtype.newbyteorder("<").str,
+                "fortran_order": False,
+                "shape": (len(self.contents), *rows.shape[1:]),
+            }
             np.lib.format.write_array_header_1_0(_Tee(self), header)
-        self.write(np.ascontiguousarray(rows, "<f4").tobytes())
+        self.write(np.ascontiguousarray(rows, rows.dtype.newbyteorder("<")).tobytes())
 
     def write(self, content: bytes) -> None:
         """Write bytes and add them to the checksum."""
@@ -138,5 +142,5 @@ _NAMES = "[0-9a-f]" * 24 + ".npy"
 
 
 def make_room(newest: Path, limit_bytes: int = LIMIT_BYTES) -> None:
-    """Delete the files used longest ago until all together keep the limit; never `newest`."""
-    cache.make_room(f"features/*/{_NAMES}", limit_bytes, keep=newest)
+    """Delete the files of its kind used longest ago until all together keep the limit; never `newest`."""
+    cache.make_room(f"{newest.parent.parent.name}/*/{_NAMES}", limit_bytes, keep=newest)
