@@ -81,7 +81,7 @@ class Considered:
             int(counted[0]), int(counted[1]), int(counted[2 if precision == "float" else 3]), int(space.peak_bytes[row])
         )
         foretold = None
-        if self.latency is not None:
+        if self.latency is not None and np.isfinite(self.latency.middle[row]):
             parts = (self.latency.middle, self.latency.low, self.latency.high)
             foretold = Estimate(*(round(float(part[row]), 4) for part in parts))
         return Candidate(

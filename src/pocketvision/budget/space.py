@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pocketvision import cache as disk
 from pocketvision.cost.rules import macs, params, weight_bytes
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.graph.graph import Activate, Add, Concat, Conv, Graph, Linear, Mul, Node
+from pocketvision.graph.graph import Activate, Add, Concat, Conv, GlobalAvgPool, Graph, Linear, Mul, Node
 from pocketvision.graph.order import best_order, flow, steps
 from pocketvision.values import ModelSpec, Precision, StartKind
 
@@ -244,6 +244,26 @@ def _depths(graph: Graph, trunk: Trunk) -> Iterator[_Column]:
             layers + 1,
             count + 3,  # the mean, the classifier, the probabilities
         )
+
+
+def cut(graph: Graph, trunk: Trunk, place: int) -> Graph:
+    """Return the graph of one of a trunk's depths out of that of the whole net; the new classifier's weights are
+    stand-ins."""
+    depth = trunk.depths[place]
+    if depth is None:
+        return graph
+    nodes = best_order(graph).nodes[: _end_of(best_order(graph).nodes, depth)]
+    channels, classes = graph.shapes[nodes[-1].name][0], trunk.spec.num_classes
+    mean = GlobalAvgPool("pooled", (nodes[-1].name,))
+    head = Linear(
+        "classifier",
+        ("pooled",),
+        np.zeros((classes, channels), np.float32),
+        np.zeros(classes, np.float32),
+        "none",
+        classes * (channels + 1),
+    )
+    return Graph((*nodes, mean, head, replace(graph.nodes[-1], inputs=("classifier",))))
 
 
 def _end_of(nodes: Sequence[Node], depth: int) -> int:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.budget.choose import Considered, Predicted, key_of, on_record, shortlist, steps_up
+from pocketvision.budget.choose import Considered, key_of, on_record, shortlist, steps_up
 from pocketvision.budget.forecast import forecast
 from pocketvision.budget.limits import LIMITS, budget_of
 from pocketvision.budget.prediction import prediction_words
-from pocketvision.budget.space import Space
 from pocketvision.clock import Watch
 from pocketvision.export.confidence import abstain_of, require_refusable
 from pocketvision.fit.considering import counted, wanted_of
+from pocketvision.fit.foretelling import foretold_latency
 from pocketvision.fit.probing import Given, probe
 from pocketvision.fit.timing import Timer
 from pocketvision.progress import Progress
@@ -65,7 +65,9 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count
             "in minutes. Allow more with --max-macs.",
         )
     images = len(loaded.dataset.of("train"))
-    found = Considered(space, forecast(space, (), images=images), budget, foretold_latency(space, budget, progress))
+    found = Considered(space, forecast(space, (), images=images), budget)
+    with watch.step("latency"):
+        found = replace(found, latency=foretold_latency(found, progress=progress))
     with watch.step("probing"):
         kept = found.keeping()
         probed = _probed(given, found, loaded, options, progress) if kept.any() else ()
@@ -94,11 +96,6 @@ def _reason(budget: Budget, probed: bool) -> str:
     if "min_accuracy" in budget.limits:
         return f"the smallest that is {by} to reach the accuracy asked for"
     return f"highest {by} accuracy of those that keep the budget"
-
-
-def foretold_latency(space: Space, budget: Budget, progress: Progress) -> Predicted | None:
-    """Foretell the latency of every row, on the budget's device or on this machine; None where no limit asks."""
-    return None
 
 
 def _probed(

@@ -12,6 +12,7 @@ from pocketvision.fit.probing import Given
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.train.forecast import Start, training_seconds
 from pocketvision.train.inputs import Loaded
 from pocketvision.train.job import Job, make_job
 from pocketvision.train.trainer import run_job
@@ -50,6 +51,21 @@ class Race:
         weights = start.weights if start else None
         job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
         return replace(job, clock=self.clock, later_s=delivery_s(self.loaded, job.image, self.clock))
+
+
+def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions) -> float:
+    """Foretell the seconds that the trainings of a shortlist take: a few epochs each, and the best to the end."""
+    examples, validation = (len(loaded.dataset.of(split)) for split in ("train", "val"))
+
+    def seconds(one: Candidate, settings: FitOptions) -> float:
+        kind: Start = "own" if one.start == "cut" else one.start
+        return training_seconds(one.spec, kind, examples, validation=validation, options=settings)
+
+    ended = sum(seconds(one, options) for one in listed[:FINALISTS])
+    if len(listed) <= FINALISTS:
+        return ended
+    few = replace(options, epochs=TRIED_EPOCHS)
+    return ended + sum(seconds(one, few) for one in listed if one.start != "scratch")
 
 
 def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
