@@ -165,17 +165,33 @@ class VerifyOptions(BudgetConfig):
 
 
 @dataclass(frozen=True)
-class BenchOptions(Settings):
-    """Time files on this machine, one image at a time, beside a reference net; show what phones measured."""
+class BenchOptions(SizeConfig):
+    """Time files or nets on this machine, side by side with a reference net; show what phones measured."""
 
     files: Sequence[str | Path] | str | Path = field(
-        metadata=argument("Delivered files.", metavar="FILE...", shell=list[Path])
+        metadata=argument(
+            "Delivered files, or nets by name, which get fresh weights: mobilenetv2_050.",
+            metavar="FILE|NAME...",
+            shell=list[str],
+        )
     )
     _: KW_ONLY
     measured: Sequence[str | Path] | None = option(
         None, "Measurement that the demo's page saved on a phone; may be given often.", shell=list[Path]
     )
-    threads: int = option(1, "Threads of the runtime.")
+    threads: Sequence[int] | int | None = option(
+        None, "Threads of the runtime; repeat it. By default 1.", shell=list[int]
+    )
+    batch: Sequence[int] | int | None = option(
+        None, "Images a call; repeat it. By default 1.", flags=("--batch",), shell=list[int]
+    )
+    runtime: Sequence[str] | str | None = option(
+        None,
+        "onnx, litert, openvino, executorch, or all that are installed; repeat it. By default a file's own, and onnx "
+        "for names.",
+        shell=list[str],
+    )
+    precision: Literal["float", "int8"] = option("float", "Of nets by name.")
 
 
 @dataclass(frozen=True)
