@@ -220,7 +220,11 @@ class DemoOptions(Settings):
     """Write a page that classifies images on a phone, and serve it until Ctrl-C."""
 
     source: str | Path = field(
-        metadata=argument("Folder of a run, or a delivered file.", metavar="RUN|FILE", shell=Path)
+        metadata=argument(
+            "Folder of a run, a delivered file, or a folder of calibration nets to be timed on a phone.",
+            metavar="RUN|FILE|NETS",
+            shell=Path,
+        )
     )
     _: KW_ONLY
     output: str | Path | None = option(None, "Folder to write; by default `demo` beside the file.", shell=Path)
