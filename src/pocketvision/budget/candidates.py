@@ -50,13 +50,13 @@ def candidates(
 ) -> list[Candidate]:
     """Count every setting at both precisions; best suggested accuracy first, fewer multiply-adds on a tie.
 
-    `graph_of` gives a net's graph (weights may be stand-ins); it is called once for each name and width. `scratch`
-    tells that training starts without weights.
+    `graph_of` gives a net's graph (weights may be stand-ins); it is called once for each name, width and depth.
+    `scratch` tells that training starts without weights.
     """
-    graphs: dict[tuple[str, float], Graph] = {}
+    graphs: dict[tuple[str, float, int | None], Graph] = {}
     found: list[Candidate] = []
     for spec in settings:
-        key = (spec.name, spec.width)
+        key = (spec.name, spec.width, spec.depth)
         if key not in graphs:
             graphs[key] = graph_of(spec)
         graph = _at(graphs[key], spec, graph_of)

@@ -31,7 +31,7 @@ VERBS = (
     "report",
     "demo",
 )
-GROUPS = ("weights",)
+GROUPS = ("weights", "latency")
 """Words that stand before verbs of their own, which are public functions of the room of that name."""
 INTERRUPTED, STOPPED = 130, 143
 _STOPS: list[int] = []

@@ -16,6 +16,8 @@ from pocketvision.settings import verbs
 from pocketvision.settings.option import Option, options
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, and nothing else.")]
+HOMES = {"latency": "verbs.latency"}
+"""Where the verbs behind a word are, if not in the package of its name: they use packages above that one."""
 CONFIG_HELP = "YAML file of options by name, such as a run's args.yaml; those on the command line win."
 
 
@@ -71,7 +73,7 @@ def command(verb: str, group: str = "") -> Callable[..., None]:
 def _call(verb: str, group: str, arguments: Mapping[str, Any]) -> Any:
     from pocketvision.cli.terminal import Terminal
 
-    home = importlib.import_module(f"pocketvision.{group}" if group else "pocketvision")
+    home = importlib.import_module(f"pocketvision.{HOMES.get(group, group)}" if group else "pocketvision")
     return getattr(home, verb)(**arguments, progress=Terminal())
 
 

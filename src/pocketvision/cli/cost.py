@@ -26,7 +26,8 @@ def _totals(found: "CostOf") -> None:
     from pocketvision.words import bytes_text
 
     groups = "" if found.groups is None else f", {found.groups} groups"
-    print(f"{found.name} {found.width:g} @ {found.resolution}px, {found.num_classes} classes{groups}\n")
+    depth = "" if found.depth is None else f" depth {found.depth}"
+    print(f"{found.name} {found.width:g}{depth} @ {found.resolution}px, {found.num_classes} classes{groups}\n")
     lines = [
         ("parameters", f"{found.params:,}"),
         ("  without batch norms", f"{found.params_without_norms:,}"),

@@ -14,6 +14,7 @@ from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import ModelSpec
+from pocketvision.weights.depth import shortened
 from pocketvision.weights.load import Weights, load_into
 from pocketvision.weights.norms import norms_after, restore_batch_norms
 
@@ -49,13 +50,13 @@ class _Read:
 
 
 def sliced(weights: Weights, spec: ModelSpec, batches: Sequence[Tensor], *, progress: Progress = Silent()) -> Weights:
-    """Return weights for a narrower net of the same family; those of the same width come back as they are.
+    """Return weights for a narrower or shallower net of the same family; of the same width, all that is kept stays.
 
     `batches` are normalized images [N, C, R, R], some hundred of them, at the resolution of `spec`; of the narrow
     net's own batch norms they give the statistics. Raises UsageError where the family cannot be cut, or is another.
     """
     if (weights.spec.name, weights.spec.width) == (spec.name, spec.width):
-        return weights
+        return shortened(weights, spec.depth)
     if weights.spec.name != spec.name:
         raise WeightsError(f"a {spec.name} cannot be cut out of a {weights.spec.name}; give weights of a {spec.name}")
     wide = build_spec(weights.spec)
@@ -66,9 +67,10 @@ def sliced(weights: Weights, spec: ModelSpec, batches: Sequence[Tensor], *, prog
     narrow = build_spec(asked)
     slice_net(narrow, wide, batches, name=spec.name)
     recalibrate(narrow, batches)
-    progress.say(f"{spec.name} {spec.width:g} cut out of the weights of width {weights.spec.width:g}")
+    progress.say(f"{spec.dials} cut out of the weights of width {weights.spec.width:g}")
     tensors = {key: value.detach().cpu().numpy() for key, value in narrow.state_dict().items()}
-    return replace(weights, spec=asked, folded=False, tensors=tensors, levels=None)
+    # The layers behind the last one kept have told which of its channels matter.
+    return shortened(replace(weights, spec=asked, folded=False, tensors=tensors, levels=None), spec.depth)
 
 
 def slice_net(narrow: Net, wide: Net, batches: Iterable[Tensor], *, name: str) -> None:

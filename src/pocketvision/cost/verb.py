@@ -25,6 +25,8 @@ class CostOf:
     """Of the pointwise convolutions; None for nets that offer no choice."""
     in_channels: int
     """Channels of the image."""
+    depth: int | None
+    """Layers that are kept; None for the whole net."""
     params: int
     """Learned values; moving statistics of batch norms are left out."""
     params_without_norms: int
@@ -63,6 +65,7 @@ def cost_of(graph: Graph, spec: ModelSpec) -> CostOf:
         num_classes=spec.num_classes,
         groups=spec.groups or next(iter(family_of(spec.name).groups), None),
         in_channels=spec.in_channels,
+        depth=spec.depth,
         params=plain.params,
         params_without_norms=plain.params - plain.norm_params,
         macs=plain.macs,

@@ -26,7 +26,7 @@ from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.settings.verbs import FitOptions
 from pocketvision.tasks import load, spec_for
-from pocketvision.train.inputs import SCRATCH, Loaded, fits, image_spec
+from pocketvision.train.inputs import SCRATCH, Loaded, dialed, fits, image_spec
 from pocketvision.train.memory import require_memory
 from pocketvision.values import (
     Budget,
@@ -96,8 +96,8 @@ def considered(
             f"The images' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
         )
     if start is not None:
-        notes += (f"The weights given are of {start.spec.name} {start.spec.width:g}: no other net is considered.",)
-    if wanted is not None or options.width is not None:
+        notes += (f"The weights given are of {start.spec.dials}: no other net is considered.",)
+    if wanted is not None or options.width is not None or options.depth is not None:
         settings = _restricted(settings, wanted, options, start)
     if options.resolution is not None:
         settings = list(dict.fromkeys(replace(item, resolution=options.resolution) for item in settings))
@@ -107,14 +107,17 @@ def considered(
 def _restricted(
     settings: list[ModelSpec], wanted: ModelSpec | None, options: FitOptions, start: Weights | None
 ) -> list[ModelSpec]:
-    """Keep one family, or one width of it, also where that width is not in the usual list."""
+    """Keep one family, or one width or depth of it, also where that width is not in the usual list."""
     name = wanted.name if wanted else None
     width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
     if start is not None:
-        taken = width or start.spec.width
-        fits(ModelSpec(name or start.spec.name, taken), start)
-        return list(dict.fromkeys(replace(item, width=taken) for item in settings))
-    kept = [item for item in settings if name in (None, item.name)]
+        taken = replace(dialed(start.spec, options), name=name or start.spec.name)
+        taken = replace(taken, width=width or taken.width)
+        fits(taken, start)
+        return list(dict.fromkeys(replace(item, width=taken.width, depth=taken.depth) for item in settings))
+    if name is None and options.depth is not None:
+        raise UsageError("--depth counts the layers of one net; name it with --model or --weights")
+    kept = [replace(item, depth=options.depth) for item in settings if name in (None, item.name)]
     if width is None:
         return kept
     return list(dict.fromkeys(replace(item, width=width) for item in kept))
@@ -135,7 +138,7 @@ class Timer:
     def weigh(self, candidate: Candidate) -> Candidate:
         """Return a candidate with the bytes and the latency of its file."""
         image = replace(self.image, resolution=candidate.spec.resolution)
-        graph = untrained(candidate.spec, image, load(self.spec.name).ENDING)
+        graph = plain = untrained(candidate.spec, image, load(self.spec.name).ENDING)
         if candidate.precision == "int8":
             noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
             graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
@@ -152,7 +155,7 @@ class Timer:
         )
         content = content_of(graph, trained, self.spec, precision=candidate.precision)
         candidate = replace(candidate, size_bytes=len(content), download_bytes=deflated(content))
-        if predicted := predicted_latency(graph, self.budget):
+        if predicted := predicted_latency(plain, self.budget, candidate.precision):
             return replace(candidate, predicted=predicted)
         run = caller(content, image.resolution)
         return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))
@@ -206,7 +209,9 @@ def offer(verdicts: Sequence[Verdict], choice: Choice) -> str:
     if not lower:
         return text
     spec = lower[0].spec
-    return f"{text} Or a smaller net: --model {spec.name} --width {spec.width:g} --resolution {spec.resolution}."
+    depth = f" --depth {spec.depth}" if spec.depth is not None else ""
+    size = f"--width {spec.width:g}{depth} --resolution {spec.resolution}"
+    return f"{text} Or a smaller net: --model {spec.name} {size}."
 
 
 def _rounded(verdict: Verdict) -> str:

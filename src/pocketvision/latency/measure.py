@@ -23,14 +23,16 @@ from pocketvision.values import Latency
 Call = Callable[[], object]
 
 _WARM_UPS = 2
-_QUIET = 1.18  # times the canaries' 10th percentile
+QUIET = 1.18  # times the canaries' 10th percentile
 _LEAST_QUIET = 0.2  # of the calls; where fewer are quiet the whole time was noisy, and all calls count
 _ROUNDS = 12
 _WIDEST = 0.05
 """Largest share by which a median may be off; beyond it the machine was too noisy to tell."""
 
 
-class _Timed(NamedTuple):
+class Timed(NamedTuple):
+    """One call."""
+
     seconds: float
     canary: float
     """The slower one of the two around the call."""
@@ -57,12 +59,12 @@ def measure_in_turns(
 ) -> list[Latency]:
     """Time calls, each given with the name of its runtime, side by side: each round visits all, the reference last."""
     every = [*(call for call, _ in calls), reference]
-    visits: list[list[list[_Timed]]] = [[] for _ in every]
+    visits: list[list[list[Timed]]] = [[] for _ in every]
     for _ in rounds:
         for call, own in zip(every, visits, strict=True):
-            own.append(_visit(call, visit_ms / 1000))
-    canaries = [timed.canary for own in visits for visit in own for timed in visit]
-    loudest = float(np.percentile(canaries, 10)) * _QUIET
+            own.append(visit(call, visit_ms / 1000))
+    canaries = [timed.canary for own in visits for timed in _joined(own)]
+    loudest = float(np.percentile(canaries, 10)) * QUIET
     other = float(np.median(_quiet(_joined(visits[-1]), loudest))) * 1000
     named = zip(visits[:-1], calls, strict=True)
     return [_latency(own, loudest, threads=threads, runtime=name, reference_ms=other) for own, (_, name) in named]
@@ -104,17 +106,18 @@ def reference_graph() -> Graph:
     return sketch.finish(sketch.linear(sketch.mean(tensor), 1000))
 
 
-def _visit(call: Call, seconds: float) -> list[_Timed]:
+def visit(call: Call, seconds: float) -> list[Timed]:
+    """Warm a call up, then time it again and again for so many seconds."""
     for _ in range(_WARM_UPS):
         call()
-    timed: list[_Timed] = []
+    timed: list[Timed] = []
     before, end = _canary(), perf_counter() + seconds
     while not timed or perf_counter() < end:
         start = perf_counter()
         call()
         stop = perf_counter()
         after = _canary()
-        timed.append(_Timed(stop - start, max(before, after)))
+        timed.append(Timed(stop - start, max(before, after)))
         before = after
     return timed
 
@@ -129,7 +132,7 @@ def _canary() -> float:
 
 
 def _latency(
-    visits: Sequence[Sequence[_Timed]], loudest: float, *, threads: int, runtime: str, reference_ms: float
+    visits: Sequence[Sequence[Timed]], loudest: float, *, threads: int, runtime: str, reference_ms: float
 ) -> Latency:
     every = _joined(visits)
     own = _quiet(every, loudest)
@@ -142,7 +145,7 @@ def _latency(
         machine=machine(),
         reference_ms=reference_ms,
         quiet=sum(call.canary <= loudest for call in every) / len(every),
-        margin=_margin([float(np.median(_quiet(visit, loudest))) for visit in visits]),
+        margin=_margin([float(np.median(_quiet(calls, loudest))) for calls in visits]),
     )
 
 
@@ -159,11 +162,11 @@ def _margin(medians: Sequence[float]) -> float:
     return (ends[-1 - left] - ends[left]) / 2 / float(np.median(ends))
 
 
-def _joined(visits: Iterable[Sequence[_Timed]]) -> list[_Timed]:
-    return [timed for visit in visits for timed in visit]
+def _joined(visits: Iterable[Sequence[Timed]]) -> list[Timed]:
+    return [timed for calls in visits for timed in calls]
 
 
-def _quiet(timed: Sequence[_Timed], loudest: float) -> NDArray[np.float64]:
+def _quiet(timed: Sequence[Timed], loudest: float) -> NDArray[np.float64]:
     kept = [call.seconds for call in timed if call.canary <= loudest]
     enough = len(kept) >= _LEAST_QUIET * len(timed)
     return np.array(kept if enough else [call.seconds for call in timed])

@@ -209,6 +209,43 @@ class Net(nn.Module):
         return tuple(found.values())
 
 
+class CutNet(Net):
+    """The first layers of another net, the mean over their maps, dropout of 0.2 and one linear layer.
+
+    Every family gets this same ending, whatever its own is: hidden layers of a classifier, and classifiers that pool
+    after their convolution, are not carried over.
+    """
+
+    def __init__(self, net: Net, *, depth: int, num_classes: int, dropout: float | None) -> None:
+        super().__init__()
+        self.features = net.features[:depth]
+        channels = _channels_behind(self.features)
+        self.classifier = nn.Sequential(
+            nn.Dropout(0.2 if dropout is None else dropout), nn.Linear(channels, num_classes)
+        )
+        initialize(self.classifier)
+
+
+def _channels_behind(layers: nn.Sequential) -> int:
+    """Return the channels of the maps that layers make; nothing is computed."""
+    shapes = copy.deepcopy(layers).to("meta").eval()
+    first = next(module for module in shapes.modules() if isinstance(module, nn.Conv2d))
+    return int(shapes(torch.empty(1, first.in_channels, 256, 256, device="meta")).shape[1])
+
+
+def cuts(net: Net) -> tuple[int, ...]:
+    """Return the numbers of first layers after which a net can be cut, the fewest first.
+
+    A norm, an activation or a pool that follows is kept with the layer before it. All layers together are a cut only
+    where the net does not itself end in a mean and one linear layer.
+    """
+    weighted = [next(layer.parameters(), None) is not None for layer in net.features]
+    found = [depth for depth in range(1, len(weighted)) if weighted[depth] and any(weighted[:depth])]
+    behind = [layer for layer in net.classifier if next(layer.parameters(), None) is not None]
+    plain = len(behind) == 1 and type(net).embed is Net.embed
+    return (*found, *(() if plain else (len(weighted),)))
+
+
 def initialize(net: nn.Module) -> None:
     """Draw fresh weights: He normal for convolutions, unit batch norms, small normal for linear layers."""
     for module in net.modules():

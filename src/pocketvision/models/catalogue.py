@@ -2,7 +2,7 @@
 
 import ast
 import importlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +21,7 @@ SMALLEST_USEFUL = 48
 """These nets halve their maps five times: below this the last ones are a single pixel, and even tiny images are
 told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/measurements/training.md)."""
 
-_DIALS = ("width", "resolution", "num_classes", "groups", "in_channels", "dropout")
+_DIALS = ("width", "resolution", "num_classes", "groups", "in_channels", "dropout", "depth")
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,16 @@ def build(  # noqa: PLR0913  the dials that every net has
     groups: int | None = None,
     in_channels: int = 3,
     dropout: float | None = None,
+    depth: int | None = None,
 ) -> "Net":
     """Build a net with fresh weights as a torch module: [N, in_channels, R, R] normalized -> logits [N, num_classes].
 
-    `name` must be one of `names()`; without a resolution it is the paper's own. Raises UnknownName for another name,
-    UsageError for a setting the net cannot take.
+    `name` must be one of `names()`; without a resolution it is the paper's own. With a depth it is cut after so many
+    of its layers (`blocks.CutNet`). Raises UnknownName for another name, UsageError for a setting the net cannot take.
     """
     if resolution is None:
         resolution = family_of(name).resolution
-    return build_spec(ModelSpec(name, width, resolution, num_classes, padding, groups, in_channels, dropout))
+    return build_spec(ModelSpec(name, width, resolution, num_classes, padding, groups, in_channels, dropout, depth))
 
 
 def check_spec(spec: ModelSpec) -> None:
@@ -130,13 +131,37 @@ def check_spec(spec: ModelSpec) -> None:
             if family.groups
             else f"{spec.name} has no choice of groups"
         )
+    if spec.depth is not None and spec.depth not in depths(spec.name):
+        raise UsageError(
+            f"{spec.name} cannot be cut after {spec.depth} layers; the depths that it takes are "
+            f"{', '.join(map(str, depths(spec.name)))}"
+        )
+
+
+@cache
+def depths(name: str) -> tuple[int, ...]:
+    """Return the depths at which a net can be cut, the shallowest first; they are the same at every width."""
+    import torch
+
+    from pocketvision.models.blocks import cuts
+
+    with torch.device("meta"):
+        return cuts(build(name, padding=family_of(name).paddings[0]))  # type: ignore[arg-type]  # read as text
 
 
 def build_spec(spec: ModelSpec) -> "Net":
     """Build the net of a spec with fresh weights; see `build`."""
     check_spec(spec)
-    net: Net = importlib.import_module(f"pocketvision.models.{family_of(spec.name).home}").build(spec)
-    return net
+    family = family_of(spec.name)
+    make = importlib.import_module(f"pocketvision.models.{family.home}").build
+    if spec.depth is None:
+        net: Net = make(spec)
+        return net
+    from pocketvision.models.blocks import CutNet
+
+    # Only what is cut off would have to fit the resolution.
+    whole = make(replace(spec, resolution=family.resolution, depth=None))
+    return CutNet(whole, depth=spec.depth, num_classes=spec.num_classes, dropout=spec.dropout)
 
 
 def family_of(name: str) -> Family:

@@ -59,6 +59,13 @@ class SizeConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NetConfig(SizeConfig):
+    """The dials, and where a net is cut short, which lets it keep the weights it begins with as they are."""
+
+    depth: int | None = option(None, "Layers that are kept of the net; by default all.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class CropConfig(Settings):
     """What becomes of an image that is no square."""
 
@@ -73,7 +80,7 @@ class DeviceConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(DeviceConfig, CropConfig, DataConfig, SizeConfig):
+class TrainConfig(DeviceConfig, CropConfig, DataConfig, NetConfig):
     """One training, whole: the net, where it starts, the data's split, the schedule; JSON can hold it."""
 
     model: str | None = option(None, "A net's name, such as mobilenet_v2 or mobilenetv2_050.")

@@ -14,6 +14,7 @@ from pocketvision.settings.groups import (
     CropConfig,
     DataConfig,
     DeviceConfig,
+    NetConfig,
     RunConfig,
     SizeConfig,
     TrainConfig,
@@ -248,7 +249,7 @@ class ModelsOptions(CountedBudget):
 
 
 @dataclass(frozen=True)
-class CostOptions(SizeConfig):
+class CostOptions(NetConfig):
     """Count a net: parameters, multiply-adds, bytes, peak activation memory."""
 
     name: str = field(metadata=argument(_NET))
@@ -304,3 +305,36 @@ class WeightsWhereOptions(SizeConfig):
     name: str | None = field(default=None, metadata=argument("A net's name: which file would it use?"))
     _: KW_ONLY
     source: str | None = option(None, _SOURCE)
+
+
+_RUNTIME = "The runtime."
+
+
+@dataclass(frozen=True)
+class LatencyCalibrateOptions(Settings):
+    """Time generated nets on this machine, so that the time of any other net can be predicted."""
+
+    _: KW_ONLY
+    runtime: Literal["onnx", "litert"] = option("onnx", _RUNTIME)
+    precision: Literal["float", "int8"] = option("float", "Of the nets' weights and maps.")
+    threads: int = option(1, "Threads of the runtime.")
+    time: str = option("3m", "How long to time nets; fitting takes a minute more.")
+    seed: int = option(42, "Seed of the nets.")
+    output: str | Path | None = option(
+        None, "Profile to write, a .json file; by default the one that predictions on this machine use.", shell=Path
+    )
+
+
+@dataclass(frozen=True)
+class LatencyPredictOptions(SizeConfig):
+    """Predict the time of nets for one image, without running them."""
+
+    nets: Sequence[str] | str = field(metadata=argument(_NET, metavar="NAME...", shell=list[str]))
+    _: KW_ONLY
+    profile: str | Path | None = option(
+        None, "Profile that `latency calibrate` wrote; by default this machine's.", shell=Path
+    )
+    runtime: Literal["onnx", "litert"] = option("onnx", _RUNTIME)
+    precision: Literal["float", "int8"] = option("float", "Of the nets' weights and maps.")
+    threads: int = option(1, "Threads of the runtime.")
+    num_classes: int = option(1000, "Outputs of the classifier.")

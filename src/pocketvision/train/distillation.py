@@ -22,13 +22,14 @@ from pocketvision.runs import RunFolder
 from pocketvision.settings.groups import TrainConfig
 from pocketvision.tasks import learning
 from pocketvision.train.batches import RandomViews
-from pocketvision.train.inputs import Loaded, image_spec
+from pocketvision.train.inputs import Loaded, dialed, image_spec
 from pocketvision.train.job import Job
 from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.recipe import Recipe
 from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
 from pocketvision.values import ModelSpec, Schedule
 from pocketvision.values.ranges import check_ranges
+from pocketvision.weights.depth import reaches
 from pocketvision.weights.load import Weights
 
 EPOCHS = 40
@@ -204,29 +205,30 @@ def for_distillation(job: Job, options: TrainConfig) -> Job:
     return replace(job, recipe=recipe)
 
 
-def student_spec(model: str | None, width: float | None, start: Weights | None, teacher: Teacher) -> ModelSpec:
-    """Settle family and width: as asked, else as the weights are, else the teacher's family at half its width."""
+def student_spec(options: TrainConfig, start: Weights | None, teacher: Teacher) -> ModelSpec:
+    """Settle family, width and depth: as asked, else as the weights are, else the teacher's family at half its
+    width."""
     own = teacher.trained.spec
-    if model is not None:
-        named = parse_name(model)
+    if options.model is not None:
+        named = parse_name(options.model)
         if start is not None and start.spec.name != named.name:
             raise UsageError(f"the weights are of {start.spec.name}, not of {named.name}; give weights of {named.name}")
     elif start is not None:
         named = start.spec
     else:
         named = replace(own, width=own.width / 2)
-    return replace(named, width=width) if width is not None else named
+    return dialed(named, options)
 
 
-def wider_teacher(family: str, width: float, teachers: Sequence[Teacher]) -> Teacher | None:
-    """Return the first teacher of the same family that is at least as wide."""
-    found = (one for one in teachers if one.weights.spec.name == family and one.weights.spec.width >= width)
+def wider_teacher(spec: ModelSpec, teachers: Sequence[Teacher]) -> Teacher | None:
+    """Return the first teacher of the same family that is at least as wide and as deep."""
+    found = (one for one in teachers if reaches(one.weights.spec, spec) and one.weights.spec.width >= spec.width)
     return next(found, None)
 
 
 def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
     """Let a job start from the channels of a teacher of its family; None where there is none."""
-    own = wider_teacher(job.spec.name, job.spec.width, teachers)
+    own = wider_teacher(job.spec, teachers)
     if own is None:
         return None
     return replace(
@@ -235,7 +237,7 @@ def from_teacher(job: Job, teachers: Sequence[Teacher]) -> Job | None:
         image=image_spec(job.spec.resolution, job.image.crop_mode, own.weights),
         weights=own.weights,
         start=RunFolder(own.run).best.relative_to(own.run.parent).as_posix(),
-        keep_head=True,
+        keep_head=own.weights.spec.depth == job.spec.depth,
     )
 
 

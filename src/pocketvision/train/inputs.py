@@ -1,6 +1,6 @@
 """How a training begins, or begins again: the data as split the first time, and the weights to start from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.data.check import load_dataset
@@ -13,8 +13,10 @@ from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsErro
 from pocketvision.files import user_path
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import RunFolder
+from pocketvision.settings.groups import NetConfig
 from pocketvision.tasks import of_kind, spec_for
 from pocketvision.values import CropMode, Dataset, Health, ImageSpec, ModelSpec, TaskSpec
+from pocketvision.weights.depth import reaches
 from pocketvision.weights.fetch import fetch
 from pocketvision.weights.load import Weights, read
 from pocketvision.weights.sources import find
@@ -106,12 +108,19 @@ def published_weights(spec: ModelSpec, asked: str | Path | None, progress: Progr
         return None, SCRATCH
 
 
+def dialed(spec: ModelSpec, options: NetConfig) -> ModelSpec:
+    """Return a spec at the width and depth that were asked for, its own where none was."""
+    width = spec.width if options.width is None else options.width
+    return replace(spec, width=width, depth=spec.depth if options.depth is None else options.depth)
+
+
 def fits(spec: ModelSpec, weights: Weights) -> None:
-    """Raise UsageError unless the weights are of this net, or of a wider one of its family, from which it is cut."""
-    if spec.name != weights.spec.name or spec.width > weights.spec.width:
+    """Raise UsageError unless the weights are of this net, or of a wider or deeper one of its family, from which it is
+    cut."""
+    if not reaches(weights.spec, spec) or spec.width > weights.spec.width:
         raise UsageError(
-            f"the weights are of {weights.spec.name} {weights.spec.width:g}, not of {spec.name} {spec.width:g} or a "
-            "wider one; leave --model and --width away, or give the weights of that net"
+            f"the weights are of {weights.spec.dials}, not of {spec.dials} or a wider one; leave --model, --width and "
+            "--depth away, or give the weights of that net"
         )
 
 

@@ -1,6 +1,18 @@
 """Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
 
-from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision, PredictedLatency
+from pocketvision.values.costs import (
+    Amount,
+    Budget,
+    Candidate,
+    Choice,
+    Cost,
+    Estimate,
+    Latency,
+    Precision,
+    PredictedLatency,
+    Probed,
+    StartKind,
+)
 from pocketvision.values.images import (
     Box,
     Dataset,
@@ -50,6 +62,7 @@ __all__ = [
     "CropMode",
     "Dataset",
     "Epoch",
+    "Estimate",
     "Example",
     "Health",
     "ImageSpec",
@@ -62,6 +75,7 @@ __all__ = [
     "Precision",
     "PredictedLatency",
     "Probe",
+    "Probed",
     "Problem",
     "ProblemKind",
     "Proof",
@@ -70,6 +84,7 @@ __all__ = [
     "Schedule",
     "Score",
     "Split",
+    "StartKind",
     "Statistic",
     "StatisticKind",
     "Summary",

@@ -1,7 +1,9 @@
 """What a net is and eats."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from pocketvision.values.records import UNSAID
 
 CropMode = Literal["squash", "crop"]
 
@@ -26,9 +28,16 @@ class ModelSpec:
     """Channels of the image."""
     dropout: float | None = None  # None is the paper's own
     """Share of dropped values in training; None is the paper's own."""
+    depth: int | None = field(default=None, metadata=UNSAID)
+    """Layers of `features` that are kept, from the stem on, before a mean and a linear layer; None is the whole net."""
+
+    @property
+    def dials(self) -> str:
+        """Name, width and, of a cut net, depth in words: what tells which weights belong to it."""
+        return f"{self.name} {self.width:g}" + (f" depth {self.depth}" if self.depth is not None else "")
 
     def __str__(self) -> str:
-        return f"{self.name} {self.width:g} @ {self.resolution}px"
+        return f"{self.dials} @ {self.resolution}px"
 
 
 @dataclass(frozen=True)

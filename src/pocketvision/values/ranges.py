@@ -52,6 +52,7 @@ _MANY, _BYTES = 10**15, "500KB, 2MB, 1.5MiB or a number of bytes"
 RANGES: Mapping[str, Range] = {
     # The net and its images.
     "width": Range(0.01, 16),
+    "depth": Range(1, 1024, "of layers", whole=True),
     "resolution": Range(8, 4096, "of pixels a side", whole=True),
     "num_classes": Range(1, 1_000_000, whole=True),
     "in_channels": Range(1, 1024, whole=True),

@@ -24,5 +24,6 @@ def cost(options: CostOptions) -> CostOf:
         num_classes=options.num_classes,
         groups=said.groups if options.groups is None else options.groups,
         in_channels=options.in_channels,
+        depth=options.depth,
     )
     return cost_of(trace_spec(spec), spec)

@@ -69,7 +69,7 @@ def distill(options: DistillOptions) -> DistillResult:
     folder = run_for("distill", options, name_for(options.data))
     with nothing_left_on(PocketvisionError, run=folder):
         start = given_weights(options.weights, progress)
-        spec = student_spec(options.model, options.width, start, teachers[0])
+        spec = student_spec(options, start, teachers[0])
         loaded = load_data(
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
         )
@@ -82,7 +82,7 @@ def distill(options: DistillOptions) -> DistillResult:
             num_classes=len(loaded.dataset.labels),
         )
         require_memory(loaded, spec, options.device)
-        own = wider_teacher(spec.name, spec.width, teachers) if options.weights is None else None
+        own = wider_teacher(spec, teachers) if options.weights is None else None
         job = make_job(folder, loaded, spec, own.weights if own else start, options=options, progress=progress)
         job = for_distillation(from_teacher(job, teachers) or job if own else job, options)
     trained = run_job(replace(job, clock=clock), distillation=distillation, progress=progress)

@@ -6,10 +6,11 @@ from pocketvision.clock import Clock, seconds
 from pocketvision.errors import PocketvisionError
 from pocketvision.models.catalogue import largest_useful_resolution, parse_name
 from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, run_for, write_checksums
+from pocketvision.settings.groups import TrainConfig
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import TrainOptions
 from pocketvision.train.device import engine_for
-from pocketvision.train.inputs import fits, given_weights, load_data
+from pocketvision.train.inputs import dialed, fits, given_weights, load_data
 from pocketvision.train.job import make_job
 from pocketvision.train.logs import require_logs
 from pocketvision.train.memory import require_memory
@@ -45,7 +46,7 @@ def train(options: TrainOptions) -> TrainResult:
     folder = engine.first(lambda: run_for("train", options, name_for(options.data)))
     with nothing_left_on(PocketvisionError, run=folder), engine.first_ahead():
         start = given_weights(options.weights, progress)
-        spec = wanted_spec(options.model, options.width, start)
+        spec = wanted_spec(options, start)
         loaded = load_data(
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
         )
@@ -62,11 +63,11 @@ def train(options: TrainOptions) -> TrainResult:
     return TrainResult(folder.as_posix(), RunFolder(folder).best.as_posix(), trained)
 
 
-def wanted_spec(model: str | None, width: float | None, start: Weights | None) -> ModelSpec:
-    """Settle family and width: as asked, else as the weights are, else MobileNet V2 1.0; raises UsageError."""
-    named = parse_name(model) if model is not None else start.spec if start is not None else ModelSpec("mobilenet_v2")
-    asked = replace(named, width=width) if width is not None else named
+def wanted_spec(options: TrainConfig, start: Weights | None) -> ModelSpec:
+    """Settle family, width and depth: as asked, else as the weights are, else MobileNet V2 1.0; raises UsageError."""
+    usual = start.spec if start is not None else ModelSpec("mobilenet_v2")
+    asked = dialed(parse_name(options.model) if options.model is not None else usual, options)
     if start is None:
         return asked
     fits(asked, start)
-    return replace(start.spec, width=asked.width)
+    return replace(start.spec, width=asked.width, depth=asked.depth)

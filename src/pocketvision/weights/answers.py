@@ -44,7 +44,7 @@ def answering(weights: "Weights", file: str, *, names: int | None) -> "Weights":
 
 def _as_two(weights: "Weights") -> "Weights":
     spec = weights.spec
-    last = slots(spec.name, spec.width, 1, spec.groups)[-1].name
+    last = slots(spec.name, spec.width, 1, spec.groups, spec.depth)[-1].name
     tensors = dict(weights.tensors)
     for key in (f"{last}.weight", f"{last}.bias"):
         tensors[key] = np.concatenate([np.zeros_like(tensors[key]), tensors[key]])

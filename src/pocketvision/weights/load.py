@@ -16,6 +16,7 @@ from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.answers import NOTHING, SOFTMAX
 from pocketvision.weights.checkpoint import WeightsCheckpoint, read_checkpoint, without_wrappers
 from pocketvision.weights.deep_compression import read_deep_compression
+from pocketvision.weights.depth import shortened
 from pocketvision.weights.keras import read_keras
 from pocketvision.weights.layouts import Renamed, rename
 from pocketvision.weights.norms import FOLDED_EPS, unfold
@@ -229,12 +230,13 @@ def _usual_image(renamed: Renamed, resolution: int) -> ImageSpec:
 
 
 def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
-    """Load weights into a net of the same family, width and padding.
+    """Load weights into a net of the same family, width and padding, or into one that is cut after fewer layers.
 
     With `keep_head` the classifier is loaded too and must have as many outputs as the net's; of a 1001-class file
     the background class is dropped for a net of 1000. Without it the net keeps its own, fresh last layer, and what
     else of its classifier has another shape. `WeightsError` names every missing, left-over and misshapen tensor.
     """
+    weights = shortened(weights, _depth(net))
     _check_padding(net, weights)
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     tensors, dropped = _head(weights, _last_layer(net)) if keep_head else (dict(weights.tensors), False)
@@ -248,6 +250,12 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
     if labels is not None and dropped:
         labels = labels[1:]
     return LoadReport(len(taken), fresh, dropped, labels, weights.folded)
+
+
+def _depth(net: "Net") -> int | None:
+    from pocketvision.models.blocks import CutNet
+
+    return len(net.features) if isinstance(net, CutNet) else None
 
 
 def _check_padding(net: "nn.Module", weights: Weights) -> None:

@@ -80,7 +80,7 @@ class _Reader:
     def weights(self, manifest: Manifest) -> Weights:
         """Match the layers with the net's that the manifest names, in order."""
         spec = manifest.model
-        expected = slots(spec.name, spec.width, spec.num_classes, spec.groups)
+        expected = slots(spec.name, spec.width, spec.num_classes, spec.groups, spec.depth)
         layers = [node for node in self.nodes if node.op_type in _LAYERS]
         shapes = [self.stored(node.input[1]).shape for node in layers]
         wanted = [slot.shape for slot in expected]

@@ -39,6 +39,7 @@ class Setting(NamedTuple):
     width: float
     groups: int | None
     values: int
+    depth: int | None = None
 
 
 class Slot(NamedTuple):
@@ -84,20 +85,22 @@ def _nearest(values: int, features: int, classes: int) -> list[Setting]:
     return sorted(settings(), key=lambda setting: abs(setting.values - counted))
 
 
-def skeleton(name: str, width: float, num_classes: int, groups: int | None = None) -> "Net":
+def skeleton(name: str, width: float, num_classes: int, groups: int | None = None, depth: int | None = None) -> "Net":
     """Build a net of shapes without values, on torch's meta device."""
     import torch
 
-    rule = family_of(name).paddings[0]
+    rule: Any = family_of(name).paddings[0]
     with torch.device("meta"):
-        net = build(name, width=width, num_classes=num_classes, padding=rule, groups=groups)  # type: ignore[arg-type]
+        net = build(name, width=width, num_classes=num_classes, padding=rule, groups=groups, depth=depth)
     return net.eval()
 
 
 @cache
-def slots(name: str, width: float, num_classes: int, groups: int | None = None) -> tuple[Slot, ...]:
+def slots(
+    name: str, width: float, num_classes: int, groups: int | None = None, depth: int | None = None
+) -> tuple[Slot, ...]:
     """Return a net's layers in order."""
-    return tuple(_slots(skeleton(name, width, num_classes, groups), ""))
+    return tuple(_slots(skeleton(name, width, num_classes, groups, depth), ""))
 
 
 def _slots(module: "nn.Module", prefix: str) -> Iterator[Slot]:
@@ -127,7 +130,7 @@ def _activation(module: "nn.Module | None") -> Activation:
     return "relu" if isinstance(module, nn.ReLU) else "none"
 
 
-def _additions(name: str, width: float, groups: int | None) -> int:
+def _additions(name: str, width: float, groups: int | None, depth: int | None) -> int:
     """Count the sums of two maps in a net, by running it on no values."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -139,7 +142,7 @@ def _additions(name: str, width: float, groups: int | None) -> int:
             self.count += func in (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
             return func(*args, **(kwargs or {}))
 
-    net, side = skeleton(name, width, 1000, groups), family_of(name).resolution
+    net, side = skeleton(name, width, 1000, groups, depth), family_of(name).resolution
     with Sums() as sums, torch.no_grad():  # type: ignore[no-untyped-call]
         net(torch.empty(1, 3, side, side, device="meta"))
     return int(sums.count)
@@ -157,20 +160,24 @@ def recognize_layers(found: TfliteNet, file: str, known: ModelSpec | None = None
     values = sum(layer.weight.size + layer.bias.size for layer in found.layers)
     nearest: tuple[float, str] = (-math.inf, "")
     near = _nearest(values, last.weight[0].size, found.num_classes)[:_NEAREST]
-    for setting in near if known is None else [Setting(known.name, known.width, known.groups, values)]:
-        name, width, groups, _ = setting
-        expected = slots(name, width, found.num_classes, groups)
+    for setting in near if known is None else [_setting(known, values)]:
+        name, width, groups, _, depth = setting
+        expected = slots(name, width, found.num_classes, groups, depth)
         difference = _difference(found.layers, expected)
-        if not difference and (sums := _additions(name, width, groups)) != found.shortcuts:
+        if not difference and (sums := _additions(name, width, groups, depth)) != found.shortcuts:
             difference = f"it has {found.shortcuts} additions, not {sums}"
         if not difference:
             padding = _padding(found.layers, name, file)
-            spec = ModelSpec(name, width, found.resolution, found.num_classes, padding, groups)
+            spec = ModelSpec(name, width, found.resolution, found.num_classes, padding, groups, depth=depth)
             return Recognized(spec, *_named(found.layers, expected))
         nearest = max(nearest, (_alike(found.layers, expected), f"{name} of width {width:g}, but {difference}"))
     raise WeightsError(
         f"{file} holds no net of the catalogue, which `pocketvision models` lists. It is nearest to {nearest[1]}"
     )
+
+
+def _setting(known: ModelSpec, values: int) -> Setting:
+    return Setting(known.name, known.width, known.groups, values, known.depth)
 
 
 def _difference(layers: Sequence[TfliteLayer], expected: Sequence[Slot]) -> str:

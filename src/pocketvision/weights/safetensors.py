@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pocketvision import files
 from pocketvision.errors import WeightsError
-from pocketvision.models.catalogue import names
+from pocketvision.models.catalogue import depths, names
 from pocketvision.values import ImageSpec, ModelSpec, from_json, to_json
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _sound(header: Header) -> bool:
         and all(isinstance(number, int) and number > 0 for number in (spec.resolution, spec.num_classes))
         and spec.resolution == image.resolution
         and 0 < spec.width < 100
+        and (spec.depth is None or spec.depth in depths(spec.name))
         and 0 < header.norm_eps < 1
         and (header.labels is None or len(header.labels) == spec.num_classes)
     )

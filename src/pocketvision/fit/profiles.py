@@ -1,0 +1,117 @@
+"""Latency profiles of this machine: nets written and opened as delivered files would be, then timed."""
+
+import numpy as np
+
+from pocketvision.compress.measure import Range
+from pocketvision.compress.quantize import quantize
+from pocketvision.errors import DataError, UnknownName
+from pocketvision.export import litert as litert_file
+from pocketvision.export import onnx as onnx_file
+from pocketvision.graph.graph import Activation, Add, AvgPool, Ending, GlobalAvgPool, Graph, Mul
+from pocketvision.graph.lower import without_affines
+from pocketvision.graph.moves import is_move
+from pocketvision.graph.order import best_order
+from pocketvision.latency.calibrate import Open, Setting, make_profile, time_nets
+from pocketvision.latency.measure import Call, machine, reference_graph
+from pocketvision.latency.nets import draw, with_fresh_weights
+from pocketvision.latency.profile import RUNTIMES, Profile, own_path, read_profile, shipped
+from pocketvision.latency.reading import kernels
+from pocketvision.progress import Progress, Silent, track
+from pocketvision.runtime import litert, onnx
+from pocketvision.values import ModelSpec
+
+_PARTS = {"onnx": (onnx, onnx_file.to_bytes), "litert": (litert, litert_file.to_bytes)}
+_SECONDS_A_NET = 0.4
+"""Of a calibration: some eight visits."""
+_FEWEST, _MOST = 48, 420
+_ANCHOR_SECONDS = 2.5
+_LARGEST = 4.0
+"""Of the stand-in ranges: no kernel's time depends on them, but for which activations the levels do by themselves."""
+_POSITIVE: tuple[Activation, ...] = ("relu", "relu6", "sigmoid", "hardsigmoid")
+_SMALLEST: dict[Activation, float] = {"silu": -0.28, "hardswish": -0.375}
+
+
+def calibrated(setting: Setting, *, seconds: float, seed: int = 0, progress: Progress | None = None) -> Profile:
+    """Time generated nets on this machine for about so many seconds, and fit a profile to them, a minute more."""
+    progress = progress or Silent()
+    count = min(_MOST, max(_FEWEST, round(seconds / _SECONDS_A_NET)))
+    drawn = draw(seed, count, trace)
+    opened = opener(setting)
+    calls = [opened(graph) for _, graph in track(drawn, progress, "write nets", count)]
+    labels = time_nets([*calls, opened(reference_graph())], seconds=seconds, progress=progress)
+    nets = [(spec, kernels(graph, runtime=setting.runtime, precision=setting.precision)) for spec, graph in drawn]
+    progress.say("fitting the model, about a minute")
+    own = labels._replace(median_ms=labels.median_ms[:-1])
+    return make_profile(nets, own, setting, reference_ms=float(labels.median_ms[-1]))
+
+
+def default_profile(
+    precision: str = "float", *, runtime: str = "onnx", threads: int = 1, progress: Progress | None = None
+) -> Profile:
+    """Return this machine's own profile, or the one that comes with the package; either is brought to the machine's
+    speed of today by some nets that are timed now, about five seconds.
+
+    What is stored in float16 or palettes computes as float. Raises UnknownName for a setting without a profile.
+    """
+    setting = setting_of(runtime, precision="int8" if precision == "int8" else "float", threads=threads)
+    found = own_profile(setting) or shipped(runtime=runtime, precision=setting.precision)
+    opened, rng = opener(setting), np.random.default_rng(0)
+    calls = [opened(with_fresh_weights(trace(anchor.spec), rng)) for anchor in found.anchors]
+    labels = time_nets(calls, seconds=_ANCHOR_SECONDS, progress=progress)
+    return found.scaled([float(value) for value in labels.median_ms], machine=machine())
+
+
+def own_profile(setting: Setting) -> Profile | None:
+    """Return the profile that `latency calibrate` made on this machine, None where there is none or it is damaged."""
+    path = own_path(runtime=setting.runtime, precision=setting.precision, threads=setting.threads)
+    try:
+        found = read_profile(path)
+    except DataError:
+        return None
+    return found if found.machine == machine() else None
+
+
+def setting_of(runtime: str, *, precision: str, threads: int) -> Setting:
+    """Return what a profile is of; raises UnknownName for a runtime that none is made for, MissingExtra without it."""
+    if runtime not in _PARTS:
+        raise UnknownName("runtime", runtime, RUNTIMES)
+    return Setting(runtime, _PARTS[runtime][0].runtime_name(), precision, threads)
+
+
+def opener(setting: Setting) -> Open:
+    """Return what writes a float graph with weights, quantized where the setting says so, and opens it as a call."""
+    runtime, to_bytes = _PARTS[setting.runtime]
+
+    def opened(graph: Graph) -> Call:
+        answer = runtime.answer_of(to_bytes(as_delivered(graph, setting.precision)), threads=setting.threads)
+        size = graph.input.resolution
+        image = np.random.default_rng(0).integers(0, 256, (1, size, size, len(graph.input.mean)), np.uint8)
+        return lambda: answer(image)
+
+    return opened
+
+
+def as_delivered(graph: Graph, precision: str) -> Graph:
+    """Return a float graph in its delivered order, quantized with stand-in ranges for int8."""
+    ordered = without_affines(best_order(graph))
+    return quantize(ordered, _ranges(ordered)) if precision == "int8" else ordered
+
+
+def trace(spec: ModelSpec) -> Graph:
+    """Trace a net of the catalogue without its weights."""
+    from pocketvision.graph.trace import trace_spec
+
+    return trace_spec(spec)
+
+
+def _ranges(graph: Graph) -> dict[str, Range]:
+    lowest: dict[str, float] = {}
+    for node in graph.nodes:
+        activation: Activation = getattr(node, "activation", "none")
+        if activation in _POSITIVE or isinstance(node, Ending):
+            lowest[node.name] = 0.0
+        elif is_move(node) or isinstance(node, Add | Mul | AvgPool | GlobalAvgPool):
+            lowest[node.name] = min(lowest[name] for name in node.inputs)
+        else:
+            lowest[node.name] = _SMALLEST.get(activation, -_LARGEST)
+    return {name: (low, _LARGEST) for name, low in lowest.items()}
