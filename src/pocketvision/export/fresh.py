@@ -13,21 +13,17 @@ from pocketvision.export.source import open_source
 from pocketvision.export.write import require_packages
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
+from pocketvision.latency.nets import with_fresh_weights
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision
 
 
 def untrained(spec: ModelSpec, precision: Precision) -> tuple[Graph, Manifest]:
     """Return a net with seeded fresh weights, by which no runtime answers slower than by trained ones."""
-    import torch
-
-    from pocketvision.graph.trace import trace
-    from pocketvision.models.catalogue import build_spec
+    from pocketvision.graph.trace import trace_spec
 
     image = ImageSpec(spec.resolution)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        graph = trace(build_spec(spec).eval(), image)
+    graph = with_fresh_weights(trace_spec(spec, image), np.random.default_rng(0))
     if precision == "int8":
         noise = np.random.default_rng(0).integers(0, 256, (2, spec.resolution, spec.resolution, 3), np.uint8)
         graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel

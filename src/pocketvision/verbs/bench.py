@@ -17,7 +17,7 @@ from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import BenchOptions
 from pocketvision.values import Latency, ModelSpec
 from pocketvision.verify.loading import Loading, loading
-from pocketvision.verify.timing import Setting, time_settings
+from pocketvision.verify.timing import TimedFile, time_settings
 
 ALL = "all"
 
@@ -83,7 +83,7 @@ def bench(options: BenchOptions) -> list[BenchResult]:
 
 def _timed(subjects: Sequence[_Subject], options: BenchOptions) -> list[BenchResult]:
     asked = [
-        (subject, Setting(subject.file, threads, batch))
+        (subject, TimedFile(subject.file, threads, batch))
         for subject in subjects
         for threads in _each(options.threads)
         for batch in _each(options.batch)

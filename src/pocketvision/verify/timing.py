@@ -21,7 +21,7 @@ ROUNDS = 12
 
 
 @dataclass(frozen=True)
-class Setting:
+class TimedFile:
     """A file and how it is run."""
 
     file: Path
@@ -42,12 +42,12 @@ def time_runner(runner: Runner, reference: Callable[[], object], *, threads: int
     return measure(lambda: runner.run(image), reference, threads=threads, runtime=runner.name)
 
 
-def time_settings(settings: Sequence[Setting], *, progress: Progress = Silent()) -> list[Latency]:
+def time_settings(settings: Sequence[TimedFile], *, progress: Progress = Silent()) -> list[Latency]:
     """Time files side by side: those on as many threads in turns with each other and with the reference net.
 
     A batch's time is divided by its images, so that all times are of one image.
     """
-    found: dict[Setting, Latency] = {}
+    found: dict[TimedFile, Latency] = {}
     for threads in dict.fromkeys(setting.threads for setting in settings):
         group = [setting for setting in dict.fromkeys(settings) if setting.threads == threads]
         calls = [_call(setting) for setting in group]
@@ -57,7 +57,7 @@ def time_settings(settings: Sequence[Setting], *, progress: Progress = Silent())
     return [found[setting] for setting in settings]
 
 
-def _call(setting: Setting) -> tuple[Callable[[], object], str]:
+def _call(setting: TimedFile) -> tuple[Callable[[], object], str]:
     runner = open_model(setting.file, threads=setting.threads)
     return partial(runner.run, noise(runner.manifest.image.resolution, setting.batch)), runner.name
 
