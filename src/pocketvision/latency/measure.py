@@ -65,9 +65,14 @@ def measure_in_turns(
             own.append(visit(call, visit_ms / 1000))
     canaries = [timed.canary for own in visits for timed in _joined(own)]
     loudest = float(np.percentile(canaries, 10)) * QUIET
-    other = float(np.median(_quiet(_joined(visits[-1]), loudest))) * 1000
-    named = zip(visits[:-1], calls, strict=True)
-    return [_latency(own, loudest, threads=threads, runtime=name, reference_ms=other) for own, (_, name) in named]
+    others = _joined(visits[-1])
+    reference_ms = float(np.median(_quiet(others, loudest))) * 1000
+    # A large net clears the cache, which slows the canary behind it; the small reference tells how quiet it was.
+    quiet = sum(call.canary <= loudest for call in others) / len(others)
+    return [
+        _latency(own, loudest, threads=threads, runtime=name, reference_ms=reference_ms, quiet=quiet)
+        for own, (_, name) in zip(visits, calls, strict=False)
+    ]
 
 
 def noise_words(found: Latency) -> str:
@@ -75,7 +80,8 @@ def noise_words(found: Latency) -> str:
     if found.quiet is None or found.margin is None:
         return ""
     if found.quiet < _LEAST_QUIET:
-        return f"too noisy to tell: other work slowed down {1 - found.quiet:.0%} of the calls; time it again later"
+        slowed = f"{1 - found.quiet:.0%} of the reference net's calls"
+        return f"too noisy to tell: other work slowed down {slowed}; time it again later"
     if found.margin > _WIDEST:
         return f"too noisy to tell: from round to round the median moved by up to {found.margin:.0%}; time it again"
     return ""
@@ -132,10 +138,9 @@ def _canary() -> float:
 
 
 def _latency(
-    visits: Sequence[Sequence[Timed]], loudest: float, *, threads: int, runtime: str, reference_ms: float
+    visits: Sequence[Sequence[Timed]], loudest: float, *, threads: int, runtime: str, reference_ms: float, quiet: float
 ) -> Latency:
-    every = _joined(visits)
-    own = _quiet(every, loudest)
+    own = _quiet(_joined(visits), loudest)
     return Latency(
         median_ms=float(np.median(own)) * 1000,
         p90_ms=float(np.percentile(own, 90)) * 1000,
@@ -144,7 +149,7 @@ def _latency(
         runtime=runtime,
         machine=machine(),
         reference_ms=reference_ms,
-        quiet=sum(call.canary <= loudest for call in every) / len(every),
+        quiet=quiet,
         margin=_margin([float(np.median(_quiet(calls, loudest))) for calls in visits]),
     )
 

@@ -49,7 +49,7 @@ class Latency:
     reference_ms: float
     """Median of the reference net, timed in turns with this one."""
     quiet: float | None = field(default=None, metadata=UNSAID)
-    """Share of the calls that nothing else slowed down; None where nobody listened, as in browsers."""
+    """Share of the reference net's calls that nothing else slowed down; None where nobody listened, as in browsers."""
     margin: float | None = field(default=None, metadata=UNSAID)
     """Share by which the median may be off: half its 95% interval, from how the rounds differ."""
 
