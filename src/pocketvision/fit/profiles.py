@@ -1,5 +1,8 @@
 """Latency profiles of this machine: nets written and opened as delivered files would be, then timed."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
 from pocketvision.compress.measure import Range
@@ -7,11 +10,14 @@ from pocketvision.compress.quantize import quantize
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.export import litert as litert_file
 from pocketvision.export import onnx as onnx_file
+from pocketvision.files import write_bytes, write_json
 from pocketvision.graph.graph import Activation, Add, AvgPool, Ending, GlobalAvgPool, Graph, Mul
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.order import best_order
+from pocketvision.latency.adapt import adapted
 from pocketvision.latency.calibrate import Open, Setting, make_profile, time_nets
+from pocketvision.latency.emitted import LISTING, SUFFIXES, Emitted, EmittedNet
 from pocketvision.latency.measure import Call, machine, reference_graph
 from pocketvision.latency.nets import draw, with_fresh_weights
 from pocketvision.latency.profile import RUNTIMES, Profile, own_path, read_profile, shipped
@@ -95,6 +101,33 @@ def as_delivered(graph: Graph, precision: str) -> Graph:
     """Return a float graph in its delivered order, quantized with stand-in ranges for int8."""
     ordered = without_affines(best_order(graph))
     return quantize(ordered, _ranges(ordered)) if precision == "int8" else ordered
+
+
+def emit(folder: Path, setting: Setting, *, count: int, seed: int) -> Emitted:
+    """Write calibration nets as files, and a list of them to be filled with times."""
+    nets = []
+    _, to_bytes = _PARTS[setting.runtime]
+    for place, (spec, graph) in enumerate(draw(seed, count, trace)):
+        name = f"{place:03d}-{spec.name}-{spec.width:g}-{spec.resolution}{SUFFIXES[setting.runtime]}"
+        write_bytes(folder / name, to_bytes(as_delivered(graph, setting.precision)))
+        nets.append(EmittedNet(name, spec))
+    todo = (
+        f"Time each file for one image on {setting.threads} thread(s), as a median of at least 30 runs after 5 to warm "
+        "up, in the order of this list; write it as median_ms, and the device's name as device. Times may be missing. "
+        f"Then: pocketvision latency fit {LISTING}"
+    )
+    found = Emitted(todo, "", setting.runtime, setting.precision, setting.threads, tuple(nets))
+    write_json(folder / LISTING, found)
+    return found
+
+
+def fitted(times: Emitted) -> Profile:
+    """Make a profile of a device out of times that were measured there."""
+    base = shipped(runtime=times.runtime, precision=times.precision)
+    measured = [(net.spec, net.median_ms) for net in times.nets if net.median_ms is not None]
+    nets = [(spec, base.kernels(trace(spec))) for spec, _ in measured]
+    found = adapted(base, nets, [time for _, time in measured], machine=times.device or "another device")
+    return replace(found, threads=times.threads)
 
 
 def trace(spec: ModelSpec) -> Graph:

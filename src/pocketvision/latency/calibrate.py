@@ -50,14 +50,10 @@ class Setting(NamedTuple):
 
 def time_nets(calls: Sequence[Call], *, seconds: float, seed: int = 0, progress: Progress | None = None) -> Labels:
     """Time nets in rounds of random order for so many seconds, at least four; then those again that were disturbed."""
-    rng, timed = np.random.default_rng(seed), [list[Timed]() for _ in calls]
-    rounds = max(_LEAST_ROUNDS, int(seconds / (len(calls) * _VISIT_MS * 1.2e-3)))
     end = monotonic() + 1.3 * seconds
-    with (progress or Silent()).bar("time nets", rounds * len(calls)) as bar:
-        for _ in range(rounds):
-            for place in rng.permutation(len(calls)):
-                timed[place] += visit(calls[place], _VISIT_MS / 1000)
-                bar.advance()
+    rounds = max(_LEAST_ROUNDS, int(seconds / (len(calls) * _VISIT_MS * 1.2e-3)))
+    timed = time_in_rounds(calls, rounds=rounds, seed=seed, progress=progress)
+    rng = np.random.default_rng(seed)
     while monotonic() < end:
         usual = _usual(timed)
         few = [place for place, found in enumerate(timed) if len(_clean(found, usual)) < _ENOUGH_CLEAN]
@@ -65,26 +61,42 @@ def time_nets(calls: Sequence[Call], *, seconds: float, seed: int = 0, progress:
             break
         for place in rng.permutation(few):
             timed[place] += visit(calls[place], _VISIT_MS / 1000)
-    return _labels(timed)
+    return labels(timed)
 
 
-def _usual(timed: Sequence[list[Timed]]) -> float:
+def time_in_rounds(
+    calls: Sequence[Call], *, rounds: int, seed: int = 0, progress: Progress | None = None
+) -> list[list[Timed]]:
+    """Visit every net once a round, in random order; return all calls of each."""
+    rng = np.random.default_rng(seed)
+    timed: list[list[Timed]] = [[] for _ in calls]
+    with (progress or Silent()).bar("time nets", rounds * len(calls)) as bar:
+        for _ in range(rounds):
+            for place in rng.permutation(len(calls)):
+                timed[place] += visit(calls[place], _VISIT_MS / 1000)
+                bar.advance()
+    return timed
+
+
+def labels(timed: Sequence[Sequence[Timed]]) -> Labels:
+    """Return each net's 25th percentile of its clean calls."""
+    usual = _usual(timed)
+    clean = [_clean(found, usual) for found in timed]
+    # A large net clears the cache, which slows the canary behind it: then all its calls count.
+    kept = [
+        quiet if len(quiet) >= min(_ENOUGH_CLEAN, len(found)) else [call.seconds for call in found]
+        for quiet, found in zip(clean, timed, strict=True)
+    ]
+    medians = np.array([np.percentile(times, 25) * 1000 for times in kept])
+    return Labels(medians, sum(map(len, clean)) / sum(map(len, timed)), usual * 1e6)
+
+
+def _usual(timed: Sequence[Sequence[Timed]]) -> float:
     return float(np.percentile([call.canary for found in timed for call in found], 10))
 
 
-def _clean(found: list[Timed], usual: float) -> list[float]:
+def _clean(found: Sequence[Timed], usual: float) -> list[float]:
     return [call.seconds for call in found if call.canary <= usual * QUIET]
-
-
-def _labels(timed: Sequence[list[Timed]]) -> Labels:
-    usual, medians, clean_calls = _usual(timed), [], 0
-    for found in timed:
-        clean = _clean(found, usual)
-        clean_calls += len(clean)
-        # A large net clears the cache, which slows the canary behind it: then all its calls count.
-        kept = clean if len(clean) >= min(_ENOUGH_CLEAN, len(found)) else [call.seconds for call in found]
-        medians.append(float(np.percentile(kept, 25)) * 1000)
-    return Labels(np.array(medians), clean_calls / sum(map(len, timed)), usual * 1e6)
 
 
 def make_profile(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pocketvision.latency.kernels import FUSED, KINDS, Floats, Ints, Kernels
+from pocketvision.latency.kernels import Floats, Ints, Kernels
 
 AMOUNTS = 4
 """What a kernel's plain time is a sum over: being started, multiply-adds, values moved, weights read."""
@@ -19,6 +19,8 @@ class Features(NamedTuple):
 
     kinds: Ints
     """[kernels], places in KINDS."""
+    fused: Ints
+    """[kernels], places in FUSED."""
     counts: Floats
     """[kernels], how often each runs."""
     amounts: Floats
@@ -70,7 +72,13 @@ def _of(net: Kernels, resolutions: Ints, first: int) -> Features:
         tall * wide,
         stride,
     )
-    shares = (_filled(inputs, 16), _filled(outputs, 16), _filled(outputs, 8), outputs % 4 == 0, _filled(side, 6))
+    shares = (
+        _filled(inputs, 16),
+        _filled(outputs, 16),
+        _filled(outputs, 8),
+        outputs % 4 == 0,
+        _filled(side, 6),
+    )
     columns = [
         *(
             _logarithm(one * amount, middle)
@@ -78,20 +86,13 @@ def _of(net: Kernels, resolutions: Ints, first: int) -> Features:
         ),
         *(one * share for share in (*shares, _filled(made_area, 4), joined)),
     ]
-    shape = made_area.shape
     return Features(
         _in_turn(one * kind),
+        _in_turn(one * fused),
         _in_turn(one * np.array(net.counts)[:, None]).astype(np.float32),
         amounts.transpose(1, 0, 2).reshape(-1, AMOUNTS),
-        np.concatenate(
-            [
-                np.stack(columns, axis=-1, dtype=np.float32).transpose(1, 0, 2).reshape(-1, len(columns)),
-                np.eye(len(KINDS), dtype=np.float32)[_in_turn(one * kind)],
-                np.eye(len(FUSED), dtype=np.float32)[_in_turn(one * fused)],
-            ],
-            axis=1,
-        ),
-        np.repeat(np.arange(first, first + shape[1]), shape[0]),
+        np.stack(columns, axis=-1, dtype=np.float32).transpose(1, 0, 2).reshape(-1, len(columns)),
+        np.repeat(np.arange(first, first + one.shape[1]), one.shape[0]),
     )
 
 

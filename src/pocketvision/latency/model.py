@@ -7,12 +7,13 @@ logarithms of the nets' times, with Huber's loss, by Adam (Kingma and Ba 2015) o
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.latency.features import AMOUNTS, Features
-from pocketvision.latency.kernels import KINDS, Floats
+from pocketvision.latency.features import Features
+from pocketvision.latency.kernels import FUSED, KINDS, Floats, Ints
 
 _HIDDEN = 32
 _RATE = 0.02
@@ -30,6 +31,10 @@ class Model:
     """The prices, as logarithms [kinds, AMOUNTS], and a network of two hidden layers."""
 
     prices: Floats
+    kinds: Floats
+    """What a kind adds to the first layer, [KINDS, hidden]."""
+    fused: Floats
+    """What a fused activation adds, [FUSED, hidden]."""
     first: Floats
     first_bias: Floats
     second: Floats
@@ -76,8 +81,9 @@ def _fresh(columns: int, rng: np.random.Generator) -> Model:
         return rng.standard_normal((inputs, _HIDDEN), np.float32) / np.float32(np.sqrt(inputs))
 
     zeros = np.zeros(_HIDDEN, np.float32)
+    tables = 0.2 * drawn(len(KINDS)), 0.2 * drawn(len(FUSED))
     prices = np.tile(np.log(np.array(_FIRST_GUESS, np.float32)), (len(KINDS), 1))
-    return Model(prices, drawn(columns), zeros, drawn(_HIDDEN), zeros, zeros)
+    return Model(prices, *tables, drawn(columns), zeros, drawn(_HIDDEN), zeros, zeros)
 
 
 def _scaled(model: Model, found: Features, measured: NDArray[np.float64]) -> Model:
@@ -88,7 +94,8 @@ def _scaled(model: Model, found: Features, measured: NDArray[np.float64]) -> Mod
 
 def _forward(model: Model, found: Features) -> _Pass:
     parts = np.exp(model.prices)[found.kinds] * found.amounts
-    first = np.tanh(found.inputs @ model.first + model.first_bias)
+    tables = (model.kinds + model.first_bias)[found.kinds] + model.fused[found.fused]
+    first = np.tanh(found.inputs @ model.first + tables)
     second = np.tanh(first @ model.second + model.second_bias)
     return _Pass(parts, first, second, found.counts * parts.sum(axis=1) * np.exp(second @ model.last))
 
@@ -99,12 +106,18 @@ def _backward(model: Model, found: Features, run: _Pass, errors: NDArray[np.floa
     shares = run.parts * (slopes / run.parts.sum(axis=1))[:, None]
     second = slopes[:, None] * model.last * (1 - run.second**2)
     first = (second @ model.second.T) * (1 - run.first**2)
-    prices = np.stack([np.bincount(found.kinds, shares[:, place], len(KINDS)) for place in range(AMOUNTS)], axis=1)
     found_slopes = (
-        *(prices, found.inputs.T @ first, first.sum(axis=0)),
+        _sums(found.kinds, shares, len(KINDS)),
+        *(_sums(found.kinds, first, len(KINDS)), _sums(found.fused, first, len(FUSED))),
+        *(found.inputs.T @ first, first.sum(axis=0)),
         *(run.first.T @ second, second.sum(axis=0), run.second.T @ slopes),
     )
     return Model(*(slope.astype(np.float32) for slope in found_slopes))
+
+
+def _sums(places: Ints, values: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """Sum rows by their place."""
+    return np.stack([np.bincount(places, column, count) for column in values.T], axis=1)
 
 
 def _zeros(model: Model) -> dict[str, Floats]:
@@ -122,7 +135,7 @@ def _stepped(
         means[name] += 0.1 * (slope - means[name])
         squares[name] += 0.01 * (slope**2 - squares[name])
         step = means[name] / (1 - 0.9**count) / (np.sqrt(squares[name] / (1 - 0.99**count)) + 1e-8)
-        if name in ("first", "second", "last"):
+        if name in ("kinds", "fused", "first", "second", "last"):
             step = step + _DECAY / _RATE * value
         moved[name] = (value - np.float32(rate) * step).astype(np.float32)
     return Model(**moved)

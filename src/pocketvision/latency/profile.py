@@ -16,7 +16,7 @@ from pocketvision import cache
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.files import read_json, write_json
 from pocketvision.graph.graph import Graph
-from pocketvision.latency.features import Features, features
+from pocketvision.latency.features import AMOUNTS, Features, features
 from pocketvision.latency.kernels import KINDS, Ints, Kernels
 from pocketvision.latency.model import Model
 from pocketvision.latency.reading import kernels
@@ -31,7 +31,7 @@ COVERAGE = 0.9
 _SHIPPED = "pocketvision.latency.profiles"
 _BEYOND = 1.25
 """Nets may be larger than the largest timed one by so much."""
-_CHUNK_NETS = 512
+_CHUNK_NETS = 16
 
 Array = NDArray[np.float64]
 
@@ -160,7 +160,7 @@ def unpacked(texts: dict[str, str]) -> Model:
         name: np.frombuffer(base64.b64decode(texts[name], validate=True), "<f2").astype(np.float32) for name in names
     }
     hidden = len(flat["last"])
-    shapes = {"prices": (len(KINDS), -1), "first": (-1, hidden), "second": (hidden, hidden)}
+    shapes = {name: (-1, hidden) for name in ("kinds", "fused", "first", "second")} | {"prices": (len(KINDS), AMOUNTS)}
     return Model(**{name: array.reshape(shapes.get(name, (hidden,))) for name, array in flat.items()})
 
 

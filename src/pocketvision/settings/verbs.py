@@ -323,6 +323,19 @@ class LatencyCalibrateOptions(Settings):
     output: str | Path | None = option(
         None, "Profile to write, a .json file; by default the one that predictions on this machine use.", shell=Path
     )
+    emit: str | Path | None = option(
+        None, "Folder for the nets as files, to be timed on another device; nothing is timed here.", shell=Path
+    )
+    nets: int = option(60, "How many nets to emit.")
+
+
+@dataclass(frozen=True)
+class LatencyFitOptions(Settings):
+    """Make a profile of another device from times that were measured there."""
+
+    times: str | Path = field(metadata=argument("The nets.json of an emitted folder, with times.", shell=Path))
+    _: KW_ONLY
+    output: str | Path | None = option(None, "Profile to write; by default profile.json beside it.", shell=Path)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ import numpy as np
 from pocketvision.clock import seconds
 from pocketvision.errors import UsageError
 from pocketvision.files import make_folder, user_path
-from pocketvision.fit.profiles import calibrated, default_profile, setting_of, trace
+from pocketvision.fit.profiles import calibrated, default_profile, emit, fitted, setting_of, trace
 from pocketvision.graph.graph import Graph
+from pocketvision.latency.calibrate import Setting
+from pocketvision.latency.emitted import Emitted, read_emitted
 from pocketvision.latency.profile import Profile, own_path, read_profile, write_profile
 from pocketvision.models.catalogue import parse_name
 from pocketvision.settings.option import verb
-from pocketvision.settings.verbs import LatencyCalibrateOptions, LatencyPredictOptions
+from pocketvision.settings.verbs import LatencyCalibrateOptions, LatencyFitOptions, LatencyPredictOptions
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,35 @@ class Predicted:
 
 
 @verb(LatencyCalibrateOptions)
-def calibrate(options: LatencyCalibrateOptions) -> Calibrated:
+def calibrate(options: LatencyCalibrateOptions) -> Calibrated | Emitted:
     """Time generated nets on this machine and fit a profile to them, which all predictions use from then on.
 
-    With `output` the profile is written there instead. Raises MissingExtra without the runtime, UsageError for no time.
+    With `output` the profile is written there instead. With `emit` nothing is timed: the nets are written to a folder,
+    to be carried to another device, with a list to be filled with times.
+
+    Raises MissingExtra without the runtime, UsageError for no time.
     """
     setting = setting_of(options.runtime, precision=options.precision, threads=options.threads)
     taken = seconds(options.time)
+    if options.emit is not None:
+        return _emitted(options, setting)
     found = calibrated(setting, seconds=taken, seed=options.seed, progress=options.progress)
     own = own_path(runtime=options.runtime, precision=options.precision, threads=options.threads)
     path = user_path(options.output) if options.output is not None else own
     make_folder(path.parent)
+    write_profile(found, path)
+    return _told(found, path)
+
+
+@verb(LatencyFitOptions)
+def fit(options: LatencyFitOptions) -> Calibrated:
+    """Make a profile of another device from times of emitted nets that were measured there, five or more.
+
+    Raises DataError for a list without times.
+    """
+    source = user_path(options.times)
+    found = fitted(read_emitted(source))
+    path = user_path(options.output) if options.output is not None else source.with_name("profile.json")
     write_profile(found, path)
     return _told(found, path)
 
@@ -107,6 +127,15 @@ def predict(options: LatencyPredictOptions) -> list[Predicted]:
         )
         for place, name in enumerate(names)
     ]
+
+
+def _emitted(options: LatencyCalibrateOptions, setting: Setting) -> Emitted:
+    assert options.emit is not None
+    folder = user_path(options.emit)
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; name another folder with --emit")
+    make_folder(folder)
+    return emit(folder, setting, count=options.nets, seed=options.seed)
 
 
 def _profile(options: LatencyPredictOptions) -> Profile:

@@ -1,0 +1,55 @@
+"""Calibration nets as files, to be timed elsewhere, and the times that come back."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.errors import DataError
+from pocketvision.files import read_json
+from pocketvision.values import ModelSpec
+
+LISTING = "nets.json"
+SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
+
+
+@dataclass(frozen=True)
+class EmittedNet:
+    """One file to be timed."""
+
+    file: str
+    spec: ModelSpec
+    median_ms: float | None = None
+    """Of one image; filled in where it is measured."""
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What lies in the folder, and what is asked of whoever measures."""
+
+    what_to_do: str
+    device: str
+    """To be filled in: the device's name."""
+    runtime: str
+    precision: str
+    threads: int
+    nets: tuple[EmittedNet, ...]
+
+
+def read_emitted(path: Path) -> Emitted:
+    """Read a list with times filled in; raises DataError that says what is missing."""
+    if not path.is_file():
+        raise DataError(
+            f"there is no file {path}; `pocketvision latency calibrate --emit FOLDER` writes FOLDER/{LISTING}"
+        )
+    try:
+        found = read_json(Emitted, path)
+    except (ValueError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is no list of nets to be timed ({error}); emit them again") from error
+    times = [net.median_ms for net in found.nets if net.median_ms is not None]
+    if not times:
+        raise DataError(f"{path} holds no times yet: write each file's median_ms into it")
+    if not all(np.isfinite(time) and time > 0 for time in times):
+        raise DataError(f"{path} holds a median_ms that is not above 0")
+    return found
