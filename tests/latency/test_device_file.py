@@ -9,6 +9,7 @@ import pytest
 
 from pocketvision.errors import DataError
 from pocketvision.latency.device_file import read_calibration, read_device
+from pocketvision.latency.emitted import read_emitted
 
 NAMES = ("a.tflite", "b.tflite")
 DIGESTS = tuple(hashlib.sha256(name.encode()).hexdigest() for name in NAMES)
@@ -132,3 +133,16 @@ def test_a_list_of_nothing_or_of_what_is_gone_is_told(nets: Path) -> None:
         read_calibration(nets)
     with pytest.raises(DataError, match="there is no file"):
         read_calibration(nets / "elsewhere")
+
+
+def test_times_of_a_device_are_filled_into_the_list_of_emitted_nets(nets: Path) -> None:
+    spec = {"name": "mobilenet_v1", "width": 0.25, "resolution": 96, "num_classes": 10}
+    entries = [{"file": name, "spec": spec} for name in NAMES]
+    listing = {"what_to_do": "", "device": "", "runtime": "litert", "precision": "float", "threads": 1}
+    (nets / "nets.json").write_text(json.dumps(listing | {"nets": entries}), encoding="utf-8")
+    with pytest.raises(DataError, match="holds no times yet"):
+        read_emitted(nets / "nets.json")
+    results = [{"sha256": DIGESTS[1], "median_ms": 7.0, "p90_ms": 8.0, "runs": 40}]
+    found = read_emitted(nets / "nets.json", saved(nets, results=results, threads=2))
+    assert (found.device, found.threads) == ("Pixel 7", 2)
+    assert [net.median_ms for net in found.nets] == [None, 7.0]

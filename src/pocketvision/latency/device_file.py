@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pocketvision.errors import DataError
 from pocketvision.files import read_json
@@ -29,7 +29,8 @@ class CalibrationNet:
     sha256: str
     """Of the file."""
     resolution: int
-    precision: Literal["float", "int8"]
+    precision: str
+    """`float` or `int8`."""
 
 
 @dataclass(frozen=True)

@@ -335,6 +335,9 @@ class LatencyFitOptions(Settings):
 
     times: str | Path = field(metadata=argument("The nets.json of an emitted folder, with times.", shell=Path))
     _: KW_ONLY
+    measured: str | Path | None = option(
+        None, "The file that the phone page saved, or what LiteRT's benchmark_model printed.", shell=Path
+    )
     output: str | Path | None = option(None, "Profile to write; by default profile.json beside it.", shell=Path)
 
 
