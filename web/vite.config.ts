@@ -33,6 +33,6 @@ export default defineConfig({
   define: { __LITERT__: version("@litertjs/core"), __ONNXRUNTIME__: version("onnxruntime-web") },
   // onnxruntime-web is told where its files lie; the bundler must not copy them a second time.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "production"] },
-  build: { outDir: OUT, emptyOutDir: true, target: "es2022", modulePreload: { polyfill: false } },
+  build: { outDir: OUT, emptyOutDir: true, rolldownOptions: { input: ["index.html", "calibrate.html"].map((name) => resolve(import.meta.dirname, name)) }, target: "es2022", modulePreload: { polyfill: false } },
   plugins: [{ name: "runtimes", closeBundle: copyRuntimes }],
 });

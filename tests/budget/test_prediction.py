@@ -1,19 +1,19 @@
 """A limit for another device: read with its profile, judged by prediction, and said to be so."""
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pocketvision.budget import prediction
 from pocketvision.budget.choose import choose
 from pocketvision.budget.limits import Measured, broken, budget_of, judge
 from pocketvision.cost import count
 from pocketvision.errors import BudgetMissed, UsageError
 from pocketvision.graph.graph import Graph
+from pocketvision.graph.trace import trace_spec
 from pocketvision.settings.groups import BudgetConfig
 from pocketvision.values import (
     Budget,
@@ -44,7 +44,7 @@ class FoundTimes:
 class FixedProfile:
     """A device that takes a millisecond for a million multiply-adds."""
 
-    device, runtime, threads = "Pixel 7", "LiteRT", 1
+    machine, runtime_name, threads, precision = "Pixel 7", "LiteRT", 1, "float"
 
     def predict(self, graphs: list[Graph]) -> FoundTimes:
         times = np.array([count(graph).macs / 1e6 for graph in graphs])
@@ -53,9 +53,7 @@ class FixedProfile:
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    module = ModuleType("pocketvision.latency.profile")
-    module.read_profile = lambda path: FixedProfile()  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pocketvision.latency.profile", module)
+    monkeypatch.setattr(prediction, "read_profile", lambda path: FixedProfile())
     path = tmp_path / "pixel7.json"
     path.write_text("{}", encoding="utf-8")
     return path
@@ -119,7 +117,18 @@ def test_a_verdict_by_prediction_says_so(median: float, passed: bool, words: str
 
 def test_what_the_profile_does_not_cover_is_said() -> None:
     (verdict,) = judge(Budget({"max_latency": 10.0}, "p"), Measured(1, predicted=foretold(5, covered=False)))
-    assert verdict_line(verdict).endswith("; the profile has no nets of this kind)")
+    assert verdict_line(verdict).endswith("; the profile has no nets of this kind, so the interval promises nothing)")
+
+
+def test_a_profile_of_float_nets_covers_no_int8_file(profile: Path) -> None:
+    graph, budget = trace_spec(ModelSpec("mobilenet_v1", 0.25, 64, 10)), Budget({"max_latency": 10.0}, str(profile))
+    plain = prediction.predicted_latency(graph, budget, "float")
+    small = prediction.predicted_latency(graph, budget, "int8")
+    assert plain is not None
+    assert small is not None
+    assert (plain.covered, small.covered) == (True, False)
+    assert (plain.device, plain.median_ms) == ("Pixel 7", count(graph).macs / 1e6)
+    assert prediction.predicted_latency(graph, Budget({"max_latency": 10.0}), "float") is None
 
 
 def test_the_choice_goes_by_the_device() -> None:

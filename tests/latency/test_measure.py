@@ -1,12 +1,14 @@
 """The stopwatch, on a clock that the tests turn by hand."""
 
 import importlib
+import itertools
 
 import numpy as np
 import pytest
 
 from pocketvision.graph.graph import Conv, Linear
-from pocketvision.latency.measure import machine, measure, quick, reference_graph
+from pocketvision.latency.measure import machine, measure, measure_in_turns, noise_words, quick, reference_graph
+from pocketvision.values import Latency
 
 module = importlib.import_module("pocketvision.latency.measure")
 
@@ -92,6 +94,82 @@ def test_all_calls_count_where_nothing_was_quiet(clock):
     found = measure(run, reference, threads=1, runtime="toy")
     assert found.median_ms == pytest.approx(5)
     assert found.runs >= 12 * 8
+
+
+def test_a_quiet_machine_is_no_noise(clock):
+    found = measure(clock.call(2), clock.call(1), threads=1, runtime="toy")
+    assert (found.quiet, found.margin) == (1.0, pytest.approx(0, abs=1e-9))
+    assert noise_words(found) == ""
+
+
+def test_a_machine_whose_canaries_are_late_is_too_noisy_to_tell(clock):
+    calls = 0
+
+    def run():
+        nonlocal calls
+        calls += 1
+        clock.canary = 60e-6 if calls % 10 > 1 else 20e-6
+        clock.now += 0.005
+
+    found = measure(clock.call(5), run, threads=1, runtime="toy")
+    assert found.quiet < 0.2
+    assert noise_words(found).startswith("too noisy to tell: other work slowed down ")
+
+
+def test_a_large_net_that_clears_the_cache_is_no_noise(clock):
+    def large():
+        clock.canary = 30e-6
+        clock.now += 0.02
+
+    def reference():
+        clock.canary = 20e-6
+        clock.now += 0.001
+
+    found = measure(large, reference, threads=1, runtime="toy")
+    assert found.median_ms == pytest.approx(20)
+    assert noise_words(found) == ""
+
+
+def test_a_median_that_moves_from_round_to_round_is_too_noisy_to_tell(clock):
+    rounds = iter([1.0, 1.3] * 6)
+
+    def visits():
+        for speed in rounds:
+            run.speed = speed
+            yield speed
+
+    def run():
+        clock.now += run.speed / 1000
+
+    (found,) = measure_in_turns([(run, "toy")], clock.call(1), threads=1, rounds=visits())
+    assert found.quiet == 1
+    assert found.margin == pytest.approx(0.15 / 1.15, rel=0.2)
+    assert "the median moved by up to 13%" in noise_words(found)
+
+
+def test_files_side_by_side_take_turns(clock):
+    order = []
+
+    def call(name, ms):
+        def run():
+            order.append(name)
+            clock.now += ms / 1000
+
+        return run
+
+    found = measure_in_turns(
+        [(call("a", 10), "first 1.0"), (call("b", 20), "second 2.0")], call("r", 5), threads=2, rounds=range(3)
+    )
+    assert [(one.runtime, one.median_ms, one.reference_ms, one.threads) for one in found] == [
+        ("first 1.0", pytest.approx(10), pytest.approx(5), 2),
+        ("second 2.0", pytest.approx(20), pytest.approx(5), 2),
+    ]
+    visits = [name for name, _ in itertools.groupby(order)]
+    assert visits == ["a", "b", "r"] * 3
+
+
+def test_what_was_measured_elsewhere_says_nothing_of_noise():
+    assert noise_words(Latency(1, 1, 1, 1, "LiteRT.js", "a phone", 1)) == ""
 
 
 def test_the_clock_runs(monkeypatch):

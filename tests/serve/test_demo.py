@@ -1,5 +1,6 @@
 """The verb `demo`: the folder it writes, what it refuses, what it says while it serves."""
 
+import hashlib
 import json
 import re
 import signal
@@ -30,7 +31,7 @@ from pocketvision.graph.sketch import Sketch
 from pocketvision.runs import open_run
 from pocketvision.runtime import open as open_model
 from pocketvision.serve.code import qr_code
-from pocketvision.serve.folder import write_demo
+from pocketvision.serve.folder import write_calibration, write_demo
 from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision
 
 WORDS = Manifest(
@@ -53,7 +54,15 @@ LISTENING = (
     "import signal\nfrom pocketvision.cli import main\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nmain()"
 )
 """Tests that a shell runs in the background ignore Ctrl-C, and so would the command that they start."""
-PARTS = ("index.html", "sw.js", "icon.svg", "assets/index-1.js", "runtime/litert/l.wasm", "runtime/onnxruntime/o.wasm")
+PARTS = (
+    "index.html",
+    "calibrate.html",
+    "sw.js",
+    "icon.svg",
+    "assets/index-1.js",
+    "runtime/litert/l.wasm",
+    "runtime/onnxruntime/o.wasm",
+)
 
 
 @pytest.fixture
@@ -63,7 +72,8 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in PARTS:
         (page / name).parent.mkdir(parents=True, exist_ok=True)
         (page / name).write_text(f"{name};\n")
-    monkeypatch.setitem(write_demo.__kwdefaults__, "page", page)
+    for write in (write_demo, write_calibration):
+        monkeypatch.setitem(write.__kwdefaults__, "page", page)
     return page
 
 
@@ -89,7 +99,7 @@ def test_a_run_gets_a_folder_with_all_it_needs_and_no_more(built: Path, run: Pat
     written = demo(run, serve=False)
     folder = run / "demo"
     assert (written.folder, written.files, written.address) == (folder.as_posix(), ("model.onnx",), None)
-    assert names(folder) == {name for name in PARTS if "litert" not in name} | {
+    assert names(folder) == {name for name in PARTS if "litert" not in name and name != "calibrate.html"} | {
         "demo.json",
         "model.onnx",
         "reference.onnx",
@@ -258,3 +268,55 @@ def test_a_run_that_is_started_anew_loses_its_demo(built: Path, run: Path) -> No
     folder = Path(demo(run, serve=False).folder)
     open_run(run.parent.parent, run.parent.name, run.name, settings={}, exist_ok=True)
     assert not folder.exists()
+
+
+def calibration_nets(folder: Path, suffix: str = ".onnx") -> Path:
+    """Write two nets with their list, as `latency calibrate --emit` does."""
+    nets = []
+    for name in ("first", "second"):
+        file = deliver(folder / f"{name}{suffix}", replace(WORDS, name=name))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        nets.append({"name": name, "file": file.name, "sha256": digest, "resolution": 32, "precision": "float"})
+    listed = {"format": "pocketvision-calibration", "version": 1, "nets": nets}
+    (folder / "calibration.json").write_text(json.dumps(listed), encoding="utf-8")
+    return folder
+
+
+def test_calibration_nets_get_a_page_that_times_them(built: Path, tmp_path: Path) -> None:
+    nets = calibration_nets(tmp_path / "nets")
+    written = demo(nets, output=tmp_path / "out", serve=False)
+    assert written.files == ("first.onnx", "second.onnx")
+    assert names(tmp_path / "out") == {
+        "index.html",
+        "sw.js",
+        "icon.svg",
+        "assets/index-1.js",
+        "runtime/onnxruntime/o.wasm",
+        ".pocketvision",
+        "calibration.json",
+        "nets/first.onnx",
+        "nets/second.onnx",
+    }
+    assert (tmp_path / "out" / "index.html").read_text(encoding="utf-8") == "calibrate.html;\n"
+    assert (tmp_path / "out" / "nets" / "first.onnx").read_bytes() == (nets / "first.onnx").read_bytes()
+    shell = json.loads(re.search(r"const SHELL = (.*);", (tmp_path / "out" / "sw.js").read_text())[1])
+    assert not [name for name in shell if name.startswith("nets/")], "nets are not kept on the device"
+
+
+def test_one_folder_may_hold_the_one_page_after_the_other(built: Path, run: Path, tmp_path: Path) -> None:
+    nets, target = calibration_nets(tmp_path / "nets"), tmp_path / "out"
+    demo(run, output=target, serve=False)
+    demo(nets, output=target, serve=False)
+    assert not {"demo.json", "model.onnx"} & names(target)
+    demo(run, output=target, serve=False)
+    assert not {"calibration.json", "nets/first.onnx"} & names(target)
+    assert (target / "index.html").read_text(encoding="utf-8") == "index.html;\n"
+
+
+def test_nets_that_no_browser_runs_are_told(built: Path, tmp_path: Path) -> None:
+    nets = calibration_nets(tmp_path / "nets")
+    text = (nets / "calibration.json").read_text(encoding="utf-8").replace("first.onnx", "first.pte")
+    (nets / "calibration.json").write_text(text, encoding="utf-8")
+    (nets / "first.onnx").rename(nets / "first.pte")
+    with pytest.raises(UsageError, match=r"browsers run no \.pte files"):
+        demo(nets, output=tmp_path / "out", serve=False)

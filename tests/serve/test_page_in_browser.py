@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import json
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +16,11 @@ from PIL import Image
 from pocketvision import demo, fit, predict
 from pocketvision.data.digits import digits_folder
 from pocketvision.data.splits import read_splits
+from pocketvision.export import litert, onnx
+from pocketvision.export.manifest import manifest_of_file
 from pocketvision.export.onnx import write
 from pocketvision.graph.sketch import Sketch
+from pocketvision.latency.device_file import read_calibration, read_device
 from pocketvision.latency.measurements import read_measurement
 from pocketvision.serve.folder import RUNTIMES
 from pocketvision.serve.server import make_server
@@ -307,3 +312,44 @@ def test_labels_are_text_and_never_markup(page: Path, tmp_path: Path) -> None:
     assert shown["label"] == wanted.label
     assert "90.0% of 100 images, between 80.0% and 95.0%" in seen.results[2]
     assert seen.complaints == []
+
+
+@pytest.mark.parametrize("suffix", sorted(RUNTIMES))
+def test_calibration_nets_are_timed_by_one_button_and_give_a_file(suffix: str, page: Path, tmp_path: Path) -> None:
+    nets = tmp_path / "nets"
+    nets.mkdir()
+    listed = []
+    for name, channels in (("a narrow net", 4), ("a wide net", 64)):
+        sketch = Sketch(64)
+        tensor = sketch.conv("image", channels, kernel=3, stride=2, activation="relu6")
+        for _ in range(6):
+            tensor = sketch.conv(tensor, channels, kernel=3, activation="relu6")
+        graph = sketch.finish(sketch.linear(sketch.mean(tensor), 10))
+        file = nets / f"{channels}{suffix}"
+        {".onnx": onnx, ".tflite": litert}[suffix].write(graph, manifest_of_toy(64), file)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        listed.append({"name": name, "file": file.name, "sha256": digest, "resolution": 64, "precision": "float"})
+    found = {"format": "pocketvision-calibration", "version": 1, "nets": listed}
+    (nets / "calibration.json").write_text(json.dumps(found), encoding="utf-8")
+    folder = Path(demo(nets, output=tmp_path / "out", serve=False).folder)
+    seen = use(folder, {"do": "calibrate", "device": "Pixel 7"}, {"do": "state"})
+    loaded, measured, state = seen.results
+    assert loaded["lead"].startswith("Measures 2 nets on this device.")
+    assert loaded["runs-on"].endswith(", 1 thread")
+    assert measured["name"] == "device-pixel-7.json"
+    assert measured["result"].startswith("2 nets, from ")
+    assert not state["wide"]
+    path = tmp_path / "device.json"
+    path.write_text(measured["text"], encoding="utf-8")
+    device = read_device(path, read_calibration(nets))
+    assert (device.device, device.threads) == ("Pixel 7", 1)
+    assert device.runtime == loaded["runs-on"].removesuffix(", 1 thread")
+    narrow, wide = (result.median_ms for result in device.results)
+    assert wide > 3 * narrow, "256 times as many multiply-adds"
+    assert seen.complaints == []
+    assert {address.split("/")[2].split(":")[0] for address in seen.requests if address.startswith("http")} == {HOST}
+
+
+def manifest_of_toy(side: int) -> Manifest:
+    labels = tuple(str(number) for number in range(10))
+    return replace(manifest_of_file(ModelSpec("toy", 1.0, side, 10), ImageSpec(side), labels), created="")

@@ -1,15 +1,15 @@
 """A delivered file judged for another device: read back as the graph that it was written from, and predicted."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pocketvision import verify
+from pocketvision.budget import prediction
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.export import litert, onnx
 from pocketvision.graph.graph import Graph
@@ -28,18 +28,10 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
     def predict(graphs: list[Graph]) -> Any:
         asked.extend(graphs)
         times = np.full(len(graphs), 5.0)
-        return ModuleTimes(times, times - 1, times + 1, times > 0)
+        return SimpleNamespace(median_ms=times, low_ms=times - 1, high_ms=times + 1, covered=times > 0)
 
-    class ModuleTimes:
-        def __init__(self, *arrays: np.ndarray) -> None:
-            self.median_ms, self.low_ms, self.high_ms, self.covered = arrays
-
-    profile = ModuleType("a profile")
-    for name, value in {"device": "Pixel 7", "runtime": "LiteRT", "threads": 1, "predict": predict}.items():
-        setattr(profile, name, value)
-    module = ModuleType("pocketvision.latency.profile")
-    module.read_profile = lambda path: profile  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pocketvision.latency.profile", module)
+    profile = SimpleNamespace(machine="Pixel 7", runtime_name="LiteRT", threads=1, precision="float", predict=predict)
+    monkeypatch.setattr(prediction, "read_profile", lambda path: profile)
     return asked
 
 
@@ -48,7 +40,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
 def test_the_graph_is_that_of_the_file(
     precision: Any, suffix: str, seen: list[Graph], toy: Any, tmp_path: Path
 ) -> None:
-    graph = trace_spec(SPEC)
+    plain = graph = trace_spec(SPEC)
     if precision == "int8":
         noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
         graph = quantize(graph, calibrate(graph, noise))
@@ -60,9 +52,10 @@ def test_the_graph_is_that_of_the_file(
     assert found is not None
     assert (found.device, found.median_ms) == ("Pixel 7", 5.0)
     (asked,) = seen
-    assert [type(node) for node in asked.nodes] == [type(node) for node in graph.nodes]
-    assert list(asked.shapes.values()) == list(graph.shapes.values())
-    assert bool(asked.quant) == bool(graph.quant) == (precision == "int8")
+    assert [type(node) for node in asked.nodes] == [type(node) for node in plain.nodes]
+    assert list(asked.shapes.values()) == list(plain.shapes.values())
+    assert asked.quant is None, "profiles read float graphs"
+    assert found.covered == (precision == "float"), "and this one is of float nets"
 
 
 def test_a_file_that_is_not_read_back_is_judged_by_its_twin(seen: list[Graph], toy: Any, tmp_path: Path) -> None:

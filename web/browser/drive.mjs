@@ -64,6 +64,18 @@ const STEPS = {
     return { name: download.suggestedFilename(), text: Buffer.concat(chunks).toString("utf8") };
   },
 
+  /** Time the calibration nets, and save the file. */
+  async calibrate({ page }, { device }) {
+    await page.click("#measure");
+    await page.waitForSelector("#save:not([hidden])", { timeout: PATIENCE_MS });
+    await page.fill("#device", device);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
+    const chunks = [];
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk);
+    const shown = await words(page, ["result", "runs-on", "nets"]);
+    return { name: download.suggestedFilename(), text: Buffer.concat(chunks).toString("utf8"), ...shown };
+  },
+
   async offline({ context }, { offline }) {
     await context.setOffline(offline);
     return null;
@@ -101,7 +113,7 @@ const STEPS = {
 };
 
 async function words(page, ids) {
-  return page.evaluate((names) => Object.fromEntries(names.map((id) => [id, document.getElementById(id).textContent])), ids);
+  return page.evaluate((names) => Object.fromEntries(names.map((id) => [id, document.getElementById(id)?.textContent ?? null])), ids);
 }
 
 async function count(page) {

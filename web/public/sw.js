@@ -32,6 +32,8 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const address = new URL(event.request.url);
+  // Calibration nets are many, and used once.
+  if (address.pathname.includes("/nets/")) return;
   if (event.request.method === "GET" && address.origin === location.origin) event.respondWith(answer(event.request));
 });
 

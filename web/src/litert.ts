@@ -39,5 +39,5 @@ async function open(file: Uint8Array, resolution: number, threads: number): Prom
     for (const tensor of [input, ...outputs]) tensor.delete();
     return shares;
   }
-  return { runtime: `LiteRT.js ${__LITERT__}`, threads, run };
+  return { runtime: `LiteRT.js ${__LITERT__}`, threads, run, close: () => model.delete() };
 }

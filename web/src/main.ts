@@ -3,12 +3,12 @@
 import { answer, type Answer } from "./answer";
 import { Camera, cameraAllowed, CameraError, severalCameras } from "./camera";
 import { readDemo, type Demo } from "./demo";
-import { record, time, type Timing } from "./measure";
-import type { Pixels } from "./net";
+import { noise, record, time, type Timing } from "./measure";
 import { keep } from "./offline";
 import { fetched, open, wishOf, type Opened } from "./open";
 import { decode, ImageError, prepare, shown, type Image } from "./prepare";
 import { probeGap } from "./probes";
+import { saveJson, suggestName } from "./save";
 import * as view from "./view";
 
 const { element, show, write, problem } = view;
@@ -41,7 +41,7 @@ class Page {
     this.offerCamera();
     for (const id of ["start", "shoot", "choose", "measure"]) element<HTMLButtonElement>(id).disabled = false;
     document.body.dataset["state"] = "ready";
-    await this.suggestName();
+    await suggestName();
   }
 
   private listen(): void {
@@ -260,19 +260,7 @@ class Page {
       probeGap: this.gap,
       created: new Date().toISOString(),
     });
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${JSON.stringify(found, null, 1)}\n`], { type: "application/json" }));
-    link.download = `measurement-${device.replace(/[^\w-]+/g, "-").toLowerCase() || "device"}.json`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  }
-
-  private async suggestName(): Promise<void> {
-    const data = (navigator as { userAgentData?: { getHighEntropyValues(names: string[]): Promise<{ model?: string }> } })
-      .userAgentData;
-    const found = await data?.getHighEntropyValues(["model"]).catch(() => undefined);
-    const input = element<HTMLInputElement>("device");
-    if (found?.model && input.value === "") input.value = found.model;
+    saveJson(found, "measurement", device);
   }
 }
 
@@ -280,12 +268,6 @@ function invitation(): string {
   const touch = matchMedia("(pointer: coarse)").matches;
   if (!cameraAllowed()) return touch ? "Take an image, or choose one." : "Choose, drop or paste an image.";
   return touch ? "Point the camera at something, or choose an image." : "Start the camera, or choose, drop or paste an image.";
-}
-
-/** An image for timing; always the same one. */
-function noise(side: number): Pixels {
-  let state = 1;
-  return Uint8Array.from({ length: side * side * 3 }, () => (state = (state * 48_271) % 2_147_483_647) & 255);
 }
 
 async function begin(): Promise<void> {

@@ -1,7 +1,7 @@
 // How long one image takes on this device, in turns with the reference net; and the file that says so.
 
 import type { Demo, ModelFile } from "./demo";
-import type { Net } from "./net";
+import type { Net, Pixels } from "./net";
 
 export interface Timing {
   readonly median_ms: number;
@@ -32,7 +32,7 @@ export interface Measurement extends Timing {
 }
 
 type Call = () => Promise<unknown>;
-type Clock = () => number;
+export type Clock = () => number;
 
 const VISITS = 12;
 const VISIT_MS = 60;
@@ -40,7 +40,7 @@ const WARM_UPS = 2;
 /** Browsers round their clock to as much as 1 ms, so that quick calls are timed several at a time. */
 const SAMPLE_MS = 5;
 
-interface Sample {
+export interface Sample {
   readonly ms: number;
   readonly calls: number;
 }
@@ -62,7 +62,8 @@ export async function time(own: Call, reference: Call | null, rest: () => Promis
   };
 }
 
-async function stay(call: Call, now: Clock): Promise<Sample[]> {
+/** Warm up, then time calls for a while. */
+export async function stay(call: Call, now: Clock): Promise<Sample[]> {
   for (let turn = 0; turn < WARM_UPS; turn++) await call();
   const samples: Sample[] = [];
   const end = now() + VISIT_MS;
@@ -84,6 +85,12 @@ export function quantile(values: readonly number[], share: number): number {
   const place = (sorted.length - 1) * share;
   const [below, above] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
   return below + (above - below) * (place - Math.floor(place));
+}
+
+/** An image for timing; always the same one. */
+export function noise(side: number): Pixels {
+  let state = 1;
+  return Uint8Array.from({ length: side * side * 3 }, () => (state = (state * 48_271) % 2_147_483_647) & 255);
 }
 
 export interface Circumstances {

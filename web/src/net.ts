@@ -9,6 +9,8 @@ export interface Net {
   readonly threads: number;
   /** Answer a prepared image with a probability for each label. */
   run(pixels: Pixels): Promise<Float32Array>;
+  /** Free its memory. */
+  close(): void | Promise<void>;
 }
 
 /** Opens model files with one runtime, which is loaded once. */

@@ -25,5 +25,5 @@ async function open(file: Uint8Array, resolution: number, threads: number): Prom
     const results = await session.run({ [INPUT]: new ort.Tensor("uint8", pixels, shape) });
     return results[output].data as Float32Array;
   }
-  return { runtime: `onnxruntime-web ${__ONNXRUNTIME__}`, threads, run };
+  return { runtime: `onnxruntime-web ${__ONNXRUNTIME__}`, threads, run, close: () => session.release() };
 }

@@ -15,10 +15,17 @@ export interface Wish {
   readonly runtime: string | null;
 }
 
-const LOADERS: Record<RuntimeName, (threads: number) => Promise<Runtime>> = {
+export const LOADERS: Record<RuntimeName, (threads: number) => Promise<Runtime>> = {
   litert: async (threads) => (await import("./litert")).load(threads),
   onnxruntime: async (threads) => (await import("./onnxruntime")).load(threads),
 };
+
+/** Which runtime runs a file, by its suffix. */
+export function runtimeOf(file: string): RuntimeName {
+  if (file.endsWith(".onnx")) return "onnxruntime";
+  if (file.endsWith(".tflite")) return "litert";
+  throw new Error(`No runtime is known for ${file}.`);
+}
 
 /** Half of the cores, at most four: small nets gain nothing from more, and a phone's other cores are slow ones. */
 export function usualThreads(cores: number, isolated: boolean): number {

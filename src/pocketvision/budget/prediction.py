@@ -3,29 +3,29 @@
 from pathlib import Path
 
 from pocketvision.graph.graph import Graph
-from pocketvision.values import Budget, PredictedLatency
+from pocketvision.latency.profile import read_profile
+from pocketvision.values import Budget, Precision, PredictedLatency
 from pocketvision.words import ms
 
 
-def predicted_latency(graph: Graph, budget: Budget) -> PredictedLatency | None:
-    """Predict the time of a graph, as it is delivered, on the budget's device; None where it names none.
+def predicted_latency(graph: Graph, budget: Budget, precision: Precision) -> PredictedLatency | None:
+    """Predict the time of a float graph, delivered at a precision, on the budget's device; None where it names none.
 
-    Raises DataError where the file is no profile.
+    A profile is of float or of int8 nets; what is predicted of the others is not covered. Raises DataError where the
+    file is no profile.
     """
     if budget.profile is None:
         return None
-    from pocketvision.latency.profile import read_profile  # type: ignore[import-not-found]
-
     profile = read_profile(Path(budget.profile))
     found = profile.predict([graph])
     return PredictedLatency(
-        device=profile.device,
-        runtime=profile.runtime,
+        device=profile.machine,
+        runtime=profile.runtime_name,
         threads=profile.threads,
         median_ms=float(found.median_ms[0]),
         low_ms=float(found.low_ms[0]),
         high_ms=float(found.high_ms[0]),
-        covered=bool(found.covered[0]),
+        covered=bool(found.covered[0]) and profile.precision == ("int8" if precision == "int8" else "float"),
     )
 
 
@@ -35,5 +35,5 @@ def prediction_words(found: PredictedLatency, allowed: float) -> str:
     if found.low_ms <= allowed < found.high_ms:
         words.append("the limit lies in that interval, so only a measurement there can tell")
     if not found.covered:
-        words.append("the profile has no nets of this kind")
+        words.append("the profile has no nets of this kind, so the interval promises nothing")
     return "; ".join(words)

@@ -112,12 +112,12 @@ def decide(
     plain, small = variants["float"], variants["int8"]
     drop = 100 * (plain.validation.value - small.validation.value)
     lost = f"{drop:.1f} points" if drop > 0 else "nothing"
-    fault = _broken(plain, graphs["float"], budget)
+    fault = _broken(plain, graphs, budget)
     if fault:
-        held = not _broken(small, graphs["int8"], budget)
+        held = not _broken(small, graphs, budget)
         kept = "keeps the budget" if held else "comes nearer to it"
         return "int8", f"float breaks the budget ({'; '.join(fault)}); int8 {kept} and loses {lost} on validation"
-    fault = _broken(small, graphs["int8"], budget)
+    fault = _broken(small, graphs, budget)
     if fault:
         return "float", f"int8 breaks the budget ({'; '.join(fault)})"
     ratio = small.latency.median_ms / plain.latency.median_ms
@@ -128,7 +128,7 @@ def decide(
     return "int8", f"{1 / ratio:.1f} times as fast as float and loses {lost} on validation"
 
 
-def _broken(variant: Variant, graph: Graph, budget: Budget) -> list[str]:
-    cost = count(graph, precision=variant.precision)
+def _broken(variant: Variant, graphs: dict[Precision, Graph], budget: Budget) -> list[str]:
+    cost = count(graphs[variant.precision], precision=variant.precision)
     known = Measured(variant.size_bytes, cost, variant.latency, download_bytes=variant.download_bytes)
-    return broken(replace(known, predicted=predicted_latency(graph, budget)), budget)
+    return broken(replace(known, predicted=predicted_latency(graphs["float"], budget, variant.precision)), budget)

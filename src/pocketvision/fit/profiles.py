@@ -1,5 +1,6 @@
 """Latency profiles of this machine: nets written and opened as delivered files would be, then timed."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pocketvision.graph.moves import is_move
 from pocketvision.graph.order import best_order
 from pocketvision.latency.adapt import adapted
 from pocketvision.latency.calibrate import Open, Setting, make_profile, time_nets
+from pocketvision.latency.device_file import CALIBRATION, NETS_FORMAT, VERSION, Calibration, CalibrationNet
 from pocketvision.latency.emitted import LISTING, SUFFIXES, Emitted, EmittedNet
 from pocketvision.latency.measure import Call, machine, reference_graph
 from pocketvision.latency.nets import draw, with_fresh_weights
@@ -105,12 +107,17 @@ def as_delivered(graph: Graph, precision: str) -> Graph:
 
 def emit(folder: Path, setting: Setting, *, count: int, seed: int) -> Emitted:
     """Write calibration nets as files, and a list of them to be filled with times."""
-    nets = []
+    nets, listed = [], []
     _, to_bytes = _PARTS[setting.runtime]
     for place, (spec, graph) in enumerate(draw(seed, count, trace)):
         name = f"{place:03d}-{spec.name}-{spec.width:g}-{spec.resolution}{SUFFIXES[setting.runtime]}"
-        write_bytes(folder / name, to_bytes(as_delivered(graph, setting.precision)))
+        content = to_bytes(as_delivered(graph, setting.precision))
+        write_bytes(folder / name, content)
         nets.append(EmittedNet(name, spec))
+        listed.append(
+            CalibrationNet(str(spec), name, hashlib.sha256(content).hexdigest(), spec.resolution, setting.precision)
+        )
+    write_json(folder / CALIBRATION, Calibration(NETS_FORMAT, VERSION, tuple(listed)))
     todo = (
         f"Time each file for one image on {setting.threads} thread(s), as a median of at least 30 runs after 5 to warm "
         "up, in the order of this list; write it as median_ms, and the device's name as device. Times may be missing. "

@@ -32,7 +32,7 @@ class Timer:
     def weigh(self, candidate: Candidate) -> Candidate:
         """Return a candidate with the bytes and the latency of its file."""
         image = replace(self.image, resolution=candidate.spec.resolution)
-        graph = untrained(candidate.spec, image, load(self.spec.name).ENDING)
+        graph = plain = untrained(candidate.spec, image, load(self.spec.name).ENDING)
         if candidate.precision == "int8":
             noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
             graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
@@ -49,7 +49,7 @@ class Timer:
         )
         content = content_of(graph, trained, self.spec, precision=candidate.precision)
         candidate = replace(candidate, size_bytes=len(content), download_bytes=deflated(content))
-        if predicted := predicted_latency(graph, self.budget):
+        if predicted := predicted_latency(plain, self.budget, candidate.precision):
             return replace(candidate, predicted=predicted)
         run = caller(content, image.resolution)
         return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))

@@ -1,13 +1,14 @@
 """Calibration nets as files, to be timed elsewhere, and the times that come back."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pocketvision.errors import DataError
 from pocketvision.files import read_json
+from pocketvision.latency.device_file import read_calibration, read_device
 from pocketvision.values import ModelSpec
 
 LISTING = "nets.json"
@@ -37,8 +38,8 @@ class Emitted:
     nets: tuple[EmittedNet, ...]
 
 
-def read_emitted(path: Path) -> Emitted:
-    """Read a list with times filled in; raises DataError that says what is missing."""
+def read_emitted(path: Path, measured: Path | None = None) -> Emitted:
+    """Read a list with times filled in, or those of a device's file; raises DataError that says what is missing."""
     if not path.is_file():
         raise DataError(
             f"there is no file {path}; `pocketvision latency calibrate --emit FOLDER` writes FOLDER/{LISTING}"
@@ -47,9 +48,21 @@ def read_emitted(path: Path) -> Emitted:
         found = read_json(Emitted, path)
     except (ValueError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
         raise DataError(f"{path} is no list of nets to be timed ({error}); emit them again") from error
+    if measured is not None:
+        found = _filled(found, measured, path.parent)
     times = [net.median_ms for net in found.nets if net.median_ms is not None]
     if not times:
         raise DataError(f"{path} holds no times yet: write each file's median_ms into it")
     if not all(np.isfinite(time) and time > 0 for time in times):
         raise DataError(f"{path} holds a median_ms that is not above 0")
     return found
+
+
+def _filled(listing: Emitted, measured: Path, folder: Path) -> Emitted:
+    """Fill in what the phone page saved, or `benchmark_model` printed, of the nets in a folder."""
+    calibration = read_calibration(folder)
+    device = read_device(measured, calibration)
+    files = {net.sha256: net.file for net in calibration.nets}
+    times = {files[result.sha256]: result.median_ms for result in device.results}
+    nets = tuple(replace(net, median_ms=times.get(net.file)) for net in listing.nets)
+    return replace(listing, device=device.device, threads=device.threads, nets=nets)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +26,20 @@ RUNTIMES = {
     ".xml": "pocketvision.runtime.openvino:open_file",
 }
 """Suffix to the function (path, *, threads) -> Runner."""
+
+PACKAGES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino", "executorch": "executorch"}
+"""Name of a format to the package that runs its files here at full speed."""
+_TOGETHER = (".onnx", ".xml")
+
+
+def installed() -> tuple[str, ...]:
+    """Return the formats whose runtime is installed here."""
+    return tuple(name for name, package in PACKAGES.items() if find_spec(package) is not None)
+
+
+def runs_together(path: Path) -> bool:
+    """Tell whether files of this format take several images a call; others are given them one after the other."""
+    return path.suffix.lower() in _TOGETHER
 
 
 def computes_in_half(path: Path) -> bool:

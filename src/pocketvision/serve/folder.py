@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pocketvision.errors import DataError, PocketvisionError, RunExists, UsageError
 from pocketvision.files import claim, own_files, write_bytes, write_json, write_text
+from pocketvision.latency.device_file import CALIBRATION, Calibration, read_calibration
 from pocketvision.latency.measure import reference_graph
 from pocketvision.runtime import open as open_model
 from pocketvision.runtime.litert import manifest_of
@@ -21,6 +22,7 @@ from pocketvision.values import Manifest
 FORMAT_VERSION = 1
 PAGE = Path(__file__).with_name("page")
 FACTS, WORKER = "demo.json", "sw.js"
+NETS, MEASURING = "nets", "calibrate.html"
 RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime"}
 """Suffix to the runtime that runs it in a browser, the usually quicker one first."""
 
@@ -62,12 +64,36 @@ def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Fa
     files = tuple(_place(model, target) for model in _quicker_first(models, manifest))
     facts = Facts(FORMAT_VERSION, manifest, files, reference_graph().input.resolution)
     write_json(target / FACTS, facts)
-    shell = [*_copied(page, target, files), FACTS]
+    shell = [*_copied(page, target), FACTS]
     on_use = [name for file in files for name in (file.path, file.reference)]
-    on_use += _copied(page, target, files, runtimes=True)
+    on_use += _copied(page, target, [file.runtime for file in files])
     _clear(target, {*shell, *on_use, WORKER})
     _write_worker(page, target, shell=shell, files=[*shell, *on_use])
     return facts
+
+
+def write_calibration(folder: Path, target: Path, *, page: Path = PAGE) -> Calibration:
+    """Write a folder whose page times the calibration nets of `folder` on the device that opens it.
+
+    Raises DataError where the nets are not there, UsageError for such that browsers cannot run, RunExists and
+    PocketvisionError as `write_demo` does.
+    """
+    calibration = read_calibration(folder)
+    suffixes = {Path(net.file).suffix.lower() for net in calibration.nets}
+    if other := suffixes - set(RUNTIMES):
+        raise UsageError(f"browsers run no {', '.join(sorted(other))} files; write the nets for onnx or litert")
+    _require_built(page)
+    _require_own(target)
+    for net in calibration.nets:
+        write_bytes(target / NETS / net.file, (folder / net.file).read_bytes())
+    write_bytes(target / CALIBRATION, (folder / CALIBRATION).read_bytes())
+    shell = [*_copied(page, target), CALIBRATION]
+    write_bytes(target / "index.html", (page / MEASURING).read_bytes())
+    on_use = _copied(page, target, [RUNTIMES[suffix] for suffix in sorted(suffixes)])
+    nets = [f"{NETS}/{net.file}" for net in calibration.nets]
+    _clear(target, {*shell, *on_use, *nets, WORKER})
+    _write_worker(page, target, shell=shell, files=[*shell, *on_use])
+    return calibration
 
 
 def _manifest(models: Sequence[Path]) -> Manifest:
@@ -116,9 +142,10 @@ def _require_built(page: Path) -> None:
 
 
 def _require_own(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and target / FACTS not in own_files(target))):
+    own = {target / FACTS, target / CALIBRATION} & set(own_files(target)) if target.is_dir() else set()
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not own)):
         raise RunExists(f"{target} holds something else than a demo; choose another folder with --output")
-    claim(target, FACTS)
+    claim(target, FACTS, CALIBRATION)
 
 
 def _place(model: Path, target: Path) -> ModelFile:
@@ -131,10 +158,10 @@ def _place(model: Path, target: Path) -> ModelFile:
     return ModelFile(RUNTIMES[suffix], name, len(content), hashlib.sha256(content).hexdigest(), reference)
 
 
-def _copied(page: Path, target: Path, files: Iterable[ModelFile], *, runtimes: bool = False) -> list[str]:
-    """Copy the page, or the runtimes that the files need; return the files' names below the folder."""
-    folders = [page / "runtime" / file.runtime for file in files]
-    found = [path for folder in folders for path in folder.iterdir()] if runtimes else _shell(page)
+def _copied(page: Path, target: Path, runtimes: Iterable[str] | None = None) -> list[str]:
+    """Copy the page, or the runtimes named; return the files' names below the folder."""
+    folders = [page / "runtime" / name for name in runtimes or ()]
+    found = _shell(page) if runtimes is None else [path for folder in folders for path in folder.iterdir()]
     names = sorted(path.relative_to(page).as_posix() for path in found)
     for name in names:
         write_bytes(target / name, (page / name).read_bytes())
@@ -142,7 +169,7 @@ def _copied(page: Path, target: Path, files: Iterable[ModelFile], *, runtimes: b
 
 
 def _shell(page: Path) -> list[Path]:
-    apart = {page / WORKER, *(page / "runtime").rglob("*")}
+    apart = {page / WORKER, page / MEASURING, *(page / "runtime").rglob("*")}
     return [path for path in page.rglob("*") if path.is_file() and path not in apart]
 
 

@@ -174,17 +174,33 @@ class VerifyOptions(BudgetConfig):
 
 
 @dataclass(frozen=True)
-class BenchOptions(Settings):
-    """Time files on this machine, one image at a time, beside a reference net; show what phones measured."""
+class BenchOptions(SizeConfig):
+    """Time files or nets on this machine, side by side with a reference net; show what phones measured."""
 
     files: Sequence[str | Path] | str | Path = field(
-        metadata=argument("Delivered files.", metavar="FILE...", shell=list[Path])
+        metadata=argument(
+            "Delivered files, or nets by name, which get fresh weights: mobilenetv2_050.",
+            metavar="FILE|NAME...",
+            shell=list[str],
+        )
     )
     _: KW_ONLY
     measured: Sequence[str | Path] | None = option(
         None, "Measurement that the demo's page saved on a phone; may be given often.", shell=list[Path]
     )
-    threads: int = option(1, "Threads of the runtime.")
+    threads: Sequence[int] | int | None = option(
+        None, "Threads of the runtime; repeat it. By default 1.", shell=list[int]
+    )
+    batch: Sequence[int] | int | None = option(
+        None, "Images a call; repeat it. By default 1.", flags=("--batch",), shell=list[int]
+    )
+    runtime: Sequence[str] | str | None = option(
+        None,
+        "onnx, litert, openvino, executorch, or all that are installed; repeat it. By default a file's own, and onnx "
+        "for names.",
+        shell=list[str],
+    )
+    precision: Literal["float", "int8"] = option("float", "Of nets by name.")
 
 
 @dataclass(frozen=True)
@@ -213,7 +229,11 @@ class DemoOptions(Settings):
     """Write a page that classifies images on a phone, and serve it until Ctrl-C."""
 
     source: str | Path = field(
-        metadata=argument("Folder of a run, or a delivered file.", metavar="RUN|FILE", shell=Path)
+        metadata=argument(
+            "Folder of a run, a delivered file, or a folder of calibration nets to be timed on a phone.",
+            metavar="RUN|FILE|NETS",
+            shell=Path,
+        )
     )
     _: KW_ONLY
     output: str | Path | None = option(None, "Folder to write; by default `demo` beside the file.", shell=Path)
@@ -323,6 +343,9 @@ class LatencyFitOptions(Settings):
 
     times: str | Path = field(metadata=argument("The nets.json of an emitted folder, with times.", shell=Path))
     _: KW_ONLY
+    measured: str | Path | None = option(
+        None, "The file that the phone page saved, or what LiteRT's benchmark_model printed.", shell=Path
+    )
     output: str | Path | None = option(None, "Profile to write; by default profile.json beside it.", shell=Path)
 
 

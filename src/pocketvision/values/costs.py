@@ -48,6 +48,10 @@ class Latency:
     """Processor and system."""
     reference_ms: float
     """Median of the reference net, timed in turns with this one."""
+    quiet: float | None = field(default=None, metadata=UNSAID)
+    """Share of the reference net's calls that nothing else slowed down; None where nobody listened, as in browsers."""
+    margin: float | None = field(default=None, metadata=UNSAID)
+    """Share by which the median may be off: half its 95% interval, from how the rounds differ."""
 
     @property
     def ratio(self) -> float:
@@ -150,7 +154,7 @@ class Candidate:
     validation: Score | None = None
     """On validation after the whole training."""
     predicted: PredictedLatency | None = field(default=None, metadata=UNSAID)
-    """Where the budget names a profile; None where the time of this machine counts."""
+    """Where the budget names the profile of a device, the time there; None where the time of this machine counts."""
 
     @property
     def latency_ms(self) -> float | None:

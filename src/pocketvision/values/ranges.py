@@ -85,6 +85,7 @@ RANGES: Mapping[str, Range] = {
     "abstain": Range(0, 1, words=("auto", "off"), written="off, auto, or a probability such as 0.6 or 60%"),
     # Judging and showing.
     "threads": Range(1, 1024, whole=True),
+    "batch": Range(1, 1024, "of images", whole=True),
     "top": Range(1, 1_000_000, "of labels", whole=True),
     "port": Range(0, 65_535, whole=True),
 }

@@ -7,11 +7,12 @@ from http.server import HTTPServer
 from pathlib import Path
 
 from pocketvision.errors import UnknownName, UsageError
+from pocketvision.latency.device_file import CALIBRATION
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.serve.certificate import SELF_SIGNED, context_of
 from pocketvision.serve.code import qr_code
-from pocketvision.serve.folder import RUNTIMES, write_demo
+from pocketvision.serve.folder import RUNTIMES, write_calibration, write_demo
 from pocketvision.serve.server import make_server
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import DemoOptions
@@ -42,27 +43,38 @@ class Demo:
 def demo(options: DemoOptions) -> Demo:
     """Write a static folder with a page that answers images by the file, and serve it until interrupted.
 
-    `source` is the folder of a run with exported files, or a file; the folder is written to `output`, by default
+    `source` is the folder of a run with exported files, or a file; or the folder of calibration nets, which the page
+    then times, and gives the times as a file. The folder is written to `output`, by default
     `demo` in the run's folder or beside the file. Served to this machine only, with `lan` to the whole local network.
     `cert` is a PEM file with certificate and key, or `self-signed`: live cameras need https on other devices.
     Raises UsageError where there is no file or the port is taken, RunExists where the folder holds something else.
     """
-    models = models_of(Path(options.source))
-    target = Path(options.output) if options.output is not None else _beside(Path(options.source))
+    source = Path(options.source)
+    nets = (source / CALIBRATION).is_file()
+    models = [] if nets else models_of(source)
+    target = Path(options.output) if options.output is not None else _beside(source)
     host = _own_address() if options.serve and options.lan else HERE
     context = context_of(options.cert, host) if options.serve and options.cert is not None else None
-    facts = write_demo(models, target)
-    names = tuple(file.path for file in facts.files)
+    names = _measuring(source, target) if nets else _answering(models, target, options.progress)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     options.progress.say(f"demo: {target} ({size / 1e6:.0f} MB), to be opened from any static host")
-    if facts.manifest.precision == "float16" and facts.files[0].runtime == "litert":
-        options.progress.say(SLOW_WEIGHTS)
     if not options.serve:
         return Demo(target.as_posix(), names, size, None)
     server = make_server(target, EVERYWHERE if options.lan else HERE, options.port, context=context)
     address = f"{'http' if options.cert is None else 'https'}://{host}:{server.server_address[1]}/"
     _serve(server, address, _advice(lan=options.lan, cert=options.cert), code=options.lan, progress=options.progress)
     return Demo(target.as_posix(), names, size, address)
+
+
+def _measuring(source: Path, target: Path) -> tuple[str, ...]:
+    return tuple(net.file for net in write_calibration(source, target).nets)
+
+
+def _answering(models: Sequence[Path], target: Path, progress: Progress) -> tuple[str, ...]:
+    facts = write_demo(models, target)
+    if facts.manifest.precision == "float16" and facts.files[0].runtime == "litert":
+        progress.say(SLOW_WEIGHTS)
+    return tuple(file.path for file in facts.files)
 
 
 def models_of(source: Path) -> list[Path]:

@@ -94,7 +94,7 @@ def fit(options: LatencyFitOptions) -> Calibrated:
     Raises DataError for a list without times.
     """
     source = user_path(options.times)
-    found = fitted(read_emitted(source))
+    found = fitted(read_emitted(source, None if options.measured is None else user_path(options.measured)))
     path = user_path(options.output) if options.output is not None else source.with_name("profile.json")
     write_profile(found, path)
     return _told(found, path)

@@ -20,28 +20,28 @@ class Loading:
     load_ms: float
     """Wall time to open it once more, the runtime being loaded."""
     peak_bytes: int
-    """Most memory a process takes for the runtime, the file and one image's answer, beside Python and numpy."""
+    """Most memory a process takes for the runtime, the file and the images' answers, beside Python and numpy."""
 
 
-def loading(file: Path) -> Loading:
-    """Open a file and answer one image in a fresh process; raises WeightsError where that fails."""
-    done = run_own("pocketvision.verify.loading", str(file), timeout_s=LIMIT_S)
+def loading(file: Path, *, threads: int = 1, batch: int = 1) -> Loading:
+    """Open a file and answer images once in a fresh process; raises WeightsError where that fails."""
+    done = run_own("pocketvision.verify.loading", str(file), str(threads), str(batch), timeout_s=LIMIT_S)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
         raise WeightsError(f"{file.name} could not be opened in a process of its own: {last[0]}")
     return Loading(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _measure(file: Path) -> Loading:
+def _measure(file: Path, threads: int, batch: int) -> Loading:
     from pocketvision.runtime import open as open_model
     from pocketvision.verify.timing import noise
 
     before = _peak_bytes()
-    open_model(file)
+    open_model(file, threads=threads)
     started = time.perf_counter()
-    runner = open_model(file)
+    runner = open_model(file, threads=threads)
     load_ms = 1000 * (time.perf_counter() - started)
-    runner.run(noise(runner.manifest.image.resolution))
+    runner.run(noise(runner.manifest.image.resolution, batch))
     return Loading(round(load_ms, 3), _peak_bytes() - before)
 
 
@@ -56,4 +56,4 @@ def _peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(vars(_measure(Path(sys.argv[1])))))
+    print(json.dumps(vars(_measure(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))))

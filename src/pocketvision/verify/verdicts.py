@@ -41,7 +41,7 @@ def predicted_for(file: Path, budget: Budget) -> PredictedLatency | None:
     if source is None:
         return None
     found = open_source(source, None, labels=None, progress=Silent())
-    return predicted_latency(found.whole or found.graph, budget)
+    return predicted_latency(found.graph, budget, found.manifest.precision)
 
 
 def read_cost(file: Path) -> Cost | None:

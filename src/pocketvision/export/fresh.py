@@ -1,0 +1,48 @@
+"""Files to be timed: nets of the catalogue with fresh weights, and delivered nets in formats of other runtimes."""
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.compress.compress import compress
+from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.export.manifest import manifest_of_file
+from pocketvision.export.source import open_source
+from pocketvision.export.write import require_packages
+from pocketvision.graph.graph import Graph
+from pocketvision.graph.order import best_order
+from pocketvision.latency.nets import with_fresh_weights
+from pocketvision.progress import Progress, Silent
+from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision
+
+
+def untrained(spec: ModelSpec, precision: Precision) -> tuple[Graph, Manifest]:
+    """Return a net with seeded fresh weights, by which no runtime answers slower than by trained ones."""
+    from pocketvision.graph.trace import trace_spec
+
+    image = ImageSpec(spec.resolution)
+    graph = with_fresh_weights(trace_spec(spec, image), np.random.default_rng(0))
+    if precision == "int8":
+        noise = np.random.default_rng(0).integers(0, 256, (2, spec.resolution, spec.resolution, 3), np.uint8)
+        graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
+    labels = tuple(str(number) for number in range(spec.num_classes))
+    return graph, replace(manifest_of_file(spec, image, labels), precision=precision)
+
+
+def delivered(file: Path, progress: Progress = Silent()) -> tuple[Graph, Manifest]:
+    """Read a delivered file back, in its own precision; raises UsageError for a format that is not read."""
+    found = open_source(file, None, labels=None, progress=progress)
+    return found.whole or found.graph, found.manifest
+
+
+def write_timed(net: tuple[Graph, Manifest], name: str, folder: Path) -> Path:
+    """Write a net in a format, to be timed; raises MissingExtra where what writes it is not installed."""
+    require_packages([name])
+    graph, manifest = net
+    path = folder / f"model{SUFFIXES[name]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    module, function = FORMATS[name].split(":")
+    getattr(importlib.import_module(module), function)(best_order(graph), replace(manifest, created=""), path)
+    return path
