@@ -82,7 +82,8 @@ def trained(way: Way, data: Path, weights: Path, *, seed: int) -> float:
     score = found.found
     print(
         f"  {way.name:<10}{spec.dials:<26} seed {seed:<4}{way.cost.weight_bytes / 1000:7.0f} KB"
-        f"{way.cost.macs / 1e6:8.1f} M  {score.value:.1%} ({score.low:.1%} to {score.high:.1%}){found.cpu_seconds:7.0f} s",
+        f"{way.cost.macs / 1e6:8.1f} M  {score.value:.1%} ({score.low:.1%} to {score.high:.1%})"
+        f"{found.cpu_seconds:7.0f} s",
         flush=True,
     )
     return score.value
