@@ -1,6 +1,7 @@
 """Narrower nets out of wider ones: consistent cuts, the same answers where nothing is lost, plain refusals."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pocketvision.compress.channels import ChannelPlace, Channels, kept
 from pocketvision.compress.slim import recalibrate, slice_net, sliced
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.blocks import Net
-from pocketvision.models.catalogue import build
+from pocketvision.models.catalogue import build, families, family_of
 from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.load import Weights, load_into
 
@@ -137,9 +138,6 @@ def test_what_cannot_be_cut_is_named() -> None:
     with torch.device("meta"):
         with pytest.raises(UsageError, match=r"alexnet cannot .* LocalResponseNorm"):
             Channels(build("alexnet").eval(), "alexnet")
-        wide, narrow = (Channels(build("mobilenet_v3_small", width=width).eval(), "it") for width in (1.0, 0.5))
-        with pytest.raises(UsageError, match=r"features\.4.* another width"):
-            kept(wide, narrow, {}, "mobilenet_v3_small")
         with pytest.raises(UsageError, match="channels are wanted"):
             kept(
                 Channels(build("mobilenet_v1", width=0.25).eval(), "it"),
@@ -150,6 +148,40 @@ def test_what_cannot_be_cut_is_named() -> None:
     spec = ModelSpec("mobilenet_v1", 0.25, 32, 5)
     with pytest.raises(WeightsError, match="cannot be cut out of a mobilenet_v1"):
         sliced(weights_of(lively("mobilenet_v1", 0.25), spec), ModelSpec("mobilenet_v2", 0.25, 32, 5), image_batch())
+
+
+@pytest.mark.parametrize("name", sorted({family.names[0] for family in families().values()} | {"efficientnet_lite1"}))
+def test_which_families_can_be_cut_is_said_in_their_files(name: str) -> None:
+    """At widths too at which rounding gives the narrow net a shortcut that the wide one has not."""
+    rule: Any = family_of(name).paddings[0]
+    with torch.device("meta"):
+        nets = [build(name, width=width, padding=rule).eval() for width in (1.0, 0.5, 0.35)]
+    if not family_of(name).narrows:
+        with pytest.raises(UsageError, match="cannot be followed"):
+            Channels(nets[0], name)
+        return
+    wide = Channels(nets[0], name)
+    for net in nets[1:]:
+        narrow = Channels(net, name)
+        chosen = kept(wide, narrow, {}, name)
+        assert {place: len(indices) for place, indices in chosen.items()} == {
+            place: len(channels) for place, channels in narrow.places.items()
+        }
+
+
+def test_a_shortcut_that_only_the_narrow_net_has_takes_the_best_of_both_ends() -> None:
+    names = ("mobilenet_v3_small", 1.0, 0.5)
+    with torch.device("meta"):
+        wide, narrow = (Channels(build(names[0], width=width).eval(), "it") for width in names[1:])
+    place, behind = ChannelPlace("features.4.layers.3.0", "out"), ChannelPlace("features.7.layers.3.0", "out")
+    assert {narrow.set_of(one) for one in narrow.places[place]} == {narrow.set_of(one) for one in narrow.places[behind]}
+    scores = {
+        wide.set_of(one): float(index) for where in (place, behind) for index, one in enumerate(wide.places[where])
+    }
+    chosen = kept(wide, narrow, scores, "it")
+    for where in (place, behind):
+        count, whole = len(narrow.places[where]), len(wide.places[where])
+        assert chosen[where] == list(range(whole - count, whole))
 
 
 def test_norms_take_the_statistics_of_the_images_and_nothing_else_changes() -> None:

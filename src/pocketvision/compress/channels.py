@@ -144,23 +144,37 @@ class Channels:
 def kept(wide: Channels, narrow: Channels, scores: Mapping[int, float], name: str) -> dict[ChannelPlace, list[int]]:
     """Choose for every place of the narrow net which of the wide net's places there it takes, best scores first.
 
-    The kept ones stay in their order. Raises UsageError where the narrow net joins or has what the wide one does not.
+    The kept ones stay in their order. Raises UsageError where the narrow net has what the wide one does not.
     """
     offered = wide.sets()
-    partner: dict[int, int] = {}
+    partner: dict[tuple[int, ChannelPlace], int] = {}
     for where, wanted in narrow.sets().items():
-        found = offered.get(where, [])
-        if len(found) < len(wanted):
-            raise UsageError(
-                f"{name} cannot be made narrower to this width: at '{where[0][0].layer}' {len(wanted)} channels are "
-                f"wanted that play the same part, and the wider net has {len(found)}; take another width"
-            )
-        best = sorted(found, key=lambda channel: -scores.get(channel, 0.0))[: len(wanted)]
-        partner.update(zip(wanted, sorted(best), strict=True))
+        for places, found in _parts(where, offered):
+            if len(found) < len(wanted):
+                raise UsageError(
+                    f"{name} cannot be made narrower to this width: at '{where[0][0].layer}' {len(wanted)} channels "
+                    f"are wanted that play the same part, and the wider net has {len(found)}; take another width"
+                )
+            best = sorted(found, key=lambda channel: -scores.get(channel, 0.0))[: len(wanted)]
+            for one, other in zip(wanted, sorted(best), strict=True):
+                partner |= {(one, place): other for place, _ in places}
     return {
-        place: list(_indices([partner[narrow.set_of(channel)] for channel in channels], wide, place))
+        place: list(_indices([partner[narrow.set_of(channel), place] for channel in channels], wide, place))
         for place, channels in narrow.places.items()
     }
+
+
+def _parts(where: Where, offered: Mapping[Where, list[int]]) -> list[tuple[Where, list[int]]]:
+    """Return the wide net's channels that those of one set of the narrow net are chosen from, with where they stand.
+
+    A set is several of the wide net's, or part of one, where rounding makes both ends of a block equally wide in one
+    of the nets alone, which then adds them up; training has to make up for that shortcut.
+    """
+    inside = [other for other in offered if set(other) <= set(where)]
+    if sorted(place for other in inside for place in other) == sorted(where):
+        return [(other, offered[other]) for other in inside]
+    around = next((channels for other, channels in offered.items() if set(where) <= set(other)), [])
+    return [(where, around)]
 
 
 def _indices(wanted: list[int], wide: Channels, place: ChannelPlace) -> Iterator[int]:
