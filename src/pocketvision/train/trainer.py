@@ -304,6 +304,8 @@ class Trainer:
             prepare=lambda _: set_train_mode(self.net, frozen=schedule.map_layers, fixed_norms=fixed),
             resolutions=(),
             seconds=(schedule.upper_s,) * schedule.upper_epochs if schedule.upper_s else (),
+            counts_start=False,
+            uncut_epochs=1,
         )
 
     def _of_net(self) -> Phase:
