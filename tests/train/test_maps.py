@@ -219,6 +219,15 @@ def test_a_time_limit_counts_maps_and_epochs(tmp_path: Path) -> None:
     assert limited(tmp_path, 4.0, heard).schedule == one.schedule
 
 
+def test_where_maps_took_all_the_time_one_epoch_is_trained(tmp_path: Path) -> None:
+    one = limited(tmp_path, 30.0, Silent())
+    assert one.schedule.upper_epochs > 1
+    one.clock.count(60.0)
+    epochs = one.train()
+    assert epochs[0].images_per_s * epochs[0].seconds >= 48
+    assert len(epochs) <= 2
+
+
 def test_without_time_for_maps_the_head_alone_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MapMaker, "image_s", lambda _: 1.0)
     one = limited(tmp_path, 3.0, Silent())

@@ -60,6 +60,8 @@ class Phase:
     """Whether the state before the first epoch may be the best: so it is after the head alone was trained."""
     cuts: bool = True
     """Whether the phase ends where the time is over; without a trained head no net is worth anything."""
+    uncut_epochs: int = 0
+    """The first epochs that are run to their end, whatever the time: before them no net is worth anything."""
     threads: Threads = field(default_factory=Threads)
 
 
@@ -193,7 +195,7 @@ class Loop:
             # At fp16 a step that overflows is left out and the next one scaled; of several processes all end together.
             if tally.lost and self.engine.precision != "fp16" and self.engine.alone:
                 raise Diverged(number + 1, phase.learning_rate)
-            if cut := phase.cuts and self.clock.left() <= 0:
+            if cut := phase.cuts and number >= phase.uncut_epochs and self.clock.left() <= 0:
                 break
         training_s = time.perf_counter() - started
         _require_finite(state, number, phase.learning_rate)

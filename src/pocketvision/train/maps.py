@@ -81,7 +81,7 @@ class MapMaker:
     def view(self, number: int) -> Maps:
         """Return the maps [images, H, W, C] of one random view of every training image."""
         said = [to_json(self._augment), self.views.recipe.seed, number]
-        return self._kept(lambda: self.made(number), self.views.images.source, said)
+        return self._kept(lambda: self.made(number), self._contents, said)
 
     def validation(self) -> Maps:
         """Return the maps [images, H, W, C] of the validation images as evaluation sees them."""
@@ -90,7 +90,7 @@ class MapMaker:
         def make() -> Iterator[Rows]:
             return self._made(lambda part: to_input(val[part], image, device), len(val), "maps for validation")
 
-        return self._kept(make, val, ["plain"])
+        return self._kept(make, tuple(_contents(val)), ["plain"])
 
     def made(self, number: int) -> Iterator[Rows]:
         """Yield the maps of one random view of every training image, some images at a time."""
@@ -118,6 +118,11 @@ class MapMaker:
         seeds = seeds_of(views.recipe.seed, number, np.arange(part.start, part.stop))
         return normalize(augment(pixels, views.image.resolution, self._augment, seeds=seeds), views.image)
 
+    @cached_property
+    def _contents(self) -> tuple[str, ...]:
+        """Return a name for each training image."""
+        return tuple(_contents(self.views.images.source))
+
     @property
     def _batch(self) -> int:
         side, device = self.views.image.resolution, self.views.device
@@ -133,9 +138,8 @@ class MapMaker:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def _kept(self, make: Callable[[], Iterator[Rows]], pixels: Prepared, said: list[Any]) -> Maps:
+    def _kept(self, make: Callable[[], Iterator[Rows]], contents: tuple[str, ...], said: list[Any]) -> Maps:
         """Return maps from the cache; else make them, in memory where they cannot be kept."""
-        contents = tuple(_contents(pixels))
         rule = [_VERSION, self._digest, to_json(self.views.image), said]
         key = hashlib.sha256(json.dumps(rule).encode()).hexdigest()[:24]
         path = feature_folder(key, "maps") / f"{data_key(contents)}.npy"
@@ -143,7 +147,7 @@ class MapMaker:
         if stored is not None:
             return stored.rows
         try:
-            if refused := _disk_refuses(2 * math.prod(self.shape) * len(pixels)):
+            if refused := _disk_refuses(2 * math.prod(self.shape) * len(contents)):
                 raise OSError(refused)
             return self._written(path, contents, make())
         except OSError as error:

@@ -244,11 +244,11 @@ class Trainer:
     @cached_property
     def schedule(self) -> Schedule:
         """Settle what the epochs do: as the recipe says, or as fits the time; an interrupted run keeps its schedule."""
-        stored = self.checkpoint.schedule()
-        if stored is not None:
-            return stored
         planner = Planner(self.net, self.views, self.engine, self.clock, self.distillation, self.progress)
-        return self.checkpoint.keep_schedule(planner.schedule())
+        if not self.clock.limited and self.recipe.fine_tune == "all":
+            return planner.schedule()
+        # Made by this machine's clock, or by the room on its disk: it would not be made twice the same.
+        return self.checkpoint.schedule() or self.checkpoint.keep_schedule(planner.schedule())
 
     @property
     def late_s(self) -> float:
@@ -304,6 +304,8 @@ class Trainer:
             prepare=lambda _: set_train_mode(self.net, frozen=schedule.map_layers, fixed_norms=fixed),
             resolutions=(),
             seconds=(schedule.upper_s,) * schedule.upper_epochs if schedule.upper_s else (),
+            counts_start=False,
+            uncut_epochs=1,
         )
 
     def _of_net(self) -> Phase:
