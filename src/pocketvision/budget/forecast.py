@@ -71,10 +71,11 @@ def _coefficients() -> "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]"
 
 # ---------------------------------------------------------------- on the user's own images
 
-LIFT, LIFT_SLOPE = 0.4, 1.2
+LIFT, LIFT_SLOPE = 0.6, 0.85
 """A training lifts the log-odds of frozen features to this much and so many times theirs."""
-SLICED = 0.3
-"""Log-odds that a narrower net cut out of a wider one lies below one with weights of its own."""
+SLICED, SLICED_SLOPE = 0.3, 1.3
+"""Log-odds that a narrower net cut out of a wider one lies below one with weights of its own, and how much more with
+each e-fold of width that was cut away."""
 DEPTH_SLOPE, PIXEL_SLOPE = 0.3, 0.6
 """Log-odds lost with each e-fold of parameters cut off at the end, and of pixels a side, where nothing was probed."""
 SCRATCH, SCRATCH_SLOPE, SCRATCH_IMAGES, SCRATCH_LEAST = 1.6, 0.25, 1000, 0.3
@@ -119,12 +120,21 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
         else:
             middle[mine] = _from_published(space, mine) + shift
     kinds = space.kind
-    middle -= SLICED * (kinds == KINDS.index("sliced")) + INT8_LOSS * (space.precision == 1)
+    middle -= _sliced(space) + INT8_LOSS * (space.precision == 1)
     if shifts:
         fewer = SCRATCH - SCRATCH_SLOPE * math.log2(max(1, images) / SCRATCH_IMAGES)
         middle -= max(SCRATCH_LEAST, fewer) * (kinds == KINDS.index("scratch"))
     half = np.array([SPREAD[kind] for kind in KINDS])[kinds] + (0.0 if shifts else UNPROBED)
     return Forecast(_share(middle - half), _share(middle), _share(middle + half))
+
+
+def _sliced(space: Space) -> Floats:
+    """Return what each row loses with the channels that were cut away."""
+    lost = [
+        SLICED + SLICED_SLOPE * math.log(trunk.own_width / trunk.spec.width) if trunk.kinds[0] == "sliced" else 0.0
+        for trunk in space.trunks
+    ]
+    return np.array(lost)[space.trunk]
 
 
 class _Surface:
