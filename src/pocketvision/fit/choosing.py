@@ -1,6 +1,7 @@
 """The stage `choose`: thousands of settings counted, weights at hand probed, a few nets picked, written and timed."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +84,7 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count
 def foretold(
     loaded: Loaded, given: Sequence[Given], options: FitOptions, budget: Budget, *, watch: Watch
 ) -> tuple[Considered, tuple[Probed, ...], tuple[str, ...]]:
-    """Count every setting and foretell its latency and accuracy; with what was probed, and notes on what was allowed."""
+    """Count every setting and foretell its latency and accuracy; returns what was probed and notes beside them."""
     progress, images = options.progress, len(loaded.dataset.of("train"))
     wanted, notes = wanted_of(loaded.health, len(loaded.dataset.labels), options)
     with watch.step("counting"):
@@ -106,18 +107,21 @@ def _reason(budget: Budget, probed: bool) -> str:
 def _probed(
     given: Sequence[Given], found: Considered, loaded: Loaded, options: FitOptions, progress: Progress
 ) -> tuple[Probed, ...]:
-    """Probe the weights whose settings are most promising within the budget."""
+    """Probe the weights whose settings are most promising within the budget, of each family one before a second."""
     kept = np.flatnonzero(found.keeping())
-    if not len(kept):
-        return ()
     best: dict[str, float] = {}
     for row in kept[np.argsort(-found.utility[kept])]:
-        origin = found.space.trunks[int(found.space.trunk[row])].origin
-        if origin and origin not in best and len(best) < PROBED:
-            best[origin] = float(found.utility[row])
-    chosen = [one for one in given if one.origin in best]
+        best.setdefault(found.space.trunks[int(found.space.trunk[row])].origin, float(found.utility[row]))
+    seen: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for one in sorted((one for one in given if one.origin in best), key=lambda one: -best[one.origin]):
+        turns[one.origin] = seen[one.spec.name]
+        seen[one.spec.name] += 1
+    chosen = sorted(
+        (one for one in given if one.origin in turns), key=lambda one: (turns[one.origin], -best[one.origin])
+    )
     rows = found.space.rows(found.keeping())
-    return probe(chosen, rows, loaded, crop=options.crop_mode, device=options.device, progress=progress)
+    return probe(chosen[:PROBED], rows, loaded, crop=options.crop_mode, device=options.device, progress=progress)
 
 
 def _told(choice: Choice) -> str:
