@@ -78,7 +78,7 @@ def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
     if len(listed) < 2 or run.trained.exists() or (entry.clock.limited and entry.clock.left() < LEAST_S):
         return choice, entry.job(choice.taken, entry.run)
     tried = _tried(entry, listed)
-    finalists = _finalists(tried)
+    finalists = finalists_of(tried)
     ended = [replace(one, validation=_whole(entry, one, finalists).validation) for one in finalists]
     best = taken_of(ended, choice.budget.limits.get("min_accuracy"))
     choice = _told(choice, tried, ended, best)
@@ -105,7 +105,7 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
     return found
 
 
-def _finalists(tried: Sequence[Candidate]) -> list[Candidate]:
+def finalists_of(tried: Sequence[Candidate]) -> list[Candidate]:
     """Return the best of the tries; what was not tried goes by its place."""
     order = sorted(
         range(len(tried)),
