@@ -7,7 +7,7 @@ For each set and bound on the file's size, the settings that `fit` puts on its s
 nothing smaller is foretold to beat, drawn by the seed. Each is trained for the few epochs of a try, then to the end.
 Prints what was foretold with its interval, accuracy on validation after the try and at the end, and on test; which of
 them `fit` delivers; the regret, which is the best test accuracy less that of the delivered one; and how many of the
-intervals hold the validation accuracy. Trainings are kept in the record, line by line: a second start goes on from there.
+intervals hold the validation accuracy. Trainings are kept in the record, a line each: a second start goes on from it.
 """
 
 import argparse
@@ -137,12 +137,14 @@ def line(one: Ended) -> str:
     assert told is not None
     assert candidate.validation is not None
     tried = f"{candidate.tried.value:6.1%}" if candidate.tried else "      "
-    mark = "listed" if one.listed else "drawn "
-    return (
-        f"  {mark} {candidate.spec!s:<38}{candidate.precision:<6}{candidate.start:<8}{candidate.size_bytes / 1e3:6.0f} KB"
-        f"{candidate.cost.macs / 1e6:7.1f} M  foretold {told.middle:.1%} ({told.low:.1%} to {told.high:.1%})  tried {tried}"
-        f"  whole {candidate.validation.value:6.1%}  test {one.test.value:6.1%}{one.cpu_seconds:7.0f} s"
+    cells = (
+        "listed" if one.listed else "drawn ",
+        f"{candidate.spec!s:<36}{candidate.precision:<6}{candidate.start:<8}",
+        f"{candidate.size_bytes / 1e3:.0f} KB{candidate.cost.macs / 1e6:6.1f} M",
+        f"foretold {told.middle:.1%} ({told.low:.1%} to {told.high:.1%})",
+        f"tried {tried}  whole {candidate.validation.value:6.1%}  test {one.test.value:6.1%}{one.cpu_seconds:6.0f} s",
     )
+    return "  " + "  ".join(cells)
 
 
 def compare(data: Path, limit: str, record: Record, *, seed: int, further: int) -> None:

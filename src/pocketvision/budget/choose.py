@@ -60,9 +60,9 @@ class Considered:
             if limit.name == without:
                 continue
             if limit.column:
-                kept &= getattr(self.space, limit.column) <= _margin(limit.name) * allowed
+                kept &= getattr(self.space, limit.column) <= _margin(limit.name, self.budget) * allowed
             elif limit.name == "max_latency" and self.latency is not None:
-                kept &= self.latency.middle <= CLOCK_MARGIN * allowed
+                kept &= self.latency.middle <= _margin(limit.name, self.budget) * allowed
         return kept
 
     @property
@@ -191,7 +191,7 @@ def _slower(found: Considered, row: int, measured: Candidate) -> Mask:
     names = np.array([trunk.spec.name == measured.spec.name for trunk in space.trunks])
     alike = names[space.trunk] & (space.precision == space.precision[row])
     foretold = (measured.latency_ms or 0.0) * space.macs / space.macs[row]
-    out = alike & (foretold > CLOCK_MARGIN * allowed)
+    out = alike & (foretold > _margin("max_latency", found.budget) * allowed)
     out[row] = True
     return np.asarray(out)
 
@@ -269,13 +269,18 @@ def steps_up(found: Considered) -> list[Step]:
 def _amount(found: Considered, name: str, row: int) -> float | None:
     """Return what a limit must allow for a row to keep it, its margin included."""
     if column := LIMITS[name].column:
-        return math.ceil(getattr(found.space, column)[row] / _margin(name))
-    return float(found.latency.middle[row]) / CLOCK_MARGIN if name == "max_latency" and found.latency else None
+        return math.ceil(getattr(found.space, column)[row] / _margin(name, found.budget))
+    return (
+        float(found.latency.middle[row]) / _margin(name, found.budget)
+        if name == "max_latency" and found.latency
+        else None
+    )
 
 
-def _margin(name: str) -> float:
-    """Return the share of what a limit allows that counts and predictions may take."""
-    return {"max_size": SIZE_MARGIN, "max_latency": CLOCK_MARGIN}.get(name, 1.0)
+def _margin(name: str, budget: Budget) -> float:
+    """Return the share of what a limit allows that counts and predictions may take; what is predicted for another
+    device is judged by the same prediction."""
+    return {"max_size": SIZE_MARGIN, "max_latency": 1.0 if budget.profile else CLOCK_MARGIN}.get(name, 1.0)
 
 
 def offers(found: Considered, refused: Sequence[Candidate] = ()) -> str:
@@ -298,9 +303,9 @@ def nearest_misses(found: Considered, count: int) -> list[Candidate]:
     over = np.full(len(found.space), 1.0)
     for name, allowed in found.budget.limits.items():
         if LIMITS[name].column:
-            over = np.maximum(over, getattr(found.space, LIMITS[name].column) / (_margin(name) * allowed))
+            over = np.maximum(over, getattr(found.space, LIMITS[name].column) / (_margin(name, found.budget) * allowed))
         elif name == "max_latency" and found.latency is not None:
-            over = np.maximum(over, found.latency.middle / (CLOCK_MARGIN * allowed))
+            over = np.maximum(over, found.latency.middle / (_margin(name, found.budget) * allowed))
     out = np.flatnonzero(~found.keeping())
     best: dict[int, int] = {}
     for row in out[np.argsort(over[out], kind="stable")]:
@@ -316,8 +321,10 @@ def _missing(candidate: Candidate, budget: Budget) -> Candidate:
         found.append(
             f"size {bytes_text(candidate.size_bytes)} as counted; allowed {bytes_text(most)}, less a hundredth"
         )
-    if allowed is not None and candidate.predicted_ms and candidate.predicted_ms.middle > CLOCK_MARGIN * allowed:
-        found.append(f"{candidate.predicted_ms.middle:.2f} ms foretold; allowed {allowed:g} ms, less a tenth")
+    margin = _margin("max_latency", budget)
+    if allowed is not None and candidate.predicted_ms and candidate.predicted_ms.middle > margin * allowed:
+        less = ", less a tenth" if margin < 1 else ""
+        found.append(f"{candidate.predicted_ms.middle:.2f} ms foretold; allowed {allowed:g} ms{less}")
     status: Status = "too slow" if found and "ms foretold" in found[0] else "over budget"
     return replace(candidate, status=status, reason="; ".join(found))
 
