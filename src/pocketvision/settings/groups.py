@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pocketvision.settings.option import Settings, option
 from pocketvision.values import Amount, CropMode
@@ -34,6 +35,15 @@ class BudgetConfig(CountedBudget):
         None, "Largest file after deflate, as stores and web servers send it, such as 400KB.", group=_BUDGET, shell=str
     )
     max_latency: Amount = option(None, "Longest median time for one image, such as 10ms.", group=_BUDGET, shell=str)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyConfig(Settings):
+    """What a time is of."""
+
+    runtime: Literal["onnx", "litert"] = option("onnx", "Runtime that nets are timed in.")
+    precision: Literal["float", "int8"] = option("float", "Of weights and maps, where nets are timed.")
+    threads: int = option(1, "Threads that the runtime may use.")
 
 
 @dataclass(frozen=True, kw_only=True)
