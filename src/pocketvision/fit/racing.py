@@ -23,6 +23,9 @@ TRIED_EPOCHS = 2
 """Epochs of a try: its validation accuracy orders nets as whole trainings do, up to a point or so."""
 FINALISTS = 2
 """So many nets are trained to the end."""
+EPOCHS, MOST_EPOCHS, USUAL_MACS = 6, 20, 100_000_000
+"""Epochs of a whole training from given weights, and of the smallest nets: they rise with the root of what a net takes
+less multiply-adds than usual, since narrow and cut nets have more to learn anew and each epoch costs less."""
 TRY_SHARE, FIRST_SHARE = 0.3, 0.6
 """Shares of a time limit: of what is left for all tries, and of what is left then for the first whole training."""
 LEAST_S = 45.0
@@ -46,26 +49,31 @@ class Race:
         """Return the training of one candidate."""
         start = next((one for one in self.given if one.origin == candidate.origin), None)
         options = replace(self.options, weights=str(start.path) if start else NO_WEIGHTS)
-        if epochs is not None:
-            options = replace(options, epochs=min(epochs, self.options.epochs or epochs))
+        if self.options.epochs is None and start is not None:
+            options = replace(options, epochs=epochs or whole_epochs(candidate))
         weights = start.weights if start else None
         job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
         return replace(job, clock=self.clock, later_s=delivery_s(self.loaded, job.image, self.clock))
+
+
+def whole_epochs(candidate: Candidate) -> int:
+    """Return the epochs of a whole training from given weights."""
+    return min(MOST_EPOCHS, max(EPOCHS, round(EPOCHS * math.sqrt(USUAL_MACS / candidate.cost.macs))))
 
 
 def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions) -> float:
     """Foretell the seconds that the trainings of a shortlist take: a few epochs each, and the best to the end."""
     examples, validation = (len(loaded.dataset.of(split)) for split in ("train", "val"))
 
-    def seconds(one: Candidate, settings: FitOptions) -> float:
+    def seconds(one: Candidate, epochs: int) -> float:
         kind: Start = "own" if one.start == "cut" else one.start
+        settings = options if one.start == "scratch" else replace(options, epochs=options.epochs or epochs)
         return training_seconds(one.spec, kind, examples, validation=validation, options=settings)
 
-    ended = sum(seconds(one, options) for one in listed[:FINALISTS])
+    ended = sum(seconds(one, whole_epochs(one)) for one in listed[:FINALISTS])
     if len(listed) <= FINALISTS:
         return ended
-    few = replace(options, epochs=TRIED_EPOCHS)
-    return ended + sum(seconds(one, few) for one in listed if one.start != "scratch")
+    return ended + sum(seconds(one, TRIED_EPOCHS) for one in listed if one.start != "scratch")
 
 
 def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
