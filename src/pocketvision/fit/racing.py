@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pocketvision.budget.choose import key_of
 from pocketvision.clock import Clock
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import write_bytes
 from pocketvision.fit.pacing import delivery_s
 from pocketvision.fit.probing import Given
@@ -109,7 +111,10 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
         job = entry.job(one, _folder(entry, one) / "tried", epochs=TRIED_EPOCHS)
         left = max(0.0, entry.clock.left() - job.later_s) if entry.clock.limited else 0.0
         kept = left * (1 - TRY_SHARE / (len(some) - place * TRY_SHARE))
-        found.append(replace(one, tried=run_job(_leaving(job, kept), progress=entry.progress).validation))
+        try:
+            found.append(replace(one, tried=run_job(_leaving(job, kept), progress=entry.progress).validation))
+        except (UsageError, WeightsError) as error:  # a width at which this family cannot be cut
+            entry.progress.say(f"left out: {one.spec}: {error}")
     return found
 
 
@@ -173,24 +178,22 @@ def same_as_best(ended: Sequence[Candidate]) -> list[Candidate]:
 
 def _told(choice: Choice, tried: Sequence[Candidate], ended: Sequence[Candidate], best: Candidate) -> Choice:
     """Put what came out into the choice's list."""
-    reasons = {one.spec: one for one in (*tried, *ended)}
+    out = {key_of(one): one for one in (*tried, *ended)}
     same = same_as_best(ended)
     told = []
     for one in choice.candidates:
-        out = reasons.get(one.spec)
-        if out is None or one not in choice.shortlist:
+        found = out.get(key_of(one))
+        if found is None:
             told.append(one)
-        elif one.spec == best.spec:
-            told.append(replace(out, status="taken", reason=_why(best, ended, same)))
-        elif out.validation is not None:
-            told.append(
-                replace(out, status="trained", reason=f"{out.validation.value:.1%} on validation, trained whole")
-            )
+        elif key_of(one) == key_of(best):
+            told.append(replace(found, status="taken", reason=_why(best, ended, same)))
+        elif found.validation is not None:
+            told.append(replace(found, status="trained", reason=f"{found.validation.value:.1%} on validation"))
+        elif found.tried is not None:
+            reason = f"{found.tried.value:.1%} on validation after {TRIED_EPOCHS} epochs"
+            told.append(replace(found, status="tried", reason=reason))
         else:
-            assert out.tried is not None
-            told.append(
-                replace(out, status="tried", reason=f"{out.tried.value:.1%} on validation after {TRIED_EPOCHS} epochs")
-            )
+            told.append(replace(found, status="not needed", reason="others of the shortlist were trained"))
     taken = next(one for one in told if one.status == "taken")
     return replace(choice, taken=taken, candidates=tuple(told))
 
