@@ -72,11 +72,11 @@ def _coefficients() -> "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]"
 # ---------------------------------------------------------------- on the user's own images
 
 LIFT, LIFT_SLOPE, LIFT_MOST = 0.2, 1.2, 3.6
-"""A training lifts the best log-odds of frozen features to this much and so many times theirs; more than the last ones
-are a matter of single validation images."""
+"""A training lifts the best log-odds of frozen features to this much and so many times theirs; what they are above the
+last figure is a matter of single images."""
 WITHIN = 0.4
-"""Share of what frozen nets lie apart that is left between them after a training: cut layers are largely made up for."""
-SLICED, SLICED_SLOPE = 0.3, 1.3
+"""Share of what frozen nets lie apart that is left after a training: cut layers are largely made up for."""
+SLICED, SLICED_SLOPE = 0.0, 0.5
 """Log-odds that a narrower net cut out of a wider one lies below one with weights of its own, and how much more with
 each e-fold of width that was cut away."""
 DEPTH_SLOPE, PIXEL_SLOPE = 0.3, 0.6
