@@ -26,6 +26,7 @@ from pocketvision.weights.load import read
 from pocketvision.weights.safetensors import save
 
 SPEC = ModelSpec("mobilenet_v1", 0.125, 32, 2)
+NOTHING = Budget()
 Results = dict[str, tuple[int, int]]
 """By depth, or `whole`: right answers of 100 after a try, and at the end."""
 
@@ -73,7 +74,7 @@ def candidate(depth: int | None, size_bytes: int, *, start: StartKind = "cut", o
     return Candidate(spec, "int8", cost, size_bytes, 50.0, "not needed", "", start=start, origin=origin)
 
 
-def choice_of(*listed: Candidate, budget: Budget = Budget()) -> Choice:
+def choice_of(*listed: Candidate, budget: Budget = NOTHING) -> Choice:
     first = replace(listed[0], status="taken", reason="foretold")
     return Choice(budget, first, (first, *listed[1:]), shortlist=(first, *listed[1:]))
 
