@@ -105,9 +105,9 @@ def traced(spec: ModelSpec) -> Graph:
 
 
 def test_drawn_nets_keep_the_limits_and_come_again_by_their_seed() -> None:
-    drawn = draw(5, 12, traced)
-    again = draw(5, 12, traced)
-    other = draw(6, 12, traced)
+    drawn = list(draw(5, 12, traced))
+    again = list(draw(5, 12, traced))
+    other = list(draw(6, 12, traced))
     assert [spec for spec, _ in drawn] == [spec for spec, _ in again] != [spec for spec, _ in other]
     assert len({spec.name for spec, _ in drawn}) > 6
     for _, graph in drawn:

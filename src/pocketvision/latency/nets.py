@@ -24,13 +24,14 @@ _RESOLUTIONS = 32, 288
 _CLASSES = 2, 1000
 
 
-def draw(seed: int, count: int, trace: Trace) -> list[tuple[ModelSpec, Graph]]:
+def draw(seed: int, count: int, trace: Trace) -> Iterator[tuple[ModelSpec, Graph]]:
     """Draw nets of all families in turn: widths, resolutions and outputs at random, under LARGEST_MACS.
 
     Graphs have fresh weights, by which no runtime answers slower than by trained ones.
     """
     rng = np.random.default_rng(seed)
-    return [(spec, with_fresh_weights(graph, rng)) for spec, graph in islice(_drawn(rng, trace), count)]
+    for spec, graph in islice(_drawn(rng, trace), count):
+        yield spec, with_fresh_weights(graph, rng)
 
 
 def cut(graph: Graph, rng: np.random.Generator) -> Graph:
