@@ -14,7 +14,7 @@ from pocketvision.graph.graph import Graph
 from pocketvision.graph.sketch import Sketch
 from pocketvision.latency.features import features
 from pocketvision.latency.kernels import KINDS, Kernels
-from pocketvision.latency.nets import LARGEST_MACS, LARGEST_WEIGHTS, cut, draw, macs_of, weights_of, with_fresh_weights
+from pocketvision.latency.nets import LARGEST_MACS, LARGEST_WEIGHTS, draw, macs_of, weights_of, with_fresh_weights
 from pocketvision.latency.reading import kernels
 from pocketvision.runtime.onnx import optimized
 from pocketvision.values import ModelSpec
@@ -113,16 +113,6 @@ def test_drawn_nets_keep_the_limits_and_come_again_by_their_seed() -> None:
     for _, graph in drawn:
         assert macs_of(graph) <= LARGEST_MACS
         assert weights_of(graph) <= LARGEST_WEIGHTS
-
-
-def test_a_cut_net_is_a_whole_graph_of_the_first_layers() -> None:
-    rng = np.random.default_rng(3)
-    graph = graph_of("ghostnet")
-    for _ in range(5):
-        short = cut(graph, rng)
-        assert len(short.nodes) < len(graph.nodes) + 3
-        assert len(short.shapes[short.output]) == 1
-        assert short.nodes[1].name == graph.nodes[1].name
 
 
 def test_a_kernel_that_runs_twice_alike_is_kept_once() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.graph.graph import Affine, Conv, GlobalAvgPool, Graph, Linear, Node, Softmax
+from pocketvision.graph.graph import Affine, Conv, Graph, Linear, Node
 from pocketvision.models.catalogue import Family, check_spec, families
 from pocketvision.values import ModelSpec
 
@@ -32,27 +32,6 @@ def draw(seed: int, count: int, trace: Trace) -> Iterator[tuple[ModelSpec, Graph
     rng = np.random.default_rng(seed)
     for spec, graph in islice(_drawn(rng, trace), count):
         yield spec, with_fresh_weights(graph, rng)
-
-
-def cut(graph: Graph, rng: np.random.Generator) -> Graph:
-    """Return a net's beginning, up to a map drawn at random, with a classifier on its mean.
-
-    A few kernels at a time tell more about each than whole nets, in which the same ones come in the same company.
-    """
-    places = [place for place, node in enumerate(graph.nodes) if place > 1 and len(graph.shapes[node.name]) == 3]
-    last = graph.nodes[int(rng.choice(places))]
-    needed = {last.name}
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    outputs, channels = round(_between(rng, _CLASSES)), graph.shapes[last.name][0]
-    weight, bias = (np.broadcast_to(np.float32(0), shape) for shape in ((outputs, channels), (outputs,)))
-    ending = (
-        GlobalAvgPool("cut.mean", (last.name,)),
-        Linear("cut.logits", ("cut.mean",), weight, bias, "none", weight.size + outputs),
-        Softmax("cut.probabilities", ("cut.logits",)),
-    )
-    return Graph((*(node for node in graph.nodes if node.name in needed), *ending))
 
 
 def with_fresh_weights(graph: Graph, rng: np.random.Generator) -> Graph:
