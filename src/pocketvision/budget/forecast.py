@@ -1,13 +1,19 @@
-"""What the published ImageNet figures suggest for any width and resolution: an order among nets, not a promise."""
+"""What published ImageNet figures suggest for any net, and what frozen features on the user's images make of it."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pocketvision.budget.space import KINDS, Space
 from pocketvision.models.catalogue import families
 from pocketvision.models.published import Published, main_figures
-from pocketvision.values import ModelSpec, Precision
+from pocketvision.values import Estimate, ModelSpec, Precision, Probed, Score, StartKind
+
+Floats = NDArray[np.float64]
 
 INT8_DROP = 1.0
 """Points of top-1 that int8 costs in the mean over TensorFlow's sixteen float and quantized MobileNet V1 releases."""
@@ -20,12 +26,16 @@ def suggested_top1(spec: ModelSpec, precision: Precision = "float") -> float:
     with fewer than six figures keeps its own level and takes the mean slopes of the others; a net without any takes
     their mean level too.
     """
+    return 100 / (1 + math.exp(-_suggested(spec))) - (INT8_DROP if precision == "int8" else 0.0)
+
+
+def _suggested(spec: ModelSpec) -> float:
+    """Return the log-odds of the suggested top-1 of a whole net."""
     known = _coefficients()
     coefficients = known.get(spec.name)
     if coefficients is None:
         coefficients = np.mean(list(known.values()), axis=0)
-    log_odds = float(_terms(spec.width, spec.resolution) @ coefficients)
-    return 100 / (1 + math.exp(-log_odds)) - (INT8_DROP if precision == "int8" else 0.0)
+    return float(_terms(spec.width, spec.resolution) @ coefficients)
 
 
 def _terms(width: float, resolution: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
@@ -57,3 +67,133 @@ def _coefficients() -> "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]"
         level = float(np.mean(log_odds - terms[:, 1:] @ slopes))
         fitted[name] = np.concatenate([[level], slopes])
     return fitted
+
+
+# ---------------------------------------------------------------- on the user's own images
+
+LIFT, LIFT_SLOPE = 0.4, 1.2
+"""A training lifts the log-odds of frozen features to this much and so many times theirs."""
+SLICED = 0.3
+"""Log-odds that a narrower net cut out of a wider one lies below one with weights of its own."""
+DEPTH_SLOPE, PIXEL_SLOPE = 0.3, 0.6
+"""Log-odds lost with each e-fold of parameters cut off at the end, and of pixels a side, where nothing was probed."""
+SCRATCH, SCRATCH_SLOPE, SCRATCH_IMAGES, SCRATCH_LEAST = 1.6, 0.25, 1000, 0.3
+"""Log-odds that fresh weights cost with so many training images, and how much less with each doubling of them."""
+INT8_LOSS = 0.03
+SPREAD: dict[StartKind, float] = {"own": 0.7, "cut": 0.7, "sliced": 0.9, "scratch": 1.2}
+"""Half the interval, in log-odds, where frozen features were probed."""
+UNPROBED = 0.8
+"""Added to it where none were."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Foretold accuracy of every row of a space, as shares; nine of ten trainings end between `low` and `high`."""
+
+    low: Floats
+    middle: Floats
+    high: Floats
+
+    def of(self, row: int) -> Estimate:
+        """Return one row's."""
+        return Estimate(*(round(float(part[row]), 4) for part in (self.middle, self.low, self.high)))
+
+
+def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast:
+    """Foretell what each setting reaches on the user's images once it is trained on so many.
+
+    Frozen features of a pretrained net give log-odds at some depths and resolutions, and what lies between is read off
+    straight lines. A training lifts them; a narrower net lies lower by as much as published widths do. A net without
+    weights lies below the best of the pretrained ones as its published accuracy does, and lower the fewer images.
+    """
+    surfaces = {origin: _Surface([one for one in probed if one.origin == origin]) for origin in _origins(probed)}
+    shifts = [surface.lifted - _suggested(surface.whole) for surface in surfaces.values()]
+    shift = max(shifts, default=0.0)
+    middle = np.zeros(len(space))
+    for place, trunk in enumerate(space.trunks):
+        mine = np.flatnonzero(space.trunk == place)
+        surface = surfaces.get(trunk.origin)
+        if surface is not None:
+            narrower = _suggested(trunk.spec) - _suggested(_at_width(trunk.spec, surface.whole.width))
+            middle[mine] = surface.at(space, mine) + min(0.0, narrower)
+        else:
+            middle[mine] = _from_published(space, mine) + shift
+    kinds = space.kind
+    middle -= SLICED * (kinds == KINDS.index("sliced")) + INT8_LOSS * (space.precision == 1)
+    if shifts:
+        fewer = SCRATCH - SCRATCH_SLOPE * math.log2(max(1, images) / SCRATCH_IMAGES)
+        middle -= max(SCRATCH_LEAST, fewer) * (kinds == KINDS.index("scratch"))
+    half = np.array([SPREAD[kind] for kind in KINDS])[kinds] + (0.0 if shifts else UNPROBED)
+    return Forecast(_share(middle - half), _share(middle), _share(middle + half))
+
+
+class _Surface:
+    """Lifted log-odds of one pretrained net over depth and resolution."""
+
+    def __init__(self, probed: Sequence[Probed]) -> None:
+        most = max(probed, key=lambda one: (one.params, one.spec.resolution))
+        self.whole = most.spec
+        found: dict[float, list[tuple[float, float]]] = {}
+        for one in probed:
+            pixels = math.log(one.spec.resolution / self.whole.resolution)
+            found.setdefault(_depth(one.spec.depth), []).append((pixels, _log_odds(one.validation)))
+        self.slope = _common_slope(list(found.values()))
+        self.depths = np.array(sorted(found))
+        self.heights = np.array(
+            [np.mean([height - self.slope * pixels for pixels, height in found[depth]]) for depth in self.depths]
+        )
+
+    @property
+    def lifted(self) -> float:
+        """Return what the whole net is foretold to reach at the largest resolution that was probed."""
+        return LIFT + LIFT_SLOPE * float(self.heights[-1])
+
+    def at(self, space: Space, rows: NDArray[np.int64]) -> Floats:
+        """Return the foretold log-odds of some rows of a space."""
+        depths = np.array([_depth(space.spec(int(row)).depth) for row in rows])
+        pixels = np.log(space.resolution[rows] / self.whole.resolution)
+        ends = np.where(np.isinf(self.depths), self.depths[np.isfinite(self.depths)].max(initial=0.0) + 1, self.depths)
+        frozen = np.interp(np.minimum(depths, ends[-1]), ends, self.heights) + self.slope * pixels
+        return np.asarray(LIFT + LIFT_SLOPE * frozen)
+
+
+def _common_slope(lines: list[list[tuple[float, float]]]) -> float:
+    """Return the slope over the logarithm of pixels that all depths share, drawn towards the usual one."""
+    products, squares = PIXEL_SLOPE * 0.05, 0.05
+    for line in lines:
+        pixels, heights = (np.array(part) for part in zip(*line, strict=True))
+        off = pixels - pixels.mean()
+        products += float(off @ heights)
+        squares += float(off @ off)
+    return min(1.5, max(0.0, products / squares))
+
+
+def _from_published(space: Space, rows: NDArray[np.int64]) -> Floats:
+    """Return published log-odds, less what a cut loses with the parameters behind it."""
+    found = []
+    whole = {int(r): int(space.params[rows][space.resolution[rows] == r].max()) for r in set(space.resolution[rows])}
+    for row in rows:
+        lost = DEPTH_SLOPE * math.log(whole[int(space.resolution[row])] / int(space.params[row]))
+        found.append(_suggested(space.spec(int(row))) - lost)
+    return np.array(found)
+
+
+def _origins(probed: Sequence[Probed]) -> list[str]:
+    return sorted({one.origin for one in probed})
+
+
+def _at_width(spec: ModelSpec, width: float) -> ModelSpec:
+    return replace(spec, width=width)
+
+
+def _depth(depth: int | None) -> float:
+    return math.inf if depth is None else float(depth)
+
+
+def _log_odds(score: Score) -> float:
+    right = score.value * score.count
+    return math.log((right + 0.5) / (score.count - right + 0.5))
+
+
+def _share(log_odds: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-log_odds)))

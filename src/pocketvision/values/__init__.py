@@ -1,6 +1,17 @@
 """Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
 
-from pocketvision.values.costs import Amount, Budget, Candidate, Choice, Cost, Latency, Precision
+from pocketvision.values.costs import (
+    Amount,
+    Budget,
+    Candidate,
+    Choice,
+    Cost,
+    Estimate,
+    Latency,
+    Precision,
+    Probed,
+    StartKind,
+)
 from pocketvision.values.images import (
     Box,
     Dataset,
@@ -50,6 +61,7 @@ __all__ = [
     "CropMode",
     "Dataset",
     "Epoch",
+    "Estimate",
     "Example",
     "Health",
     "ImageSpec",
@@ -61,6 +73,7 @@ __all__ = [
     "ModelSpec",
     "Precision",
     "Probe",
+    "Probed",
     "Problem",
     "ProblemKind",
     "Proof",
@@ -69,6 +82,7 @@ __all__ = [
     "Schedule",
     "Score",
     "Split",
+    "StartKind",
     "Statistic",
     "StatisticKind",
     "Summary",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pocketvision.values.nets import ModelSpec
+from pocketvision.values.scores import Score
 
 Precision = Literal["float", "float16", "int8", "palette8", "palette6", "palette4", "palette2"]
 """`float16` is of the stored weights only; such a net computes in 32 bits."""
@@ -65,6 +66,37 @@ class Budget:
         return not self.limits
 
 
+StartKind = Literal["own", "cut", "sliced", "scratch"]
+"""How a training begins: with weights of this very net, of a deeper one, of a wider one, or with fresh ones."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure that was foretold, not measured."""
+
+    middle: float
+    """As likely too high as too low."""
+    low: float
+    """Nine times out of ten the truth lies from here."""
+    high: float
+    """To here."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a head on a pretrained net's frozen features reached on the user's own validation images."""
+
+    origin: str
+    """Name of the weights."""
+    spec: ModelSpec
+    """The net, with the depth and the resolution that it was read at."""
+    macs: int
+    """Multiply-adds of one image."""
+    params: int
+    """Learned values."""
+    validation: Score
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One net at one precision, and what became of it."""
@@ -76,18 +108,41 @@ class Candidate:
     """Of the exported file: estimated from the count, exact once it was written."""
     suggested_top1: float
     """ImageNet top-1 in percent that the published figures suggest: an order, not a promise."""
-    status: Literal["taken", "over budget", "too slow", "not needed"]
+    status: Literal["taken", "trained", "tried", "over budget", "too slow", "not needed"]
+    """`trained` to the end and `tried` for a few epochs were others than the taken one."""
     reason: str
     latency: Latency | None = None
     download_bytes: int | None = None
     """Of the file with fresh weights after deflate; None where it was not written."""
+    start: StartKind = "scratch"
+    """How its training begins."""
+    origin: str = ""
+    """Name of the weights that it begins with; empty from scratch."""
+    accuracy: Estimate | None = None
+    """Foretold before any training, as a share of the user's validation images; None where nothing was probed."""
+    predicted_ms: Estimate | None = None
+    """Latency foretold; None where it was not needed, or measured."""
+    tried: Score | None = None
+    """On validation after a short training."""
+    validation: Score | None = None
+    """On validation after the whole training."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The outcome of choosing: every candidate with its reason, the taken one first in mind."""
+    """The outcome of choosing."""
 
     budget: Budget
     taken: Candidate
     candidates: tuple[Candidate, ...]
+    """The taken one, those that were trained beside it, the best at every cost, and the nearest that break the budget;
+    in older records every one that was considered."""
     notes: tuple[str, ...] = ()
+    considered: int = 0
+    """Settings that were counted and held against the budget."""
+    kept: int = 0
+    """Of these, settings that keep it as far as could be told without training."""
+    probed: tuple[Probed, ...] = ()
+    """What frozen features told, by which accuracies were foretold."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each step."""
