@@ -10,7 +10,7 @@ from pocketvision.budget.choose import (
     CLOCK_MARGIN,
     DIFFERENT,
     Considered,
-    Predicted,
+    Foretold,
     Shortlist,
     front,
     key_of,
@@ -53,7 +53,7 @@ def made_up(seed: int) -> Considered:
     middle = np.clip(middle, 0.05, 0.99)
     took = macs / np.where(precision == 1, 2e7, 1e7)
     forecast = Forecast(middle - 0.02, middle, np.minimum(middle + 0.02, 0.995))
-    return Considered(space, forecast, Budget(), Predicted(took, took * 0.9, took * 1.1))
+    return Considered(space, forecast, Budget(), Foretold(took, took * 0.9, took * 1.1))
 
 
 def limited(found: Considered, seed: int) -> Considered:

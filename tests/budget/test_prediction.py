@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketvision.budget import prediction
-from pocketvision.budget.choose import Considered, Predicted, shortlist
+from pocketvision.budget.choose import Considered, Foretold, shortlist
 from pocketvision.budget.forecast import Forecast
 from pocketvision.budget.limits import Measured, broken, budget_of, judge
 from pocketvision.budget.space import Space, Trunk
@@ -145,7 +145,7 @@ def test_the_choice_goes_by_the_device() -> None:
         space,
         Forecast(middle - 0.1, middle, middle + 0.05),
         Budget({"max_latency": 10.0}, "p"),
-        Predicted(times, times, times),
+        Foretold(times, times, times),
     )
 
     def measure(candidate: Candidate) -> Candidate:

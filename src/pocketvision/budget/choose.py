@@ -269,7 +269,7 @@ def steps_up(found: Considered) -> list[Step]:
 def _amount(found: Considered, name: str, row: int) -> float | None:
     """Return what a limit must allow for a row to keep it, its margin included."""
     if column := LIMITS[name].column:
-        return math.ceil(getattr(found.space, column)[row] / _margin(name, found.budget))
+        return float(np.ceil(getattr(found.space, column)[row] / _margin(name, found.budget)))
     return (
         float(found.latency.middle[row]) / _margin(name, found.budget)
         if name == "max_latency" and found.latency
