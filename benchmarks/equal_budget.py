@@ -51,6 +51,7 @@ from pocketvision.weights import read
 
 WAYS = ("ours", "tutorial", "timm", "frozen")
 WARM_UP, RATE, BATCH = 5, 5e-4, 32
+OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 
 
 def nearest(weights: Path, loaded: Loaded, most_bytes: float) -> tuple[Setting, int] | None:
@@ -97,6 +98,15 @@ def ours(data: Path, weights: Path, size: str, *, seed: int) -> tuple[Result, st
     return Result("ours", seed, score, *spent), f"{net}, {said['size_bytes'] / 1000:.0f} KB"
 
 
+def torchvision_there() -> None:
+    """Let torchvision be imported beside a PyTorch that its operators are not compiled for; timm needs none of them."""
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            OPERATORS.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+
+
 class TimmImages(Images):
     """Training images as timm augments them."""
 
@@ -129,6 +139,7 @@ def judged(net: nn.Module, loaded: Loaded, image: ImageSpec, split: str) -> Scor
 
 def timm_recipe(setting: Setting, weights: Path, loaded: Loaded, *, seed: int, epochs: int) -> Result:
     """Train with timm's augmentation, optimizer and schedule; the best epoch on validation is kept."""
+    torchvision_there()
     from timm.loss import LabelSmoothingCrossEntropy
     from timm.optim import create_optimizer_v2
     from timm.scheduler import CosineLRScheduler
