@@ -25,8 +25,9 @@ THRIFT = 0.03
 """Log-odds of accuracy that a doubling of the multiply-adds must be foretold to bring."""
 FRONT, MISSES = 48, 12
 """So many of the best at every cost, and of the nearest that break the budget, are kept on record."""
-DIFFERENT = 1.25
-"""From this ratio of multiply-adds on, two settings of one net at one width count as different."""
+DIFFERENT = {"width": 1.35, "resolution": 1.6, "depth": 3}
+"""Two settings of the same weights count as different where width or resolution differ by such a factor, or depth by so
+many layers, or each by a part of it."""
 
 Measure = Callable[[Candidate], Candidate]
 """Writes a candidate with fresh weights; returns it with the file's bytes and its latency."""
@@ -197,10 +198,13 @@ def _slower(found: Considered, row: int, measured: Candidate) -> Mask:
 
 
 def _differs(space: Space, other: int, row: int) -> bool:
-    if space.trunk[other] != space.trunk[row]:
+    first, second = space.trunks[int(space.trunk[other])], space.trunks[int(space.trunk[row])]
+    if (first.spec.name, first.origin) != (second.spec.name, second.origin):
         return True
-    ratio = space.macs[other] / space.macs[row]
-    return bool(max(ratio, 1 / ratio) >= DIFFERENT)
+    width = abs(math.log(first.spec.width / second.spec.width)) / math.log(DIFFERENT["width"])
+    pixels = abs(math.log(space.resolution[other] / space.resolution[row])) / math.log(DIFFERENT["resolution"])
+    layers = [space.spec(place).depth or 1 + max(depth or 0 for depth in first.depths) for place in (other, row)]
+    return width + pixels + abs(layers[0] - layers[1]) / DIFFERENT["depth"] >= 1
 
 
 def figures_of(candidate: Candidate) -> Measured:
