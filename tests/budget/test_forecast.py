@@ -83,11 +83,11 @@ def test_more_right_answers_of_frozen_features_lower_nothing() -> None:
     assert (np.diff(np.stack(middles), axis=0) >= -1e-12).all()
 
 
-def test_the_best_features_raise_what_begins_without_weights() -> None:
+def test_better_features_raise_what_begins_without_weights() -> None:
     low, high = (forecast(SPACE, (probed(right),), images=500) for right in (120, 180))
     assert (of(high, SPACE, 3) > of(low, SPACE, 3)).all()
     worse = forecast(SPACE, (probed(180), probed(40, origin="v1")), images=500)
-    assert (of(worse, SPACE, 3) == of(high, SPACE, 3)).all()
+    assert (of(worse, SPACE, 3) <= of(high, SPACE, 3)).all()
 
 
 def test_each_depth_follows_its_own_features() -> None:

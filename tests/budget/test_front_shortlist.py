@@ -1,5 +1,6 @@
 """The choice among thousands of settings, held to its contract over made-up spaces and random budgets."""
 
+import math
 import zlib
 from dataclasses import replace
 
@@ -132,13 +133,17 @@ def test_the_shortlist_keeps_every_limit_and_nothing_beats_it(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_picks_differ_in_net_width_or_work(seed: int) -> None:
+def test_picks_from_the_same_weights_differ_in_width_resolution_or_depth(seed: int) -> None:
+    def apart(first: ModelSpec, second: ModelSpec) -> float:
+        ratios = {"width": first.width / second.width, "resolution": first.resolution / second.resolution}
+        layers = (first.depth or DEPTHS[-2] + 1) - (second.depth or DEPTHS[-2] + 1)
+        dials = [abs(math.log(ratio)) / math.log(DIFFERENT[name]) for name, ratio in ratios.items()]
+        return sum(dials) + abs(layers) / DIFFERENT["depth"]
+
     picked = picked_of(limited(made_up(seed), seed), count=6)
     for place, one in enumerate(picked):
         for other in picked[:place]:
-            if (one.spec.name, one.spec.width) == (other.spec.name, other.spec.width):
-                ratio = one.cost.macs / other.cost.macs
-                assert max(ratio, 1 / ratio) >= DIFFERENT
+            assert one.origin != other.origin or apart(one.spec, other.spec) >= 1
 
 
 @pytest.mark.parametrize("seed", SEEDS)
