@@ -21,8 +21,19 @@ from pocketvision.export import PACKAGES, PROVERS
 from pocketvision.files import read_json
 from pocketvision.values import Choice, Compression, Proof, Trained
 
-QUICK = {"model": "mobilenet_v1", "width": 0.25, "resolution": 32, "epochs": 20, "device": "cpu"}
-FAST_OPTIONS = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--epochs", "2"]
+QUICK = {"model": "mobilenet_v1", "width": 0.25, "resolution": 32, "weights": "none", "epochs": 20, "device": "cpu"}
+FAST_OPTIONS = [
+    "--model",
+    "mobilenet_v1",
+    "--width",
+    "0.125",
+    "--resolution",
+    "32",
+    "--weights",
+    "none",
+    "--epochs",
+    "2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +95,29 @@ def test_every_candidate_has_a_reason(finished: Any) -> None:
     choice = read_json(Choice, Path(finished.run) / "choice.json")
     assert [item.status for item in choice.candidates].count("taken") == 1
     assert all(item.reason for item in choice.candidates)
+    assert choice.considered >= choice.kept >= len(choice.shortlist) == 1
+    assert choice.taken.start == "scratch"
+    assert choice.probed == ()
+
+
+def test_weights_are_cut_and_the_best_of_several_is_delivered(finished: Any, colors: Path, tmp_path: Path) -> None:
+    start = Path(finished.run) / "weights" / "best.safetensors"
+    words = {"weights": start, "resolution": 32, "epochs": 1, "batch_size": 64, "max_size": "150KB", "device": "cpu"}
+    summary = pocketvision.fit(colors, **words, output=tmp_path)
+    choice = read_json(Choice, Path(summary.run) / "choice.json")
+    assert choice.considered > 100
+    assert len(choice.shortlist) > 1
+    assert {one.origin for one in choice.candidates} == {"best.safetensors"}
+    assert {one.start for one in choice.shortlist} <= {"own", "cut", "sliced"}
+    assert {one.origin for one in choice.probed} == {"best.safetensors"}
+    tried = [one for one in choice.candidates if one.status in ("taken", "trained")]
+    assert len(tried) == 2
+    assert all(one.validation for one in tried)
+    assert summary.model == choice.taken.spec
+    assert summary.size_bytes <= 150_000
+    assert all(one.size_bytes <= 150_000 for one in choice.shortlist)
+    assert Path(summary.run, "choice.json").stat().st_size < 200_000
+    assert summary.model.dials in Path(summary.report).read_text(encoding="utf-8")
 
 
 def test_a_candidate_weighs_what_the_file_weighs(finished: Any) -> None:
