@@ -82,8 +82,8 @@ each e-fold of width that was cut away."""
 DEPTH_SLOPE = 0.3
 """Log-odds lost with each e-fold of parameters that a cut leaves away, where nothing was probed."""
 PIXEL_SLOPE, PIXEL_WEIGHT = 0.5, 2.0
-"""Log-odds gained with each e-fold of pixels a side by published figures of one net, and how much that counts beside two
-resolutions that were probed: they lie near one another, and single images move them."""
+"""Log-odds gained with each e-fold of pixels a side by published figures, and how much that counts beside resolutions
+that were probed: they lie near one another, and single images move them."""
 SCRATCH, SCRATCH_SLOPE, SCRATCH_IMAGES, SCRATCH_LEAST = 1.6, 0.25, 1000, 0.3
 """Log-odds that fresh weights cost with so many training images, and how much less with each doubling of them."""
 INT8_LOSS = 0.03
