@@ -120,7 +120,7 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
         return LIFT + LIFT_SLOPE * min(best, LIFT_MOST) + WITHIN * (frozen - best)
 
     shifts = [float(lifted(surface.heights[-1:])[0]) - _suggested(surface.whole) for surface in surfaces.values()]
-    shift = min(shifts, default=0.0)
+    highest, lowest = max(shifts, default=0.0), min(shifts, default=0.0)
     middle = np.zeros(len(space))
     for place, trunk in enumerate(space.trunks):
         mine = np.flatnonzero(space.trunk == place)
@@ -129,7 +129,7 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
             narrower = _suggested(trunk.spec) - _suggested(_at_width(trunk.spec, surface.whole.width))
             middle[mine] = lifted(surface.at(space, mine)) + surface.pixels(space, mine) + min(0.0, narrower)
         else:
-            middle[mine] = _from_published(space, mine) + shift
+            middle[mine] = _from_published(space, mine) + (lowest if trunk.origin else highest)
     kinds = space.kind
     middle -= _sliced(space) + INT8_LOSS * (space.precision == 1)
     if shifts:
