@@ -22,6 +22,7 @@ from typing import Any
 
 import pocketvision
 from pocketvision.cli.app import GROUPS, VERBS
+from pocketvision.cli.command import HOMES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guide" / "json.md"
@@ -99,7 +100,7 @@ def records(kind: Any) -> Iterator[type]:
 
 def _returned(verb: str) -> Any:
     word, _, last = verb.rpartition(" ")
-    home = importlib.import_module(f"pocketvision.{word}") if word else pocketvision
+    home = importlib.import_module(f"pocketvision.{HOMES.get(word, word)}") if word else pocketvision
     return inspect.signature(getattr(home, last), eval_str=True).return_annotation
 
 

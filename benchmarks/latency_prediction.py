@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pocketvision.fit.profiles import default_profile, opener, setting_of, trace
 from pocketvision.latency.calibrate import labels, time_in_rounds
 from pocketvision.latency.nets import draw
-from pocketvision.latency.profile import Prediction, read_profile
+from pocketvision.latency.profile import LatencyPrediction, read_profile
 from pocketvision.values import ModelSpec
 
 VISITS = 12
@@ -51,7 +51,7 @@ def main() -> None:
     print(pace())
 
 
-def report(found: Prediction, truth: NDArray[np.float64], specs: list[ModelSpec]) -> None:
+def report(found: LatencyPrediction, truth: NDArray[np.float64], specs: list[ModelSpec]) -> None:
     off = np.abs(found.median_ms / truth - 1)
     ranks = [np.argsort(np.argsort(values)) for values in (found.median_ms, truth)]
     inside = (found.low_ms <= truth) & (truth <= found.high_ms)

@@ -56,7 +56,7 @@ TORCH_FILES = {
 }
 """The files of torch-free rooms that need torch; nothing else in their rooms imports them."""
 
-TORCH_VERBS = {"distill", "fit", "probe", "train"}
+TORCH_VERBS = {"distill", "fit", "plan", "probe", "train"}
 """The verbs that need torch as soon as they are loaded; the others run where the delivered file runs."""
 
 DOORS = {

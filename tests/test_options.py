@@ -18,7 +18,7 @@ from typer.main import get_command
 
 import pocketvision
 from pocketvision.cli.app import GROUPS, VERBS, application, run
-from pocketvision.cli.command import settings_of
+from pocketvision.cli.command import HOMES, settings_of
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.settings import groups, verbs
 from pocketvision.settings.option import Settings, options
@@ -35,7 +35,8 @@ NO_VERBS = {"build"}
 
 
 def function_of(group: str, verb: str) -> Any:
-    return getattr(importlib.import_module(f"pocketvision.{group}" if group else "pocketvision"), verb)
+    home = f"pocketvision.{HOMES.get(group, group)}" if group else "pocketvision"
+    return getattr(importlib.import_module(home), verb)
 
 
 def command_of(group: str, verb: str) -> Any:
@@ -104,7 +105,7 @@ SHARED = {
 def test_public_functions_and_verbs_are_the_same() -> None:
     assert set(pocketvision.__all__) - NO_VERBS == set(VERBS)
     assert list(pocketvision.__all__) == sorted(pocketvision.__all__)
-    assert {path.stem for path in (SOURCE / "verbs").glob("*.py")} - {"__init__"} == set(VERBS)
+    assert {path.stem for path in (SOURCE / "verbs").glob("*.py")} - {"__init__"} == set(VERBS) | set(HOMES)
 
 
 def test_no_verb_stands_outside_verbs_and_no_function_gathers_its_own_arguments() -> None:
@@ -116,7 +117,7 @@ def test_no_verb_stands_outside_verbs_and_no_function_gathers_its_own_arguments(
                 made.append(f"{path.parent.name}/{path.stem}:{node.name}")
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "locals":
                 gathered.append(str(path))
-    group = {f"{word}/verbs:{verb}" for word, verb in PAIRS if word}
+    group = {f"verbs/{word}:{verb}" if word in HOMES else f"{word}/verbs:{verb}" for word, verb in PAIRS if word}
     assert set(made) == {f"verbs/{verb}:{verb}" for verb in VERBS} | group
     assert gathered == []
 

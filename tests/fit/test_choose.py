@@ -34,6 +34,7 @@ SMALL, LARGE = ModelSpec("mobilenet_v1", 0.125, 32, 5), ModelSpec("mobilenet_v1"
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POCKETVISION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("POCKETVISION_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr("pocketvision.weights.available.packaged", lambda source: None)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from pocketvision.cost.graphs import graph_at
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.latency.adapt import adapted
-from pocketvision.latency.calibrate import Labels, Setting, make_profile, time_nets
+from pocketvision.latency.calibrate import Labels, RuntimeSetting, make_profile, time_nets
 from pocketvision.latency.features import features
 from pocketvision.latency.kernels import KINDS, Kernels
 from pocketvision.latency.model import fit
@@ -200,7 +200,7 @@ def test_the_model_finds_prices_that_made_the_times() -> None:
 def test_too_few_nets_make_no_profile() -> None:
     nets, labels = synthetic(5)
     with pytest.raises(DataError, match="5 nets were measured, and a profile needs 40"):
-        make_profile(nets, labels, Setting("litert", "LiteRT", "float", 1), reference_ms=1.0)
+        make_profile(nets, labels, RuntimeSetting("litert", "LiteRT", "float", 1), reference_ms=1.0)
 
 
 def test_the_clock_tells_long_calls_from_short_ones() -> None:

@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class Foretold:
     """Latency in milliseconds of every row, foretold; nine of ten lie between `low` and `high`."""
 
     middle: Floats
@@ -51,7 +51,7 @@ class Considered:
     space: Space
     forecast: Forecast
     budget: Budget
-    latency: Predicted | None = None
+    latency: Foretold | None = None
     """None where no latency is limited, or nothing is known of this machine."""
 
     def keeping(self, *, without: str = "") -> Mask:

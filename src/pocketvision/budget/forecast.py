@@ -71,10 +71,14 @@ def _coefficients() -> "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]"
 
 # ---------------------------------------------------------------- on the user's own images
 
-LIFT, LIFT_SLOPE = 0.4, 1.2
-"""A training lifts the log-odds of frozen features to this much and so many times theirs."""
-SLICED = 0.3
-"""Log-odds that a narrower net cut out of a wider one lies below one with weights of its own."""
+LIFT, LIFT_SLOPE, LIFT_MOST = 0.2, 1.2, 3.6
+"""A training lifts the best log-odds of frozen features to this much and so many times theirs; what they are above the
+last figure is a matter of single images."""
+WITHIN = 0.4
+"""Share of what frozen nets lie apart that is left after a training: cut layers are largely made up for."""
+SLICED, SLICED_SLOPE = 0.0, 0.5
+"""Log-odds that a narrower net cut out of a wider one lies below one with weights of its own, and how much more with
+each e-fold of width that was cut away."""
 DEPTH_SLOPE, PIXEL_SLOPE = 0.3, 0.6
 """Log-odds lost with each e-fold of parameters cut off at the end, and of pixels a side, where nothing was probed."""
 SCRATCH, SCRATCH_SLOPE, SCRATCH_IMAGES, SCRATCH_LEAST = 1.6, 0.25, 1000, 0.3
@@ -107,7 +111,12 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
     weights lies below the best of the pretrained ones as its published accuracy does, and lower the fewer images.
     """
     surfaces = {origin: _Surface([one for one in probed if one.origin == origin]) for origin in _origins(probed)}
-    shifts = [surface.lifted - _suggested(surface.whole) for surface in surfaces.values()]
+    best = max((surface.best for surface in surfaces.values()), default=0.0)
+
+    def lifted(frozen: Floats) -> Floats:
+        return LIFT + LIFT_SLOPE * min(best, LIFT_MOST) + WITHIN * (frozen - best)
+
+    shifts = [float(lifted(surface.heights[-1:])[0]) - _suggested(surface.whole) for surface in surfaces.values()]
     shift = max(shifts, default=0.0)
     middle = np.zeros(len(space))
     for place, trunk in enumerate(space.trunks):
@@ -115,11 +124,11 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
         surface = surfaces.get(trunk.origin)
         if surface is not None:
             narrower = _suggested(trunk.spec) - _suggested(_at_width(trunk.spec, surface.whole.width))
-            middle[mine] = surface.at(space, mine) + min(0.0, narrower)
+            middle[mine] = lifted(surface.at(space, mine)) + min(0.0, narrower)
         else:
             middle[mine] = _from_published(space, mine) + shift
     kinds = space.kind
-    middle -= SLICED * (kinds == KINDS.index("sliced")) + INT8_LOSS * (space.precision == 1)
+    middle -= _sliced(space) + INT8_LOSS * (space.precision == 1)
     if shifts:
         fewer = SCRATCH - SCRATCH_SLOPE * math.log2(max(1, images) / SCRATCH_IMAGES)
         middle -= max(SCRATCH_LEAST, fewer) * (kinds == KINDS.index("scratch"))
@@ -127,8 +136,17 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
     return Forecast(_share(middle - half), _share(middle), _share(middle + half))
 
 
+def _sliced(space: Space) -> Floats:
+    """Return what each row loses with the channels that were cut away."""
+    lost = [
+        SLICED + SLICED_SLOPE * math.log(trunk.own_width / trunk.spec.width) if trunk.kinds[0] == "sliced" else 0.0
+        for trunk in space.trunks
+    ]
+    return np.array(lost)[space.trunk]
+
+
 class _Surface:
-    """Lifted log-odds of one pretrained net over depth and resolution."""
+    """Log-odds of frozen features of one pretrained net over depth and resolution."""
 
     def __init__(self, probed: Sequence[Probed]) -> None:
         most = max(probed, key=lambda one: (one.params, one.spec.resolution))
@@ -144,17 +162,17 @@ class _Surface:
         )
 
     @property
-    def lifted(self) -> float:
-        """Return what the whole net is foretold to reach at the largest resolution that was probed."""
-        return LIFT + LIFT_SLOPE * float(self.heights[-1])
+    def best(self) -> float:
+        """Return the highest log-odds over depths, at the largest resolution that was probed."""
+        return float(self.heights.max())
 
     def at(self, space: Space, rows: NDArray[np.int64]) -> Floats:
-        """Return the foretold log-odds of some rows of a space."""
+        """Return the log-odds of frozen features for some rows of a space."""
         depths = np.array([_depth(space.spec(int(row)).depth) for row in rows])
         pixels = np.log(space.resolution[rows] / self.whole.resolution)
         ends = np.where(np.isinf(self.depths), self.depths[np.isfinite(self.depths)].max(initial=0.0) + 1, self.depths)
         frozen = np.interp(np.minimum(depths, ends[-1]), ends, self.heights) + self.slope * pixels
-        return np.asarray(LIFT + LIFT_SLOPE * frozen)
+        return np.asarray(frozen)
 
 
 def _common_slope(lines: list[list[tuple[float, float]]]) -> float:

@@ -47,6 +47,8 @@ class Trunk:
     """How a training of each depth begins."""
     origin: str = ""
     """Name of the weights that it begins with; empty from scratch."""
+    own_width: float = 1.0
+    """Of the weights that it is sliced from."""
 
 
 class _Column(NamedTuple):
@@ -164,7 +166,7 @@ def space_of(trunks: Sequence[Trunk], graph_of: Callable[[ModelSpec], Graph], la
 
 def _counted(trunk: Trunk, graph_of: Callable[[ModelSpec], Graph]) -> Counts:
     """Return [depths, resolutions, 7], -1 where a net does not take a resolution."""
-    said = repr((_VERSION, _sources(), replace(trunk, kinds=(), origin="")))
+    said = repr((_VERSION, _sources(), replace(trunk, kinds=(), origin="", own_width=1.0)))
     path = disk.root() / "counts" / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.npy"
     try:
         kept: Counts = np.load(path, allow_pickle=False)

@@ -78,7 +78,9 @@ def _of_weights(one: Pretrained, others: Sequence[Pretrained], wanted: Wanted) -
     if one.slices:
         narrow: tuple[StartKind, ...] = tuple("sliced" for _ in cuts)
         widths = _narrower(one, others, wanted)
-        found += [Trunk(replace(base, width=width), cuts, sides, narrow, one.origin) for width in widths]
+        found += [
+            Trunk(replace(base, width=width), cuts, sides, narrow, one.origin, one.spec.width) for width in widths
+        ]
     return found
 
 

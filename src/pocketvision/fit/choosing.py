@@ -1,6 +1,7 @@
 """The stage `choose`: thousands of settings counted, weights at hand probed, a few nets picked, written and timed."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,27 +53,16 @@ def choose_net(run: Path, loaded: Loaded, given: Sequence[Given], options: FitOp
 def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count: int, progress: Progress) -> Choice:
     """Count all settings, probe the weights at hand, and pick up to `count` different nets that keep the budget."""
     watch = Watch()
-    spec = spec_for(loaded.dataset)
-    wish, notes = wanted_of(loaded.health, len(spec.labels), options)
-    with watch.step("counting"):
-        space = counted(given, wish, options, loaded, progress)
-    budget = asked = budget_of(options)
+    asked, notes = budget_of(options), []
+    budget = asked
     if budget.empty and options.model is None:
-        most = UNASKED_MACS[bool(given)]
-        budget = Budget({"max_macs": most})
-        notes += (
-            f"No limit was given: nets of at most {most // 10**6}M multiply-adds are considered, which two cores train "
-            "in minutes. Allow more with --max-macs.",
+        budget = Budget({"max_macs": UNASKED_MACS[bool(given)]})
+        notes.append(
+            f"No limit was given: nets of at most {UNASKED_MACS[bool(given)] // 10**6}M multiply-adds are considered, "
+            "which two cores train in minutes. Allow more with --max-macs."
         )
-    images = len(loaded.dataset.of("train"))
-    found = Considered(space, forecast(space, (), images=images), budget)
-    with watch.step("latency"):
-        found = replace(found, latency=foretold_latency(found, progress=progress))
-    with watch.step("probing"):
-        kept = found.keeping()
-        probed = _probed(given, found, loaded, options, progress) if kept.any() else ()
-    found = replace(found, forecast=forecast(space, probed, images=images))
-    scale = Timer(spec, image_spec(224, options.crop_mode, None), budget)
+    found, probed, said = foretold(loaded, given, options, budget, watch=watch)
+    scale = Timer(spec_for(loaded.dataset), image_spec(224, options.crop_mode, None), budget)
     with watch.step("picking"):
         listed = shortlist(found, scale.weigh, count=count if given else 1, progress=progress)
     first = replace(listed.picked[0], status="taken", reason=_reason(budget, bool(probed)))
@@ -81,14 +71,30 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count
         asked,
         first,
         on_record(found, told),
-        notes,
+        (*said, *notes),
         shortlist=(first, *listed.picked[1:]),
-        considered=len(space),
-        kept=int(kept.sum()),
+        considered=len(found.space),
+        kept=int(found.keeping().sum()),
         steps=tuple(map(str, steps_up(found))),
         probed=probed,
         seconds=watch.seconds,
     )
+
+
+def foretold(
+    loaded: Loaded, given: Sequence[Given], options: FitOptions, budget: Budget, *, watch: Watch
+) -> tuple[Considered, tuple[Probed, ...], tuple[str, ...]]:
+    """Count every setting and foretell its latency and accuracy; returns what was probed and notes beside them."""
+    progress, images = options.progress, len(loaded.dataset.of("train"))
+    wanted, notes = wanted_of(loaded.health, len(loaded.dataset.labels), options)
+    with watch.step("counting"):
+        space = counted(given, wanted, options, loaded, progress)
+    found = Considered(space, forecast(space, (), images=images), budget)
+    with watch.step("latency"):
+        found = replace(found, latency=foretold_latency(found, progress=progress))
+    with watch.step("probing"):
+        probed = _probed(given, found, loaded, options, progress)
+    return replace(found, forecast=forecast(space, probed, images=images)), probed, notes
 
 
 def _reason(budget: Budget, probed: bool) -> str:
@@ -101,16 +107,21 @@ def _reason(budget: Budget, probed: bool) -> str:
 def _probed(
     given: Sequence[Given], found: Considered, loaded: Loaded, options: FitOptions, progress: Progress
 ) -> tuple[Probed, ...]:
-    """Probe the weights whose settings are most promising within the budget."""
+    """Probe the weights whose settings are most promising within the budget, of each family one before a second."""
     kept = np.flatnonzero(found.keeping())
     best: dict[str, float] = {}
     for row in kept[np.argsort(-found.utility[kept])]:
-        origin = found.space.trunks[int(found.space.trunk[row])].origin
-        if origin and origin not in best and len(best) < PROBED:
-            best[origin] = float(found.utility[row])
-    chosen = [one for one in given if one.origin in best]
+        best.setdefault(found.space.trunks[int(found.space.trunk[row])].origin, float(found.utility[row]))
+    seen: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for one in sorted((one for one in given if one.origin in best), key=lambda one: -best[one.origin]):
+        turns[one.origin] = seen[one.spec.name]
+        seen[one.spec.name] += 1
+    chosen = sorted(
+        (one for one in given if one.origin in turns), key=lambda one: (turns[one.origin], -best[one.origin])
+    )
     rows = found.space.rows(found.keeping())
-    return probe(chosen, rows, loaded, crop=options.crop_mode, device=options.device, progress=progress)
+    return probe(chosen[:PROBED], rows, loaded, crop=options.crop_mode, device=options.device, progress=progress)
 
 
 def _told(choice: Choice) -> str:

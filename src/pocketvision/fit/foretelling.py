@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.budget.choose import Considered, Predicted
+from pocketvision.budget.choose import Considered, Foretold
 from pocketvision.budget.space import PRECISIONS, Space, cut
 from pocketvision.fit.profiles import default_profile
 from pocketvision.graph.trace import trace_spec
@@ -14,7 +14,7 @@ from pocketvision.progress import Progress, track
 from pocketvision.values import Budget, Precision
 
 
-def foretold_latency(found: Considered, *, progress: Progress) -> Predicted | None:
+def foretold_latency(found: Considered, *, progress: Progress) -> Foretold | None:
     """Foretell the time of every row that keeps the other limits, on the budget's device or on this machine.
 
     None where no latency is limited. Rows that break another limit are left out with an infinite time.
@@ -30,7 +30,7 @@ def foretold_latency(found: Considered, *, progress: Progress) -> Predicted | No
         for precision, profile in profiles.items():
             rows = np.flatnonzero(mine & (space.precision == PRECISIONS.index(precision)))
             times[:, rows] = _times(space, rows, profile)
-    return Predicted(*times)
+    return Foretold(*times)
 
 
 def _profiles(budget: Budget, progress: Progress) -> dict[Precision, Profile]:

@@ -17,7 +17,7 @@ from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.order import best_order
 from pocketvision.latency.adapt import adapted
-from pocketvision.latency.calibrate import Open, Setting, make_profile, time_nets
+from pocketvision.latency.calibrate import Open, RuntimeSetting, make_profile, time_nets
 from pocketvision.latency.device_file import CALIBRATION, NETS_FORMAT, VERSION, Calibration, CalibrationNet
 from pocketvision.latency.emitted import LISTING, SUFFIXES, Emitted, EmittedNet
 from pocketvision.latency.measure import Call, machine, reference_graph
@@ -39,7 +39,7 @@ _POSITIVE: tuple[Activation, ...] = ("relu", "relu6", "sigmoid", "hardsigmoid")
 _SMALLEST: dict[Activation, float] = {"silu": -0.28, "hardswish": -0.375}
 
 
-def calibrated(setting: Setting, *, seconds: float, seed: int = 0, progress: Progress | None = None) -> Profile:
+def calibrated(setting: RuntimeSetting, *, seconds: float, seed: int = 0, progress: Progress | None = None) -> Profile:
     """Time generated nets on this machine for about so many seconds, and fit a profile to them, a minute more."""
     progress = progress or Silent()
     count = min(_MOST, max(_FEWEST, round(seconds / _SECONDS_A_NET)))
@@ -69,7 +69,7 @@ def default_profile(
     return found.scaled([float(value) for value in labels.median_ms], machine=machine())
 
 
-def own_profile(setting: Setting) -> Profile | None:
+def own_profile(setting: RuntimeSetting) -> Profile | None:
     """Return the profile that `latency calibrate` made on this machine, None where there is none or it is damaged."""
     path = own_path(runtime=setting.runtime, precision=setting.precision, threads=setting.threads)
     try:
@@ -79,14 +79,14 @@ def own_profile(setting: Setting) -> Profile | None:
     return found if found.machine == machine() else None
 
 
-def setting_of(runtime: str, *, precision: str, threads: int) -> Setting:
+def setting_of(runtime: str, *, precision: str, threads: int) -> RuntimeSetting:
     """Return what a profile is of; raises UnknownName for a runtime that none is made for, MissingExtra without it."""
     if runtime not in _PARTS:
         raise UnknownName("runtime", runtime, RUNTIMES)
-    return Setting(runtime, _PARTS[runtime][0].runtime_name(), precision, threads)
+    return RuntimeSetting(runtime, _PARTS[runtime][0].runtime_name(), precision, threads)
 
 
-def opener(setting: Setting) -> Open:
+def opener(setting: RuntimeSetting) -> Open:
     """Return what writes a float graph with weights, quantized where the setting says so, and opens it as a call."""
     runtime, to_bytes = _PARTS[setting.runtime]
 
@@ -105,7 +105,7 @@ def as_delivered(graph: Graph, precision: str) -> Graph:
     return quantize(ordered, _ranges(ordered)) if precision == "int8" else ordered
 
 
-def emit(folder: Path, setting: Setting, *, count: int, seed: int) -> Emitted:
+def emit(folder: Path, setting: RuntimeSetting, *, count: int, seed: int) -> Emitted:
     """Write calibration nets as files, and a list of them to be filled with times."""
     nets, listed = [], []
     _, to_bytes = _PARTS[setting.runtime]

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pocketvision.budget.choose import key_of
 from pocketvision.clock import Clock
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.files import write_bytes
 from pocketvision.fit.pacing import delivery_s
 from pocketvision.fit.probing import Given
@@ -23,6 +25,9 @@ TRIED_EPOCHS = 2
 """Epochs of a try: its validation accuracy orders nets as whole trainings do, up to a point or so."""
 FINALISTS = 2
 """So many nets are trained to the end."""
+EPOCHS, MOST_EPOCHS, USUAL_MACS = 6, 20, 100_000_000
+"""Epochs of a whole training from given weights, and of the smallest nets: they rise with the root of what a net takes
+less multiply-adds than usual, since narrow and cut nets have more to learn anew and each epoch costs less."""
 TRY_SHARE, FIRST_SHARE = 0.3, 0.6
 """Shares of a time limit: of what is left for all tries, and of what is left then for the first whole training."""
 LEAST_S = 45.0
@@ -46,26 +51,31 @@ class Race:
         """Return the training of one candidate."""
         start = next((one for one in self.given if one.origin == candidate.origin), None)
         options = replace(self.options, weights=str(start.path) if start else NO_WEIGHTS)
-        if epochs is not None:
-            options = replace(options, epochs=min(epochs, self.options.epochs or epochs))
+        if self.options.epochs is None and start is not None:
+            options = replace(options, epochs=epochs or whole_epochs(candidate))
         weights = start.weights if start else None
         job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
         return replace(job, clock=self.clock, later_s=delivery_s(self.loaded, job.image, self.clock))
+
+
+def whole_epochs(candidate: Candidate) -> int:
+    """Return the epochs of a whole training from given weights."""
+    return min(MOST_EPOCHS, max(EPOCHS, round(EPOCHS * math.sqrt(USUAL_MACS / candidate.cost.macs))))
 
 
 def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions) -> float:
     """Foretell the seconds that the trainings of a shortlist take: a few epochs each, and the best to the end."""
     examples, validation = (len(loaded.dataset.of(split)) for split in ("train", "val"))
 
-    def seconds(one: Candidate, settings: FitOptions) -> float:
+    def seconds(one: Candidate, epochs: int) -> float:
         kind: Start = "own" if one.start == "cut" else one.start
+        settings = options if one.start == "scratch" else replace(options, epochs=options.epochs or epochs)
         return training_seconds(one.spec, kind, examples, validation=validation, options=settings)
 
-    ended = sum(seconds(one, options) for one in listed[:FINALISTS])
+    ended = sum(seconds(one, whole_epochs(one)) for one in listed[:FINALISTS])
     if len(listed) <= FINALISTS:
         return ended
-    few = replace(options, epochs=TRIED_EPOCHS)
-    return ended + sum(seconds(one, few) for one in listed if one.start != "scratch")
+    return ended + sum(seconds(one, TRIED_EPOCHS) for one in listed if one.start != "scratch")
 
 
 def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
@@ -101,7 +111,10 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
         job = entry.job(one, _folder(entry, one) / "tried", epochs=TRIED_EPOCHS)
         left = max(0.0, entry.clock.left() - job.later_s) if entry.clock.limited else 0.0
         kept = left * (1 - TRY_SHARE / (len(some) - place * TRY_SHARE))
-        found.append(replace(one, tried=run_job(_leaving(job, kept), progress=entry.progress).validation))
+        try:
+            found.append(replace(one, tried=run_job(_leaving(job, kept), progress=entry.progress).validation))
+        except (UsageError, WeightsError) as error:  # a width at which this family cannot be cut
+            entry.progress.say(f"left out: {one.spec}: {error}")
     return found
 
 
@@ -165,24 +178,22 @@ def same_as_best(ended: Sequence[Candidate]) -> list[Candidate]:
 
 def _told(choice: Choice, tried: Sequence[Candidate], ended: Sequence[Candidate], best: Candidate) -> Choice:
     """Put what came out into the choice's list."""
-    reasons = {one.spec: one for one in (*tried, *ended)}
+    out = {key_of(one): one for one in (*tried, *ended)}
     same = same_as_best(ended)
     told = []
     for one in choice.candidates:
-        out = reasons.get(one.spec)
-        if out is None or one not in choice.shortlist:
+        found = out.get(key_of(one))
+        if found is None:
             told.append(one)
-        elif one.spec == best.spec:
-            told.append(replace(out, status="taken", reason=_why(best, ended, same)))
-        elif out.validation is not None:
-            told.append(
-                replace(out, status="trained", reason=f"{out.validation.value:.1%} on validation, trained whole")
-            )
+        elif key_of(one) == key_of(best):
+            told.append(replace(found, status="taken", reason=_why(best, ended, same)))
+        elif found.validation is not None:
+            told.append(replace(found, status="trained", reason=f"{found.validation.value:.1%} on validation"))
+        elif found.tried is not None:
+            reason = f"{found.tried.value:.1%} on validation after {TRIED_EPOCHS} epochs"
+            told.append(replace(found, status="tried", reason=reason))
         else:
-            assert out.tried is not None
-            told.append(
-                replace(out, status="tried", reason=f"{out.tried.value:.1%} on validation after {TRIED_EPOCHS} epochs")
-            )
+            told.append(replace(found, status="not needed", reason="others of the shortlist were trained"))
     taken = next(one for one in told if one.status == "taken")
     return replace(choice, taken=taken, candidates=tuple(told))
 

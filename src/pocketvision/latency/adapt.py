@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import DataError
-from pocketvision.latency.features import Features, features
+from pocketvision.latency.features import KernelFeatures, features
 from pocketvision.latency.kernels import KINDS, Kernels
 from pocketvision.latency.model import Model
 from pocketvision.latency.profile import Profile, packed, unpacked
@@ -60,7 +60,7 @@ def adapted(
     )
 
 
-def _by_kind(model: Model, found: Features, nets: int) -> Array:
+def _by_kind(model: Model, found: KernelFeatures, nets: int) -> Array:
     """Return the milliseconds of each kind of kernel in each net [nets, KINDS]."""
     places = found.owners * len(KINDS) + found.kinds
     times = model.predict(found._replace(owners=places), nets * len(KINDS))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import DataError
 from pocketvision.graph.graph import Graph
-from pocketvision.latency.features import Features, chosen, features
+from pocketvision.latency.features import KernelFeatures, chosen, features
 from pocketvision.latency.kernels import Kernels
 from pocketvision.latency.measure import QUIET, Call, Timed, machine, visit
 from pocketvision.latency.model import Model, fit
@@ -39,7 +39,7 @@ class Labels(NamedTuple):
     canary_us: float
 
 
-class Setting(NamedTuple):
+class RuntimeSetting(NamedTuple):
     """What a profile is of."""
 
     runtime: str
@@ -100,7 +100,7 @@ def _clean(found: Sequence[Timed], usual: float) -> list[float]:
 
 
 def make_profile(
-    nets: Sequence[tuple[ModelSpec, Kernels]], labels: Labels, setting: Setting, *, reference_ms: float
+    nets: Sequence[tuple[ModelSpec, Kernels]], labels: Labels, setting: RuntimeSetting, *, reference_ms: float
 ) -> Profile:
     """Fit a profile to measured nets; raises DataError for too few."""
     if len(nets) < FEWEST:
@@ -129,7 +129,7 @@ def make_profile(
     )
 
 
-def _cross_fitted(found: Features, measured: NDArray[np.float64]) -> tuple[list[Model], NDArray[np.float64]]:
+def _cross_fitted(found: KernelFeatures, measured: NDArray[np.float64]) -> tuple[list[Model], NDArray[np.float64]]:
     """Fit a model to all nets but a part of them, for each part, and return each part's errors with them.
 
     The mean of the models errs less than each alone, so that these errors promise a little too little.

@@ -20,9 +20,11 @@ class EmittedNet:
     """One file to be timed."""
 
     file: str
+    """Name of the file in the folder."""
     spec: ModelSpec
+    """The net that it holds."""
     median_ms: float | None = None
-    """Of one image; filled in where it is measured."""
+    """Of one image, to be filled in where it is measured."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,17 @@ class Emitted:
     """What lies in the folder, and what is asked of whoever measures."""
 
     what_to_do: str
+    """In words."""
     device: str
-    """To be filled in: the device's name."""
+    """Name of the device, to be filled in."""
     runtime: str
+    """Such as `litert`."""
     precision: str
+    """Float or int8."""
     threads: int
+    """Threads of the runtime."""
     nets: tuple[EmittedNet, ...]
+    """In the order in which they are best timed."""
 
 
 def read_emitted(path: Path, measured: Path | None = None) -> Emitted:

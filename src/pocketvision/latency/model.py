@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.latency.features import Features
+from pocketvision.latency.features import KernelFeatures
 from pocketvision.latency.kernels import FUSED, KINDS, Floats, Ints
 
 _HIDDEN = 32
@@ -41,18 +41,18 @@ class Model:
     second_bias: Floats
     last: Floats
 
-    def predict(self, found: Features, nets: int) -> NDArray[np.float64]:
+    def predict(self, found: KernelFeatures, nets: int) -> NDArray[np.float64]:
         """Return the milliseconds of each net."""
         times = [part.times for part in self._parts(found)]
         return np.bincount(found.owners, np.concatenate(times), nets).astype(np.float64)
 
-    def _parts(self, found: Features) -> "Iterator[_Pass]":
+    def _parts(self, found: KernelFeatures) -> "Iterator[_Pass]":
         """Run the kernels in parts that stay in the processor's cache."""
         for start in range(0, len(found.kinds), _CHUNK):
-            yield _forward(self, Features._make(column[start : start + _CHUNK] for column in found))
+            yield _forward(self, KernelFeatures._make(column[start : start + _CHUNK] for column in found))
 
 
-def fit(found: Features, measured: NDArray[np.float64], *, steps: int = 600, seed: int = 0) -> Model:
+def fit(found: KernelFeatures, measured: NDArray[np.float64], *, steps: int = 600, seed: int = 0) -> Model:
     """Fit to the milliseconds of whole nets."""
     nets = len(measured)
     model = _scaled(_fresh(found.inputs.shape[1], np.random.default_rng(seed)), found, measured)
@@ -86,13 +86,13 @@ def _fresh(columns: int, rng: np.random.Generator) -> Model:
     return Model(prices, *tables, drawn(columns), zeros, drawn(_HIDDEN), zeros, zeros)
 
 
-def _scaled(model: Model, found: Features, measured: NDArray[np.float64]) -> Model:
+def _scaled(model: Model, found: KernelFeatures, measured: NDArray[np.float64]) -> Model:
     """Bring all prices to the level of what was measured."""
     off = np.mean(np.log(measured) - np.log(model.predict(found, len(measured))))
     return replace(model, prices=model.prices + np.float32(off))
 
 
-def _forward(model: Model, found: Features) -> _Pass:
+def _forward(model: Model, found: KernelFeatures) -> _Pass:
     parts = np.exp(model.prices)[found.kinds] * found.amounts
     tables = (model.kinds + model.first_bias)[found.kinds] + model.fused[found.fused]
     first = np.tanh(found.inputs @ model.first + tables)
@@ -100,7 +100,7 @@ def _forward(model: Model, found: Features) -> _Pass:
     return _Pass(parts, first, second, found.counts * parts.sum(axis=1) * np.exp(second @ model.last))
 
 
-def _backward(model: Model, found: Features, run: _Pass, errors: NDArray[np.float64]) -> Model:
+def _backward(model: Model, found: KernelFeatures, run: _Pass, errors: NDArray[np.float64]) -> Model:
     """Return the slopes of the loss; `errors` are those by each net's time."""
     slopes = (errors[found.owners] * run.times).astype(np.float32)
     shares = run.parts * (slopes / run.parts.sum(axis=1))[:, None]

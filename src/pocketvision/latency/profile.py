@@ -16,7 +16,7 @@ from pocketvision import cache
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.files import read_json, write_json
 from pocketvision.graph.graph import Graph
-from pocketvision.latency.features import AMOUNTS, Features, features
+from pocketvision.latency.features import AMOUNTS, KernelFeatures, features
 from pocketvision.latency.kernels import KINDS, Ints, Kernels
 from pocketvision.latency.model import Model
 from pocketvision.latency.reading import kernels
@@ -36,7 +36,7 @@ _CHUNK_NETS = 16
 Array = NDArray[np.float64]
 
 
-class Prediction(NamedTuple):
+class LatencyPrediction(NamedTuple):
     """Times of one image in milliseconds, an entry a net."""
 
     median_ms: Array
@@ -103,11 +103,11 @@ class Profile:
         """Read a float graph as this profile's runtime runs it, for `predict_at`; it can be kept."""
         return kernels(graph, runtime=self.runtime, precision=self.precision)
 
-    def predict(self, graphs: Sequence[Graph]) -> Prediction:
+    def predict(self, graphs: Sequence[Graph]) -> LatencyPrediction:
         """Predict the times of float graphs at their own resolution, at the profile's precision."""
         return self.predict_at([(self.kernels(graph), [graph.input.resolution]) for graph in graphs])
 
-    def predict_at(self, nets: Sequence[tuple[Kernels, Sequence[int] | Ints]]) -> Prediction:
+    def predict_at(self, nets: Sequence[tuple[Kernels, Sequence[int] | Ints]]) -> LatencyPrediction:
         """Predict nets at several resolutions each: all those of the first come first. Needs no graph but once.
 
         Raises GraphError for an image that is too small for its net.
@@ -121,7 +121,7 @@ class Profile:
         known = np.array([self._knows(net) for net, _ in nets for _ in range(1)], bool)
         covered = np.repeat(known, [len(resolutions) for _, resolutions in nets])
         low, high = self.range_ms[0] * self.scale / _BEYOND, self.range_ms[1] * self.scale * _BEYOND
-        return Prediction(median, median / width, median * width, covered & (low <= median) & (median <= high))
+        return LatencyPrediction(median, median / width, median * width, covered & (low <= median) & (median <= high))
 
     def _medians(self, models: Sequence[Model], nets: Sequence[tuple[Kernels, Sequence[int] | Ints]]) -> Array:
         found, count = features(nets), sum(len(resolutions) for _, resolutions in nets)
@@ -139,7 +139,7 @@ class Profile:
         return replace(self, scale=float(np.exp(np.median(ratios))), spread=spread, machine=machine)
 
 
-def geometric_mean(models: Sequence[Model], found: Features, nets: int) -> Array:
+def geometric_mean(models: Sequence[Model], found: KernelFeatures, nets: int) -> Array:
     """Return the milliseconds of each net by several models together."""
     times: Array = np.exp(np.mean([np.log(model.predict(found, nets)) for model in models], axis=0))
     return times

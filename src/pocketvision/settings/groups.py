@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pocketvision.settings.option import Settings, option
 from pocketvision.values import Amount, CropMode
@@ -40,6 +41,15 @@ class BudgetConfig(CountedBudget):
         group=_BUDGET,
         shell=str,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyConfig(Settings):
+    """What a time is of."""
+
+    runtime: Literal["onnx", "litert"] = option("onnx", "Runtime that nets are timed in.")
+    precision: Literal["float", "int8"] = option("float", "Of weights and maps, where nets are timed.")
+    threads: int = option(1, "Threads that the runtime may use.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,9 @@ from pocketvision.settings import verbs
 from pocketvision.settings.option import Option, Settings, options
 from pocketvision.values.ranges import RANGES
 
+_WORDS = "Weights", "Latency"
+"""Those that stand before verbs of their own."""
+
 
 def page() -> str:
     """Return the page in Markdown: a heading for each verb, a row for each of its options."""
@@ -26,7 +29,8 @@ def page() -> str:
 
 def _name(kind: type[Any]) -> str:
     plain = kind.__name__.removesuffix("Options")
-    return f"weights {plain.removeprefix('Weights').lower()}" if plain.startswith("Weights") else plain.lower()
+    word = next((word for word in _WORDS if plain.startswith(word)), "")
+    return f"{word} {plain.removeprefix(word)}".strip().lower()
 
 
 def _table(kind: type[Any]) -> str:

@@ -15,6 +15,7 @@ from pocketvision.settings.groups import (
     DataConfig,
     DeviceConfig,
     FetchConfig,
+    LatencyConfig,
     NetConfig,
     RunConfig,
     SizeConfig,
@@ -315,19 +316,13 @@ class WeightsWhereOptions(SizeConfig):
     source: str | None = option(None, _SOURCE)
 
 
-_RUNTIME = "The runtime."
-
-
 @dataclass(frozen=True)
-class LatencyCalibrateOptions(Settings):
+class LatencyCalibrateOptions(LatencyConfig):
     """Time generated nets on this machine, so that the time of any other net can be predicted."""
 
     _: KW_ONLY
-    runtime: Literal["onnx", "litert"] = option("onnx", _RUNTIME)
-    precision: Literal["float", "int8"] = option("float", "Of the nets' weights and maps.")
-    threads: int = option(1, "Threads of the runtime.")
     time: str = option("3m", "How long to time nets; fitting takes a minute more.")
-    seed: int = option(42, "Seed of the nets.")
+    seed: int = option(42, "Seed of the nets that are drawn.")
     output: str | Path | None = option(
         None, "Profile to write, a .json file; by default the one that predictions on this machine use.", shell=Path
     )
@@ -346,11 +341,11 @@ class LatencyFitOptions(Settings):
     measured: str | Path | None = option(
         None, "The file that the phone page saved, or what LiteRT's benchmark_model printed.", shell=Path
     )
-    output: str | Path | None = option(None, "Profile to write; by default profile.json beside it.", shell=Path)
+    output: str | Path | None = option(None, "File to write; by default profile.json beside the list.", shell=Path)
 
 
 @dataclass(frozen=True)
-class LatencyPredictOptions(SizeConfig):
+class LatencyPredictOptions(LatencyConfig, SizeConfig):
     """Predict the time of nets for one image, without running them."""
 
     nets: Sequence[str] | str = field(metadata=argument(_NET, metavar="NAME...", shell=list[str]))
@@ -358,7 +353,4 @@ class LatencyPredictOptions(SizeConfig):
     profile: str | Path | None = option(
         None, "Profile that `latency calibrate` wrote; by default this machine's.", shell=Path
     )
-    runtime: Literal["onnx", "litert"] = option("onnx", _RUNTIME)
-    precision: Literal["float", "int8"] = option("float", "Of the nets' weights and maps.")
-    threads: int = option(1, "Threads of the runtime.")
-    num_classes: int = option(1000, "Outputs of the classifier.")
+    num_classes: int = option(1000, "Outputs of the nets.")

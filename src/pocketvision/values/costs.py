@@ -27,7 +27,8 @@ class Cost:
     """Weights and biases as stored in a file of this precision, batch norms folded."""
     peak_activation_bytes: int
     """Largest sum of activations alive at once, in the best order of layers."""
-    norm_params: int = 0  # how many of `params` are batch norms'
+    norm_params: int = 0
+    """How many of `params` are batch norms'."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class Probed:
     params: int
     """Learned values."""
     validation: Score
+    """Of the head, by frozen features."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,11 @@ class Candidate:
     """One net at one precision, and what became of it."""
 
     spec: ModelSpec
+    """The net."""
     precision: Precision
+    """Of the file."""
     cost: Cost
+    """What one inference takes, counted."""
     size_bytes: int
     """Of the exported file: estimated from the count, exact once it was written."""
     suggested_top1: float
@@ -138,7 +143,9 @@ class Candidate:
     status: Literal["taken", "trained", "tried", "over budget", "too slow", "not needed"]
     """`trained` to the end and `tried` for a few epochs were others than the taken one."""
     reason: str
+    """Why, in words."""
     latency: Latency | None = None
+    """Of the file with fresh weights, on this machine; None where it was not written."""
     download_bytes: int | None = None
     """Of the file with fresh weights after deflate; None where it was not written."""
     start: StartKind = "scratch"

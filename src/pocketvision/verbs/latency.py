@@ -10,7 +10,7 @@ from pocketvision.errors import UsageError
 from pocketvision.files import make_folder, user_path
 from pocketvision.fit.profiles import calibrated, default_profile, emit, fitted, setting_of, trace
 from pocketvision.graph.graph import Graph
-from pocketvision.latency.calibrate import Setting
+from pocketvision.latency.calibrate import RuntimeSetting
 from pocketvision.latency.emitted import Emitted, read_emitted
 from pocketvision.latency.profile import Profile, own_path, read_profile, write_profile
 from pocketvision.models.catalogue import parse_name
@@ -129,7 +129,7 @@ def predict(options: LatencyPredictOptions) -> list[Predicted]:
     ]
 
 
-def _emitted(options: LatencyCalibrateOptions, setting: Setting) -> Emitted:
+def _emitted(options: LatencyCalibrateOptions, setting: RuntimeSetting) -> Emitted:
     assert options.emit is not None
     folder = user_path(options.emit)
     if folder.exists() and any(folder.iterdir()):
