@@ -6,6 +6,7 @@ import json
 import pytest
 
 from pocketvision import words
+from pocketvision.cli.fit import show
 from pocketvision.files import read_json, write_json
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.report import choice as told
@@ -144,3 +145,16 @@ def test_an_older_run_is_shown_by_suggested_accuracy(fake_run):
     assert "Foretold" not in page
     assert told.answers(read(run).choice) == ()
     assert "## Choice" not in (run / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_the_terminal_names_in_one_line_what_was_considered_and_trained(raced, capsys):
+    show(read(raced).summary)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  chosen")]
+    assert lines == [
+        "  chosen    of 13,752 settings, 7,061 within the budget, 3 trained for a few epochs, 2 to the end",
+    ]
+
+
+def test_the_terminal_says_nothing_of_what_an_older_run_did_not_count(fake_run, capsys):
+    show(read(fake_run()).summary)
+    assert "chosen" not in capsys.readouterr().out
