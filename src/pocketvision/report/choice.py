@@ -124,7 +124,7 @@ def _binding(choice: Choice) -> str:
     tight = [text for share, text in used if share >= BINDS]
     loose = [text for share, text in used if share < BINDS]
     if not tight:
-        return f"None: more is not foretold to bring more. Used: {', '.join(loose)}."
+        return f"None is nearly used up: {', '.join(loose)}."
     rest = f" There is room in {', '.join(loose)}." if loose else ""
     return f"{_sentence(' and '.join(tight))}.{rest}"
 
@@ -206,8 +206,12 @@ def _named(one: Candidate) -> str:
 
 
 def _against(one: Candidate, taken: Candidate) -> str:
+    """Say what one is foretold to reach beside the taken one, and what it did reach where it was trained."""
     gap = 100 * (_middle(one) - _middle(taken))
-    return f"foretold {words.percent(_middle(one))}, {_signed(gap)} points"
+    ended = one.validation or one.tried
+    by = "trained whole" if one.validation else "in a few epochs"
+    reached = f"; it reached {words.percent(ended.value)} {by}" if ended else ""
+    return f"foretold {words.percent(_middle(one))}, {_signed(gap)} points{reached}"
 
 
 def _signed(gap: float) -> str:
