@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.fit.profiles import default_profile, opener, setting_of, trace
-from pocketvision.latency.calibrate import labels, time_in_rounds
+from pocketvision.latency.calibrate import labels, time_nets
 from pocketvision.latency.nets import draw
 from pocketvision.latency.profile import LatencyPrediction, read_profile
 from pocketvision.values import ModelSpec
@@ -37,10 +37,10 @@ def main() -> None:
         profile = read_profile(given.profile)
     else:
         profile = default_profile(given.precision, runtime=given.runtime, threads=given.threads)
-    drawn = draw(given.seed, given.nets, trace)
+    drawn = list(draw(given.seed, given.nets, trace))
     opened = opener(setting)
     calls = [opened(graph) for _, graph in drawn]
-    timed = time_in_rounds(calls, rounds=VISITS, seed=given.seed)
+    timed = time_nets(calls, rounds=VISITS, seed=given.seed)
     truth = labels(timed).median_ms
     halves = [labels([found[part::2] for found in timed]).median_ms for part in (0, 1)]
     print(f"{setting.runtime_name}, {setting.precision}, {setting.threads} thread(s); profile of {profile.nets} nets")
@@ -53,11 +53,13 @@ def main() -> None:
 
 def report(found: LatencyPrediction, truth: NDArray[np.float64], specs: list[ModelSpec]) -> None:
     off = np.abs(found.median_ms / truth - 1)
-    ranks = [np.argsort(np.argsort(values)) for values in (found.median_ms, truth)]
+    first, second = (np.argsort(np.argsort(values)).astype(np.float64) for values in (found.median_ms, truth))
     inside = (found.low_ms <= truth) & (truth <= found.high_ms)
     print(f"error: median {np.median(off):.1%}, 95th percentile {np.quantile(off, 0.95):.1%}")
     print(", ".join(f"within {share:.0%}: {np.mean(off < share):.1%}" for share in (0.05, 0.1, 0.2)))
-    print(f"rank correlation {np.corrcoef(*ranks)[0, 1]:.4f}; in the interval for nine of ten: {inside.mean():.0%}")
+    print(
+        f"rank correlation {np.corrcoef(first, second)[0, 1]:.4f}; in the interval for nine of ten: {inside.mean():.0%}"
+    )
     print(f"not covered by the calibration: {np.mean(~found.covered):.0%}")
     for place in np.argsort(-off)[:5]:
         print(f"  {specs[place]}: {truth[place]:.3f} ms, predicted {found.median_ms[place]:.3f}")

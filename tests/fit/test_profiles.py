@@ -11,8 +11,7 @@ from pocketvision.errors import UnknownName
 from pocketvision.files import make_folder
 from pocketvision.fit import profiles
 from pocketvision.fit.profiles import as_delivered, calibrated, default_profile, opener, own_profile, setting_of
-from pocketvision.latency.calibrate import Labels
-from pocketvision.latency.measure import machine, reference_graph
+from pocketvision.latency.measure import Timed, machine, reference_graph
 from pocketvision.latency.profile import own_path, shipped, write_profile
 
 
@@ -22,10 +21,13 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, times: list[float]) -> None:
-    def timed(calls: list[Any], **_: Any) -> Labels:
+    """Let the first nets that are timed take these times, and all others 1 ms."""
+    left = list(times)
+
+    def timed(calls: list[Any], **_: Any) -> list[list[Timed]]:
         for call in calls:
             call()
-        return Labels(np.array(times), 0.9, 11.0)
+        return [[Timed((left.pop(0) if left else 1.0) / 1000, 1e-5)] * 20 for _ in calls]
 
     monkeypatch.setattr(profiles, "time_nets", timed)
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from pocketvision.data.augment import Augment
 from pocketvision.data.check import load_dataset
+from pocketvision.data.feature_files import FeatureWriter, data_key, make_room, read_features
 from pocketvision.models.catalogue import build_spec
 from pocketvision.probe import features as room
-from pocketvision.data.feature_files import FeatureWriter, data_key, make_room, read_features
 from pocketvision.probe.features import Backbone, ProbeImages, ProbeViews, extract
 from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.load import read

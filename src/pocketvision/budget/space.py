@@ -249,12 +249,12 @@ def _depths(graph: Graph, trunk: Trunk) -> Iterator[_Column]:
 
 
 def cut(graph: Graph, trunk: Trunk, place: int) -> Graph:
-    """Return the graph of one of a trunk's depths out of that of the whole net; the new classifier's weights are
-    stand-ins."""
+    """Return the graph of one of a trunk's depths out of that of the whole net in its best order; the new classifier's
+    weights are stand-ins."""
     depth = trunk.depths[place]
     if depth is None:
         return graph
-    nodes = best_order(graph).nodes[: _end_of(best_order(graph).nodes, depth)]
+    nodes = graph.nodes[: _end_of(graph.nodes, depth)]
     channels, classes = graph.shapes[nodes[-1].name][0], trunk.spec.num_classes
     mean = GlobalAvgPool("pooled", (nodes[-1].name,))
     head = Linear(

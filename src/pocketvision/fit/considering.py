@@ -2,18 +2,16 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
 from typing import NoReturn
 
 from pocketvision.budget.space import Space, space_of
 from pocketvision.budget.trunks import Pretrained, Wanted, trunks_for
+from pocketvision.cost.graphs import traced
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
 from pocketvision.fit.probing import Given
-from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import families, family_of, largest_useful_resolution, parse_name
 from pocketvision.progress import Progress, track
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_for
 from pocketvision.train.inputs import Loaded, fits
 from pocketvision.train.memory import require_memory
@@ -82,8 +80,7 @@ def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: L
     )
     if not trunks:
         _explain_nothing(given, wish)
-    shown = list(track(trunks, progress, "counting nets", len(trunks)))
-    space = space_of(shown, partial(trace_spec, ending=load_task(spec.name).ENDING), spec.labels)
+    space = space_of(list(track(trunks, progress, "counting nets", len(trunks))), traced, spec.labels)
     if not len(space):
         _explain_nothing(given, wish)
     # Before candidates are written and timed, which takes memory too.

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from pocketvision.budget.choose import Considered, Foretold
 from pocketvision.budget.space import PRECISIONS, Space, cut
+from pocketvision.cost.graphs import traced
 from pocketvision.fit.profiles import default_profile
-from pocketvision.graph.trace import trace_spec
+from pocketvision.graph.order import best_order
 from pocketvision.latency.profile import Profile, read_profile
 from pocketvision.progress import Progress, track
 from pocketvision.values import Budget, Precision
@@ -44,7 +45,7 @@ def _times(space: Space, rows: NDArray[np.int64], profile: Profile) -> NDArray[n
     if not len(rows):
         return np.zeros((3, 0))
     trunk = space.trunks[int(space.trunk[rows[0]])]
-    graph = trace_spec(trunk.spec)
+    graph = best_order(traced(trunk.spec))
     nets, order = [], []
     for depth in sorted({int(depth) for depth in space.depth[rows]}):
         own = rows[space.depth[rows] == depth]

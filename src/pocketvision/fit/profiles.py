@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,15 @@ from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.order import best_order
 from pocketvision.latency.adapt import adapted
-from pocketvision.latency.calibrate import Open, RuntimeSetting, make_profile, time_nets
+from pocketvision.latency.calibrate import Open, RuntimeSetting, labels, make_profile, rounds_in, time_nets
 from pocketvision.latency.device_file import CALIBRATION, NETS_FORMAT, VERSION, Calibration, CalibrationNet
 from pocketvision.latency.emitted import LISTING, SUFFIXES, Emitted, EmittedNet
-from pocketvision.latency.measure import Call, machine, reference_graph
+from pocketvision.latency.kernels import Kernels
+from pocketvision.latency.measure import Call, Timed, machine, reference_graph
 from pocketvision.latency.nets import draw, with_fresh_weights
 from pocketvision.latency.profile import RUNTIMES, Profile, own_path, read_profile, shipped
 from pocketvision.latency.reading import kernels
-from pocketvision.progress import Progress, Silent, track
+from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import litert, onnx
 from pocketvision.values import ModelSpec
 
@@ -32,7 +34,9 @@ _PARTS = {"onnx": (onnx, onnx_file.to_bytes), "litert": (litert, litert_file.to_
 _SECONDS_A_NET = 0.4
 """Of a calibration: some eight visits."""
 _FEWEST, _MOST = 48, 420
-_ANCHOR_SECONDS = 2.5
+_ANCHOR_ROUNDS = 6
+_AT_ONCE = 48
+"""Nets that are in memory together, some hundred megabytes."""
 _LARGEST = 4.0
 """Of the stand-in ranges: no kernel's time depends on them, but for which activations the levels do by themselves."""
 _POSITIVE: tuple[Activation, ...] = ("relu", "relu6", "sigmoid", "hardsigmoid")
@@ -43,14 +47,23 @@ def calibrated(setting: RuntimeSetting, *, seconds: float, seed: int = 0, progre
     """Time generated nets on this machine for about so many seconds, and fit a profile to them, a minute more."""
     progress = progress or Silent()
     count = min(_MOST, max(_FEWEST, round(seconds / _SECONDS_A_NET)))
+    rounds, opened = rounds_in(seconds, count), opener(setting)
+    reference = opened(reference_graph())
+    nets: list[tuple[ModelSpec, Kernels]] = []
+    timed: list[list[Timed]] = []
+    of_reference: list[Timed] = []
     drawn = draw(seed, count, trace)
-    opened = opener(setting)
-    calls = [opened(graph) for _, graph in track(drawn, progress, "write nets", count)]
-    labels = time_nets([*calls, opened(reference_graph())], seconds=seconds, progress=progress)
-    nets = [(spec, kernels(graph, runtime=setting.runtime, precision=setting.precision)) for spec, graph in drawn]
+    with progress.bar("time nets", count) as bar:
+        while batch := list(islice(drawn, _AT_ONCE)):
+            calls = [opened(graph) for _, graph in batch]
+            *found, more = time_nets([*calls, reference], rounds=rounds, seed=len(nets))
+            timed += found
+            of_reference += more
+            nets += [(spec, kernels(net, runtime=setting.runtime, precision=setting.precision)) for spec, net in batch]
+            bar.advance(len(batch))
     progress.say("fitting the model, about a minute")
-    own = labels._replace(median_ms=labels.median_ms[:-1])
-    return make_profile(nets, own, setting, reference_ms=float(labels.median_ms[-1]))
+    reference_ms = float(labels([of_reference]).median_ms[0])
+    return make_profile(nets, labels(timed), setting, reference_ms=reference_ms)
 
 
 def default_profile(
@@ -65,8 +78,8 @@ def default_profile(
     found = own_profile(setting) or shipped(runtime=runtime, precision=setting.precision)
     opened, rng = opener(setting), np.random.default_rng(0)
     calls = [opened(with_fresh_weights(trace(anchor.spec), rng)) for anchor in found.anchors]
-    labels = time_nets(calls, seconds=_ANCHOR_SECONDS, progress=progress)
-    return found.scaled([float(value) for value in labels.median_ms], machine=machine())
+    timed = time_nets(calls, rounds=_ANCHOR_ROUNDS, progress=progress)
+    return found.scaled([float(value) for value in labels(timed).median_ms], machine=machine())
 
 
 def own_profile(setting: RuntimeSetting) -> Profile | None:

@@ -25,7 +25,7 @@ TRIED_EPOCHS = 2
 """Epochs of a try: its validation accuracy orders nets as whole trainings do, up to a point or so."""
 FINALISTS = 2
 """So many nets are trained to the end."""
-EPOCHS, MOST_EPOCHS, USUAL_MACS = 6, 20, 100_000_000
+EPOCHS, MOST_EPOCHS, USUAL_MACS = 6, 20, 150_000_000
 """Epochs of a whole training from given weights, and of the smallest nets: they rise with the root of what a net takes
 less multiply-adds than usual, since narrow and cut nets have more to learn anew and each epoch costs less."""
 TRY_SHARE, FIRST_SHARE = 0.3, 0.6
@@ -48,31 +48,36 @@ class Race:
     progress: Progress
 
     def job(self, candidate: Candidate, folder: Path, *, epochs: int | None = None) -> Job:
-        """Return the training of one candidate."""
+        """Return the training of one candidate, to its end or for a few epochs."""
         start = next((one for one in self.given if one.origin == candidate.origin), None)
-        options = replace(self.options, weights=str(start.path) if start else NO_WEIGHTS)
-        if self.options.epochs is None and start is not None:
-            options = replace(options, epochs=epochs or whole_epochs(candidate))
+        options = settings_for(candidate, self.options, epochs=epochs)
+        options = replace(options, weights=str(start.path) if start else NO_WEIGHTS)
         weights = start.weights if start else None
         job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
         return replace(job, clock=self.clock, later_s=delivery_s(self.loaded, job.image, self.clock))
 
 
-def whole_epochs(candidate: Candidate) -> int:
-    """Return the epochs of a whole training from given weights."""
-    return min(MOST_EPOCHS, max(EPOCHS, round(EPOCHS * math.sqrt(USUAL_MACS / candidate.cost.macs))))
+def settings_for(candidate: Candidate, options: FitOptions, *, epochs: int | None = None) -> FitOptions:
+    """Return how a candidate is trained: what the user did not say follows from what it begins with."""
+    if candidate.start == "scratch":
+        return options
+    whole = round(EPOCHS * math.sqrt(USUAL_MACS / candidate.cost.macs))
+    usual = options.epochs or min(MOST_EPOCHS, max(EPOCHS, whole))
+    # What was cut away, all that is left has to make up for.
+    anew = options.fine_tune == "auto" and candidate.start in ("cut", "sliced")
+    return replace(options, epochs=min(usual, epochs or usual), fine_tune="all" if anew else options.fine_tune)
 
 
 def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions) -> float:
     """Foretell the seconds that the trainings of a shortlist take: a few epochs each, and the best to the end."""
     examples, validation = (len(loaded.dataset.of(split)) for split in ("train", "val"))
 
-    def seconds(one: Candidate, epochs: int) -> float:
+    def seconds(one: Candidate, epochs: int | None = None) -> float:
         kind: Start = "own" if one.start == "cut" else one.start
-        settings = options if one.start == "scratch" else replace(options, epochs=options.epochs or epochs)
+        settings = settings_for(one, options, epochs=epochs)
         return training_seconds(one.spec, kind, examples, validation=validation, options=settings)
 
-    ended = sum(seconds(one, whole_epochs(one)) for one in listed[:FINALISTS])
+    ended = sum(seconds(one) for one in listed[:FINALISTS])
     if len(listed) <= FINALISTS:
         return ended
     return ended + sum(seconds(one, TRIED_EPOCHS) for one in listed if one.start != "scratch")

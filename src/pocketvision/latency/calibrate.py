@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
@@ -48,33 +47,26 @@ class RuntimeSetting(NamedTuple):
     threads: int
 
 
-def time_nets(calls: Sequence[Call], *, seconds: float, seed: int = 0, progress: Progress | None = None) -> Labels:
-    """Time nets in rounds of random order for so many seconds, at least four; then those again that were disturbed."""
-    end = monotonic() + 1.3 * seconds
-    rounds = max(_LEAST_ROUNDS, int(seconds / (len(calls) * _VISIT_MS * 1.2e-3)))
-    timed = time_in_rounds(calls, rounds=rounds, seed=seed, progress=progress)
-    rng = np.random.default_rng(seed)
-    while monotonic() < end:
-        usual = _usual(timed)
-        few = [place for place, found in enumerate(timed) if len(_clean(found, usual)) < _ENOUGH_CLEAN]
-        if not few:
-            break
-        for place in rng.permutation(few):
-            timed[place] += visit(calls[place], _VISIT_MS / 1000)
-    return labels(timed)
+def rounds_in(seconds: float, nets: int) -> int:
+    """Return how often each of so many nets can be visited in so many seconds, at least four times."""
+    return max(_LEAST_ROUNDS, int(seconds / (nets * _VISIT_MS * 1.2e-3)))
 
 
-def time_in_rounds(
+def time_nets(
     calls: Sequence[Call], *, rounds: int, seed: int = 0, progress: Progress | None = None
 ) -> list[list[Timed]]:
-    """Visit every net once a round, in random order; return all calls of each."""
+    """Visit every net once a round, in random order, and those that were disturbed again; return each one's calls."""
     rng = np.random.default_rng(seed)
     timed: list[list[Timed]] = [[] for _ in calls]
+    places: Sequence[int] = range(len(calls))
     with (progress or Silent()).bar("time nets", rounds * len(calls)) as bar:
-        for _ in range(rounds):
-            for place in rng.permutation(len(calls)):
+        for turn in range(rounds + rounds // 3):
+            if turn >= rounds:
+                usual = _usual(timed)
+                places = [place for place in places if len(_clean(timed[place], usual)) < _ENOUGH_CLEAN]
+            for place in rng.permutation(places):
                 timed[place] += visit(calls[place], _VISIT_MS / 1000)
-                bar.advance()
+                bar.advance(turn < rounds)
     return timed
 
 

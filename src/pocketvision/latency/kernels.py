@@ -50,6 +50,7 @@ KINDS = (
     "reorder in",
     "reorder out",
     "ending",
+    "plain grouped",
 )
 """`stem` reads fewer than 16 channels, `vector` is a 1x1 convolution of one pixel, `scale` multiplies by a value a
 channel. `plain` convolutions and `reorder` are onnxruntime's in float, whose fast kernels take maps in blocks of

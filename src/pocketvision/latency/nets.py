@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.graph.graph import Affine, Conv, GlobalAvgPool, Graph, Linear, Node, Softmax
+from pocketvision.graph.graph import Affine, Conv, Graph, Linear, Node
 from pocketvision.models.catalogue import Family, check_spec, families
 from pocketvision.values import ModelSpec
 
@@ -24,34 +24,14 @@ _RESOLUTIONS = 32, 288
 _CLASSES = 2, 1000
 
 
-def draw(seed: int, count: int, trace: Trace) -> list[tuple[ModelSpec, Graph]]:
+def draw(seed: int, count: int, trace: Trace) -> Iterator[tuple[ModelSpec, Graph]]:
     """Draw nets of all families in turn: widths, resolutions and outputs at random, under LARGEST_MACS.
 
     Graphs have fresh weights, by which no runtime answers slower than by trained ones.
     """
     rng = np.random.default_rng(seed)
-    return [(spec, with_fresh_weights(graph, rng)) for spec, graph in islice(_drawn(rng, trace), count)]
-
-
-def cut(graph: Graph, rng: np.random.Generator) -> Graph:
-    """Return a net's beginning, up to a map drawn at random, with a classifier on its mean.
-
-    A few kernels at a time tell more about each than whole nets, in which the same ones come in the same company.
-    """
-    places = [place for place, node in enumerate(graph.nodes) if place > 1 and len(graph.shapes[node.name]) == 3]
-    last = graph.nodes[int(rng.choice(places))]
-    needed = {last.name}
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    outputs, channels = round(_between(rng, _CLASSES)), graph.shapes[last.name][0]
-    weight, bias = (np.broadcast_to(np.float32(0), shape) for shape in ((outputs, channels), (outputs,)))
-    ending = (
-        GlobalAvgPool("cut.mean", (last.name,)),
-        Linear("cut.logits", ("cut.mean",), weight, bias, "none", weight.size + outputs),
-        Softmax("cut.probabilities", ("cut.logits",)),
-    )
-    return Graph((*(node for node in graph.nodes if node.name in needed), *ending))
+    for spec, graph in islice(_drawn(rng, trace), count):
+        yield spec, with_fresh_weights(graph, rng)
 
 
 def with_fresh_weights(graph: Graph, rng: np.random.Generator) -> Graph:

@@ -49,6 +49,7 @@ _KINDS: dict[type[Node], str] = {
     Flatten: "flatten",
     LocalNorm: "local norm",
 }
+_BLOCKABLE = {"convolution", "pointwise", "depthwise", "grouped"}
 _FUSABLE = {"relu", "relu6", "leaky_relu", "hardsigmoid", "sigmoid"}
 
 
@@ -189,12 +190,8 @@ class _Blocked(_Reader):
             )
         else:
             fits = inputs < BLOCK or inputs % _ALIGNED == 0
-        if not fits:
-            kind = {
-                "convolution": "plain convolution",
-                "pointwise": "plain pointwise",
-                "depthwise": "plain depthwise",
-            }.get(kind, kind)
+        if not fits and kind in _BLOCKABLE:
+            kind = f"plain {kind}"
         reads_blocks = fits and not (node.groups == 1 and inputs < BLOCK)
         self._bring(node.inputs, blocked=reads_blocks)
         if fits and not reads_blocks and kind == "pointwise":
