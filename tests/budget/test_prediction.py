@@ -8,8 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketvision.budget import prediction
-from pocketvision.budget.choose import choose
+from pocketvision.budget.choose import Considered, Foretold, shortlist
+from pocketvision.budget.forecast import Forecast
 from pocketvision.budget.limits import Measured, broken, budget_of, judge
+from pocketvision.budget.space import Space, Trunk
 from pocketvision.cost import count
 from pocketvision.errors import BudgetMissed, UsageError
 from pocketvision.graph.graph import Graph
@@ -18,7 +20,6 @@ from pocketvision.settings.groups import BudgetConfig
 from pocketvision.values import (
     Budget,
     Candidate,
-    Cost,
     Latency,
     ModelSpec,
     PredictedLatency,
@@ -132,21 +133,29 @@ def test_a_profile_of_float_nets_covers_no_int8_file(profile: Path) -> None:
 
 
 def test_the_choice_goes_by_the_device() -> None:
-    found = [
-        Candidate(ModelSpec("mobilenet_v1", width, 96, 10), "float", cost, 1000, top1, "not needed", "")
-        for width, cost, top1 in (
-            (1.0, Cost(1, 30_000_000, 1, 1), 70.0),
-            (0.5, Cost(1, 9_500_000, 1, 1), 60.0),
-            (0.25, Cost(1, 2_000_000, 1, 1), 50.0),
-        )
-    ]
+    trunks = tuple(
+        Trunk(ModelSpec("mobilenet_v1", width, 96, 10), (None,), (96,), ("own",)) for width in (1, 0.5, 0.25)
+    )
+    place, none, precision = np.arange(3), np.zeros(3, np.int64), np.zeros(3, np.int64)
+    counted = np.array([[1, macs, 1, 1, 1, 1, 1] for macs in (30_000_000, 9_500_000, 2_000_000)])
+    space = Space(trunks, place, none, np.full(3, 96), precision, counted, 0)
+    middle = np.array([0.9, 0.8, 0.7])
+    times = space.macs / 1e6
+    found = Considered(
+        space,
+        Forecast(middle - 0.1, middle, middle + 0.05),
+        Budget({"max_latency": 10.0}, "p"),
+        Foretold(times, times, times),
+    )
 
     def measure(candidate: Candidate) -> Candidate:
         return replace(candidate, predicted=foretold(candidate.cost.macs / 1e6))
 
-    choice = choose(found, Budget({"max_latency": 10.0}, "p"), measure=measure)
-    assert choice.taken.spec.width == 0.5, "a prediction needs no margin for the clock"
-    assert choice.candidates[0].status == "too slow"
-    assert "predicted for Pixel 7" in choice.candidates[0].reason
+    listed = shortlist(found, measure, count=1)
+    assert listed.picked[0].spec.width == 0.5, "a prediction needs no margin for the clock"
+    blind = shortlist(replace(found, latency=None), measure, count=1)
+    assert blind.picked[0].spec.width == 0.5
+    assert blind.refused[0].status == "too slow"
+    assert "predicted for Pixel 7" in blind.refused[0].reason
     with pytest.raises(BudgetMissed, match="predicted for Pixel 7"):
-        choose(found, Budget({"max_latency": 0.5}, "p"), measure=measure)
+        shortlist(replace(found, budget=Budget({"max_latency": 0.5}, "p"), latency=None), measure, count=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.budget.dials import turned_up
 from pocketvision.budget.forecast import Forecast, suggested_top1
-from pocketvision.budget.limits import LIMITS, Measured, asked, broken
+from pocketvision.budget.limits import LIMITS, Measured, asked, broken, bytes_text
 from pocketvision.budget.prediction import prediction_words
 from pocketvision.budget.space import Space
 from pocketvision.errors import BudgetMissed
@@ -26,8 +26,9 @@ THRIFT = 0.03
 """Log-odds of accuracy that a doubling of the multiply-adds must be foretold to bring."""
 FRONT, MISSES = 48, 12
 """So many of the best at every cost, and of the nearest that break the budget, are kept on record."""
-DIFFERENT = 1.25
-"""From this ratio of multiply-adds on, two settings of one net at one width count as different."""
+DIFFERENT = {"width": 1.35, "resolution": 1.6, "depth": 3}
+"""Two settings of the same weights count as different where width or resolution differ by such a factor, or depth by so
+many layers, or each by a part of it."""
 
 Measure = Callable[[Candidate], Candidate]
 """Writes a candidate with fresh weights; returns it with the file's bytes and its latency."""
@@ -61,10 +62,9 @@ class Considered:
             if limit.name == without:
                 continue
             if limit.column:
-                margin = SIZE_MARGIN if limit.name == "max_size" else 1.0
-                kept &= getattr(self.space, limit.column) <= margin * allowed
+                kept &= getattr(self.space, limit.column) <= _margin(limit.name, self.budget) * allowed
             elif limit.name == "max_latency" and self.latency is not None:
-                kept &= self.latency.middle <= CLOCK_MARGIN * allowed
+                kept &= self.latency.middle <= _margin(limit.name, self.budget) * allowed
         return kept
 
     @property
@@ -135,20 +135,21 @@ def shortlist(found: Considered, measure: Measure, *, count: int, progress: Prog
     kept = found.keeping()
     if not kept.any():
         raise BudgetMissed(offers(found))
-    rows = list(_ranked(found, kept))
+    rows, picked = list(_ranked(found, kept)), list[int]()
     result = Shortlist()
     with progress.bar("choosing", count) as bar:
         while rows and len(result.picked) < count:
             row = rows.pop(0)
             candidate = measure(found.candidate(row))
-            fault = _fault(candidate, found.budget)
-            if fault:
+            if fault := _fault(candidate, found.budget):
                 result.refused.append(replace(candidate, status=fault.status, reason=fault.reason))
-                rows = [other for other in rows if not _slower(found, other, row, candidate)]
-                continue
-            result.picked.append(candidate)
-            bar.advance(1)
-            rows = [other for other in rows if _differs(found.space, other, row)]
+                kept &= ~_slower(found, row, candidate)
+                rows = list(_ranked(found, kept))  # what the refused one beat may keep the budget
+            else:
+                result.picked.append(candidate)
+                picked.append(row)
+                bar.advance(1)
+            rows = [other for other in rows if all(_differs(found.space, other, mine) for mine in picked)]
         bar.advance(count - len(result.picked))
     if not result.picked:
         raise BudgetMissed(offers(found, result.refused))
@@ -157,11 +158,10 @@ def shortlist(found: Considered, measure: Measure, *, count: int, progress: Prog
 
 def _ranked(found: Considered, kept: Mask) -> Iterator[int]:
     """Yield the rows that keep the budget and that nothing beats, the first to train first."""
-    space, utility = found.space, found.utility
+    space, asked_for = found.space, found.budget.limits.get("min_accuracy")
+    utility = found.utility if asked_for is None else found.forecast.middle
     places = np.flatnonzero(kept)
-    best = front(utility[places], [space.size_bytes[places], space.macs[places]])
-    places = places[best]
-    asked_for = found.budget.limits.get("min_accuracy")
+    places = places[front(utility[places], [space.size_bytes[places], space.macs[places]])]
     if asked_for is not None:
         reached = found.forecast.middle[places] >= asked_for
         order = np.lexsort((-utility[places], np.where(reached, space.size_bytes[places], 0), ~reached))
@@ -186,23 +186,26 @@ def _fault(candidate: Candidate, budget: Budget) -> "_Refusal | None":
     return None
 
 
-def _slower(found: Considered, other: int, row: int, measured: Candidate) -> bool:
-    """Tell whether another row of the same family takes too long too: time falls no faster than multiply-adds."""
+def _slower(found: Considered, row: int, measured: Candidate) -> Mask:
+    """Tell which rows are out with a refused one: itself and, where it takes too long, those of its family that do too,
+    since time falls no faster than multiply-adds."""
     space, allowed = found.space, found.budget.limits.get("max_latency", math.inf)
-    alike = (
-        space.trunks[int(space.trunk[other])].spec.name == measured.spec.name
-        and space.precision[other] == space.precision[row]
-    )
-    if not alike or measured.latency_ms is None:
-        return False
-    return float(measured.latency_ms * space.macs[other] / space.macs[row]) > CLOCK_MARGIN * allowed
+    names = np.array([trunk.spec.name == measured.spec.name for trunk in space.trunks])
+    alike = names[space.trunk] & (space.precision == space.precision[row])
+    foretold = (measured.latency_ms or 0.0) * space.macs / space.macs[row]
+    out = alike & (foretold > _margin("max_latency", found.budget) * allowed)
+    out[row] = True
+    return np.asarray(out)
 
 
 def _differs(space: Space, other: int, row: int) -> bool:
-    if space.trunk[other] != space.trunk[row]:
+    first, second = space.trunks[int(space.trunk[other])], space.trunks[int(space.trunk[row])]
+    if (first.spec.name, first.origin) != (second.spec.name, second.origin):
         return True
-    ratio = space.macs[other] / space.macs[row]
-    return bool(max(ratio, 1 / ratio) >= DIFFERENT)
+    width = abs(math.log(first.spec.width / second.spec.width)) / math.log(DIFFERENT["width"])
+    pixels = abs(math.log(space.resolution[other] / space.resolution[row])) / math.log(DIFFERENT["resolution"])
+    layers = [space.spec(place).depth or 1 + max(depth or 0 for depth in first.depths) for place in (other, row)]
+    return width + pixels + abs(layers[0] - layers[1]) / DIFFERENT["depth"] >= 1
 
 
 def figures_of(candidate: Candidate) -> Measured:
@@ -269,9 +272,20 @@ def steps_up(found: Considered) -> list[Step]:
 
 
 def _amount(found: Considered, name: str, row: int) -> float | None:
+    """Return what a limit must allow for a row to keep it, its margin included."""
     if column := LIMITS[name].column:
-        return float(getattr(found.space, column)[row])
-    return float(found.latency.middle[row]) if name == "max_latency" and found.latency is not None else None
+        return float(np.ceil(getattr(found.space, column)[row] / _margin(name, found.budget)))
+    return (
+        float(found.latency.middle[row]) / _margin(name, found.budget)
+        if name == "max_latency" and found.latency
+        else None
+    )
+
+
+def _margin(name: str, budget: Budget) -> float:
+    """Return the share of what a limit allows that counts and predictions may take; what is predicted for another
+    device is judged by the same prediction."""
+    return {"max_size": SIZE_MARGIN, "max_latency": 1.0 if budget.profile else CLOCK_MARGIN}.get(name, 1.0)
 
 
 def offers(found: Considered, refused: Sequence[Candidate] = ()) -> str:
@@ -294,9 +308,9 @@ def nearest_misses(found: Considered, count: int) -> list[Candidate]:
     over = np.full(len(found.space), 1.0)
     for name, allowed in found.budget.limits.items():
         if LIMITS[name].column:
-            over = np.maximum(over, getattr(found.space, LIMITS[name].column) / allowed)
+            over = np.maximum(over, getattr(found.space, LIMITS[name].column) / (_margin(name, found.budget) * allowed))
         elif name == "max_latency" and found.latency is not None:
-            over = np.maximum(over, found.latency.middle / (CLOCK_MARGIN * allowed))
+            over = np.maximum(over, found.latency.middle / (_margin(name, found.budget) * allowed))
     out = np.flatnonzero(~found.keeping())
     best: dict[int, int] = {}
     for row in out[np.argsort(over[out], kind="stable")]:
@@ -307,9 +321,15 @@ def nearest_misses(found: Considered, count: int) -> list[Candidate]:
 
 def _missing(candidate: Candidate, budget: Budget) -> Candidate:
     found = broken(figures_of(candidate), budget)
-    allowed = budget.limits.get("max_latency")
-    if allowed is not None and candidate.predicted_ms and candidate.predicted_ms.middle > CLOCK_MARGIN * allowed:
-        found.append(f"{candidate.predicted_ms.middle:.2f} ms foretold; allowed {allowed:g} ms, less a tenth")
+    allowed, most = budget.limits.get("max_latency"), budget.limits.get("max_size", math.inf)
+    if SIZE_MARGIN * most < candidate.size_bytes <= most:
+        found.append(
+            f"size {bytes_text(candidate.size_bytes)} as counted; allowed {bytes_text(most)}, less a hundredth"
+        )
+    margin = _margin("max_latency", budget)
+    if allowed is not None and candidate.predicted_ms and candidate.predicted_ms.middle > margin * allowed:
+        less = ", less a tenth" if margin < 1 else ""
+        found.append(f"{candidate.predicted_ms.middle:.2f} ms foretold; allowed {allowed:g} ms{less}")
     status: Status = "too slow" if found and "ms foretold" in found[0] else "over budget"
     return replace(candidate, status=status, reason="; ".join(found))
 

@@ -76,11 +76,14 @@ LIFT, LIFT_SLOPE, LIFT_MOST = 0.2, 1.2, 3.6
 last figure is a matter of single images."""
 WITHIN = 0.4
 """Share of what frozen nets lie apart that is left after a training: cut layers are largely made up for."""
-SLICED, SLICED_SLOPE = 0.0, 0.5
+SLICED, SLICED_SLOPE = 0.0, 0.3
 """Log-odds that a narrower net cut out of a wider one lies below one with weights of its own, and how much more with
 each e-fold of width that was cut away."""
-DEPTH_SLOPE, PIXEL_SLOPE = 0.3, 0.6
-"""Log-odds lost with each e-fold of parameters cut off at the end, and of pixels a side, where nothing was probed."""
+DEPTH_SLOPE = 0.3
+"""Log-odds lost with each e-fold of parameters that a cut leaves away, where nothing was probed."""
+PIXEL_SLOPE, PIXEL_WEIGHT = 0.5, 2.0
+"""Log-odds gained with each e-fold of pixels a side by published figures of one net, and how much that counts beside two
+resolutions that were probed: they lie near one another, and single images move them."""
 SCRATCH, SCRATCH_SLOPE, SCRATCH_IMAGES, SCRATCH_LEAST = 1.6, 0.25, 1000, 0.3
 """Log-odds that fresh weights cost with so many training images, and how much less with each doubling of them."""
 INT8_LOSS = 0.03
@@ -117,14 +120,14 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
         return LIFT + LIFT_SLOPE * min(best, LIFT_MOST) + WITHIN * (frozen - best)
 
     shifts = [float(lifted(surface.heights[-1:])[0]) - _suggested(surface.whole) for surface in surfaces.values()]
-    shift = max(shifts, default=0.0)
+    shift = min(shifts, default=0.0)
     middle = np.zeros(len(space))
     for place, trunk in enumerate(space.trunks):
         mine = np.flatnonzero(space.trunk == place)
         surface = surfaces.get(trunk.origin)
         if surface is not None:
             narrower = _suggested(trunk.spec) - _suggested(_at_width(trunk.spec, surface.whole.width))
-            middle[mine] = lifted(surface.at(space, mine)) + min(0.0, narrower)
+            middle[mine] = lifted(surface.at(space, mine)) + surface.pixels(space, mine) + min(0.0, narrower)
         else:
             middle[mine] = _from_published(space, mine) + shift
     kinds = space.kind
@@ -167,17 +170,19 @@ class _Surface:
         return float(self.heights.max())
 
     def at(self, space: Space, rows: NDArray[np.int64]) -> Floats:
-        """Return the log-odds of frozen features for some rows of a space."""
+        """Return the log-odds of frozen features at the depths of some rows, at the largest resolution probed."""
         depths = np.array([_depth(space.spec(int(row)).depth) for row in rows])
-        pixels = np.log(space.resolution[rows] / self.whole.resolution)
         ends = np.where(np.isinf(self.depths), self.depths[np.isfinite(self.depths)].max(initial=0.0) + 1, self.depths)
-        frozen = np.interp(np.minimum(depths, ends[-1]), ends, self.heights) + self.slope * pixels
-        return np.asarray(frozen)
+        return np.asarray(np.interp(np.minimum(depths, ends[-1]), ends, self.heights))
+
+    def pixels(self, space: Space, rows: NDArray[np.int64]) -> Floats:
+        """Return what the resolution of some rows adds."""
+        return np.asarray(self.slope * np.log(space.resolution[rows] / self.whole.resolution))
 
 
 def _common_slope(lines: list[list[tuple[float, float]]]) -> float:
     """Return the slope over the logarithm of pixels that all depths share, drawn towards the usual one."""
-    products, squares = PIXEL_SLOPE * 0.05, 0.05
+    products, squares = PIXEL_SLOPE * PIXEL_WEIGHT, PIXEL_WEIGHT
     for line in lines:
         pixels, heights = (np.array(part) for part in zip(*line, strict=True))
         off = pixels - pixels.mean()

@@ -56,6 +56,11 @@ class Race:
         job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
         return replace(job, clock=self.clock, later_s=delivery_s(self.loaded, job.image, self.clock))
 
+    def left(self, job: Job) -> float:
+        """Return the seconds until a job and what follows must begin to end; 0 without a limit."""
+        self.clock.reserve(0.0)  # what the training before it left to this one
+        return max(0.0, self.clock.left() - job.later_s) if self.clock.limited else 0.0
+
 
 def settings_for(candidate: Candidate, options: FitOptions, *, epochs: int | None = None) -> FitOptions:
     """Return how a candidate is trained: what the user did not say follows from what it begins with."""
@@ -93,7 +98,7 @@ def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
     if len(listed) < 2 or run.trained.exists() or (entry.clock.limited and entry.clock.left() < LEAST_S):
         return choice, entry.job(choice.taken, entry.run)
     tried = _tried(entry, listed)
-    finalists = _finalists(tried)
+    finalists = finalists_of(tried)
     ended = [replace(one, validation=_whole(entry, one, finalists).validation) for one in finalists]
     best = taken_of(ended, choice.budget.limits.get("min_accuracy"))
     choice = _told(choice, tried, ended, best)
@@ -114,8 +119,7 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
             continue
         entry.progress.say(f"trying {place + 1} of {len(listed)}: {one.spec}, {_begun(one)}")
         job = entry.job(one, _folder(entry, one) / "tried", epochs=TRIED_EPOCHS)
-        left = max(0.0, entry.clock.left() - job.later_s) if entry.clock.limited else 0.0
-        kept = left * (1 - TRY_SHARE / (len(some) - place * TRY_SHARE))
+        kept = entry.left(job) * (1 - TRY_SHARE / (len(some) - some.index(one) * TRY_SHARE))
         try:
             found.append(replace(one, tried=run_job(_leaving(job, kept), progress=entry.progress).validation))
         except (UsageError, WeightsError) as error:  # a width at which this family cannot be cut
@@ -123,7 +127,7 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
     return found
 
 
-def _finalists(tried: Sequence[Candidate]) -> list[Candidate]:
+def finalists_of(tried: Sequence[Candidate]) -> list[Candidate]:
     """Return the best of the tries; what was not tried goes by its place."""
     order = sorted(
         range(len(tried)),
@@ -144,9 +148,8 @@ def _whole(entry: Race, one: Candidate, finalists: Sequence[Candidate]) -> Train
     place = finalists.index(one)
     entry.progress.say(f"training {place + 1} of {len(finalists)}: {one.spec}, {_begun(one)}")
     job = entry.job(one, _folder(entry, one))
-    last = place == len(finalists) - 1
-    left = max(0.0, entry.clock.left() - job.later_s) if entry.clock.limited and not last else 0.0
-    return run_job(_leaving(job, left * (1 - FIRST_SHARE)), progress=entry.progress)
+    kept = 0.0 if place == len(finalists) - 1 else entry.left(job) * (1 - FIRST_SHARE)
+    return run_job(_leaving(job, kept), progress=entry.progress)
 
 
 def _leaving(job: Job, seconds: float) -> Job:
@@ -155,7 +158,8 @@ def _leaving(job: Job, seconds: float) -> Job:
 
 def _folder(entry: Race, one: Candidate) -> Path:
     words = [one.spec.name, f"{one.spec.width:g}", *([f"d{one.spec.depth}"] if one.spec.depth else [])]
-    return entry.run / "candidates" / "-".join([*words, str(one.spec.resolution)])
+    begun = [f"from-{one.origin}"] if one.origin else []  # several files may hold weights of one net
+    return entry.run / "candidates" / "-".join([*words, str(one.spec.resolution), *begun])
 
 
 def learned(folder: Path) -> tuple[Path, ...]:
@@ -188,7 +192,9 @@ def _told(choice: Choice, tried: Sequence[Candidate], ended: Sequence[Candidate]
     told = []
     for one in choice.candidates:
         found = out.get(key_of(one))
-        if found is None:
+        if found is None and one.status == "taken":
+            told.append(replace(one, status="not needed", reason="cannot begin from these weights"))
+        elif found is None:
             told.append(one)
         elif key_of(one) == key_of(best):
             told.append(replace(found, status="taken", reason=_why(best, ended, same)))
