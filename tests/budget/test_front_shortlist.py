@@ -143,7 +143,7 @@ def test_picks_from_the_same_weights_differ_in_width_resolution_or_depth(seed: i
     picked = picked_of(limited(made_up(seed), seed), count=6)
     for place, one in enumerate(picked):
         for other in picked[:place]:
-            assert one.origin != other.origin or apart(one.spec, other.spec) >= 1
+            assert one.origin != other.origin or apart(one.spec, other.spec) >= 1 - 1e-9
 
 
 @pytest.mark.parametrize("seed", SEEDS)

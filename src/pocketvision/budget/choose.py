@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.budget.dials import turned_up
 from pocketvision.budget.forecast import Forecast, suggested_top1
 from pocketvision.budget.limits import LIMITS, Measured, asked, broken, bytes_text
 from pocketvision.budget.prediction import prediction_words
@@ -341,10 +342,14 @@ def on_record(found: Considered, chosen: Mapping[str, Candidate]) -> tuple[Candi
         best = kept[front(found.utility[kept], [cost[kept]])]
         best = best[np.argsort(cost[best])]
         rows |= {int(row) for row in best[np.unique(np.linspace(0, len(best) - 1, FRONT // 2).astype(int))]}
-    others = [found.candidate(row) for row in sorted(rows, key=lambda row: -found.forecast.middle[row])]
-    told = [
-        replace(one, reason="nothing smaller is foretold to be better") for one in others if key_of(one) not in chosen
+    reasons = {row: "nothing smaller is foretold to be better" for row in rows}
+    picked = [one for one in chosen.values() if one.status not in ("over budget", "too slow")]
+    reasons = turned_up(found.space, kept, found.utility, picked) | reasons
+    others = [
+        replace(found.candidate(row), reason=reasons[row])
+        for row in sorted(reasons, key=lambda row: -found.forecast.middle[row])
     ]
+    told = [one for one in others if key_of(one) not in chosen]
     return (*chosen.values(), *told, *nearest_misses(found, MISSES))
 
 

@@ -1,9 +1,10 @@
 """How the result of `fit` is shown."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pocketvision.values import Summary
+    from pocketvision.values import Choice, Summary
 
 
 def show(result: "Summary") -> None:
@@ -13,6 +14,7 @@ def show(result: "Summary") -> None:
 
 def _tell(summary: "Summary") -> None:
     from pocketvision.cli.terminal import macro_words
+    from pocketvision.runs import RunFolder
     from pocketvision.verify.outcome import verdict_line
     from pocketvision.words import bytes_text
 
@@ -20,9 +22,21 @@ def _tell(summary: "Summary") -> None:
     macro = macro_words(summary.test_macro)
     print(f"\n{summary.artefact}")
     print(f"  net       {summary.model}, {summary.precision}")
+    if considered := _considered(RunFolder(Path(summary.run)).choice.read()):
+        print(f"  chosen    {considered}")
     print(f"  accuracy  {summary.test_accuracy:.1%} on test images (95% interval {low:.1%} to {high:.1%}){macro}")
     print(f"  size      {bytes_text(summary.size_bytes)}")
     print(f"  latency   {summary.latency_ms:.2f} ms an image, median, 1 thread")
     for verdict in summary.verdicts:
         print(f"  {verdict_line(verdict)}")
     print(f"  report    {summary.report}")
+
+
+def _considered(choice: "Choice") -> str:
+    """Say how many settings were considered and trained; nothing of runs that did not count them."""
+    if not choice.considered:
+        return ""
+    tried = sum(one.tried is not None for one in choice.candidates)
+    whole = max(1, sum(one.validation is not None for one in choice.candidates))
+    few = f", {tried} trained for a few epochs" if tried else ""
+    return f"of {choice.considered:,} settings, {choice.kept:,} within the budget{few}, {whole} to the end"

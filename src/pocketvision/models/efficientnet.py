@@ -19,7 +19,7 @@ YEAR = 2019
 IDEA = "width, depth, resolution scaled together"
 IDEAS = (
     ("efficientnet_lite0", "EfficientNet with integers in mind"),
-    ("efficientnet_lite1", "EfficientNet-lite0, deeper"),
+    ("efficientnet_lite1", "EfficientNet-lite0 with more layers"),
     ("efficientnet_lite2", "EfficientNet-lite0, deeper and wider"),
 )
 RESOLUTIONS = (("efficientnet_lite1", 240), ("efficientnet_lite2", 260))

@@ -10,10 +10,11 @@ import yaml
 from pocketvision import words
 from pocketvision.images.code import prepare_code
 from pocketvision.report import tables
+from pocketvision.report.choice import answers, raced
 from pocketvision.report.confidence import refusal_words
 from pocketvision.report.run import Run
 from pocketvision.report.untested import untested
-from pocketvision.values import ImageSpec, Score, Split
+from pocketvision.values import Estimate, ImageSpec, Score, Split
 
 SHOWN_LABELS = 50
 WEAKEST = 5
@@ -44,7 +45,10 @@ for label, probability, threshold in zip(manifest["labels"], probabilities, mani
 
 def card(run: Run) -> str:
     """Return the model card of a run as Markdown."""
-    parts = (_front(run), _what(run), _data(run), _results(run), _budget(run), _limits(run), _how(run), _again(run))
+    parts = (
+        *(_front(run), _what(run), _data(run), _results(run), _budget(run), _choice(run)),
+        *(_limits(run), _how(run), _again(run)),
+    )
     return "\n\n".join(part for part in parts if part).replace(words.SPACE, " ") + "\n"
 
 
@@ -210,6 +214,30 @@ def _budget(run: Run) -> str:
         f"{words.size(run.cost.peak_activation_bytes)} of activations at the peak."
     )
     return f"## Budget\n\n{body}\n\n{counted}"
+
+
+def _choice(run: Run) -> str:
+    said = answers(run.choice)
+    if not said:
+        return ""
+    head = ("net", "begins", "bytes", "foretold, 90% interval", "a few epochs", "whole training", "outcome")
+    rows = [
+        (
+            f"{one.spec}, {one.precision}",
+            f"{one.start} from {one.origin}" if one.origin else "from scratch",
+            f"{one.size_bytes:,}",
+            _foretold(one.accuracy),
+            *(words.percent(score.value) if score else "–" for score in (one.tried, one.validation)),
+            one.status,
+        )
+        for one in raced(run.choice)
+    ]
+    lines = "\n".join(f"- **{plain(it.title)}.** {plain(it.text)}" for it in said)
+    return f"## Choice\n\n{lines}\n\nAccuracy on the validation images:\n\n{_table(head, rows)}"
+
+
+def _foretold(told: Estimate | None) -> str:
+    return f"{words.percent(told.middle)} ({words.percent(told.low)} to {words.percent(told.high)})" if told else "–"
 
 
 def _limits(run: Run) -> str:

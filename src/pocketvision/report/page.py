@@ -14,6 +14,7 @@ from pocketvision.data.splits import read_splits
 from pocketvision.metrics.confusion import Mistake
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.report import plots, tables
+from pocketvision.report.choice import Said, answers, foretold, known_ms, raced
 from pocketvision.report.confidence import ConfidenceSection, confidence_section
 from pocketvision.report.run import Run, contents
 from pocketvision.report.thumbnails import thumbnail
@@ -89,6 +90,10 @@ class Page:
     fewest: tuple[tables.ClassCount, ...]
     nearest: tuple[Candidate, ...]
     candidates: tuple[Candidate, ...]
+    raced: tuple[Candidate, ...]
+    """The shortlist, with what its trainings reached; empty in older runs."""
+    answers: tuple[Said, ...]
+    """About the choice; empty in older runs."""
     candidate_chart: plots.Chart
     loss_chart: plots.Chart
     accuracy_chart: plots.Chart
@@ -131,6 +136,7 @@ def template(name: str) -> "Template":
         environment.filters[figure] = getattr(words, figure)
     environment.filters["exact"] = exact
     environment.filters["csp"] = _csp
+    environment.filters["known_ms"] = known_ms
     environment.filters["dashed"] = lambda value: "–" if value is None else words.percent(value)
     return environment.get_template(name)
 
@@ -149,6 +155,8 @@ def _page(run: Run, progress: Progress) -> Page:
         fewest=tuple(sorted(counts, key=lambda row: row.total))[: MANY_CLASSES // 2] if many else counts,
         nearest=tables.nearest_candidates(run.choice),
         candidates=tables.candidate_order(run.choice),
+        raced=raced(run.choice) if foretold(run.choice) else (),
+        answers=answers(run.choice),
         candidate_chart=plots.candidates(run.choice),
         loss_chart=plots.loss_curve(run.epochs),
         accuracy_chart=plots.accuracy_curve(run.epochs),

@@ -3,37 +3,29 @@
 Colors are written as CSS variables, which the page's script replaces, so that a chart follows light and dark.
 """
 
-import html
 import json
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pocketvision import words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.calibration import Bin
 from pocketvision.metrics.refusal import Point
-from pocketvision.values import Candidate, Choice, Epoch, Precision, Refusal, Score
+from pocketvision.report.candidate_plot import (
+    INK,
+    LINE,
+    MUTED,
+    Axis,
+    accuracy_axis,
+    accuracy_limit,
+    axes_of,
+    families_of,
+    traces,
+)
+from pocketvision.values import Choice, Epoch, Refusal, Score
 
-INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
-FAMILY_COLORS = tuple(f"var(--c{number})" for number in range(1, 9))
-SYMBOLS: dict[Precision, str] = {"float": "circle-open", "int8": "diamond"}
 CURVE_COLORS = ("var(--c2)", "var(--c1)")
-FADED = {"over budget": 0.3, "too slow": 0.55, "not needed": 0.9, "taken": 1.0}
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One cost that the candidates can be drawn against."""
-
-    name: str
-    title: str
-    range: tuple[float, float]
-    """Powers of ten."""
-    limit: float | None
-    """What the budget allows."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +46,15 @@ def bundle() -> str:
 
 
 def candidates(choice: Choice) -> Chart:
-    """Draw suggested accuracy against cost: color by family, marker by precision, the taken one ringed."""
+    """Draw accuracy against cost: color by family, marker by precision, frontier and limits, the taken one ringed."""
     import plotly.graph_objects as go
 
-    axes = _axes(choice)
-    figure = go.Figure(layout=_layout())
-    families = sorted({candidate.spec.name for candidate in choice.candidates})
-    colors = [*FAMILY_COLORS[: len(families)], *[MUTED] * (len(families) - len(FAMILY_COLORS))]
-    for family, color in zip(families, colors, strict=True):
-        members = [candidate for candidate in choice.candidates if candidate.spec.name == family]
-        for precision in ("float", "int8"):
-            figure.add_trace(_points(members, precision, color))
-    figure.add_trace(_ring(choice.taken))
-    figure.update_layout(meta={"axes": [asdict(axis) for axis in axes]})
+    axes = axes_of(choice)
+    figure = go.Figure(data=traces(choice), layout=_layout())
+    figure.update_layout(meta={"axes": [asdict(axis) for axis in axes]}, shapes=accuracy_limit(choice))
     figure.update_xaxes(type="log", title_text=axes[0].title, range=axes[0].range, tickformat="~s")
-    figure.update_yaxes(title_text="Suggested top-1 accuracy (%)")
-    return Chart(_json(figure), axes, tuple(zip(families, colors, strict=True)))
+    figure.update_yaxes(**accuracy_axis(choice))
+    return Chart(_json(figure), axes, families_of(choice))
 
 
 def loss_curve(epochs: Sequence[Epoch]) -> Chart:
@@ -201,74 +186,6 @@ def _mark_kept(figure: Any, epochs: Sequence[Epoch]) -> None:
     figure.add_scatter(
         x=[best.epoch], y=[best.val_accuracy], name="kept", mode="markers", marker=marker, hovertemplate=hover
     )
-
-
-def _points(members: list[Candidate], precision: str, color: str) -> Any:
-    import plotly.graph_objects as go
-
-    shown = [candidate for candidate in members if candidate.precision == precision]
-    return go.Scatter(
-        x=[candidate.cost.macs for candidate in shown],
-        y=[candidate.suggested_top1 for candidate in shown],
-        customdata=[_costs(candidate) for candidate in shown],
-        text=[_hover(candidate) for candidate in shown],
-        hovertemplate="%{text}<extra></extra>",
-        mode="markers",
-        marker={
-            "symbol": SYMBOLS["int8" if precision == "int8" else "float"],
-            "size": 9 if precision == "int8" else 14,
-            "color": color,
-            "opacity": [FADED[candidate.status] for candidate in shown],
-            "line": {"width": 0 if precision == "int8" else 1.8},
-        },
-    )
-
-
-def _ring(taken: Candidate) -> Any:
-    import plotly.graph_objects as go
-
-    return go.Scatter(
-        x=[taken.cost.macs],
-        y=[taken.suggested_top1],
-        customdata=[_costs(taken)],
-        mode="markers+text",
-        name="taken",
-        text=["taken"],
-        textposition="top center",
-        textfont={"color": INK, "size": 13},
-        marker={"symbol": "circle-open", "size": 27, "color": INK, "line": {"width": 2.5}},
-        hoverinfo="skip",
-    )
-
-
-def _costs(candidate: Candidate) -> tuple[float | None, ...]:
-    return (candidate.cost.macs, candidate.size_bytes, candidate.latency_ms)
-
-
-def _hover(candidate: Candidate) -> str:
-    macs, size = words.count(candidate.cost.macs), words.size(candidate.size_bytes)
-    time = "" if candidate.latency_ms is None else f" · {words.ms(candidate.latency_ms)}"
-    reason = "<br>".join(html.escape(line) for line in textwrap.wrap(candidate.reason, 58))
-    return (
-        f"<b>{html.escape(str(candidate.spec))}</b> {candidate.precision}<br>{macs} multiply-adds · {size}{time}<br>"
-        f"suggested {candidate.suggested_top1:.1f}% · {candidate.status}<br>{reason}"
-    )
-
-
-def _axes(choice: Choice) -> tuple[Axis, ...]:
-    limits, known = choice.budget.limits, "predicted" if choice.budget.profile else "measured"
-    every = (
-        ("Multiply-adds", "Multiply-adds (MACs, log scale)", 0, limits.get("max_macs")),
-        ("File size", "File size (bytes, log scale)", 1, limits.get("max_size")),
-        ("Latency", f"Median latency (ms, log scale; {known} ones only)", 2, limits.get("max_latency")),
-    )
-    axes = []
-    for name, title, column, limit in every:
-        values = [value for c in (*choice.candidates, choice.taken) if (value := _costs(c)[column])]
-        if values:
-            ends = [*values, limit] if limit else values
-            axes.append(Axis(name, title, (math.log10(min(ends)) - 0.12, math.log10(max(ends)) + 0.12), limit))
-    return tuple(axes)
 
 
 def _layout() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pocketvision.budget.limits import LIMITS, NOT_MEASURED
 from pocketvision.budget.prediction import prediction_words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
+from pocketvision.report.choice import ordered, rank
 from pocketvision.report.words import bound, exact, kind_of, quantity
 from pocketvision.values import Answer, Candidate, Choice, Health, Proof, Score, Verdict
 
@@ -98,14 +99,14 @@ def class_counts(health: Health) -> tuple[ClassCount, ...]:
 
 
 def candidate_order(choice: Choice) -> tuple[Candidate, ...]:
-    """Return all candidates, the highest suggested accuracy first."""
-    return tuple(sorted(choice.candidates, key=lambda candidate: (-candidate.suggested_top1, candidate.size_bytes)))
+    """Return all candidates, the highest accuracy first."""
+    return ordered(choice.candidates)
 
 
 def nearest_candidates(choice: Choice) -> tuple[Candidate, ...]:
-    """Return the taken one with those nearest to it in suggested accuracy, each way of losing among them."""
+    """Return the taken one with those nearest to it in accuracy, each way of losing among them."""
     others = [candidate for candidate in choice.candidates if candidate.status != "taken"]
-    others.sort(key=lambda candidate: abs(candidate.suggested_top1 - choice.taken.suggested_top1))
+    others.sort(key=lambda candidate: abs(rank(candidate) - rank(choice.taken)))
     room = HEAD_CANDIDATES - 1
     seen: Counter[str] = Counter()
     early: list[Candidate] = []
