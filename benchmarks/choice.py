@@ -29,7 +29,7 @@ from pocketvision.clock import Clock
 from pocketvision.data.arrays import prepared
 from pocketvision.fit.choosing import PICKED, chosen
 from pocketvision.fit.considering import weights_at_hand
-from pocketvision.fit.racing import TRIED_EPOCHS, Race, finalists_of, taken_of
+from pocketvision.fit.racing import TRIED_EPOCHS, Race, finalists_of, settings_for, taken_of
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Silent
 from pocketvision.settings.verbs import FitOptions
@@ -71,7 +71,9 @@ class Ended:
 def trained(race: Race, one: Candidate, record: Record, *, epochs: int | None) -> dict[str, Any]:
     """Train one candidate from its start, or read what a former training gave."""
     data, seed = Path(race.options.data).name, race.options.seed
-    key = f"{data} seed {seed} {one.spec} from {one.origin or 'scratch'}, {epochs or 'all'} epochs"
+    asked = settings_for(one, race.options, epochs=epochs)
+    length = f"{asked.epochs or 'all'} epochs, fine-tune {asked.fine_tune}"
+    key = f"{data} seed {seed} {one.spec} from {one.origin or 'scratch'}, {length}"
     if key in record.rows:
         return record.rows[key]
     with tempfile.TemporaryDirectory() as folder:
