@@ -13,7 +13,7 @@ from pocketvision.files import read_json
 from pocketvision.runtime import open as open_model
 from pocketvision.values import Compression, Manifest, Proof
 
-TINY = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "epochs": 4, "device": "cpu"}
+TINY = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "weights": "none", "epochs": 4, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")

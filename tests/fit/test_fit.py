@@ -414,7 +414,7 @@ def test_unusable_folders_leave_no_run(make: Any, message: str, tmp_path: Path) 
 
 def test_wishes_that_contradict_the_weights_are_refused(finished: Any, colors: Path, tmp_path: Path) -> None:
     start = Path(finished.run) / "weights" / "best.safetensors"
-    with pytest.raises(UsageError, match="leave --model and --width away"):
+    with pytest.raises(UsageError, match="leave --model, --width and --depth away"):
         pocketvision.fit(colors, model="mobilenet_v2", weights=start, output=tmp_path)
 
 
@@ -431,4 +431,4 @@ def test_the_demo_keeps_its_promise(tmp_path: Path) -> None:
     assert summary.size_bytes <= 200_000
     assert summary.test_accuracy >= 0.97
     with pytest.raises(BudgetMissed):
-        pocketvision.fit("digits", max_size="20KB", output=tmp_path)
+        pocketvision.fit("digits", max_size="5KB", output=tmp_path)
