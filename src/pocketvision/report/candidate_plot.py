@@ -40,11 +40,11 @@ class Axis:
 def axes_of(choice: Choice) -> tuple[Axis, ...]:
     """Return the costs that are known."""
     limits, known = choice.budget.limits, "predicted" if choice.budget.profile else "measured"
-    told = f"{known} ones only" if not foretold(choice) else f"{known} where it was, foretold elsewhere"
+    told = "" if foretold(choice) else f"; {known} ones only"
     every = (
         ("Multiply-adds", "Multiply-adds (MACs, log scale)", limits.get("max_macs")),
         ("File size", "File size (bytes, log scale)", limits.get("max_size")),
-        ("Latency", f"Median latency (ms, log scale; {told})", limits.get("max_latency")),
+        ("Latency", f"Median latency (ms, log scale{told})", limits.get("max_latency")),
     )
     axes = []
     for (name, title, limit), values in zip(every, zip(*map(_costs, _shown(choice)), strict=True), strict=True):
