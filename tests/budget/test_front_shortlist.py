@@ -1,5 +1,6 @@
 """The choice among thousands of settings, held to its contract over made-up spaces and random budgets."""
 
+import math
 import zlib
 from dataclasses import replace
 
@@ -132,13 +133,16 @@ def test_the_shortlist_keeps_every_limit_and_nothing_beats_it(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_picks_differ_in_net_width_or_work(seed: int) -> None:
+def test_picks_differ_in_net_width_resolution_or_depth(seed: int) -> None:
     picked = picked_of(limited(made_up(seed), seed), count=6)
     for place, one in enumerate(picked):
         for other in picked[:place]:
-            if (one.spec.name, one.spec.width) == (other.spec.name, other.spec.width):
-                ratio = one.cost.macs / other.cost.macs
-                assert max(ratio, 1 / ratio) >= DIFFERENT
+            if (one.spec.name, one.origin, one.spec.depth) == (other.spec.name, other.origin, other.spec.depth):
+                apart = sum(
+                    abs(math.log(getattr(one.spec, dial) / getattr(other.spec, dial))) / math.log(DIFFERENT[dial])
+                    for dial in ("width", "resolution")
+                )
+                assert apart >= 1 - 1e-9
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -82,8 +82,8 @@ each e-fold of width that was cut away."""
 DEPTH_SLOPE = 0.3
 """Log-odds lost with each e-fold of parameters that a cut leaves away, where nothing was probed."""
 PIXEL_SLOPE, PIXEL_WEIGHT = 0.5, 2.0
-"""Log-odds gained with each e-fold of pixels a side by published figures of one net, and how much that counts beside two
-resolutions that were probed: they lie near one another, and single images move them."""
+"""Log-odds gained with each e-fold of pixels a side by published figures, and how much that counts beside resolutions
+that were probed: they lie near one another, and single images move them."""
 SCRATCH, SCRATCH_SLOPE, SCRATCH_IMAGES, SCRATCH_LEAST = 1.6, 0.25, 1000, 0.3
 """Log-odds that fresh weights cost with so many training images, and how much less with each doubling of them."""
 INT8_LOSS = 0.03
@@ -120,7 +120,7 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
         return LIFT + LIFT_SLOPE * min(best, LIFT_MOST) + WITHIN * (frozen - best)
 
     shifts = [float(lifted(surface.heights[-1:])[0]) - _suggested(surface.whole) for surface in surfaces.values()]
-    shift = min(shifts, default=0.0)
+    highest, lowest = max(shifts, default=0.0), min(shifts, default=0.0)
     middle = np.zeros(len(space))
     for place, trunk in enumerate(space.trunks):
         mine = np.flatnonzero(space.trunk == place)
@@ -129,7 +129,7 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
             narrower = _suggested(trunk.spec) - _suggested(_at_width(trunk.spec, surface.whole.width))
             middle[mine] = lifted(surface.at(space, mine)) + surface.pixels(space, mine) + min(0.0, narrower)
         else:
-            middle[mine] = _from_published(space, mine) + shift
+            middle[mine] = _from_published(space, mine) + (lowest if trunk.origin else highest)
     kinds = space.kind
     middle -= _sliced(space) + INT8_LOSS * (space.precision == 1)
     if shifts:
