@@ -26,6 +26,8 @@ THRIFT = 0.03
 """Log-odds of accuracy that a doubling of the multiply-adds must be foretold to bring."""
 FRONT, MISSES = 48, 12
 """So many of the best at every cost, and of the nearest that break the budget, are kept on record."""
+REACH = 4.0
+"""Times a limit that is looked beyond it for what raising it would bring."""
 DIFFERENT = {"width": 1.35, "resolution": 1.6, "depth": 3}
 """Two settings of the same weights count as different where width or resolution differ by such a factor, or depth by so
 many layers, or each by a part of it."""
@@ -240,46 +242,54 @@ class Step:
     """What leaving one limit out would change."""
 
     limit: str
-    gain: float
-    """Points of foretold accuracy."""
+    gain: float | None
+    """Points of foretold accuracy; None where nothing keeps the budget as it is."""
     needs: float
     """What the best without this limit takes, in the limit's unit."""
     candidate: Candidate
 
     def __str__(self) -> str:
-        unit = LIMITS[self.limit].unit
+        unit, foretold = LIMITS[self.limit].unit, self.candidate.accuracy
+        if self.gain is not None:
+            told = f"{self.gain:+.1f} points"
+        else:
+            told = f"{foretold.middle:.1%}" if foretold else "nothing"
         return (
             f"--{self.limit.replace('_', '-')} {unit.write(self.needs)} would allow {self.candidate.spec} "
-            f"({self.candidate.precision}), foretold {self.gain:+.1f} points"
+            f"({self.candidate.precision}), foretold {told}"
         )
 
 
 def steps_up(found: Considered) -> list[Step]:
-    """Return, for each limit, what the best setting without it would bring, where it brings anything."""
+    """Return, for each limit, what the best setting within reach beyond it would bring, where it brings anything; where
+    nothing keeps the budget, the smallest raise of that limit alone that lets anything in."""
     kept = found.keeping()
     here = found.forecast.middle[kept].max(initial=0.0)
     steps = []
     for limit, allowed in asked(found.budget):
-        free = found.keeping(without=limit.name)
-        if not limit.at_most or not free.any():
+        needs = _amounts(found, limit.name)
+        if not limit.at_most or needs is None:
             continue
-        row = int(np.flatnonzero(free)[np.argmax(found.utility[free])])
-        needs = _amount(found, limit.name, row)
+        free = found.keeping(without=limit.name) & (needs > allowed) & np.isfinite(needs)
+        if kept.any():
+            free &= needs <= REACH * allowed
+        if not free.any():
+            continue
+        rows = np.flatnonzero(free)
+        row = int(rows[np.argmax(found.utility[rows]) if kept.any() else np.argmin(needs[rows])])
         gain = 100 * float(found.forecast.middle[row] - here)
-        if needs is not None and needs > allowed and (gain > 0 or not kept.any()):
-            steps.append(Step(limit.name, gain, needs, found.candidate(row)))
+        if gain > 0 or not kept.any():
+            steps.append(Step(limit.name, gain if kept.any() else None, float(needs[row]), found.candidate(row)))
     return steps
 
 
-def _amount(found: Considered, name: str, row: int) -> float | None:
-    """Return what a limit must allow for a row to keep it, its margin included."""
+def _amounts(found: Considered, name: str) -> Floats | None:
+    """Return what a limit must allow for each row to keep it, its margin included; None where nothing is known."""
     if column := LIMITS[name].column:
-        return float(np.ceil(getattr(found.space, column)[row] / _margin(name, found.budget)))
-    return (
-        float(found.latency.middle[row]) / _margin(name, found.budget)
-        if name == "max_latency" and found.latency
-        else None
-    )
+        return np.asarray(np.ceil(getattr(found.space, column) / _margin(name, found.budget)), float)
+    if name == "max_latency" and found.latency is not None:
+        return np.asarray(found.latency.middle / _margin(name, found.budget))
+    return None
 
 
 def _margin(name: str, budget: Budget) -> float:
@@ -310,7 +320,9 @@ def nearest_misses(found: Considered, count: int) -> list[Candidate]:
         if LIMITS[name].column:
             over = np.maximum(over, getattr(found.space, LIMITS[name].column) / (_margin(name, found.budget) * allowed))
         elif name == "max_latency" and found.latency is not None:
-            over = np.maximum(over, found.latency.middle / (_margin(name, found.budget) * allowed))
+            # What breaks another limit was not foretold.
+            times = np.where(np.isfinite(found.latency.middle), found.latency.middle, 0.0)
+            over = np.maximum(over, times / (_margin(name, found.budget) * allowed))
     out = np.flatnonzero(~found.keeping())
     best: dict[int, int] = {}
     for row in out[np.argsort(over[out], kind="stable")]:

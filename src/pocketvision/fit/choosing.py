@@ -114,7 +114,9 @@ def _probed(
         best.setdefault(found.space.trunks[int(found.space.trunk[row])].origin, float(found.utility[row]))
     seen: Counter[str] = Counter()
     turns: dict[str, int] = {}
-    for one in sorted((one for one in given if one.origin in best), key=lambda one: -best[one.origin]):
+    # Of nets alike, ImageNet's classes first: they are the broadest.
+    usual = sorted((one for one in given if one.origin in best), key=lambda one: abs(one.spec.num_classes - 1000) > 1)
+    for one in sorted(usual, key=lambda one: -best[one.origin]):
         turns[one.origin] = seen[one.spec.name]
         seen[one.spec.name] += 1
     chosen = sorted(

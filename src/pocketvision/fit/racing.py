@@ -21,8 +21,8 @@ from pocketvision.train.trainer import run_job
 from pocketvision.values import Candidate, Choice, Score, Trained
 from pocketvision.weights.available import NO_WEIGHTS
 
-TRIED_EPOCHS = 2
-"""Epochs of a try: its validation accuracy orders nets as whole trainings do, up to a point or so."""
+TRIED_EPOCHS, TRIED_SHARE = 2, 0.25
+"""Epochs of a try at least, and as a share of the whole training: small nets, which have many, tell little by two."""
 FINALISTS = 2
 """So many nets are trained to the end."""
 EPOCHS, MOST_EPOCHS, USUAL_MACS = 6, 20, 150_000_000
@@ -47,10 +47,10 @@ class Race:
     clock: Clock
     progress: Progress
 
-    def job(self, candidate: Candidate, folder: Path, *, epochs: int | None = None) -> Job:
+    def job(self, candidate: Candidate, folder: Path, *, few: bool = False) -> Job:
         """Return the training of one candidate, to its end or for a few epochs."""
         start = next((one for one in self.given if one.origin == candidate.origin), None)
-        options = settings_for(candidate, self.options, epochs=epochs)
+        options = settings_for(candidate, self.options, few=few)
         options = replace(options, weights=str(start.path) if start else NO_WEIGHTS)
         weights = start.weights if start else None
         job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
@@ -62,7 +62,7 @@ class Race:
         return max(0.0, self.clock.left() - job.later_s) if self.clock.limited else 0.0
 
 
-def settings_for(candidate: Candidate, options: FitOptions, *, epochs: int | None = None) -> FitOptions:
+def settings_for(candidate: Candidate, options: FitOptions, *, few: bool = False) -> FitOptions:
     """Return how a candidate is trained: what the user did not say follows from what it begins with."""
     if candidate.start == "scratch":
         return options
@@ -70,22 +70,23 @@ def settings_for(candidate: Candidate, options: FitOptions, *, epochs: int | Non
     usual = options.epochs or min(MOST_EPOCHS, max(EPOCHS, whole))
     # What was cut away, all that is left has to make up for.
     anew = options.fine_tune == "auto" and candidate.start in ("cut", "sliced")
-    return replace(options, epochs=min(usual, epochs or usual), fine_tune="all" if anew else options.fine_tune)
+    epochs = min(usual, max(TRIED_EPOCHS, round(TRIED_SHARE * usual))) if few else usual
+    return replace(options, epochs=epochs, fine_tune="all" if anew else options.fine_tune)
 
 
 def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions) -> float:
     """Foretell the seconds that the trainings of a shortlist take: a few epochs each, and the best to the end."""
     examples, validation = (len(loaded.dataset.of(split)) for split in ("train", "val"))
 
-    def seconds(one: Candidate, epochs: int | None = None) -> float:
+    def seconds(one: Candidate, *, few: bool = False) -> float:
         kind: Start = "own" if one.start == "cut" else one.start
-        settings = settings_for(one, options, epochs=epochs)
+        settings = settings_for(one, options, few=few)
         return training_seconds(one.spec, kind, examples, validation=validation, options=settings)
 
     ended = sum(seconds(one) for one in listed[:FINALISTS])
     if len(listed) <= FINALISTS:
         return ended
-    return ended + sum(seconds(one, TRIED_EPOCHS) for one in listed if one.start != "scratch")
+    return ended + sum(seconds(one, few=True) for one in listed if one.start != "scratch")
 
 
 def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
@@ -118,7 +119,7 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
             found.append(one)
             continue
         entry.progress.say(f"trying {place + 1} of {len(listed)}: {one.spec}, {_begun(one)}")
-        job = entry.job(one, _folder(entry, one) / "tried", epochs=TRIED_EPOCHS)
+        job = entry.job(one, _folder(entry, one) / "tried", few=True)
         kept = entry.left(job) * (1 - TRY_SHARE / (len(some) - some.index(one) * TRY_SHARE))
         try:
             found.append(replace(one, tried=run_job(_leaving(job, kept), progress=entry.progress).validation))
@@ -201,7 +202,7 @@ def _told(choice: Choice, tried: Sequence[Candidate], ended: Sequence[Candidate]
         elif found.validation is not None:
             told.append(replace(found, status="trained", reason=f"{found.validation.value:.1%} on validation"))
         elif found.tried is not None:
-            reason = f"{found.tried.value:.1%} on validation after {TRIED_EPOCHS} epochs"
+            reason = f"{found.tried.value:.1%} on validation after a few epochs"
             told.append(replace(found, status="tried", reason=reason))
         else:
             told.append(replace(found, status="not needed", reason="others of the shortlist were trained"))
