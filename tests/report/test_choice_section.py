@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -12,7 +13,7 @@ from pocketvision.metrics.accuracy import wilson
 from pocketvision.report import choice as told
 from pocketvision.report import plots
 from pocketvision.report.run import read
-from pocketvision.values import Choice, Estimate, Probed
+from pocketvision.values import Budget, Choice, Estimate, Probed
 from pocketvision.verbs.report import report
 
 STEP = "--max-size 1.4 MB would allow mobilenet_v2 0.75 @ 160px (int8), foretold +0.7 points"
@@ -158,3 +159,12 @@ def test_the_terminal_names_in_one_line_what_was_considered_and_trained(raced, c
 def test_the_terminal_says_nothing_of_what_an_older_run_did_not_count(fake_run, capsys):
     show(read(fake_run()).summary)
     assert "chosen" not in capsys.readouterr().out
+
+
+def test_a_limit_far_beyond_all_candidates_does_not_press_them_together(raced):
+    choice = read(raced).choice
+    far = dataclasses.replace(choice, budget=Budget({"max_size": 10**12, "max_macs": 60_000_000}))
+    axes = {axis.name: axis for axis in plots.candidates(far).axes}
+    assert 10 ** axes["File size"].range[1] < 10**9
+    assert axes["File size"].limit == 10**12
+    assert axes["Multiply-adds"].range[1] > math.log10(60_000_000)

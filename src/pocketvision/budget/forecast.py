@@ -74,11 +74,11 @@ def _coefficients() -> "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]"
 LIFT, LIFT_SLOPE, LIFT_MOST = 0.2, 1.2, 3.6
 """A training lifts the best log-odds of frozen features to this much and so many times theirs; what they are above the
 last figure is a matter of single images."""
-WITHIN = 0.4
+WITHIN = 0.6
 """Share of what frozen nets lie apart that is left after a training: cut layers are largely made up for."""
-SLICED, SLICED_SLOPE = 0.0, 0.3
-"""Log-odds that a narrower net cut out of a wider one lies below one with weights of its own, and how much more with
-each e-fold of width that was cut away."""
+SLICED_SLOPE, NARROWER = 0.15, 0.5
+"""Log-odds that a narrower net cut out of a wider one loses with each e-fold of width, and the share of what published
+accuracies lie apart that is left between widths: cut less deep, a narrow net does better than a wide shallow one."""
 DEPTH_SLOPE = 0.3
 """Log-odds lost with each e-fold of parameters that a cut leaves away, where nothing was probed."""
 PIXEL_SLOPE, PIXEL_WEIGHT = 0.5, 2.0
@@ -127,7 +127,7 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
         surface = surfaces.get(trunk.origin)
         if surface is not None:
             narrower = _suggested(trunk.spec) - _suggested(_at_width(trunk.spec, surface.whole.width))
-            middle[mine] = lifted(surface.at(space, mine)) + surface.pixels(space, mine) + min(0.0, narrower)
+            middle[mine] = lifted(surface.at(space, mine)) + surface.pixels(space, mine) + NARROWER * min(0.0, narrower)
         else:
             middle[mine] = _from_published(space, mine) + (lowest if trunk.origin else highest)
     kinds = space.kind
@@ -142,7 +142,7 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
 def _sliced(space: Space) -> Floats:
     """Return what each row loses with the channels that were cut away."""
     lost = [
-        SLICED + SLICED_SLOPE * math.log(trunk.own_width / trunk.spec.width) if trunk.kinds[0] == "sliced" else 0.0
+        SLICED_SLOPE * math.log(trunk.own_width / trunk.spec.width) if trunk.kinds[0] == "sliced" else 0.0
         for trunk in space.trunks
     ]
     return np.array(lost)[space.trunk]

@@ -21,6 +21,9 @@ TICKS = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 HIGHEST = 0.9995
 """Higher shares, such as a whole validation split, are drawn here."""
 
+FAR = 4
+"""A limit of more than so many times the largest cost would press the candidates together; it is named, not drawn."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -37,17 +40,18 @@ class Axis:
 def axes_of(choice: Choice) -> tuple[Axis, ...]:
     """Return the costs that are known."""
     limits, known = choice.budget.limits, "predicted" if choice.budget.profile else "measured"
-    told = f"{known} ones only" if not foretold(choice) else f"{known} where it was, foretold elsewhere"
+    told = "" if foretold(choice) else f"; {known} ones only"
     every = (
         ("Multiply-adds", "Multiply-adds (MACs, log scale)", limits.get("max_macs")),
         ("File size", "File size (bytes, log scale)", limits.get("max_size")),
-        ("Latency", f"Median latency (ms, log scale; {told})", limits.get("max_latency")),
+        ("Latency", f"Median latency (ms, log scale{told})", limits.get("max_latency")),
     )
     axes = []
     for (name, title, limit), values in zip(every, zip(*map(_costs, _shown(choice)), strict=True), strict=True):
         numbers = [value for value in values if value]
         if numbers:
-            ends = [*numbers, limit] if limit else numbers
+            far = foretold(choice) and limit and limit > FAR * max(numbers)
+            ends = [*numbers, limit] if limit and not far else numbers
             axes.append(Axis(name, title, (math.log10(min(ends)) - 0.12, math.log10(max(ends)) + 0.12), limit))
     if foretold(choice):
         axes.sort(key=lambda axis: axis.limit is None)
