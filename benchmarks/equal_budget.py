@@ -12,7 +12,7 @@ For each set and bound on the file's size the same split; accuracy on test with 
   images hold and the net was published at; 25 epochs as in PyTorch's transfer learning tutorial
   (benchmarks/training_peers.py),
 - timm: the same net and epochs with timm's parts and the settings that its fine-tunings publish: RandAugment
-  (rand-m9-mstd0.5-inc1), random erasing (0.25), AdamW (5e-4, weight decay 0.05), five epochs of warm-up, a cosine to
+  (rand-m9-inc1), random erasing (0.25), AdamW (5e-4, weight decay 0.05), five epochs of warm-up, a cosine to
   zero, label smoothing 0.1, batches of 32,
 - frozen: logistic regression on that net's features.
 
@@ -51,6 +51,8 @@ from pocketvision.weights import read
 
 WAYS = ("ours", "tutorial", "timm", "frozen")
 WARM_UP, RATE, BATCH = 5, 5e-4, 32
+IMAGENET = (1000, 1001)
+"""Classes of the nets that others would start from."""
 OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 
 
@@ -62,6 +64,8 @@ def nearest(weights: Path, loaded: Loaded, most_bytes: float) -> tuple[Setting, 
         try:
             own = read(file).spec
         except PocketvisionError:  # no weights
+            continue
+        if own.num_classes not in IMAGENET:
             continue
         side = min(own.resolution, largest_useful_resolution(loaded.health.median_short_side))
         trunk = Trunk(replace(own, num_classes=len(labels)), (None,), (side,), ("own",))
@@ -117,7 +121,7 @@ class TimmImages(Images):
         self.shown = create_transform(
             image.resolution,
             is_training=True,
-            auto_augment="rand-m9-mstd0.5-inc1",
+            auto_augment="rand-m9-inc1",  # with mstd0.5 some draws ask Pillow for 0 bits, which it refuses
             re_prob=0.25,
             re_mode="pixel",
             mean=image.mean,

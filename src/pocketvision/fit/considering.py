@@ -16,7 +16,7 @@ from pocketvision.tasks import spec_for
 from pocketvision.train.inputs import Loaded, fits
 from pocketvision.train.memory import require_memory
 from pocketvision.values import Health, ModelSpec
-from pocketvision.weights.available import NO_WEIGHTS, available, load, path_of
+from pocketvision.weights.available import available, load, path_of
 
 FETCHED_BYTES = 25_000_000
 """Larger weights are not fetched unasked."""
@@ -76,7 +76,7 @@ def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: L
     trunks = trunks_for(
         [Pretrained(one.origin, one.spec, slices=family_of(one.spec.name).narrows) for one in given],
         wish,
-        scratch=options.weights in (None, NO_WEIGHTS),
+        scratch=options.weights is None or not given,
     )
     if not trunks:
         _explain_nothing(given, wish)
