@@ -13,7 +13,7 @@ from pocketvision.clock import Clock
 from pocketvision.errors import WeightsError
 from pocketvision.fit import racing
 from pocketvision.fit.probing import Given
-from pocketvision.fit.racing import FINALISTS, FIRST_SHARE, TRY_SHARE, Race, race, same_as_best, taken_of
+from pocketvision.fit.racing import FINALISTS, FIRST_SHARE, TRY_SHARE, Race, race, same_as_best, second, taken_of
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import build_spec
 from pocketvision.progress import Progress, Silent
@@ -317,3 +317,20 @@ def test_a_real_race_is_resumed_where_it_was_stopped(entry: Race, monkeypatch: p
     assert [folder for folder in set(begun) if begun.count(folder) > 1] == [begun[1]]  # the one that was stopped
     assert len(set(begun)) == FINALISTS
     assert real(job, progress=Silent()).validation == choice.taken.validation
+
+
+def test_where_the_taken_file_breaks_the_budget_the_next_best_takes_its_place(
+    entry: Race, train: Callable[[Results], Trainings]
+) -> None:
+    train({"6": (90, 97), "7": (89, 90)})
+    listed = [candidate(6, 900), candidate(7, 100)]
+    choice, _ = race(entry, choice_of(*listed))
+    assert choice.taken.spec.depth == 6
+    found = second(entry, choice, "latency 3 ms; allowed 2 ms")
+    assert found is not None
+    choice, trained = found
+    assert (choice.taken.spec.depth, trained.spec.depth) == (7, 7)
+    assert RunFolder(entry.run).trained.read().spec.depth == 7
+    assert RunFolder(entry.run).choice.read() == choice
+    assert {one.status for one in choice.candidates} == {"taken", "trained"}
+    assert second(entry, choice, "latency 4 ms; allowed 2 ms") is None

@@ -42,6 +42,8 @@ class ComparedPrecisions:
     record: Compression
     threshold: Threshold | None
     """When the file refuses to answer; None never."""
+    broken: tuple[str, ...] = ()
+    """The limits that the file breaks, as weighed and timed."""
 
 
 def compress_net(
@@ -74,7 +76,8 @@ def compress_net(
     RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")
     progress.say(told)
-    return ComparedPrecisions(settled.graph, settled.spec, record, threshold)
+    faults = tuple(_broken(variants[taken], graphs, budget_of(options)))
+    return ComparedPrecisions(settled.graph, settled.spec, record, threshold, faults)
 
 
 def _judged(

@@ -32,6 +32,7 @@ TRY_SHARE, FIRST_SHARE = 0.3, 0.6
 """Shares of a time limit: of what is left for all tries, and of what is left then for the first whole training."""
 LEAST_S = 45.0
 """Without so many seconds left, only the first of the shortlist is trained."""
+BROKE = "broke the budget when its file was written and timed"
 SAME = 0.5
 """Standard errors of validation accuracy within which the smaller net is taken."""
 
@@ -104,10 +105,34 @@ def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
     best = taken_of(ended, choice.budget.limits.get("min_accuracy"))
     choice = _told(choice, tried, ended, best)
     run.choice.write(choice)
-    for target, source in zip(learned(entry.run), learned(_folder(entry, best)), strict=True):
-        write_bytes(target, source.read_bytes())
+    _bring(entry, best)
     entry.progress.say(_words(ended, best))
     return choice, entry.job(best, entry.run)
+
+
+def _bring(entry: Race, one: Candidate) -> None:
+    for target, source in zip(learned(entry.run), learned(_folder(entry, one)), strict=True):
+        write_bytes(target, source.read_bytes())
+
+
+def second(entry: Race, choice: Choice, fault: str) -> tuple[Choice, Trained] | None:
+    """Take the next best that was trained to the end, where the file of the taken one breaks the budget; None where
+    there is no other."""
+    run = RunFolder(entry.run)
+    others = [one for one in choice.candidates if one.status == "trained" and not one.reason.startswith(BROKE)]
+    if not others:
+        return None
+    best = max(others, key=lambda one: _value(one.validation))
+    entry.progress.say(f"{choice.taken.spec} {BROKE} ({fault}): {best.spec} is tried in its place")
+    swapped = {
+        key_of(choice.taken): replace(choice.taken, status="trained", reason=f"{BROKE}: {fault}"),
+        key_of(best): replace(best, status="taken", reason="the best on validation whose file keeps the budget"),
+    }
+    told = tuple(swapped.get(key_of(one), one) for one in choice.candidates)
+    choice = replace(choice, taken=swapped[key_of(best)], candidates=told)
+    run.choice.write(choice)
+    _bring(entry, best)
+    return choice, run.trained.read()
 
 
 def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:

@@ -14,7 +14,7 @@ from pocketvision.fit.considering import weights_at_hand
 from pocketvision.fit.options import command, formats_asked
 from pocketvision.fit.pacing import proof_s
 from pocketvision.fit.proving import export_net, verify_files
-from pocketvision.fit.racing import Race, race
+from pocketvision.fit.racing import Race, race, second
 from pocketvision.fit.teaching import teachers_for, train_or_teach
 from pocketvision.progress import Progress, Silent
 from pocketvision.report.report import write_report
@@ -68,10 +68,14 @@ def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
             given = weights_at_hand(options, progress)
             choice = choose_net(run, loaded, given, options, progress=progress)
     with watch.step("train"):
-        choice, job = race(Race(run, loaded, given, options, clock, progress), choice)
+        entry = Race(run, loaded, given, options, clock, progress)
+        choice, job = race(entry, choice)
         trained = train_or_teach(job, teachers, options, progress=progress)
     with watch.step("compress"):
         compared = compress_net(run, loaded, trained, options, progress=progress)
+        while compared.broken and not teachers and (other := second(entry, choice, "; ".join(compared.broken))):
+            choice, trained = other
+            compared = compress_net(run, loaded, trained, options, progress=progress)
     with watch.step("export"):
         files = export_net(run, loaded, trained, compared, formats=formats, progress=progress)
     with watch.step("verify"):
