@@ -114,10 +114,10 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
     weights lies below the best of the pretrained ones as its published accuracy does, and lower the fewer images.
     """
     surfaces = {origin: _Surface([one for one in probed if one.origin == origin]) for origin in _origins(probed)}
-    best = max((surface.best for surface in surfaces.values()), default=0.0)
+    best = min(LIFT_MOST, max((surface.best for surface in surfaces.values()), default=0.0))
 
     def lifted(frozen: Floats) -> Floats:
-        return LIFT + LIFT_SLOPE * min(best, LIFT_MOST) + WITHIN * (frozen - best)
+        return LIFT + LIFT_SLOPE * best + WITHIN * (np.minimum(frozen, LIFT_MOST) - best)
 
     shifts = [float(lifted(surface.heights[-1:])[0]) - _suggested(surface.whole) for surface in surfaces.values()]
     highest, lowest = max(shifts, default=0.0), min(shifts, default=0.0)
