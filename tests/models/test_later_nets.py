@@ -117,7 +117,7 @@ def test_grey_images_change_the_first_layer_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dropout_is_the_papers_or_ones_own(name: str) -> None:
-    usual = {"mobilenet_v4_conv_small": 0.3, "mnasnet_small": 0.0}.get(name, 0.2)
+    usual = {"mobilenet_v4_conv_small": 0.3, "mnasnet_small": 0.0, "efficientnet_lite2": 0.3}.get(name, 0.2)
     found = [
         [module.p for module in build(name, width=0.25, dropout=given).modules() if isinstance(module, nn.Dropout)]
         for given in (None, 0.0, 0.4)

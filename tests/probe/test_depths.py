@@ -41,7 +41,7 @@ def test_columns_are_the_features_of_the_nets_cut_there(spec: ModelSpec, tmp_pat
     for depth, part in backbone.columns.items():
         cut = build(spec.name, width=spec.width, resolution=48, num_classes=5, padding=spec.padding, depth=depth)
         load_into(cut, weights, keep_head=False)
-        assert rows[:, part] == pytest.approx(embedded(cut.eval(), batch), abs=1e-5)
+        assert rows[:, part] == pytest.approx(embedded(cut.eval(), batch), rel=1e-4, abs=1e-5)
 
 
 def test_other_depths_are_other_features_on_the_disk(tmp_path: Path) -> None:

@@ -67,8 +67,9 @@ def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
         with watch.step("choose"):
             given = weights_at_hand(options, progress)
             choice = choose_net(run, loaded, given, options, progress=progress)
+            entry = Race(run, loaded, given, options, clock, progress)
+            entry.job(choice.taken, run)  # what is wrong with how it is to be trained shows now
     with watch.step("train"):
-        entry = Race(run, loaded, given, options, clock, progress)
         choice, job = race(entry, choice)
         trained = train_or_teach(job, teachers, options, progress=progress)
     with watch.step("compress"):

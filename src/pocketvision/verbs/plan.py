@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from pocketvision.budget.limits import budget_of
 from pocketvision.clock import Watch
 from pocketvision.data.check import load_dataset
 from pocketvision.data.digits import resolve
@@ -53,6 +54,7 @@ def plan(options: PlanOptions) -> Plan:
     no run is made. Raises BudgetMissed with the nearest offers where nothing keeps the budget.
     """
     watch, progress = Watch(), options.progress
+    budget_of(options)  # refused before anything is looked at
     wanted = FitOptions(**{item.name: getattr(options, item.name) for item in fields(options)})
     with watch.step("check"):
         place = resolve(options.data, progress)
