@@ -1,11 +1,13 @@
 """The latency of every setting that is considered, foretold from profiles of the runtime at both precisions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.budget.choose import Considered, Foretold
+from pocketvision.budget.choose import REACH, Considered, Foretold
+from pocketvision.budget.limits import LIMITS
 from pocketvision.budget.space import PRECISIONS, Space, cut
 from pocketvision.cost.graphs import traced
 from pocketvision.fit.profiles import default_profile
@@ -16,14 +18,15 @@ from pocketvision.values import Budget, Precision
 
 
 def foretold_latency(found: Considered, *, progress: Progress) -> Foretold | None:
-    """Foretell the time of every row that keeps the other limits, on the budget's device or on this machine.
+    """Foretell the time of every row that is within reach of the other limits, on the budget's device or this machine.
 
-    None where no latency is limited. Rows that break another limit are left out with an infinite time.
+    None where no latency is limited. Rows far beyond another limit are left out with an infinite time.
     """
     if "max_latency" not in found.budget.limits:
         return None
     profiles = _profiles(found.budget, progress)
-    space, kept = found.space, found.keeping()
+    wider = {name: allowed * (REACH if LIMITS[name].at_most else 1) for name, allowed in found.budget.limits.items()}
+    space, kept = found.space, replace(found, budget=replace(found.budget, limits=wider)).keeping()
     times = np.full((3, len(space)), np.inf)
     places = sorted({int(place) for place in space.trunk[kept]})
     for place in track(places, progress, "foretelling latency", len(places)):
