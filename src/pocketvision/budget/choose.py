@@ -249,15 +249,10 @@ class Step:
     candidate: Candidate
 
     def __str__(self) -> str:
-        unit, foretold = LIMITS[self.limit].unit, self.candidate.accuracy
-        if self.gain is not None:
-            told = f"{self.gain:+.1f} points"
-        else:
-            told = f"{foretold.middle:.1%}" if foretold else "nothing"
-        return (
-            f"--{self.limit.replace('_', '-')} {unit.write(self.needs)} would allow {self.candidate.spec} "
-            f"({self.candidate.precision}), foretold {told}"
-        )
+        needs = LIMITS[self.limit].unit.write(self.needs)
+        told = "" if self.gain is None else f", foretold {self.gain:+.1f} points"
+        net = f"{self.candidate.spec} ({self.candidate.precision})"
+        return f"--{self.limit.replace('_', '-')} {needs} would allow {net}{told}"
 
 
 def steps_up(found: Considered) -> list[Step]:
