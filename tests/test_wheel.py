@@ -25,6 +25,7 @@ TINY = ["--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--
 FILE, WEIGHTS = "runs/fit/photos/export/model.onnx", "runs/fit/photos/weights/best.safetensors"
 COMMANDS = (
     ["fit", "photos", *TINY, "--weights", "none", "--name", "photos"],
+    ["plan", "photos", "--model", "mobilenet_v1", "--width", "0.125", "--resolution", "32", "--weights", "none"],
     ["check", "photos", "--output", "looked"],
     ["probe", "photos", "--weights", WEIGHTS],
     ["models", "mobilenet_v2"],
@@ -39,6 +40,7 @@ COMMANDS = (
     ["predict", FILE, "photos/cat/0.png"],
     ["report", "runs/fit/photos"],
     ["weights", "list"],
+    ["latency", "predict", "mobilenet_v1_0.25_128"],
     ["demo", "runs/fit/photos", "--no-serve"],
 )
 
