@@ -199,17 +199,6 @@ def broken(measured: Measured, budget: Budget) -> list[str]:
     ]
 
 
-def overshoot(measured: Measured, budget: Budget) -> float:
-    """Return by which factor the known figures miss the budget at the worst limit, 1 where none is known."""
-    measured = measured.under(budget)
-    factors = [
-        value / allowed
-        for limit, allowed in asked(budget)
-        if limit.at_most and (value := limit.measure(measured)) and allowed
-    ]
-    return max(factors, default=1.0)
-
-
 def judge(budget: Budget, measured: Measured) -> tuple[Verdict, ...]:
     """Return a verdict for each limit that is set; what was not measured is no pass."""
     verdicts, known = [], measured.under(budget)
