@@ -29,7 +29,7 @@ from pocketvision.clock import Clock
 from pocketvision.data.arrays import prepared
 from pocketvision.fit.choosing import PICKED, chosen
 from pocketvision.fit.considering import weights_at_hand
-from pocketvision.fit.racing import TRIED_EPOCHS, Race, finalists_of, settings_for, taken_of
+from pocketvision.fit.racing import Race, finalists_of, settings_for, taken_of
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Silent
 from pocketvision.settings.verbs import FitOptions
@@ -68,17 +68,17 @@ class Ended:
     """Whether `fit` would try it; the others were drawn."""
 
 
-def trained(race: Race, one: Candidate, record: Record, *, epochs: int | None) -> dict[str, Any]:
+def trained(race: Race, one: Candidate, record: Record, *, few: bool) -> dict[str, Any]:
     """Train one candidate from its start, or read what a former training gave."""
     data, seed = Path(race.options.data).name, race.options.seed
-    asked = settings_for(one, race.options, epochs=epochs)
+    asked = settings_for(one, race.options, few=few)
     length = f"{asked.epochs or 'all'} epochs, fine-tune {asked.fine_tune}"
     key = f"{data} seed {seed} {one.spec} from {one.origin or 'scratch'}, {length}"
     if key in record.rows:
         return record.rows[key]
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
-        job = race.job(one, Path(folder), epochs=epochs)
+        job = race.job(one, Path(folder), few=few)
         found = run_job(job, progress=Silent())
         spent = time.process_time() - started
         net, _ = trained_net(Path(folder))
@@ -92,7 +92,7 @@ def trained(race: Race, one: Candidate, record: Record, *, epochs: int | None) -
         "origin": one.origin,
         "start": one.start,
         "data": data,
-        "epochs": epochs,
+        "epochs": asked.epochs,
         "validation": to_json(found.validation),
         "test": to_json(test),
         "cpu_seconds": round(spent, 1),
@@ -120,8 +120,8 @@ def ended(race: Race, choice: Choice, record: Record, further: int) -> list[Ende
     """Train all settings of a budget."""
     found = []
     for one, listed in settings_of(choice, further, race.options.seed):
-        few = trained(race, one, record, epochs=TRIED_EPOCHS) if one.start != "scratch" else None
-        whole = trained(race, one, record, epochs=None)
+        few = trained(race, one, record, few=True) if one.start != "scratch" else None
+        whole = trained(race, one, record, few=False)
         done = replace(
             one,
             tried=from_json(Score, few["validation"]) if few else None,

@@ -46,7 +46,7 @@ def drawn(rng: np.random.Generator) -> Iterator[Trunk]:
 def written(spec: ModelSpec, labels: tuple[str, ...], precision: Precision) -> int:
     """Return the bytes of the file with fresh weights."""
     task, image = TaskSpec("classify", labels), ImageSpec(spec.resolution)
-    graph = untrained(spec, image, load(task.name).ENDING)
+    graph = untrained(spec, image, load(task.name).ending(task))
     if precision == "int8":
         noise = np.random.default_rng(0).integers(0, 256, (2, spec.resolution, spec.resolution, 3), np.uint8)
         graph = compress(graph, noise, steps=("int8",)).graph

@@ -189,7 +189,7 @@ def test_decisions_are_told_by_name() -> None:
 
 def test_unknown_cells_teach_nothing_and_positives_weigh_at_most_ten_times() -> None:
     targets = np.array([[1, -1], *[[0, 0]] * 30, [0, 1]])
-    loss, _ = objective(targets, 2, balance="weights", smoothing=0.0)
+    loss, _ = objective(targets, 2, TaskSpec("attributes", ("a", "b")), balance="weights", smoothing=0.0)
     assert loss.positive is not None
     assert loss.positive.tolist() == [LARGEST_WEIGHT, LARGEST_WEIGHT]
     logits = torch.zeros(32, 2, requires_grad=True)

@@ -22,12 +22,13 @@ from pocketvision.graph.graph import (
     Shape,
     Shuffle,
     Slice,
+    ToRows,
 )
 
 PALETTE, PALETTE_BITS = "palette", (2, 4, 6, 8)
 """Precisions are named `palette4` and so on."""
 FREE = (
-    *(Input, Add, Mul, Concat, Slice, Shuffle, Flatten, Ending),
+    *(Input, Add, Mul, Concat, Slice, Shuffle, Flatten, ToRows, Ending),
     *(Affine, LocalNorm, Activate, MaxPool, AvgPool, GlobalAvgPool),
 )
 """What the papers count as nothing: batch norms, activations, pools, sums and products of maps, copies."""

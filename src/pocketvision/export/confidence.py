@@ -29,7 +29,7 @@ class Settled:
 
     graph: Graph
     probabilities: Probabilities
-    confidence: Confidence
+    confidence: Confidence | None
     spec: TaskSpec
     """With the thresholds that these probabilities ask for."""
     temperature: float = 1.0
@@ -47,12 +47,12 @@ def settle(graph: Graph, probabilities: Probabilities, targets: Labels, spec: Ta
     task = load(spec.name)
     now = task.confidence(probabilities, targets)
     value = 1.0
-    if graph.quant is not None:
+    if graph.quant is not None and task.TEMPERED:
         wanted = folded * task.temperature(task.logits(probabilities), targets)
         value = float(np.clip(wanted, *TEMPERATURES)) / folded
     if 1 / MOVED < value < MOVED:
         return Settled(graph, probabilities, now, task.settle(probabilities, targets, spec))
-    better = task.probabilities(task.logits(probabilities) / value)
+    better = task.probabilities(task.logits(probabilities) / value, spec)
     settled = task.settle(better, targets, spec)
     return Settled(with_temperature(graph, value), better, task.confidence(better, targets), settled, value, now)
 

@@ -20,7 +20,7 @@ from pocketvision.runs import RunFolder
 from pocketvision.runtime.litert import read_manifest
 from pocketvision.runtime.onnx import require_whole
 from pocketvision.tasks import load as load_task
-from pocketvision.tasks import spec_of
+from pocketvision.tasks import spec_for_net, spec_of
 from pocketvision.values import Dataset, Example, ImageSpec, Manifest, TaskSpec, Trained
 from pocketvision.weights.answers import answering
 from pocketvision.weights.load import SUFFIXES, Weights
@@ -104,9 +104,9 @@ def _run(folder: Path, data: str | Path | None, progress: Progress) -> OpenedSou
     if dataset is None:
         progress.say(f"the run's images are not in {root} any more; where they are now can be named behind the run")
     figures = {"validation": trained.validation}
-    spec = TaskSpec(trained.task, labels)
+    spec = spec_for_net(TaskSpec(trained.task, labels), trained.spec)
     manifest = make_manifest(trained, spec, name=root.name, precision="float", figures=figures, probes=())
-    return OpenedSource(trace(net, trained.image, load_task(spec.name).ENDING), manifest, dataset, trained)
+    return OpenedSource(trace(net, trained.image, load_task(spec.name).ending(spec)), manifest, dataset, trained)
 
 
 def _file(path: Path, data: str | Path | None, labels: str | Path | None, progress: Progress) -> OpenedSource:
@@ -132,7 +132,8 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     if own:
         manifest = replace(own, labels=names, io="mixed", versions=manifest.versions, created=manifest.created)
     manifest = replace(manifest, name=manifest.name or path.stem)
-    graph = trace(net.eval(), _traced_for(weights, own), load_task(spec_of(manifest).name).ENDING)
+    spec = spec_of(manifest)
+    graph = trace(net.eval(), _traced_for(weights, own), load_task(spec.name).ending(spec))
     dataset = None if data is None else load_images(data, manifest.splits, progress)
     return OpenedSource(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 

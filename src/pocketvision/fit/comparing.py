@@ -23,7 +23,7 @@ from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.tasks import load, spec_for
+from pocketvision.tasks import load, spec_for, spec_for_net
 from pocketvision.train.inputs import Loaded
 from pocketvision.values import Budget, Compression, Precision, TaskSpec, Trained, Variant
 
@@ -54,9 +54,9 @@ def compress_net(
     from pocketvision.train.checkpoint import trained_net
 
     net, _ = trained_net(run)
-    spec = spec_for(loaded.dataset)
+    spec = spec_for_net(spec_for(loaded.dataset), trained.spec)
     task = load(spec.name)
-    plain = trace(net, trained.image, task.ENDING)
+    plain = trace(net, trained.image, task.ending(spec))
     small = compress(plain, calibration(loaded.dataset, trained.image), progress=progress).graph
     graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
     images = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
@@ -70,8 +70,10 @@ def compress_net(
     wanted = abstain_of(options.abstain)
     threshold = threshold_for(wanted, settled.probabilities, truth, settled.spec)
     told = reason_of(wanted, threshold, settled.spec)
-    hot = task.probabilities(task.logits(judged["float"][1].probabilities) / (1 / trained.temperature))
-    untempered = task.confidence(hot, truth)
+    untempered = None
+    if task.TEMPERED:
+        hot = task.logits(judged["float"][1].probabilities) * trained.temperature
+        untempered = task.confidence(task.probabilities(hot, spec), truth)
     record = Compression(taken, reason, tuple(variants.values()), trained.temperature, untempered, told)
     RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")

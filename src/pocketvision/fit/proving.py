@@ -42,7 +42,7 @@ def export_net(
     net, _ = trained_net(run)
     device = device_for("cpu")
     task = load(compared.spec.name)
-    probabilities = task.probabilities(logits(net, images, trained.image, device))
+    probabilities = task.probabilities(logits(net, images, trained.image, device), compared.spec)
     stream = io.BytesIO()
     names, contents = np.array([e.file for e in examples]), np.array([e.sha256 for e in examples])
     np.savez_compressed(stream, files=names, sha256=contents, probabilities=probabilities)

@@ -8,11 +8,12 @@ from pocketvision.budget.prediction import predicted_latency
 from pocketvision.compress.compress import compress
 from pocketvision.files import deflated
 from pocketvision.fit.weighing import caller, content_of, reference_caller
-from pocketvision.graph.graph import Ending, Graph
+from pocketvision.graph.endings import Ends
+from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.runtime.onnx import runtime_name
-from pocketvision.tasks import load
+from pocketvision.tasks import load, spec_for_net
 from pocketvision.train.inputs import SCRATCH
 from pocketvision.values import Budget, Candidate, ImageSpec, ModelSpec, Score, TaskSpec, Trained
 
@@ -32,7 +33,8 @@ class Timer:
     def weigh(self, candidate: Candidate) -> Candidate:
         """Return a candidate with the bytes and the latency of its file."""
         image = replace(self.image, resolution=candidate.spec.resolution)
-        graph = plain = untrained(candidate.spec, image, load(self.spec.name).ENDING)
+        ending = load(self.spec.name).ending(spec_for_net(self.spec, candidate.spec))
+        graph = plain = untrained(candidate.spec, image, ending)
         if candidate.precision == "int8":
             noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
             graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
@@ -62,7 +64,7 @@ def _stated(spec: TaskSpec) -> Score:
     return replace(wilson(1, 1), metric=task.METRIC, others=others)
 
 
-def untrained(spec: ModelSpec, image: ImageSpec, ending: type[Ending]) -> Graph:
+def untrained(spec: ModelSpec, image: ImageSpec, ending: Ends) -> Graph:
     """Build a net with seeded fresh weights and trace it."""
     import torch
 

@@ -1,8 +1,9 @@
 """The inference graph: what the phone runs. Some fifteen kernels with numpy weights, shapes and quantization.
 
-Activations are logically NCHW without the batch axis: [C, H, W], or [C] after pooling. A node's name is the name of
-its one output. The graph is quantized when `quant` holds a (scale, zero point) for every tensor up to the ending;
-its weights are then int8 with one scale per output channel, and its biases int32 in units of input times weight scale.
+Activations are logically NCHW without the batch axis: [C, H, W], [C] after pooling, or rows [values, L] of a detector.
+A node's name is the name of its one output. The graph is quantized when `quant` holds a (scale, zero point) for every
+tensor up to the endings; its weights are then int8 with one scale per output channel, and its biases int32 in units of
+input times weight scale.
 """
 
 import math
@@ -162,6 +163,16 @@ class Flatten(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class ToRows(Node):
+    """[C, H, W] -> [values, H * W * C / values]: `values` channels that belong together become one row each.
+
+    Rows stand in the order of lines, columns, and groups of channels: the anchors of a detector's map.
+    """
+
+    values: int
+
+
+@dataclass(frozen=True, eq=False)
 class LocalNorm(Node):
     """Local response normalization over `size` channels: x / (k + alpha / size * sum x^2)^beta (AlexNet, 3.3)."""
 
@@ -181,7 +192,7 @@ class Activate(Node):
 
 @dataclass(frozen=True, eq=False)
 class Ending(Node):
-    """What makes probabilities of logits [C], last in its graph and always float; the task says which one."""
+    """What makes answers of a net's last maps, at the end of its graph and always float; the task says which ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +203,29 @@ class Softmax(Ending):
 @dataclass(frozen=True, eq=False)
 class Sigmoid(Ending):
     """A probability for each by itself: any number of the labels are true."""
+
+
+@dataclass(frozen=True, eq=False)
+class JoinRows(Ending):
+    """Rows of several maps, one map after the other: [values, L] each. In float, so that every map keeps its levels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Suppress(Ending):
+    """Boxes of codes [4, L] and scores [classes, L], those left out that overlap a better one of their class.
+
+    Gives [6, most]: y1, x1, y2, x2 as shares of the image, the class and the score, best first, zeros behind the last.
+    The first input are the codes, the second the scores. `boxes.py` has the formulas.
+    """
+
+    anchors: Array
+    """[L, 4]: center y, center x, height, width, as shares of the image."""
+    score_threshold: float
+    """Least score of a box."""
+    iou_threshold: float
+    """Largest overlap with a better box of the same class, as intersection over union."""
+    most: int
+    """Boxes that are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +253,13 @@ class Graph:
         if not isinstance(self.nodes[-1], Ending):
             raise GraphError("the graph ends without probabilities, so it has no logits")
         return self.nodes[-1].inputs[0]
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Return the names of the tensors that endings read and none of them made: of a classifier its logits."""
+        made = {node.name for node in self.nodes if isinstance(node, Ending)}
+        read = (name for node in self.nodes if isinstance(node, Ending) for name in node.inputs)
+        return tuple(dict.fromkeys(name for name in read if name not in made))
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -286,7 +327,22 @@ def shape_of(node: Node, inputs: list[Shape]) -> Shape:
             return (first[0], 1, 1) if node.keep else first[:1]
         case Flatten():
             return (math.prod(first),)
+    if isinstance(node, ToRows | JoinRows | Suppress):
+        return _in_rows(node, inputs)
     return _channelwise(node, first)
+
+
+def _in_rows(node: ToRows | JoinRows | Suppress, inputs: list[Shape]) -> Shape:
+    first = inputs[0]
+    match node:
+        case ToRows():
+            _require(node, len(first) == 3 and first[0] % node.values == 0, first)
+            return node.values, math.prod(first) // node.values
+        case JoinRows():
+            _require(node, len({shape[0] for shape in inputs}) == 1 and len(first) == 2, first)
+            return first[0], sum(shape[1] for shape in inputs)
+    _require(node, first == (4, len(node.anchors)) and inputs[1][1:] == first[1:], first)
+    return 6, node.most
 
 
 def _channelwise(node: Node, shape: Shape) -> Shape:

@@ -25,10 +25,12 @@ from pocketvision.graph.graph import (
     Shape,
     Shuffle,
     Slice,
+    ToRows,
 )
 from pocketvision.models.blocks import ChannelShuffle, ChannelSlice, Conv2dSame, MaxPool2dSame
+from pocketvision.models.ssd import Rows
 
-LEAVES = (Conv2dSame, MaxPool2dSame, ChannelShuffle, ChannelSlice)
+LEAVES = (Conv2dSame, MaxPool2dSame, ChannelShuffle, ChannelSlice, Rows)
 """Our own modules that are one kernel each."""
 
 
@@ -198,6 +200,7 @@ _LAYERS: dict[type, Callable[[Any, Place], Node | None]] = {
     nn.Flatten: _flatten,
     ChannelShuffle: _shuffle,
     nn.ChannelShuffle: _shuffle,
+    Rows: lambda module, place: ToRows(*place[:2], module.values),
     ChannelSlice: lambda module, place: Slice(*place[:2], module.start, module.stop),
     nn.LocalResponseNorm: _local_norm,
     nn.ReLU: _activation("relu"),

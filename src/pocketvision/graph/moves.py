@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pocketvision.graph.graph import Concat, Flatten, MaxPool, Node, Pads, Shuffle, Slice
+from pocketvision.graph.graph import Concat, Flatten, MaxPool, Node, Pads, Shuffle, Slice, ToRows
 from pocketvision.graph.sums import Tensor, padded, taps
 
-Move = Concat | Flatten | MaxPool | Shuffle | Slice
+Move = Concat | Flatten | MaxPool | Shuffle | Slice | ToRows
 
 
 def is_move(node: Node) -> bool:
@@ -26,6 +26,8 @@ def move(node: Node, inputs: list[Tensor]) -> Tensor:
             return mixed
         case Flatten():
             return x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+        case ToRows():
+            return x.reshape(len(x), -1, node.values)
     raise AssertionError(f"{type(node).__name__} moves nothing")
 
 

@@ -1,7 +1,7 @@
 """The numpy reference: what a runtime should answer for a graph, in float or in integers.
 
 Slow beside a runtime, but it needs nothing besides numpy, shows every tensor, and its integers are exact.
-Arrays are [N, H, W, C] inside, so that a pointwise convolution is one matrix product.
+Arrays are [N, H, W, C] inside, rows [N, L, values], so that a pointwise convolution is one matrix product.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError
-from pocketvision.graph import integer, real
+from pocketvision.graph import boxes, integer, real
 from pocketvision.graph.graph import (
     Activate,
     Add,
@@ -21,13 +21,16 @@ from pocketvision.graph.graph import (
     GlobalAvgPool,
     Graph,
     Input,
+    JoinRows,
     Linear,
     LocalNorm,
     MaxPool,
     Mul,
     Node,
     Quant,
+    Sigmoid,
     Softmax,
+    Suppress,
 )
 from pocketvision.graph.integer import Rounding
 from pocketvision.graph.moves import is_move, max_pool, move
@@ -56,12 +59,13 @@ def batches(graph: Graph, images: Images) -> list[Images]:
 def activations(
     graph: Graph, images: Images, *, rounding: Rounding = integer.ONNXRUNTIME
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor by name in running order, as [N, C, H, W] or [N, C]; each is dropped after its last use.
+    """Yield every tensor by name in running order, as [N, C, H, W], [N, C] or [N, values, L]; each is dropped after its
+    last use.
 
-    Float tensors are float32; those of a quantized graph are uint8 up to the softmax.
+    Float tensors are float32; those of a quantized graph are uint8 up to the endings.
     """
     for name, tensor in tensors(graph, images, rounding=rounding):
-        yield name, tensor.transpose(0, 3, 1, 2) if tensor.ndim == 4 else tensor
+        yield name, np.moveaxis(tensor, -1, 1)
 
 
 def _last(graph: Graph, images: Images, rounding: Rounding) -> Iterator[NDArray[np.float32]]:
@@ -138,7 +142,7 @@ def _alone(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
         case LocalNorm():
             return real.local_norm(node, x)
         case Ending():
-            return real.softmax(x) if isinstance(node, Softmax) else real.sigmoid(x)
+            return _ended(node, inputs)
         case MaxPool():
             return max_pool(node, x, graph.pads(node), graph.shapes[node.name][1:])
     if is_move(node):
@@ -146,13 +150,28 @@ def _alone(graph: Graph, node: Node, inputs: list[Tensor]) -> Tensor:
     raise GraphError(f"the reference has no kernel for {type(node).__name__} ('{node.name}')")
 
 
+def _ended(node: Ending, inputs: list[Tensor]) -> Tensor:
+    match node:
+        case Softmax():
+            return real.softmax(inputs[0])
+        case Sigmoid():
+            return real.sigmoid(inputs[0])
+        case JoinRows():
+            return np.concatenate(inputs, axis=1)
+        case Suppress():
+            return boxes.suppressed(node, *inputs)
+    raise GraphError(f"the reference has no kernel for {type(node).__name__} ('{node.name}')")
+
+
 def _integer(graph: Graph, node: Node, inputs: list[Tensor], rounding: Rounding) -> Tensor:
     assert graph.quant is not None
     if isinstance(node, Input):
         return inputs[0]
-    sources = [graph.quant[name] for name in node.inputs]
     if isinstance(node, Ending):
-        return _alone(graph, node, [integer.dequantize(inputs[0], sources[0])])
+        quants = [graph.quant.get(name) for name in node.inputs]
+        pairs = zip(inputs, quants, strict=True)
+        return _ended(node, [integer.dequantize(levels, quant) if quant else levels for levels, quant in pairs])
+    sources = [graph.quant[name] for name in node.inputs]
     target = graph.quant[node.name]
     if isinstance(node, MaxPool) or is_move(node):
         moved = [integer.rescale(levels, quant, target) for levels, quant in zip(inputs, sources, strict=True)]

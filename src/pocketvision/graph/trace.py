@@ -10,43 +10,47 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
+from pocketvision.graph.endings import Ends, softmax_ending
 from pocketvision.graph.graph import (
     Add,
     Affine,
     Concat,
     Conv,
-    Ending,
     GlobalAvgPool,
     Graph,
     Input,
+    JoinRows,
     Linear,
     Mul,
     Node,
     Shape,
     Slice,
-    Softmax,
     shape_of,
 )
 from pocketvision.graph.layers import LEAVES, Place, layer, module_of, unknown
 from pocketvision.graph.simplify import simplify
 from pocketvision.models.catalogue import build_spec
+from pocketvision.models.ssd import JoinAnswers
 from pocketvision.values import ImageSpec, ModelSpec
 
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _PRODUCTS = {operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_"}
 
+ROWS = 2
+"""Axes of rows, [values, L]; maps have three, vectors one."""
 _DRAWING = {"normal_", "uniform_", "fill_", "zero_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_"}
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (*LEAVES, JoinAnswers)) or super().is_leaf_module(m, module_qualified_name)
 
 
-def trace(net: nn.Module, image: ImageSpec, ending: type[Ending] = Softmax) -> Graph:
-    """Turn a classifier in eval mode into a graph from uint8 example to probabilities.
+def trace(net: nn.Module, image: ImageSpec, ending: Ends = softmax_ending) -> Graph:
+    """Turn a net in eval mode into a graph from uint8 example to answers.
 
-    `net` maps normalized [N, C, R, R] to logits [N, classes], and `ending` those to probabilities. Works on the meta
+    `net` maps normalized [N, C, R, R] to logits [N, classes], and `ending` those to probabilities; a detector gives
+    codes and logits, and its ending makes boxes of them. Works on the meta
     device too: the weights are then empty stand-ins of the right shape, good for counting. Raises GraphError for a
     layer without a kernel.
     """
@@ -54,7 +58,7 @@ def trace(net: nn.Module, image: ImageSpec, ending: type[Ending] = Softmax) -> G
     return _Builder(net, image, ending).graph()
 
 
-def trace_spec(spec: ModelSpec, image: ImageSpec | None = None, ending: type[Ending] = Softmax) -> Graph:
+def trace_spec(spec: ModelSpec, image: ImageSpec | None = None, ending: Ends = softmax_ending) -> Graph:
     """Trace a net of the catalogue without its weights, for counting: nothing of their size is allocated."""
     with torch.device("meta"), _Undrawn():
         net = build_spec(spec).eval()
@@ -81,7 +85,7 @@ def _image(net: nn.Module, image: ImageSpec) -> Input:
 class _Builder:
     """Walks the traced steps; `made` maps each step to the graph node that holds its value."""
 
-    def __init__(self, net: nn.Module, image: ImageSpec, ending: type[Ending] = Softmax) -> None:
+    def __init__(self, net: nn.Module, image: ImageSpec, ending: Ends = softmax_ending) -> None:
         self.steps = _Tracer().trace(net)
         self.ending = ending
         self.modules = dict(net.named_modules())
@@ -90,6 +94,7 @@ class _Builder:
         self.shapes: dict[str, Shape] = {}
         self.made: dict[fx.Node, str] = {}
         self.met: set[nn.Module] = set()
+        self.joined: dict[fx.Node, tuple[str, ...]] = {}
 
     def graph(self) -> Graph:
         """Return the whole graph."""
@@ -106,7 +111,9 @@ class _Builder:
         elif step.op in ("call_function", "call_method"):
             self._function(step)
         elif step.op == "output" and isinstance(step.args[0], fx.Node):
-            self._put(step, self.ending("probabilities", (self.made[step.args[0]],)))
+            last = step.args[0]
+            for node in self.ending(self.joined.get(last) or (self.made[last],)):
+                self._put(step, node)
         else:
             raise unknown(step.op, str(step.target))
 
@@ -122,6 +129,9 @@ class _Builder:
 
     def _layer(self, step: fx.Node, module: nn.Module, name: str) -> None:
         inputs = self._inputs(step)
+        if isinstance(module, JoinAnswers):
+            self.joined[step] = inputs
+            return
         if len(inputs) != 1:
             raise unknown(type(module).__name__, name)
         node = layer(module, Place(name, inputs, self.shapes[inputs[0]]))
@@ -142,7 +152,8 @@ class _Builder:
             narrow_last = sorted(inputs, key=lambda name: self.shapes[name][1:] == (1, 1))
             self._put(step, Mul(step.name, tuple(narrow_last)))
         elif target is torch.cat and _argument(step, 1, "dim", 0) in (1, -len(self.shapes[inputs[0]])):
-            self._put(step, Concat(step.name, inputs))
+            flat = len(self.shapes[inputs[0]]) == ROWS
+            self._put(step, JoinRows(step.name, inputs) if flat else Concat(step.name, inputs))
         elif target is operator.getitem and (channels := _channels(step)):
             bounds = channels.indices(self.shapes[inputs[0]][0])
             self._put(step, Slice(step.name, inputs, *bounds[:2]))

@@ -1,1 +1,1 @@
-"""How good answers are, in numpy: accuracy with its interval, confusion, calibration."""
+"""How good answers are, in numpy: accuracy with its interval, confusion, calibration, found boxes."""

@@ -136,6 +136,8 @@ def check_spec(spec: ModelSpec) -> None:
             if family.groups
             else f"{spec.name} has no choice of groups"
         )
+    if spec.detector is not None and spec.depth is not None:
+        raise UsageError("a detector reads maps of the whole net: leave the depth away")
     if spec.depth is not None and spec.depth not in depths(spec.name):
         raise UsageError(
             f"{spec.name} cannot be cut after {spec.depth} layers; the depths that it takes are "
@@ -159,6 +161,10 @@ def build_spec(spec: ModelSpec) -> "Net":
     check_spec(spec)
     family = family_of(spec.name)
     make = importlib.import_module(f"pocketvision.models.{family.home}").build
+    if spec.detector is not None:
+        from pocketvision.models.ssd import Detector
+
+        return Detector(make(replace(spec, detector=None, num_classes=1, resolution=family.resolution)), spec)
     if spec.depth is None:
         net: Net = make(spec)
         return net

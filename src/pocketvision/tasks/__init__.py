@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -15,8 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UnknownName, WeightsError
-from pocketvision.graph.graph import Ending
-from pocketvision.values import AttributeScore, Confidence, Dataset, Example, Kind, Manifest, Score, Target, TaskSpec
+from pocketvision.graph.endings import Ends
+from pocketvision.values import (
+    AttributeScore,
+    Confidence,
+    Dataset,
+    Example,
+    Kind,
+    Manifest,
+    ModelSpec,
+    Score,
+    Target,
+    TaskSpec,
+)
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
@@ -60,8 +71,12 @@ class TaskAnswers(Protocol):
     """The data that it is learned from."""
     METRIC: str
     """What `score` measures."""
-    ENDING: type[Ending]
-    """What makes probabilities of logits, last in the graph."""
+    TEMPERED: bool
+    """Whether one temperature of all logits makes probabilities truer."""
+
+    def ending(self, spec: TaskSpec) -> Ends:
+        """Return what makes the endings of a graph: they turn what the net gives into answers."""
+        ...
 
     def read(self, text: str, labels: Sequence[str]) -> Target:
         """Return the target that `write` wrote; raises ValueError for any other text."""
@@ -79,8 +94,8 @@ class TaskAnswers(Protocol):
         """Return the targets as an array of one row an example: [N] or [N, labels]."""
         ...
 
-    def probabilities(self, logits: Floats) -> NDArray[np.float32]:
-        """Return what the graph's ending makes of logits [N, labels]."""
+    def probabilities(self, logits: Floats, spec: TaskSpec) -> NDArray[np.float32]:
+        """Return the answers that the graph's endings make of logits [N, ...]."""
         ...
 
     def logits(self, probabilities: Floats) -> NDArray[np.float64]:
@@ -91,11 +106,11 @@ class TaskAnswers(Protocol):
         """Return what logits are best divided by."""
         ...
 
-    def confidence(self, probabilities: Floats, targets: Integers) -> Confidence:
-        """Return how far probabilities can be trusted."""
+    def confidence(self, probabilities: Floats, targets: Integers) -> Confidence | None:
+        """Return how far probabilities can be trusted; None where answers are more than probabilities."""
         ...
 
-    def evaluate(self, logits: Floats, targets: Integers, weights: Floats | None) -> Evaluation:
+    def evaluate(self, logits: Floats, targets: Integers, weights: Floats | None, spec: TaskSpec) -> Evaluation:
         """Return what logits [N, labels] are worth; with `weights` [labels] each label counts by its own.
 
         The temperature is fitted because the file's will be too; without it, label smoothing, which makes a net ever
@@ -135,6 +150,10 @@ class TaskAnswers(Protocol):
         """Tell which decisions of `ours` the other net is against by more than `tie`: shaped as `choices`."""
         ...
 
+    def gaps(self, ours: Floats, theirs: Floats) -> NDArray[np.float64]:
+        """Return the largest difference between two nets' answers to each image [N], 0..1."""
+        ...
+
     def below(self, measured: Score, stated: Score) -> bool:
         """Tell whether a figure is below the one stated for the same images by more than chance explains."""
         ...
@@ -152,7 +171,7 @@ class Targeted(Protocol):
 class Learning(Protocol):
     """What `tasks/<task>/learning.py` defines; its types are torch's, which nothing here loads."""
 
-    def objective(self, targets: Integers, outputs: int, *, balance: str, smoothing: float) -> Any:
+    def objective(self, targets: Integers, outputs: int, spec: TaskSpec, *, balance: str, smoothing: float) -> Any:
         """Return what training lowers (`train.objective.Objective`), and what each label counts in validation."""
         ...
 
@@ -203,6 +222,13 @@ def spec_for(dataset: Dataset) -> TaskSpec:
     return TaskSpec(name, dataset.labels)
 
 
+def spec_for_net(spec: TaskSpec, model: ModelSpec) -> TaskSpec:
+    """Return what is asked of a net, with where its outputs stand in the image."""
+    if model.detector is None:
+        return spec
+    return replace(spec, maps=model.detector.maps, resolution=model.resolution)
+
+
 def spec_of(manifest: Manifest) -> TaskSpec:
     """Return what a delivered file was made for; raises WeightsError for a task that this version does not know."""
     words = {word: name for name in names() for word in (name, load(name).WORD)}
@@ -211,7 +237,7 @@ def spec_of(manifest: Manifest) -> TaskSpec:
             f"the file is for the task '{manifest.task}', and this version knows {', '.join(sorted(words))}: use a "
             "newer version"
         )
-    return TaskSpec(words[manifest.task], manifest.labels, manifest.thresholds)
+    return spec_for_net(TaskSpec(words[manifest.task], manifest.labels, manifest.thresholds), manifest.model)
 
 
 def _module(name: str, half: str) -> object:

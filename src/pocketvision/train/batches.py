@@ -17,7 +17,8 @@ from pocketvision.data.augment import Augment, augment, seed_of, seeds_of, turns
 from pocketvision.data.tensors import eval_batches, normalize, to_input
 from pocketvision.train.objective import Batch
 from pocketvision.train.recipe import Recipe
-from pocketvision.values import ImageSpec
+from pocketvision.values import ImageSpec, TaskSpec
+from pocketvision.values.nets import CLASSES
 
 T = TypeVar("T")
 Labels = NDArray[np.int64]
@@ -36,8 +37,8 @@ class TrainImages:
     train_labels: Labels
     val: Prepared
     val_labels: Labels
-    task: str = "classify"
-    """What the labels are for, one of `tasks.names()`."""
+    spec: TaskSpec = CLASSES
+    """What the labels are for."""
 
 
 class BatchSource(Protocol):

@@ -100,10 +100,10 @@ class Distillation:
         student = Student(net, width, outputs.features.shape[1]).to(device)
         # Labels are not smoothed: the teachers' probabilities are smooth already.
         balance = "none" if recipe.balance == "none" else "weights"
-        labels, _ = learning(images.task).objective(
-            images.train_labels, views.num_classes, balance=balance, smoothing=0.0
+        labels, _ = learning(images.spec.name).objective(
+            images.train_labels, views.num_classes, images.spec, balance=balance, smoothing=0.0
         )
-        return student, TeacherViews(views, shown), DistillationLoss(student, outputs, self, labels, images.task)
+        return student, TeacherViews(views, shown), DistillationLoss(student, outputs, self, labels, images.spec.name)
 
 
 class Student(nn.Module):

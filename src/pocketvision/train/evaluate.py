@@ -14,14 +14,15 @@ from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress, track
 from pocketvision.tasks import Evaluation, load
 from pocketvision.train.objective import Batch
-from pocketvision.values import ImageSpec
+from pocketvision.values import ImageSpec, TaskSpec
+from pocketvision.values.nets import CLASSES
 
 Floats = NDArray[np.float64]
 
 
 @torch.no_grad()
 def logits(net: nn.Module, pixels: Prepared, image: ImageSpec, device: torch.device) -> NDArray[np.float32]:
-    """Return the net's logits [N, classes] for prepared uint8 images [N, R, R, 3]."""
+    """Return the net's logits for prepared uint8 images [N, R, R, 3]: [N, classes], or [N, A, 4 + classes]."""
     net.eval()
     parts = eval_batches(len(pixels), image.resolution, device)
     return torch.cat([net(to_input(pixels[part], image, device)).cpu() for part in parts]).numpy()
@@ -45,14 +46,14 @@ def features(
 
 @torch.no_grad()
 def evaluate(
-    module: nn.Module, batches: Iterator[Batch], weights: Floats | None = None, task: str = "classify"
+    module: nn.Module, batches: Iterator[Batch], weights: Floats | None = None, spec: TaskSpec = CLASSES
 ) -> Evaluation:
     """Evaluate a module in eval mode as its task does; with `weights` [C] labels count by them in the loss."""
     module.eval()
     found = [(module(batch.inputs), batch.targets) for batch in batches]
     logits = torch.cat([outputs for outputs, _ in found]).float().cpu().numpy()
     targets = torch.cat([targets for _, targets in found]).cpu().numpy()
-    return load(task).evaluate(logits, targets, weights)
+    return load(spec.name).evaluate(logits, targets, weights, spec)
 
 
 def within_noise(more: Floats) -> bool:

@@ -17,7 +17,7 @@ from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec, has_norms
 from pocketvision.progress import Progress
 from pocketvision.settings.groups import TrainConfig
-from pocketvision.tasks import learning, of_kind
+from pocketvision.tasks import learning, of_kind, spec_for_net
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import Loaded, image_spec, published_weights
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
@@ -119,7 +119,8 @@ def load_images(job: Job, progress: Progress, *, teachers: int = 0) -> TrainImag
     (validation,) = prepared_each(job.data.dataset, val, [job.image], **load)  # type: ignore[arg-type]
     source = others[0] if others else plain
     task = of_kind(job.data.dataset.kind)
-    return TrainImages(source, plain, task.targets(train), validation, task.targets(val), job.data.spec.name)
+    spec = spec_for_net(job.data.spec, job.spec)
+    return TrainImages(source, plain, task.targets(train), validation, task.targets(val), spec)
 
 
 def started_net(job: Job, images: TrainImages, device: torch.device, *, progress: Progress) -> Net:
@@ -130,7 +131,7 @@ def started_net(job: Job, images: TrainImages, device: torch.device, *, progress
     net = build_spec(job.spec)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if not job.keep_head:
-        learning(images.task).start_head(net.classifier, images.train_labels)
+        learning(images.spec.name).start_head(net.classifier, images.train_labels)
     if job.weights is None:
         return net
     weights = job.weights

@@ -26,7 +26,8 @@ from pocketvision.train.logs import Logs
 from pocketvision.train.objective import Batch, Objective
 from pocketvision.train.optimizer import LayerGroup, learning_rate, moving_average, optimizer_for
 from pocketvision.train.recipe import Recipe
-from pocketvision.values import Epoch
+from pocketvision.values import Epoch, TaskSpec
+from pocketvision.values.nets import CLASSES
 
 _NOTE_S = 0.2
 """Fewest seconds between two notes on a bar: to know the loss means to wait for an accelerator."""
@@ -46,7 +47,7 @@ class Phase:
     epochs: int
     learning_rate: float
     objective: Objective = field(default_factory=CrossEntropy)
-    task: str = "classify"
+    spec: TaskSpec = CLASSES
     """Whose measure tells which epoch is the best."""
     class_weights: NDArray[np.float64] | None = None
     """How much each class counts in the validation loss."""
@@ -116,7 +117,7 @@ class Loop:
         self.engine.micro_batch = position.micro_batch or self.engine.micro_batch
         if position.lowest_loss is None and phase.counts_start:
             start = self.engine.first(
-                lambda: evaluate(phase.module, phase.validation(), phase.class_weights, phase.task)
+                lambda: evaluate(phase.module, phase.validation(), phase.class_weights, phase.spec)
             )
             position = self.checkpoint.start(position, phase.module, start)
         return position
@@ -200,7 +201,7 @@ class Loop:
         training_s = time.perf_counter() - started
         _require_finite(state, number, phase.learning_rate)
         average, weights = state.average.module, phase.class_weights
-        evaluated = self.engine.first(lambda: evaluate(average, phase.validation(), weights, phase.task))
+        evaluated = self.engine.first(lambda: evaluate(average, phase.validation(), weights, phase.spec))
         if not math.isfinite(evaluated.loss):
             raise Diverged(number + 1, phase.learning_rate)
         record = Epoch(

@@ -179,7 +179,9 @@ def upper_step_s(upper: Net, maker: MapMaker, engine: Engine) -> tuple[float, fl
 
 def _objective(views: RandomViews) -> Objective:
     images = views.images
-    found, _ = learning(images.task).objective(images.train_labels, views.num_classes, balance="none", smoothing=0.0)
+    found, _ = learning(images.spec.name).objective(
+        images.train_labels, views.num_classes, images.spec, balance="none", smoothing=0.0
+    )
     return cast(Objective, found)
 
 

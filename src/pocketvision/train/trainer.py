@@ -116,7 +116,7 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
         splits=job.splits,
         schedule=trainer.schedule,
         balance=job.recipe.balance,
-        task=trainer.images.task,
+        task=trainer.images.spec.name,
     )
     # The record last: where it is, all the rest is.
     run.trained.write(trained)
@@ -128,12 +128,13 @@ def finish(job: Job, trainer: "Trainer") -> Trained:
 
 def _calibrated(job: Job, trainer: "Trainer") -> tuple[float, Score]:
     """Fold the best temperature into the net; return it, and what the net is worth on the validation images."""
-    images, task = trainer.images, load(trainer.images.task)
+    images, task = trainer.images, load(trainer.images.spec.name)
     found = logits(trainer.net, images.val, job.image, trainer.engine.device)
-    value = task.temperature(found, images.val_labels)
-    fold_temperature(trainer.net, value)
-    probabilities = task.probabilities(found / value)
-    spec = task.settle(probabilities, images.val_labels, job.data.spec)
+    value = task.temperature(found, images.val_labels) if task.TEMPERED else 1.0
+    if value != 1:
+        fold_temperature(trainer.net, value)
+    probabilities = task.probabilities(found / value, images.spec)
+    spec = task.settle(probabilities, images.val_labels, images.spec)
     return value, task.score(probabilities, images.val_labels, spec)
 
 
@@ -224,8 +225,9 @@ class Trainer:
     def objective(self) -> tuple[Objective, np.ndarray[tuple[int], np.dtype[np.float64]] | None]:
         """Return the task's loss of labels, and what each label counts in validation, where they are balanced."""
         recipe, images = self.recipe, self.images
-        found: tuple[Objective, np.ndarray[tuple[int], np.dtype[np.float64]] | None] = learning(images.task).objective(
-            images.train_labels, self.num_classes, balance=recipe.balance, smoothing=recipe.label_smoothing
+        make, smoothing = learning(images.spec.name).objective, recipe.label_smoothing
+        found: tuple[Objective, np.ndarray[tuple[int], np.dtype[np.float64]] | None] = make(
+            images.train_labels, self.num_classes, images.spec, balance=recipe.balance, smoothing=smoothing
         )
         return found
 
@@ -283,7 +285,7 @@ class Trainer:
             recipe.head_learning_rate,
             objective=self.objective[0],
             class_weights=self.objective[1],
-            task=images.task,
+            spec=images.spec,
             cuts=False,
         )
 
@@ -325,7 +327,7 @@ class Trainer:
             recipe.learning_rate,
             objective=self.objective[0],
             class_weights=self.objective[1],
-            task=images.task,
+            spec=images.spec,
             prepare=prepare,
             resolutions=schedule.resolutions,
             seconds=schedule.seconds,

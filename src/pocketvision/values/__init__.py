@@ -26,7 +26,7 @@ from pocketvision.values.images import (
     StatisticKind,
     Target,
 )
-from pocketvision.values.nets import CropMode, ImageSpec, ModelSpec, TaskSpec
+from pocketvision.values.nets import AnchorMap, CropMode, DetectorSpec, ImageSpec, ModelSpec, TaskSpec
 from pocketvision.values.records import from_json, to_json, to_line
 from pocketvision.values.results import (
     Agreement,
@@ -50,6 +50,7 @@ from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Scor
 __all__ = [
     "Agreement",
     "Amount",
+    "AnchorMap",
     "Answer",
     "AttributeScore",
     "Box",
@@ -61,6 +62,7 @@ __all__ = [
     "Cost",
     "CropMode",
     "Dataset",
+    "DetectorSpec",
     "Epoch",
     "Estimate",
     "Example",

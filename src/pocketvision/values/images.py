@@ -13,7 +13,10 @@ Kind = Literal["classes", "attributes", "boxes"]
 
 @dataclass(frozen=True)
 class Box:
-    """A thing in an image: where, in pixels from the upper left corner of the file as stored, and what."""
+    """A thing in an image: where, from the upper left corner, and what.
+
+    In listings in pixels as the annotation has it, in examples as shares of the upright image, 0..1.
+    """
 
     label: int
     x1: float
@@ -23,6 +26,8 @@ class Box:
     """`x2` and `y2` are where the box ends: its width is x2 - x1."""
     difficult: bool = False
     crowd: bool = False
+    area: float | None = None
+    """In pixels of the original image, by which things count as small or large."""
 
 
 Target = int | tuple[int | None, ...] | tuple[Box, ...] | None

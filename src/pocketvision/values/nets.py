@@ -9,6 +9,27 @@ CropMode = Literal["squash", "crop"]
 
 
 @dataclass(frozen=True)
+class AnchorMap:
+    """One map of a detector: where its anchors stand, and their shapes."""
+
+    stride: int
+    """Pixels of the image for one step on the map; a side of it has ceil(resolution / stride) cells."""
+    shapes: tuple[tuple[float, float], ...]
+    """Height and width of each anchor of a cell, as shares of the image."""
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """What a detector has in place of a classifier."""
+
+    maps: tuple[AnchorMap, ...]
+    """The finest first."""
+    head: Literal["ssdlite", "ssd"] = "ssdlite"
+    """`ssdlite`: depthwise separable layers behind the backbone (MobileNetV2, section 6.2). `ssd`: 1x1 heads and full
+    3x3 layers, as the MobileNet V1 detectors were released."""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One net of the catalogue at one setting of its dials."""
 
@@ -30,11 +51,14 @@ class ModelSpec:
     """Share of dropped values in training; None is the paper's own."""
     depth: int | None = field(default=None, metadata=UNSAID)
     """Layers of `features` that are kept, from the stem on, before a mean and a linear layer; None is the whole net."""
+    detector: DetectorSpec | None = field(default=None, metadata=UNSAID)
+    """Maps and head of a detector, `num_classes` outputs an anchor; None is a classifier."""
 
     @property
     def dials(self) -> str:
-        """Name, width and, of a cut net, depth in words: what tells which weights belong to it."""
-        return f"{self.name} {self.width:g}" + (f" depth {self.depth}" if self.depth is not None else "")
+        """Name, width, depth of a cut net and head of a detector in words: what tells which weights belong to it."""
+        depth = f" depth {self.depth}" if self.depth is not None else ""
+        return f"{self.name} {self.width:g}{depth}" + (f" {self.detector.head}" if self.detector else "")
 
     def __str__(self) -> str:
         return f"{self.dials} @ {self.resolution}px"
@@ -49,7 +73,15 @@ class TaskSpec:
     labels: tuple[str, ...]
     """Names of the outputs, in order."""
     thresholds: tuple[float, ...] = ()
-    """Per attribute the probability from which on it counts as there; empty for tasks without."""
+    """Per label the probability from which on it counts as there; empty for tasks without."""
+    maps: tuple[AnchorMap, ...] = ()
+    """Of a detector, where its outputs stand in the image."""
+    resolution: int = 0
+    """Of a detector, the side of its images in pixels."""
+
+
+CLASSES = TaskSpec("classify", ())
+"""One class an image, whatever the labels are."""
 
 
 @dataclass(frozen=True)

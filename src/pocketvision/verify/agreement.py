@@ -94,7 +94,7 @@ def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Agreed 
     spec, task = answers.spec, answers.task
     same = task.decide(ours, spec).choices == task.decide(theirs, spec).choices
     lost = task.clearly_lost(ours, theirs, spec, tie=tie)
-    agreed = Agreement(float(same.mean()), float(np.abs(ours - theirs).max()), len(shared))
+    agreed = Agreement(float(same.mean()), float(task.gaps(ours, theirs).max()), len(shared))
     return Agreed(agreed, int(lost.sum()), lost.size)
 
 

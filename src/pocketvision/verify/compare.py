@@ -156,4 +156,4 @@ def _agreement(ours: _Rows, theirs: _Rows) -> Agreement | None:
     )
     task = load_task(ours.spec.name)
     same = float((task.decide(first, ours.spec).choices == task.decide(second, theirs.spec).choices).mean())
-    return Agreement(same, float(np.abs(first - second).max()), len(shared))
+    return Agreement(same, float(task.gaps(first, second).max()), len(shared))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import DataError
-from pocketvision.graph.graph import Ending, Sigmoid
+from pocketvision.graph.endings import Ends, sigmoid_ending
 from pocketvision.metrics import multilabel
 from pocketvision.metrics.multilabel import UNKNOWN
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
@@ -16,10 +16,15 @@ from pocketvision.values import AttributeScore, Confidence, Example, Kind, Score
 WORD = "attributes"
 KIND: Kind = "attributes"
 METRIC = "mean average precision"
-ENDING: type[Ending] = Sigmoid
+TEMPERED = True
 NONE = "(none)"
 """What is told of an image without any of the attributes."""
 _CELLS = {"1": 1, "0": 0, "": None}
+
+
+def ending(spec: TaskSpec) -> Ends:
+    """Return a sigmoid."""
+    return sigmoid_ending
 
 
 def read(text: str, labels: Sequence[str]) -> Target:
@@ -46,7 +51,7 @@ def targets(examples: Sequence[Example]) -> Integers:
     return np.array(rows, np.int64).reshape(len(rows), -1)
 
 
-def probabilities(logits: Floats) -> NDArray[np.float32]:
+def probabilities(logits: Floats, spec: TaskSpec) -> NDArray[np.float32]:
     """Return the sigmoid of each."""
     return multilabel.sigmoid(logits)
 
@@ -66,7 +71,7 @@ def confidence(probabilities: Floats, targets: Integers) -> Confidence:
     return multilabel.confidence_of(probabilities, targets)
 
 
-def evaluate(logits: Floats, targets: Integers, weights: Floats | None) -> Evaluation:
+def evaluate(logits: Floats, targets: Integers, weights: Floats | None, spec: TaskSpec) -> Evaluation:
     """Return losses at the best temperature, the share of cells decided rightly, and its mean over the attributes.
 
     An image's loss is the sum over its known cells by how many the images know on average, so that every known cell
@@ -169,6 +174,12 @@ def clearly_lost(ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) ->
     other = (ours >= thresholds) != (theirs >= thresholds)
     lost: NDArray[np.bool_] = other & (2 * np.abs(theirs - thresholds) > tie)
     return lost
+
+
+def gaps(ours: Floats, theirs: Floats) -> NDArray[np.float64]:
+    """Return the largest difference of a probability of each image."""
+    found: NDArray[np.float64] = np.abs(ours.astype(np.float64) - theirs).max(axis=1, initial=0.0)
+    return found
 
 
 def below(measured: Score, stated: Score) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pocketvision.errors import UsageError
 from pocketvision.metrics.multilabel import UNKNOWN
 from pocketvision.tasks import Integers, Targeted
+from pocketvision.values import TaskSpec
 
 LARGEST_WEIGHT = 10.0
 """Of a positive cell beside a negative one: more of it drowns what the negatives say, and no probability means what it
@@ -51,7 +52,9 @@ class BinaryCrossEntropy:
         return shares.sum()
 
 
-def objective(targets: Integers, outputs: int, *, balance: str, smoothing: float) -> tuple[BinaryCrossEntropy, None]:
+def objective(
+    targets: Integers, outputs: int, spec: TaskSpec, *, balance: str, smoothing: float
+) -> tuple[BinaryCrossEntropy, None]:
     """Return the loss: plain unless `balance` is `weights`, which counts positives of rare attributes more.
 
     Each positive then counts as many negatives as there are for it, and `LARGEST_WEIGHT` at most. Raises UsageError

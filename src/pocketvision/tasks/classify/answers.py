@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.graph.graph import Ending, Softmax
+from pocketvision.graph.endings import Ends, softmax_ending
 from pocketvision.graph.real import softmax
 from pocketvision.metrics import calibration
 from pocketvision.metrics.accuracy import accuracy, macro_accuracy, wilson
@@ -16,7 +16,12 @@ from pocketvision.values import AttributeScore, Confidence, Example, Kind, Score
 WORD = "classification"
 KIND: Kind = "classes"
 METRIC = "accuracy"
-ENDING: type[Ending] = Softmax
+TEMPERED = True
+
+
+def ending(spec: TaskSpec) -> Ends:
+    """Return a softmax."""
+    return softmax_ending
 
 
 def read(text: str, labels: Sequence[str]) -> Target:
@@ -40,7 +45,7 @@ def targets(examples: Sequence[Example]) -> Integers:
     return np.array([example.target for example in examples], np.int64)
 
 
-def probabilities(logits: Floats) -> NDArray[np.float32]:
+def probabilities(logits: Floats, spec: TaskSpec) -> NDArray[np.float32]:
     """Return the softmax."""
     return softmax(logits.astype(np.float64))
 
@@ -60,7 +65,7 @@ def confidence(probabilities: Floats, targets: Integers) -> Confidence:
     return calibration.measured(probabilities, targets)
 
 
-def evaluate(logits: Floats, targets: Integers, weights: Floats | None) -> Evaluation:
+def evaluate(logits: Floats, targets: Integers, weights: Floats | None, spec: TaskSpec) -> Evaluation:
     """Return losses at the best temperature, the share of right answers and its mean over the classes."""
     answers = logits.argmax(1)
     cooled = logits.astype(np.float64) / temperature(logits, targets)
@@ -113,6 +118,12 @@ def clearly_lost(ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) ->
     chosen = np.take_along_axis(theirs, ours.argmax(axis=1)[:, None], axis=1)[:, 0]
     lost: NDArray[np.bool_] = theirs.max(axis=1) - chosen > tie
     return lost
+
+
+def gaps(ours: Floats, theirs: Floats) -> NDArray[np.float64]:
+    """Return the largest difference of a probability of each image."""
+    found: NDArray[np.float64] = np.abs(ours.astype(np.float64) - theirs).max(axis=1, initial=0.0)
+    return found
 
 
 def below(measured: Score, stated: Score) -> bool:

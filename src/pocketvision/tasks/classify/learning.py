@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pocketvision.tasks import Integers, Targeted
+from pocketvision.values import TaskSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class CrossEntropy:
 
 
 def objective(
-    targets: Integers, outputs: int, *, balance: str, smoothing: float
+    targets: Integers, outputs: int, spec: TaskSpec, *, balance: str, smoothing: float
 ) -> tuple[CrossEntropy, NDArray[np.float64] | None]:
     """Return the loss, and what each class counts in the validation loss where classes are balanced."""
     if balance == "none":

@@ -1,0 +1,1 @@
+"""Boxes of things: where they are and what they are, any number in an image."""

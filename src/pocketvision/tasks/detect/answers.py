@@ -1,0 +1,252 @@
+"""Boxes with a class and a score each: anchors decoded, overlapping ones left out, average precision from overlaps.
+
+Targets are float32 [N, G, 7]: label (-1 behind the last), y1, x1, y2, x2 as shares of the image, area in pixels, and 1
+for difficult or 2 for crowds. Logits are [N, A, 4 + K]: codes, then classes. Answers are [N, M, 6]: y1, x1, y2, x2,
+class, score, best first, zeros behind the last.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.graph import boxes
+from pocketvision.graph.endings import Ends
+from pocketvision.graph.graph import Ending, Sigmoid, Suppress
+from pocketvision.graph.real import sigmoid
+from pocketvision.metrics import detection
+from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
+from pocketvision.tasks.detect.text import read, write
+from pocketvision.values import AttributeScore, Box, Confidence, Example, Kind, Score, Target, TaskSpec
+
+__all__ = ["read", "write"]
+WORD = "detection"
+KIND: Kind = "boxes"
+METRIC = "AP50"
+TEMPERED = False
+LEAST_SCORE, MOST_OVERLAP, MOST = 0.05, 0.5, 100
+"""What a file gives at all: boxes from this score on, no two of a class that overlap more, so many an image."""
+NONE = "(none)"
+"""What is told of an image in which nothing is found."""
+_SEEN, _SAME = 0.2, 0.5
+"""From which score on a box is compared with another net's, and from which overlap on two are the same."""
+_DIFFICULT, _CROWD = 1, 2
+
+
+def ending(spec: TaskSpec) -> Ends:
+    """Return what makes boxes of the codes and logits of a net whose maps the spec names."""
+    anchors = boxes.anchors(spec.maps, spec.resolution)
+
+    def ends(outputs: tuple[str, ...]) -> tuple[Ending, ...]:
+        codes, logits = outputs
+        suppress = Suppress("detections", (codes, "scores"), anchors, LEAST_SCORE, MOST_OVERLAP, MOST)
+        return Sigmoid("scores", (logits,)), suppress
+
+    return ends
+
+
+def contradict(one: str, other: str) -> bool:
+    """Tell whether two texts name other boxes."""
+    return one != other
+
+
+def targets(examples: Sequence[Example]) -> NDArray[np.float32]:
+    """Return the examples' boxes [N, G, 7]; G is the most of any image, and 1 at least."""
+    rows = [[_row(box) for box in _boxes(example.target)] for example in examples]
+    found = np.zeros((len(rows), max([1, *map(len, rows)]), 7), np.float32)
+    found[..., 0] = -1
+    for place, row in enumerate(rows):
+        if row:
+            found[place, : len(row)] = row
+    return found
+
+
+def _row(box: Box) -> tuple[float, ...]:
+    flag = _CROWD if box.crowd else _DIFFICULT if box.difficult else 0
+    return box.label, box.y1, box.x1, box.y2, box.x2, box.area or 0.0, flag
+
+
+def _boxes(target: Target) -> tuple[Box, ...]:
+    return tuple(box for box in target if isinstance(box, Box)) if isinstance(target, tuple) else ()
+
+
+def probabilities(logits: Floats, spec: TaskSpec) -> NDArray[np.float32]:
+    """Return the boxes that logits come to [N, M, 6]."""
+    anchors = boxes.anchors(spec.maps, spec.resolution)
+    found = np.zeros((len(logits), MOST, 6), np.float32)
+    for place, row in enumerate(logits):
+        scores = sigmoid(row[:, 4:].astype(np.float32))
+        near = np.flatnonzero(scores.max(axis=1) >= LEAST_SCORE)
+        decoded = boxes.decode(row[near, :4].astype(np.float32), anchors[near])
+        found[place] = boxes.suppress(
+            decoded, scores[near], score_threshold=LEAST_SCORE, iou_threshold=MOST_OVERLAP, most=MOST
+        )
+    return found
+
+
+def logits(probabilities: Floats) -> NDArray[np.float64]:
+    """Return nothing: boxes are no logits any more."""
+    raise AssertionError("boxes have no logits")
+
+
+def temperature(logits: Floats, targets: Floats) -> float:
+    """Return 1: scores are compared with one threshold, and no temperature changes what is above it."""
+    return 1.0
+
+
+def confidence(probabilities: Floats, targets: Floats) -> Confidence | None:
+    """Return None: a score says how sure a box is, not how probable."""
+    return None
+
+
+def evaluate(logits: Floats, targets: Floats, weights: Floats | None, spec: TaskSpec) -> Evaluation:
+    """Return 1 less the average precision of each image by itself, AP50 of all as accuracy, and AP as its macro.
+
+    An image's own is the mean over the overlaps from .5 to .95 and over the classes that it shows; where it shows none
+    it is 1 less the best score.
+    """
+    found = probabilities(logits, spec)
+    matches = detection.match(targets, found, len(spec.labels))
+    every = detection.figures(matches)
+    return Evaluation(1 - _of_each(matches, found), every.get("AP50", 0.0), every.get("AP", 0.0))
+
+
+def _of_each(matches: detection.Matches, found: Floats) -> NDArray[np.float64]:
+    """Return the average precision of each image by itself [N]."""
+    total, shown = np.zeros(matches.images), np.zeros(matches.images)
+    for one in matches.classes:
+        there = one.there[:, 0]
+        order = np.lexsort((one.rank, one.image))
+        image, hit = one.image[order], one.hit[order, 0].astype(np.float64)
+        counts = (~one.ignored[order, 0]).astype(np.float64)
+        first = np.searchsorted(image, image)
+        hits, said = (np.cumsum(part, axis=0) - (np.cumsum(part, axis=0) - part)[first] for part in (hit, counts))
+        steps = (hit * hits / np.maximum(said, 1)).mean(axis=1)
+        total += np.bincount(image, steps, matches.images) / np.maximum(there, 1)
+        shown += there > 0
+    empty = 1 - found[:, 0, 5].astype(np.float64)
+    return np.where(shown > 0, total / np.maximum(shown, 1), empty)
+
+
+def settle(probabilities: Floats, targets: Floats, spec: TaskSpec) -> TaskSpec:
+    """Choose the one score from which on boxes count, by F1 on validation answers; without images 1/2."""
+    matches = detection.match(targets, probabilities, len(spec.labels)) if len(targets) else None
+    score = 0.5 if matches is None else detection.best_threshold(matches)
+    return replace(spec, thresholds=(float(f"{score:.3g}"),) * len(spec.labels))
+
+
+def decide(probabilities: Floats, spec: TaskSpec) -> Decisions:
+    """Count the boxes of each class from its score on; the probability is the score of the least sure one of them."""
+    labels, there = _counted(probabilities, spec)
+    counts = np.stack([((labels == place) & there).sum(axis=1) for place in range(len(spec.labels))], axis=1)
+    least = np.where(there, probabilities[..., 5], 1.0).min(axis=1, initial=1.0)
+    told = tuple(_told(Counter(dict(zip(spec.labels, row.tolist(), strict=True)))) for row in counts)
+    return Decisions(told, least.astype(np.float64), counts.astype(np.int64))
+
+
+def _counted(probabilities: Floats, spec: TaskSpec) -> tuple[Integers, NDArray[np.bool_]]:
+    """Return each row's class, and whether its score reaches the class's threshold."""
+    labels = probabilities[..., 4].astype(np.int64)
+    thresholds = np.asarray(spec.thresholds or (0.5,) * len(spec.labels))
+    return labels, (probabilities[..., 5] >= thresholds[labels]) & (probabilities[..., 5] > 0)
+
+
+def told(target: Target, spec: TaskSpec) -> str:
+    """Return how many there are of each class."""
+    return _told(Counter(spec.labels[box.label] for box in _boxes(target)), spec.labels)
+
+
+def _told(counts: Counter[str], order: Sequence[str] = ()) -> str:
+    names = order or tuple(counts)
+    return ", ".join(f"{counts[name]} {name}" for name in names if counts[name]) or NONE
+
+
+def wrong(choices: Integers, target: Target, spec: TaskSpec) -> tuple[str, ...] | None:
+    """Return the classes of which not as many are found as there are."""
+    there = Counter(box.label for box in _boxes(target))
+    return tuple(label for place, label in enumerate(spec.labels) if int(choices[place]) != there[place])
+
+
+def score(probabilities: Floats, targets: Floats, spec: TaskSpec) -> Score:
+    """Return AP50 with a bootstrap interval over images; `others` has COCO's figures and those at the threshold."""
+    matches = detection.match(targets, probabilities, len(spec.labels))
+    value = detection.average_precision(matches)
+    others = {name: figure for name, figure in detection.figures(matches).items() if name != METRIC}
+    if spec.thresholds:
+        names = ("precision", "recall", "F1")
+        others |= dict(zip(names, detection.counted(matches, spec.thresholds[0]).overall, strict=True))
+    return Score(value.value, value.low, value.high, len(targets), metric=METRIC, others=others)
+
+
+def parts(probabilities: Floats, targets: Floats, spec: TaskSpec) -> tuple[AttributeScore, ...]:
+    """Return what each class is worth by itself."""
+    matches = detection.match(targets, probabilities, len(spec.labels))
+    value = detection.average_precision(matches)
+    threshold = spec.thresholds[0] if spec.thresholds else 0.5
+    at = detection.counted(matches, threshold)
+    found = []
+    for place, name in enumerate(spec.labels):
+        known = not np.isnan(value.classes[place])
+        low, high = (value.class_low[place], value.class_high[place]) if known else (0.0, 1.0)
+        precision, recall, f1 = (_or_none(part[place]) for part in (at.precision, at.recall, at.f1))
+        there, ap = int(at.there[place]), _or_none(value.classes[place])
+        found.append(AttributeScore(name, there, there, ap, float(low), float(high), threshold, precision, recall, f1))
+    return tuple(found)
+
+
+def _or_none(figure: float) -> float | None:
+    return None if np.isnan(figure) else float(figure)
+
+
+def confusion(probabilities: Floats, targets: Floats, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:
+    """Return which class is taken for which, the background as the last row and column: [K + 1, K + 1]."""
+    matches = detection.match(targets, probabilities, len(spec.labels))
+    threshold = spec.thresholds[0] if spec.thresholds else 0.5
+    matrix = detection.confusion(matches, targets, probabilities, threshold)
+    return tuple(tuple(int(cell) for cell in row) for row in matrix)
+
+
+def clearly_lost(ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) -> NDArray[np.bool_]:
+    """Tell of which classes a box that one net gives, `tie` above the threshold, is none of the other's [N, K]."""
+    lost = np.zeros((len(ours), len(spec.labels)), bool)
+    for place, pair in enumerate(zip(ours, theirs, strict=True)):
+        for one, other in (pair, pair[::-1]):
+            for label, score, overlap in _beside(one, other):
+                threshold = spec.thresholds[label] if spec.thresholds else 0.5
+                lost[place, label] |= score >= threshold + tie and overlap < _SAME
+    return lost
+
+
+def _beside(one: Floats, other: Floats) -> list[tuple[int, float, float]]:
+    """Return class and score of each box, and its largest overlap with one of the other's of its class."""
+    one, other = (rows[rows[:, 5] > 0] for rows in (one, other))
+    overlaps = boxes.iou(one[:, :4], other[:, :4]) * (one[:, None, 4] == other[None, :, 4])
+    best = overlaps.max(axis=1, initial=0.0)
+    return [(int(row[4]), float(row[5]), float(overlap)) for row, overlap in zip(one, best, strict=True)]
+
+
+def gaps(ours: Floats, theirs: Floats) -> NDArray[np.float64]:
+    """Return the largest difference of a score between like boxes [N].
+
+    Boxes of one class that overlap by half are alike; one without a counterpart differs by its whole score. Those below
+    a score of 0.2 are left out: which of them are kept is chance.
+    """
+    return np.array([max(_gap(*pair), _gap(*pair[::-1])) for pair in zip(ours, theirs, strict=True)])
+
+
+def _gap(one: Floats, other: Floats) -> float:
+    one, other = one[one[:, 5] >= _SEEN], other[other[:, 5] > 0]
+    if not len(one):
+        return 0.0
+    overlaps = boxes.iou(one[:, :4], other[:, :4]) * (one[:, None, 4] == other[None, :, 4])
+    if not overlaps.size:
+        return float(one[:, 5].max())
+    differences = np.where(overlaps >= _SAME, np.abs(one[:, None, 5] - other[None, :, 5]), one[:, None, 5])
+    return float(differences.min(axis=1).max())
+
+
+def below(measured: Score, stated: Score) -> bool:
+    """Compare by the intervals."""
+    return measured.high < stated.low
