@@ -46,8 +46,9 @@ def test_real_voc(shared_data):
     listing = scan(shared_data / "bccd")
     assert (listing.kind, listing.labels) == ("boxes", ("Platelets", "RBC", "WBC"))
     assert [sum(found.split == split for found in listing.found) for split in ("train", "val", "test")] == [205, 87, 72]
-    assert sum(len(found.boxes) for found in listing.found) == 4888
-    assert listing.problems == ()
+    assert sum(len(found.boxes) for found in listing.found) == 4886
+    assert [problem.detail.partition(") ")[2] for problem in listing.problems] == ["has no area and is not used"] * 2
+    assert listing.warnings == ("No box begins at 0: they are taken to count pixels from 1, as VOC's do.",)
     width, height = 640, 480
     assert all(0 <= b.x1 < b.x2 <= width and 0 <= b.y1 < b.y2 <= height for f in listing.found for b in f.boxes)
 
@@ -63,14 +64,22 @@ def test_voc_boxes_and_their_first_pixel(tmp_path):
 
 
 def test_voc_boxes_outside(tmp_path):
-    boxes = (("cat", 40, 30, 70, 39), ("cat", 60, 5, 70, 9), ("cat", 9, 9, 4, 9), ("cat", "nan", 1, 5, 5))
+    boxes = (
+        ("cat", 40, 30, 70, 39),
+        ("cat", 60, 5, 70, 9),
+        ("cat", 9, 9, 4, 9),
+        ("cat", "nan", 1, 5, 5),
+        ("cat", 9, 5, 4, 8),
+    )
     listing = scan(voc(tmp_path, a=page(*boxes)))
-    assert listing.found[0].boxes == (Box(0, 39, 29, 50, 39),)
+    assert listing.found[0].boxes == (Box(0, 39, 29, 50, 39), Box(0, 3, 4, 9, 8))
+    assert listing.warnings == ("No box begins at 0: they are taken to count pixels from 1, as VOC's do.",)
     assert [problem.detail.partition(") ")[2] for problem in listing.problems] == [
         "sticks out of the image and is clipped",
         "lies outside the image and is not used",
         "has no area and is not used",
         "has no area and is not used",
+        "is the wrong way round; its corners are exchanged",
     ]
     assert {(problem.file, problem.left_out) for problem in listing.problems} == {("JPEGImages/a.jpg", False)}
 
@@ -144,9 +153,10 @@ def test_coco_ids_become_dense_and_images_without_boxes_stay(tmp_path):
     image_batch(tmp_path, "1.png", "2.png")
     path = put(tmp_path / "boxes.json", coco())
     listing = scan(path)
-    assert listing.labels == ("car", "unused", "brush")
+    assert listing.labels == ("car", "brush")
+    assert listing.warnings == ("Classes without a box, which are left away: 'unused'.",)
     assert [(found.file, found.boxes) for found in listing.found] == [
-        ("1.png", (Box(2, 1, 2, 4.5, 6, crowd=True), Box(0, 0, 0, 50, 40))),
+        ("1.png", (Box(1, 1, 2, 4.5, 6, crowd=True), Box(0, 0, 0, 50, 40))),
         ("2.png", ()),
     ]
 
@@ -190,7 +200,8 @@ def test_coco_splits_must_have_the_same_categories(tmp_path):
     [
         ("{", "is no JSON"),
         ("[" * 100_000, "is no JSON"),
-        ([], "is no COCO file"),
+        ({}, "is no COCO file"),
+        ([], "there is no box in"),
         (coco(images={}), "'images' of .* is no list"),
         (coco(images=[{"id": 1}]), "entry 1 of 'images' .* no file_name of type str"),
         (coco(images=[{"id": 1, "file_name": "../1.png"}]), "the image 1 of .*only paths below"),
@@ -227,15 +238,18 @@ def test_coco_boxes_that_are_none(tmp_path):
 # ---------------------------------------------------------------- the way through
 
 
-def test_check_counts_boxes_and_training_says_what_it_got(tmp_path):
+def test_boxes_are_counted_and_examples_have_them_as_shares(tmp_path):
     root = voc(
         tmp_path, **{name: page(("cat", 1, 1, 9, 9), ("dog", 1, 1, 9, 9), ("dog", 3, 3, 9, 9)) for name in "abcdef"}
     )
     health = check(root)
     assert (health.kind, health.labels) == ("boxes", ("cat", "dog"))
     assert {label: sum(splits.values()) for label, splits in health.counts.items()} == {"cat": 6, "dog": 12}
-    with pytest.raises(DataError, match=r"has boxes \(2 classes\); nets here are trained on one class"):
-        load_dataset(root)
+    dataset, again, _ = load_dataset(root)
+    assert again == health
+    cat, dog, other = sorted(dataset.examples[0].target, key=lambda box: (box.label, box.x1))
+    assert cat == Box(0, 0, 0, 0.18, 0.225, area=81), "shares of 50 x 40, from 1"
+    assert (dog.label, other) == (1, Box(1, 0.04, 0.05, 0.18, 0.225, area=49))
 
 
 def test_boxes_go_to_json_and_back():

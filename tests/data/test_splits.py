@@ -8,6 +8,7 @@ import pytest
 
 from pocketvision.data.splits import (
     assign,
+    assign_boxes,
     check_shares,
     position,
     read_dataset,
@@ -72,6 +73,38 @@ def test_the_nearest_image_is_moved():
     assert tried > 3
 
 
+def test_every_class_of_boxes_gets_everywhere_as_far_as_it_has_images():
+    for seed in range(60):
+        names = contents(40, start=100 * seed)
+        # Class 0 is everywhere, 1 in three images, 2 in two, 3 in one, 4 only together with 1.
+        held = {name: frozenset({0}) for name in names}
+        held |= {name: frozenset({0, 1, 4}) for name in names[:3]}
+        held |= {names[3]: frozenset({2}), names[4]: frozenset({0, 2}), names[5]: frozenset({3}), names[6]: frozenset()}
+        splits = assign_boxes(held, seed=seed, val=0.15, test=0.15)
+        found = {label: {splits[name] for name in names if label in held[name]} for label in range(5)}
+        assert found[0] == found[1] == found[4] == {"train", "val", "test"}
+        assert found[2] == {"train", "val"}, "train first, then val"
+        assert found[3] == {"train"}
+        assert splits == assign_boxes(dict(reversed(held.items())), seed=seed, val=0.15, test=0.15)
+        plain = assign(names, seed=seed, val=0.15, test=0.15)
+        moved = [name for name in names if splits[name] != plain[name]]
+        assert all(held[name] != frozenset({0}) for name in moved), "no more is moved than must be"
+        without = assign_boxes(held, seed=seed, val=0.15, test=0)
+        assert set(without.values()) == {"train", "val"}
+
+
+def test_near_copies_with_boxes_stay_together():
+    for seed in range(30):
+        names = contents(30, start=100 * seed)
+        leaders = {name: names[place - place % 3] for place, name in enumerate(names)}
+        held = {name: frozenset({place % 5 // 4}) for place, name in enumerate(names)}
+        splits = assign_boxes(held, seed=seed, val=0.2, test=0.2, leaders=leaders)
+        assert all(splits[name] == splits[leaders[name]] for name in names)
+        assert {splits[name] for name in names if held[name] == {1}} == {"train", "val", "test"}
+    two = assign_boxes(dict.fromkeys(names[:2], frozenset({0})), seed=0, val=0.2, test=0.2, leaders=leaders)
+    assert set(two.values()) == {"train", "val"}
+
+
 def test_fewer_than_three_train():
     assert set(assign(contents(2), seed=0, val=0.5, test=0.4).values()) == {"train"}
 
@@ -121,7 +154,7 @@ def test_a_changed_or_absent_file_is_named(tmp_path, dataset):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must have the columns file,label,split,sha256 or file,attributes,split,sha256; it has none"),
+        ("", "must have the columns file,label,.* or file,attributes,.* or file,boxes,split,sha256; it has none"),
         ("file,label,split\n", "must have the columns"),
         ("file,label,split,sha256\na.jpg,a,dev,00\n", "line 2 .* split 'dev'"),
         ("file,label,split,sha256\na.jpg,a,val\n", "line 2 .* 3 values"),
@@ -149,3 +182,13 @@ def test_odd_file_names_come_back_from_splits_csv(tmp_path):
     dataset = Dataset("x", ("cat", "dog"), tuple(Example(name, 0, "train", "0" * 64) for name in names))
     write_splits(tmp_path / "splits.csv", dataset)
     assert [row.file for row in read_splits(tmp_path / "splits.csv")] == names
+
+
+def test_a_class_of_one_image_is_trained_on_even_where_it_was_all_that_validates():
+    for seed in range(40):
+        names = contents(3, start=10 * seed)
+        plain = assign(names, seed=seed, val=0.15, test=0.15)
+        alone = next(name for name in names if plain[name] == "val")
+        held = {name: frozenset({0, 1} if name == alone else {0}) for name in names}
+        splits = assign_boxes(held, seed=seed, val=0.15, test=0.15)
+        assert (splits[alone], set(splits.values())) == ("train", {"train", "val", "test"})

@@ -30,13 +30,14 @@ from pocketvision.data.inspect import InspectedImage, inspect
 from pocketvision.data.kinds import Counts, counts_of, line_of, must_be_learnable, split_images_of, target_of
 from pocketvision.data.layout import Found, Listing, natural_key, scan
 from pocketvision.data.metadata import MetadataCache
-from pocketvision.data.splits import FEWEST, SplitRule, assign
+from pocketvision.data.splits import FEWEST, SplitRule, assign, assign_boxes
 from pocketvision.data.statistics import statistics_of
-from pocketvision.data.warnings import attribute_warnings, group_warnings, leak_warnings, warnings_on
+from pocketvision.data.upright_boxes import upright_boxes
+from pocketvision.data.warnings import attribute_warnings, box_warnings, group_warnings, leak_warnings, warnings_on
 from pocketvision.errors import DataError
 from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, Example, Health, Problem, ProblemKind, Split
-from pocketvision.words import some
+from pocketvision.words import quoted, some
 
 MEANT: dict[ProblemKind, str] = {
     "conflict": "under two labels",
@@ -110,6 +111,7 @@ def split_again(listing: Listing, *, rule: SplitRule, progress: Progress = Silen
 
 
 def _judged(listing: Listing, images: Sequence[InspectedImage], rule: SplitRule) -> tuple[Dataset, Health]:
+    images, odd, assumed = upright_boxes(images) if listing.kind == "boxes" else (images, [], ())
     kept, copies = without_duplicates([image for image in images if image.usable])
     reasons = _reasons(listing, images, copies)
     faults = too_few(listing, kept, reasons)
@@ -121,6 +123,7 @@ def _judged(listing: Listing, images: Sequence[InspectedImage], rule: SplitRule)
     problems = (
         *listing.problems,
         *(problem for image in images for problem in image.problems),
+        *odd,
         *copies,
         *near_problems(groups, listing.kind),
     )
@@ -128,7 +131,9 @@ def _judged(listing: Listing, images: Sequence[InspectedImage], rule: SplitRule)
         dataset, listing, kept=kept, problems=problems, faults=faults or untrained(listing, kept, splits, reasons)
     )
     torn = ungrouped(_free(groups), splits)
-    return dataset, replace(health, warnings=(*health.warnings, *leak_warnings(problems), *group_warnings(torn)))
+    return dataset, replace(
+        health, warnings=(*assumed, *health.warnings, *leak_warnings(problems), *group_warnings(torn))
+    )
 
 
 # ---------------------------------------------------------------- what keeps a net from being trained
@@ -138,6 +143,8 @@ def too_few(listing: Listing, kept: Sequence[InspectedImage], reasons: Reasons) 
     """Say which classes have too few usable images, and why, in one sentence if any."""
     if listing.kind == "attributes":
         return _one_sided(listing, [image.found for image in kept], FEWEST, "usable")
+    if listing.kind == "boxes" and (fault := _nowhere(listing, kept, "usable", reasons)):
+        return (fault,)
     counts = Counter(image.found.label for image in kept)
     groups = listing.labels if listing.kind == "classes" else ("",)
     short = [label for label in groups if counts[label] < FEWEST]
@@ -161,14 +168,29 @@ def untrained(
     """Say which class has no image to train on, and why, in one sentence if any."""
     if listing.kind == "attributes":
         return _one_sided(listing, [image.found for image in kept if splits[image.sha256] == "train"], 1, "training")
-    if listing.kind != "classes":
-        return ()
+    if listing.kind == "boxes":
+        fault = _nowhere(listing, [image for image in kept if splits[image.sha256] == "train"], "training", reasons)
+        return (fault,) if fault else ()
     trained = {image.found.label for image in kept if splits[image.sha256] == "train"}
     lacking = next((label for label in listing.labels if label not in trained), None)
     if lacking is None:
         return ()
     why = _because(reasons.get(lacking, ()))
     return (f"no usable image to train on in the class '{lacking}' of '{listing.root}'{why}: add some.",)
+
+
+def _nowhere(listing: Listing, images: Sequence[InspectedImage], what: str, reasons: Reasons) -> str:
+    """Say which classes have no box that can be learned from; empty where all have."""
+    there = {box.label for image in images for box in image.found.boxes if not (box.difficult or box.crowd)}
+    lacking = [label for index, label in enumerate(listing.labels) if index not in there]
+    if not lacking or not images:
+        return ""
+    hard = {listing.labels[box.label] for image in images for box in image.found.boxes} & set(lacking)
+    return (
+        f"no {what} image of '{listing.root}' has a box of {quoted(lacking)}"
+        f"{' that is neither difficult nor a crowd' if hard else ''}{_because(reasons.get('', ()))}: add some, or "
+        "remove the class."
+    )
 
 
 def _one_sided(listing: Listing, found: Sequence[Found], fewest: int, what: str) -> tuple[str, ...]:
@@ -224,12 +246,20 @@ def split(
     given = set(own.values())
     follow, lead = followers(groups), leaders(groups)
     splits = dict(own)
+    if listing.kind == "boxes":
+        held = {image.sha256: _classes(image) for image in kept if image.found.split in (None, "train")}
+        val, test = 0 if "val" in given else rule.val, 0 if "test" in given else rule.test
+        return splits | assign_boxes(held, seed=rule.seed, val=val, test=test, leaders=lead) | follow
     for label in listing.labels if listing.kind == "classes" else ("",):
         # The person's own val and test folders stand; only what is missing is cut from train.
         free = [image.sha256 for image in kept if image.found.label == label and image.found.split in (None, "train")]
         val, test = 0 if "val" in given else rule.val, 0 if "test" in given else rule.test
         splits |= assign(free, seed=rule.seed, val=val, test=test, leaders=lead)
     return splits | follow
+
+
+def _classes(image: InspectedImage) -> frozenset[int]:
+    return frozenset(box.label for box in image.found.boxes if not (box.difficult or box.crowd))
 
 
 def _free(groups: Sequence[Group]) -> list[Group]:
@@ -281,7 +311,7 @@ def _health(
 
 def _warnings(dataset: Dataset, counts: Counts, sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     if dataset.kind == "boxes":
-        return ()
+        return box_warnings(dataset, counts, sizes)
     return warnings_on(counts, sizes) if dataset.kind == "classes" else attribute_warnings(dataset, sizes)
 
 

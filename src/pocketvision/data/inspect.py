@@ -121,7 +121,7 @@ def _described(some: Sequence[_Seen | InspectedImage], decoded: DecodedCache) ->
             image.animated,
             *image.size,
             mode=image.mode,
-            turned=image.turned,
+            orientation=image.orientation,
             transparent=image.transparent,
             grey=bool(grey),
             signature=signature.tobytes(),

@@ -14,9 +14,8 @@ def must_be_learnable(listing: Listing) -> None:
     """Raise a `DataError` that says what the data is, unless there is a task that learns from it."""
     if name_for(listing.kind) is None:
         raise DataError(
-            f"'{listing.root}' has {listing.kind} ({len(listing.labels)} classes); nets here are trained on one class "
-            "for each image, or on 0/1 attributes: give a folder of class folders, or a table of filename,label or "
-            "with a column of 0 and 1 for each attribute. `pocketvision check` reads this data too."
+            f"'{listing.root}' has {listing.kind} ({len(listing.labels)} classes), and no net here is trained on such "
+            "data; `pocketvision check` reads it too."
         )
 
 
@@ -56,12 +55,7 @@ def split_images_of(dataset: Dataset) -> dict[str, int]:
 
 def line_of(dataset: Dataset, example: Example) -> str:
     """Return what the digest of the data holds of one image."""
-    if dataset.kind == "boxes":
-        boxes = (box for box in _cells(example) if isinstance(box, Box))
-        said = repr(sorted((dataset.labels[b.label], b.x1, b.y1, b.x2, b.y2, b.difficult, b.crowd) for b in boxes))
-    else:
-        said = of_kind(dataset.kind).write(example.target, dataset.labels)
-    return f"{said}\t{example.sha256}"
+    return f"{of_kind(dataset.kind).write(example.target, dataset.labels)}\t{example.sha256}"
 
 
 def _indices(example: Example) -> Iterable[int]:

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from pocketvision.data.layouts.box_table import box_tables, is_box_table, read_boxes
 from pocketvision.data.layouts.celeba import NAME as CELEBA
 from pocketvision.data.layouts.celeba import read_celeba
 from pocketvision.data.layouts.coco import coco_files, coco_root, read_coco, read_coco_folder
+from pocketvision.data.layouts.create_ml import create_ml_files, is_create_ml, read_create_ml, read_create_ml_files
 from pocketvision.data.layouts.folders import how_to, read_folders
-from pocketvision.data.layouts.labels import alike_warnings, on_one_line
+from pocketvision.data.layouts.labels import alike_warnings, on_one_line, without_unused
 from pocketvision.data.layouts.listing import Found, Listing, natural_key, split_named
 from pocketvision.data.layouts.manifest import read_manifest, read_manifests, says_nothing
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
 from pocketvision.data.layouts.tree import files, folders, is_image, walk
 from pocketvision.data.layouts.voc import is_voc, read_voc
+from pocketvision.data.layouts.yolo import SUFFIXES as YAML_SUFFIXES
+from pocketvision.data.layouts.yolo import is_yolo, read_yolo, read_yolo_folder, yolo_file
 from pocketvision.errors import DataError
 from pocketvision.files import printable
 from pocketvision.values import Split
@@ -32,7 +36,7 @@ def scan(data: Path, *, judging: bool = False) -> Listing:
     """
     if not data.exists():
         raise DataError(f"the folder '{data}' does not exist. {how_to(data)}")
-    listing = on_one_line(_folder(data) if data.is_dir() else _reader(data)(data))
+    listing = on_one_line(without_unused(_folder(data) if data.is_dir() else _reader(data)(data)))
     if listing.lack and not judging:
         raise DataError(listing.lack)
     return replace(listing, warnings=(*listing.warnings, *alike_warnings(listing.labels or listing.attributes)))
@@ -42,7 +46,7 @@ def root_of(data: Path) -> Path:
     """Return the folder that file names are relative to: the folder itself, or that of a manifest."""
     if data.is_dir() or not data.exists():
         return data
-    return coco_root(data) if data.suffix.lower() == ".json" else data.parent
+    return coco_root(data) if data.suffix.lower() == ".json" and not is_create_ml(data) else data.parent
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -59,19 +63,38 @@ def images_in(folder: Path) -> list[Path]:
 def _reader(path: Path) -> Callable[[Path], Listing]:
     suffix = path.suffix.lower()
     if suffix in TABLE_SUFFIXES:
-        return read_manifest
+        return _read_boxes if is_box_table(path) else read_manifest
     if suffix == ".json":
-        return read_coco
+        return read_create_ml if is_create_ml(path) else read_coco
+    if suffix in YAML_SUFFIXES:
+        return read_yolo
     if path.name == CELEBA:
         return read_celeba
     raise DataError(f"'{path}' is a file, not a folder; unpack it if it is an archive. {how_to(path.parent)}")
 
 
-def _folder(root: Path) -> Listing:
+def _read_boxes(path: Path) -> Listing:
+    return read_boxes(path.parent, {None: path})
+
+
+def _boxes(root: Path) -> Listing | None:
+    """List a folder of boxes; None where it is of none of their layouts."""
     if is_voc(root):
         return read_voc(root)
     if coco_files(root):
         return read_coco_folder(root)
+    if create_ml := create_ml_files(root):
+        return read_create_ml_files(root, create_ml)
+    if yolo := yolo_file(root):
+        return read_yolo(yolo)
+    if tables := box_tables(root):
+        return read_boxes(root, tables)
+    return read_yolo_folder(root) if is_yolo(root) else None
+
+
+def _folder(root: Path) -> Listing:
+    if listing := _boxes(root):
+        return listing
     warnings: list[str] = []
     for manifests in (_metadata({None: root}), _metadata(_split_folders(root))):
         useful = {split: path for split, path in manifests.items() if not says_nothing(path)}

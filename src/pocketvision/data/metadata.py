@@ -35,12 +35,17 @@ class ImageMetadata:
     """Upright, in pixels."""
     mode: str = "RGB"
     """Pillow's name of how the file holds colors."""
-    turned: bool = False
-    """Its EXIF orientation differs from how it is stored."""
+    orientation: int = 1
+    """As EXIF numbers it: 1 where the image is stored upright."""
     transparent: bool = False
     grey: bool = False
     signature: bytes = b""
     """What near duplicates are found by; empty where the image is smaller than a signature."""
+
+    @property
+    def turned(self) -> bool:
+        """Whether its orientation differs from how it is stored."""
+        return self.orientation != 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -96,14 +101,16 @@ def _row(metadata: ImageMetadata) -> list[Any]:
     signature = base64.b64encode(metadata.signature).decode()
     size, colors = (
         (metadata.width, metadata.height),
-        (metadata.mode, metadata.turned, metadata.transparent, metadata.grey),
+        (metadata.mode, metadata.orientation, metadata.transparent, metadata.grey),
     )
     return [metadata.format, metadata.animated, *size, *colors, signature]
 
 
 def _metadata(*row: Any) -> ImageMetadata:
-    kind, animated, width, height, mode, turned, transparent, grey, signature = row
-    colors = (str(mode), bool(turned), bool(transparent), bool(grey))
+    kind, animated, width, height, mode, orientation, transparent, grey, signature = row
+    if isinstance(orientation, bool):  # as it was kept before the number was
+        raise ValueError("no orientation")
+    colors = (str(mode), int(orientation), bool(transparent), bool(grey))
     content = base64.b64decode(signature, validate=True)
     if len(content) not in (0, BYTES):
         raise ValueError("no signature")

@@ -4,7 +4,8 @@ An image's place is a hash of its bytes and the seed, read as a number from 0 to
 moves no other, and copies of one image never lie on both sides. Near duplicates take the place of one of them.
 
 Files move in two cases only. A new near duplicate can become the one by which its group is placed. And where a small
-class would be left without a training, validation or test image, the one nearest to the missing range is taken for it.
+class would be left without a training, validation or test image, the one nearest to the missing range is taken for it;
+of boxes too, as far as a class has images.
 """
 
 import csv
@@ -32,8 +33,12 @@ from pocketvision.words import some
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "classes": ("file", "label", "split", "sha256"),
     "attributes": ("file", "attributes", "split", "sha256"),
+    "boxes": ("file", "boxes", "split", "sha256"),
 }
 """Of splits.csv: the second tells what is said of an image, and so what the data is."""
+
+ORDER: tuple[Split, ...] = ("train", "val", "test")
+"""Where a class of boxes is needed most."""
 
 FEWEST = 3
 """Distinct images of a class: one each to train, validate and test."""
@@ -71,13 +76,77 @@ def assign(
     Contents with one leader go where it goes, together, unless that leaves fewer than three groups: then each goes by
     itself. Fewer than three contents all go to train.
     """
-    groups: dict[str, list[str]] = defaultdict(list)
-    for sha256 in contents:
-        groups[(leaders or {}).get(sha256, sha256)].append(sha256)
-    if len(groups) < FEWEST:
-        groups = {sha256: [sha256] for group in groups.values() for sha256 in group}
+    groups = _groups(contents, leaders or {})
     splits = _assign(groups, seed=seed, val=val, test=test)
     return {sha256: splits[leader] for leader, group in groups.items() for sha256 in group}
+
+
+def assign_boxes(
+    contents: Mapping[str, frozenset[int]],
+    *,
+    seed: int,
+    val: float,
+    test: float,
+    leaders: Mapping[str, str] | None = None,
+) -> dict[str, Split]:
+    """Split distinct contents, given the classes that each shows, as `assign` does without regard to them.
+
+    Then each class, the rarest first, gets into train, validation and test, in that order, as far as it has images for
+    it: the nearest to the range that it lacks moves, unless another class would then be missing where the image was.
+    For training that counts for nothing.
+    """
+    groups = _groups(contents, leaders or {})
+    splits = _assign(groups, seed=seed, val=val, test=test)
+    placing = _Placing(splits, {one: frozenset().union(*(contents[c] for c in group)) for one, group in groups.items()})
+    ranges = {split: part for split, part in _ranges(val, test).items() if part[0] < part[1]}
+    for label in placing.rarest_first():
+        for split in (split for split in ORDER if split in ranges):
+            if spare := placing.spare(label, split):
+                splits[_nearest(spare, ranges[split], seed)] = split
+    return {sha256: splits[leader] for leader, group in groups.items() for sha256 in group}
+
+
+@dataclass(frozen=True)
+class _Placing:
+    """Images in their splits, and the classes that each shows."""
+
+    splits: Mapping[str, Split]
+    shown: Mapping[str, frozenset[int]]
+
+    def rarest_first(self) -> list[int]:
+        """Return the classes by the number of their images."""
+        counts = Counter(label for labels in self.shown.values() for label in labels)
+        return sorted(counts, key=lambda label: (counts[label], label))
+
+    def spare(self, label: int, split: Split) -> list[str]:
+        """Return the images of a class that may go where it has none; none where it has one."""
+        holders = [image for image, labels in self.shown.items() if label in labels]
+        if any(self.splits[image] == split for image in holders):
+            return []
+        return [image for image in holders if split == "train" or self._is_spare(image, label, split)]
+
+    def _is_spare(self, image: str, label: int, split: Split) -> bool:
+        own = self.splits[image]
+        others = [labels for one, labels in self.shown.items() if self.splits[one] == own and one != image]
+        # A class may leave test for validation, but takes no other one with it.
+        freed = {label} if ORDER.index(own) > ORDER.index(split) else set()
+        return bool(others) and self.shown[image] - freed <= frozenset().union(*others)
+
+
+def _groups(contents: Iterable[str], leaders: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return what is split together; each content by itself where there would be fewer than three groups."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for sha256 in contents:
+        groups[leaders.get(sha256, sha256)].append(sha256)
+    if len(groups) < FEWEST:
+        return {sha256: [sha256] for group in groups.values() for sha256 in group}
+    return groups
+
+
+def _nearest(contents: Iterable[str], part: tuple[float, float], seed: int) -> str:
+    """Return the content whose place is nearest to a range."""
+    places = {sha256: position(sha256, seed) for sha256 in contents}
+    return min(places, key=lambda sha256: (max(part[0] - places[sha256], places[sha256] - part[1]), sha256))
 
 
 def _assign(contents: Iterable[str], *, seed: int, val: float, test: float) -> dict[str, Split]:
@@ -90,8 +159,7 @@ def _assign(contents: Iterable[str], *, seed: int, val: float, test: float) -> d
         if start == end or counts[split]:
             continue
         spare = [sha256 for sha256 in places if counts[splits[sha256]] > 1]
-        nearest = min(spare, key=lambda sha256: (max(start - places[sha256], places[sha256] - end), sha256))
-        splits[nearest] = split
+        splits[_nearest(spare, (start, end), seed)] = split
     return splits
 
 
@@ -122,7 +190,7 @@ class SplitRow:
 
 
 def write_splits(path: Path, dataset: Dataset) -> None:
-    """Write file, label by name or a row of attributes, split and content hash of every image as CSV."""
+    """Write file, label by name or a row of attributes or boxes, split and content hash of every image as CSV."""
     write = of_kind(dataset.kind).write
     rows = ((e.file, write(e.target, dataset.labels), e.split, e.sha256) for e in dataset.examples)
     write_text(path, csv_text(COLUMNS[dataset.kind], rows))
@@ -148,7 +216,9 @@ def dataset_of(root: Path, labels: tuple[str, ...], rows: Sequence[SplitRow]) ->
     task = of_kind(kind)
     try:
         examples = tuple(Example(row.file, task.read(row.label, labels), row.split, row.sha256) for row in rows)
-    except ValueError:
+    except ValueError as error:
+        if kind != "classes":
+            raise DataError(f"splits.csv does not fit the net's labels: {error}.") from None
         unknown = {row.label for row in rows} - set(labels)
         raise DataError(f"splits.csv has labels that the net does not: {', '.join(sorted(unknown))}.") from None
     safe = mirror_safe(root, labels if kind == "attributes" else ())

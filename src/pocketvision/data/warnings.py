@@ -48,6 +48,22 @@ def attribute_warnings(dataset: Dataset, sizes: Sequence[tuple[int, int]]) -> tu
     return (*found, *_tiny(sizes), *_long(sizes))
 
 
+def box_warnings(
+    dataset: Dataset, counts: Mapping[str, Mapping[str, int]], sizes: Sequence[tuple[int, int]]
+) -> tuple[str, ...]:
+    """Return what to know of boxes: rare classes, splits without a class, images without any box."""
+    totals = {label: sum(splits.values()) for label, splits in counts.items() if any(splits.values())}
+    found = [warning.replace(" images", " boxes") for warning in _imbalance(totals)] if totals else []
+    few = [label for label, count in totals.items() if count < FEW]
+    if few:
+        found.append(f"Fewer than {FEW} boxes of {quoted(few)}: expect what is measured of it to be uncertain.")
+    found += [warning.replace(" image in ", " box of ") for warning in _unjudged(counts)]
+    empty = sum(not example.target for example in dataset.examples)
+    if empty:
+        found.append(f"{empty} of {len(dataset.examples)} images have no box: from them is learned where nothing is.")
+    return (*found, *_tiny(sizes), *_long(sizes))
+
+
 def leak_warnings(problems: Iterable[Problem]) -> tuple[str, ...]:
     """Say how many images of a given split lie in another one too."""
     leaks = Counter(problem.left_out for problem in problems if problem.kind == "leak")

@@ -61,6 +61,7 @@ HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*")
 
 SIDEWAYS = frozenset(UPRIGHT[number] for number in "5678")
+_ORIENTATIONS: dict[Image.Transpose | None, int] = {None: 1, **{turn: int(name) for name, turn in UPRIGHT.items()}}
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,16 @@ class Decoded:
     """Width and height of the whole image, upright; `pixels` may be reduced."""
     mode: str
     """Pillow's name of how the file holds colors, such as RGB, L or CMYK."""
-    turned: bool
-    """Its orientation differs from how it is stored."""
+    orientation: int
+    """As EXIF numbers it: 1 where the image is stored upright, 2 to 8 where it was turned or mirrored."""
     transparent: bool
     small: bytes = b""
     """RGB of the upright image squashed to the side that was asked for; empty where none was."""
+
+    @property
+    def turned(self) -> bool:
+        """Whether its orientation differs from how it is stored."""
+        return self.orientation != 1
 
     @property
     def reduced(self) -> bool:
@@ -204,15 +210,25 @@ def _read(image: ImageFile.ImageFile, least: int | None, small: int | None) -> D
     mode, stored = image.mode, image.size
     if least is not None:
         image.draft(None, (least, least))
+    # TIFF turns itself upright while loading, so what is left to do must be asked for afterwards.
+    itself = turn_of(image) if kind == "TIFF" else None
     colors = rgb_of(image)
-    # TIFF turns itself upright while loading, so the tag must be asked for afterwards.
     turn = turn_of(image)
     upright = colors if turn is None else colors.transpose(turn)
     # A TIFF has turned itself while loading, and only a JPEG can be reduced.
     whole = stored if kind == "JPEG" else image.size
     size = (whole[1], whole[0]) if turn in SIDEWAYS else whole
     pixels, transparent = np.array(upright), bool(image.has_transparency_data)
-    return Decoded(pixels, kind, animated, size, mode, turn is not None, transparent, _squashed(upright, small))
+    return Decoded(
+        pixels,
+        kind,
+        animated,
+        size,
+        mode,
+        _ORIENTATIONS[itself if turn is None else turn],
+        transparent,
+        _squashed(upright, small),
+    )
 
 
 def _squashed(image: Image.Image, side: int | None) -> bytes:

@@ -15,7 +15,7 @@ Kind = Literal["classes", "attributes", "boxes"]
 class Box:
     """A thing in an image: where, from the upper left corner, and what.
 
-    In listings in pixels as the annotation has it, in examples as shares of the upright image, 0..1.
+    In a listing the numbers are the annotation's own; in an `Example` they are shares of the upright image, 0..1.
     """
 
     label: int
@@ -25,9 +25,11 @@ class Box:
     y2: float
     """`x2` and `y2` are where the box ends: its width is x2 - x1."""
     difficult: bool = False
+    """Hard to see: neither asked for nor wrong where it is found."""
     crowd: bool = False
+    """Many things in one box."""
     area: float | None = None
-    """In pixels of the original image, by which things count as small or large."""
+    """Of the thing, in square pixels of the image, which may be less than its box; None where it is not known."""
 
 
 Target = int | tuple[int | None, ...] | tuple[Box, ...] | None

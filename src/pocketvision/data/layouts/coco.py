@@ -24,6 +24,8 @@ from pocketvision.values import Box, Problem, Split
 from pocketvision.words import quoted
 
 PATTERNS = ("instances_*.json", "annotations/instances_*.json", "_annotations.coco.json", "*/_annotations.coco.json")
+MOST_AREA = 1e10
+"""Square pixels; more is a mistake."""
 PROBED = 20
 """Images looked for to find the folder they lie in."""
 
@@ -168,8 +170,17 @@ def _boxes(parts: CocoParts) -> dict[int, list[Box]]:
         except OverflowError:
             x, y, width, height = 0.0, 0.0, 0.0, 0.0  # named as a box without area
         crowd = bool(record.get("iscrowd"))
-        boxes[record["image_id"]].append(Box(labels[category], x, y, x + width, y + height, crowd=crowd))
+        box = Box(labels[category], x, y, x + width, y + height, crowd=crowd, area=_area(record))
+        boxes[record["image_id"]].append(box)
     return boxes
+
+
+def _area(record: dict[str, Any]) -> float | None:
+    """Return the object's own area, less than its box's where it is known by its outline."""
+    area = record.get("area")
+    if not isinstance(area, int | float) or isinstance(area, bool) or not 0 < area < MOST_AREA:
+        return None
+    return float(area)
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:

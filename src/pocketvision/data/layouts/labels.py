@@ -61,6 +61,25 @@ def read_list(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def without_unused(listing: Listing) -> Listing:
+    """Return a listing of boxes without the classes that have none, and a warning of those."""
+    used = {box.label for found in listing.found for box in found.boxes}
+    kept = [index for index in range(len(listing.labels)) if index in used]
+    if listing.kind != "boxes" or not kept or len(kept) == len(listing.labels):
+        return listing
+    new = {index: place for place, index in enumerate(kept)}
+    found = (
+        replace(item, boxes=tuple(replace(box, label=new[box.label]) for box in item.boxes)) for item in listing.found
+    )
+    unused = quoted(label for index, label in enumerate(listing.labels) if index not in used)
+    return replace(
+        listing,
+        labels=tuple(listing.labels[index] for index in kept),
+        found=tuple(found),
+        warnings=(*listing.warnings, f"Classes without a box, which are left away: {unused}."),
+    )
+
+
 def on_one_line(listing: Listing) -> Listing:
     """Return the listing with names that can stand on a line of a text, and a warning of those that were replaced.
 

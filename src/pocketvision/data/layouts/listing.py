@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pocketvision.values import Box, Kind, Problem, Split
 
@@ -24,6 +25,9 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 """Names of folders and values of a split column that mean a split: see `split_named`."""
 
+Frame = Literal["stored", "upright"]
+"""An image as its file holds it, and as its orientation says it is to be seen."""
+
 _OF_IT = re.compile(r"(set|split|data|dataset|images)$")
 
 
@@ -41,6 +45,10 @@ class Found:
     boxes: tuple[Box, ...] = ()
     size: tuple[int, int] | None = None
     """Width and height as the annotations give them, which need not be true."""
+    frame: Frame = "stored"
+    """Where an image is stored turned, the one that its boxes speak of, unless its size as given tells."""
+    shares: bool = False
+    """Whether the boxes are in shares of the image, 0..1, and not in pixels."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ https://link.springer.com/article/10.1007/s11263-009-0275-4.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -55,13 +55,17 @@ def is_voc(root: Path) -> bool:
 def read_voc(root: Path) -> Listing:
     """List the annotated images; those without an annotation or in no set are told of."""
     stems = [name.removesuffix(".xml") for name in files(root / ANNOTATIONS) if name.endswith(".xml")]
-    splits, warnings = _splits(root, stems)
+    splits, unlisted = _splits(root, stems)
     pages = [_page(root / ANNOTATIONS / f"{stem}.xml") for stem in stems if stem in splits]
     names = {thing.name for page in pages for thing in page.things}
     if not names:
         raise DataError(f"there is no box in '{root / ANNOTATIONS}'{' of the sets' if pages else ''}.")
     labels, lack = ordered(root, names, f"'{root / ANNOTATIONS}'")
     shift = _shift(pages)
+    warnings = (
+        *unlisted,
+        *(("No box begins at 0: they are taken to count pixels from 1, as VOC's do.",) * bool(shift)),
+    )
     images = {Path(name).stem: name for name in files(root / IMAGES) if is_image(root / IMAGES / name)}
     found, problems = [], []
     for page in pages:
@@ -70,29 +74,33 @@ def read_voc(root: Path) -> Listing:
             detail = f"there is no image of this name in {IMAGES}; named in {ANNOTATIONS}/{page.stem}.xml"
             problems.append(Problem(f"{IMAGES}/{page.stem}", "missing", detail, left_out=True))
             continue
-        clipped = clip(f"{IMAGES}/{name}", _boxes(page, labels, shift), page.size)
+        clipped = clip(f"{IMAGES}/{name}", _boxes(page, labels), page.size, shift=shift)
         problems += clipped.problems
         found.append(Found(f"{IMAGES}/{name}", "", splits[page.stem], (), clipped.boxes, page.size))
-    if images and not warnings:
-        warnings = (f"{len(images)} images of '{IMAGES}' have no annotation and were not used.",)
+    if images and not unlisted:
+        warnings = (
+            *warnings,
+            f"{len(images)} images of '{IMAGES}' have no annotation and were not used.",
+        )
     if not found:
         raise DataError(f"no image of '{root / IMAGES}' has an annotation in '{root / ANNOTATIONS}'.")
     return Listing(root, labels, in_order(found), tuple(problems), warnings, "boxes", lack=lack)
 
 
 def _shift(pages: Iterable[VocPage]) -> float:
-    """Return what to take off x1 and y1: VOC's pixels count from 1, many tools write the same files from 0."""
-    corners = (corner for page in pages for thing in page.things for corner in thing.corners[:2])
+    """Return what to take off x1 and y1: VOC's pixels count from 1, many tools write the same files from 0.
+
+    VOC's box includes its last pixel: x1 - 1 to x2 are its edges.
+    """
+    corners = (corner for page in pages for thing in page.things for corner in thing.corners)
     return 0.0 if any(corner < 1 for corner in corners) else 1.0
 
 
-def _boxes(page: VocPage, labels: tuple[str, ...], shift: float) -> list[Box]:
-    # VOC's box includes its last pixel: x1 - 1 to x2 are its edges.
+def _boxes(page: VocPage, labels: tuple[str, ...]) -> list[Box]:
     boxes = []
     for thing in page.things:
         x1, y1, x2, y2 = thing.corners
-        box = Box(labels.index(thing.name), x1, y1, x2, y2, difficult=thing.difficult)
-        boxes.append(replace(box, x1=x1 - shift, y1=y1 - shift))
+        boxes.append(Box(labels.index(thing.name), x1, y1, x2, y2, difficult=thing.difficult))
     return boxes
 
 

@@ -1,0 +1,62 @@
+"""Boxes as text and as arrays."""
+
+import numpy as np
+import pytest
+
+from pocketvision.tasks.detect.answers import read, targets, write
+from pocketvision.values import Box, Example
+
+LABELS = ("cat", 'a "dog", or; two', "Käfer")
+PLAIN = Box(0, 0.1, 0.2, 0.3, 0.4, area=1200.5)
+HARD = Box(1, 0.0, 0.0, 1.0, 1.0, difficult=True, area=None)
+BOTH = Box(2, 0.123456, 0.2, 0.3, 0.4, difficult=True, crowd=True, area=3.0)
+
+
+@pytest.mark.parametrize("target", [(), (PLAIN,), (PLAIN, HARD, BOTH), (BOTH, PLAIN, PLAIN)])
+def test_boxes_are_written_on_one_line_and_read_again(target: tuple[Box, ...]) -> None:
+    text = write(target, LABELS)
+    assert "\n" not in text
+    assert read(text, LABELS) == target
+
+
+def test_a_text_is_json_with_six_digits() -> None:
+    assert write((PLAIN, BOTH), LABELS) == (
+        '[["cat",0.1,0.2,0.3,0.4,1200.5],["Käfer",0.123456,0.2,0.3,0.4,3.0,"difficult crowd"]]'
+    )
+    assert write((Box(0, 1 / 3, 0, 1, 1, area=1 / 3),), LABELS) == '[["cat",0.333333,0,1,1,0.33]]'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yellow",
+        "1,0",
+        "{}",
+        "[" * 100_000,
+        '[["bird",0.1,0.2,0.3,0.4,1]]',
+        '[["cat",0.1,0.2,0.3,0.4]]',
+        '[["cat",0.1,0.2,0.3,"0.4",1]]',
+        '[["cat",0.1,0.2,0.3,true,1]]',
+        '[["cat",0.1,0.2,0.3,NaN,1]]',
+        '[["cat",0.1,0.2,0.3,0.4,1,"hard"]]',
+        '[["cat",0.1,0.2,0.3,0.4,1,"crowd","crowd"]]',
+        '[["cat",0.1,0.2,0.3,0.4,"1"]]',
+        '[[["cat"],0.1,0.2,0.3,0.4,1]]',
+        '["cat"]',
+    ],
+)
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        read(text, LABELS)
+
+
+def test_targets_are_padded_to_the_most_boxes() -> None:
+    examples = [Example(f"{n}", boxes, "train", f"{n}") for n, boxes in enumerate([(), (PLAIN, HARD, BOTH), (PLAIN,)])]
+    found = targets(examples)
+    assert (found.shape, found.dtype) == ((3, 3, 7), np.float32)
+    assert found[..., 0].tolist() == [[-1, -1, -1], [0, 1, 2], [0, -1, -1]]
+    assert found[1, 0].tolist() == pytest.approx([0, 0.2, 0.1, 0.4, 0.3, 1200.5, 0])
+    assert found[1, :, 6].tolist() == [0, 1, 2]
+    assert targets(examples[:1]).tolist() == [[[-1, 0, 0, 0, 0, 0, 0]]]
+    assert targets([]).shape == (0, 1, 7)
