@@ -53,6 +53,7 @@ TORCH_FILES = {
     "runtime/executorch.py",
     "tasks/attributes/learning.py",
     "tasks/classify/learning.py",
+    "tasks/detect/learning.py",
 }
 """The files of torch-free rooms that need torch; nothing else in their rooms imports them."""
 

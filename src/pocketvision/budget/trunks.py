@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pocketvision.budget.space import Trunk
-from pocketvision.models.catalogue import RESOLUTIONS, depths, families, family_of
-from pocketvision.values import ModelSpec, StartKind
+from pocketvision.models.catalogue import COARSEST, RESOLUTIONS, depths, families, family_of, strides_of
+from pocketvision.values import DetectorSpec, ModelSpec, StartKind
 
 WIDTH_STEPS = 16
 """Widths are considered in steps of one sixteenth: finer ones round to the same channels in most layers."""
@@ -21,6 +22,10 @@ SCRATCH_WIDTHS = {
 """Narrower widths than the papers', where budgets ask for them."""
 SMALLEST = 64
 """Pixels a side that pretrained nets are considered from on, where the images have them."""
+
+
+SMALLEST_DETECTOR = 128
+"""Pixels a side that detectors are considered from on: things are a part of the image only."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Wanted:
     depth: int | None = None
     resolution: int | None = None
     groups: int | None = None
+    detector: DetectorSpec | None = None
+    """Maps and head of the detectors that are wanted; None for classifiers."""
 
 
 def trunks_for(pretrained: Sequence[Pretrained], wanted: Wanted, *, scratch: bool) -> list[Trunk]:
@@ -55,7 +62,23 @@ def trunks_for(pretrained: Sequence[Pretrained], wanted: Wanted, *, scratch: boo
     known = {(trunk.spec.name, trunk.spec.width) for trunk in found}
     if scratch:
         found += [trunk for trunk in _from_scratch(wanted) if (trunk.spec.name, trunk.spec.width) not in known]
-    return [trunk for trunk in found if trunk.resolutions and trunk.depths]
+    found = [trunk for trunk in found if trunk.resolutions and trunk.depths]
+    return found if wanted.detector is None else [one for one in map(partial(_detecting, wanted), found) if one]
+
+
+def _detecting(wanted: Wanted, trunk: Trunk) -> Trunk | None:
+    """Return a net with prediction layers, whole, at multiples of the coarsest stride; None where it has no maps for
+    them."""
+    assert wanted.detector is not None
+    strides = {one.stride for one in wanted.detector.maps if one.stride <= COARSEST}
+    places = [place for place, depth in enumerate(trunk.depths) if depth is None]
+    if not places or not strides <= set(strides_of(trunk.spec.name)):
+        return None
+    kinds = tuple(trunk.kinds[place] for place in places)
+    sides = tuple(side for side in trunk.resolutions if side >= SMALLEST_DETECTOR or side == wanted.resolution)
+    return replace(
+        trunk, spec=replace(trunk.spec, detector=wanted.detector), depths=(None,), kinds=kinds, resolutions=sides
+    )
 
 
 def resolutions(wanted: Wanted, smallest: int, *, fine: bool) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 from pocketvision.errors import GraphError
+from pocketvision.graph.endings import softmax_ending, unplaced_ending
 from pocketvision.graph.graph import Graph
 from pocketvision.models.catalogue import family_of
 from pocketvision.values import ModelSpec
@@ -30,4 +31,4 @@ def traced(spec: ModelSpec) -> Graph:
     """Trace a net; its graph is kept for the next one who asks."""
     from pocketvision.graph.trace import trace_spec
 
-    return trace_spec(spec)
+    return trace_spec(spec, ending=softmax_ending if spec.detector is None else unplaced_ending)

@@ -86,7 +86,7 @@ def foretold(
 ) -> tuple[Considered, tuple[Probed, ...], tuple[str, ...]]:
     """Count every setting and foretell its latency and accuracy; returns what was probed and notes beside them."""
     progress, images = options.progress, len(loaded.dataset.of("train"))
-    wanted, notes = wanted_of(loaded.health, len(loaded.dataset.labels), options)
+    wanted, notes = wanted_of(loaded, options)
     with watch.step("counting"):
         space = counted(given, wanted, options, loaded, progress)
     found = Considered(space, forecast(space, (), images=images), budget)
@@ -107,7 +107,12 @@ def _reason(budget: Budget, probed: bool) -> str:
 def _probed(
     given: Sequence[Given], found: Considered, loaded: Loaded, options: FitOptions, progress: Progress
 ) -> tuple[Probed, ...]:
-    """Probe the weights whose settings are most promising within the budget, of each family one before a second."""
+    """Probe the weights whose settings are most promising within the budget, of each family one before a second.
+
+    Images without one class each are not probed: the heads that probing fits know no others.
+    """
+    if loaded.dataset.kind != "classes":
+        return ()
     kept = np.flatnonzero(found.keeping())
     best: dict[str, float] = {}
     for row in kept[np.argsort(-found.utility[kept])]:

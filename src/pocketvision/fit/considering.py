@@ -9,13 +9,14 @@ from pocketvision.budget.trunks import Pretrained, Wanted, trunks_for
 from pocketvision.cost.graphs import traced
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
 from pocketvision.fit.probing import Given
-from pocketvision.models.catalogue import families, family_of, largest_useful_resolution, parse_name
+from pocketvision.models.catalogue import families, family_of, parse_name
 from pocketvision.progress import Progress, track
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_for
 from pocketvision.train.inputs import Loaded, fits
 from pocketvision.train.memory import require_memory
-from pocketvision.values import Health, ModelSpec
+from pocketvision.values import ModelSpec
 from pocketvision.weights.available import available, load, path_of
 
 FETCHED_BYTES = 25_000_000
@@ -47,27 +48,28 @@ def weights_at_hand(options: FitOptions, progress: Progress) -> list[Given]:
     return list(given.values())
 
 
-def wanted_of(health: Health, num_classes: int, options: FitOptions) -> tuple[Wanted, tuple[str, ...]]:
+def wanted_of(loaded: Loaded, options: FitOptions) -> tuple[Wanted, tuple[str, ...]]:
     """Put together what the user fixed and what the images allow, with a sentence for each restriction."""
-    largest = largest_useful_resolution(health.median_short_side)
+    task, side = load_task(loaded.spec.name), loaded.health.median_short_side
+    largest = options.resolution or task.resolution(side)
     wanted = parse_name(options.model) if options.model else None
     width = options.width or (wanted.width if wanted and wanted.name != options.model else None)
     if wanted is None and options.weights is None and options.depth is not None:
         raise UsageError("--depth counts the layers of one net; name it with --model or --weights")
+    fitted = task.fitted(ModelSpec("mobilenet_v2", resolution=largest), loaded.dataset.of("train"))
     wish = Wanted(
-        num_classes,
-        options.resolution or largest,
+        len(loaded.dataset.labels),
+        largest,
         wanted.name if wanted else None,
         width,
         options.depth,
         options.resolution,
         wanted.groups if wanted else None,
+        fitted.detector,
     )
     if options.resolution is not None:
         return wish, ()
-    return wish, (
-        f"The images' median short side is {health.median_short_side} pixels: nets take at most {largest} here.",
-    )
+    return wish, (f"The images' median short side is {side} pixels: nets take at most {largest} here.",)
 
 
 def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: Loaded, progress: Progress) -> Space:

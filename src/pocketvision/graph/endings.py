@@ -13,6 +13,12 @@ def softmax_ending(outputs: tuple[str, ...]) -> tuple[Ending, ...]:
     return (Softmax("probabilities", outputs),)
 
 
+def unplaced_ending(outputs: tuple[str, ...]) -> tuple[Ending, ...]:
+    """Return the ending of a detector without its anchors, whose number follows from the resolution: for counting."""
+    _, logits = outputs
+    return (Sigmoid("scores", (logits,)),)
+
+
 def sigmoid_ending(outputs: tuple[str, ...]) -> tuple[Ending, ...]:
     """Return the ending of a net any number of whose labels are true."""
     return (Sigmoid("probabilities", outputs),)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pocketvision.metrics.box_matches import AREAS, THRESHOLDS, ClassMatches, Matches, match, overlaps
 
-__all__ = ["Counted", "Matches", "average_precision", "best_threshold", "confusion", "counted", "figures", "match"]
+__all__ = ["BoxCounts", "Matches", "average_precision", "best_threshold", "confusion", "counted", "figures", "match"]
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -203,7 +203,7 @@ def _voc_image(found: Floats, objects: Floats) -> tuple[Doubles, Doubles]:
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class BoxCounts:
     """Answers from one score on, at an overlap of .5: counts of each class [K]."""
 
     hits: Integers
@@ -235,10 +235,10 @@ class Counted:
         return hits / max(1, claims), hits / max(1, there), 2 * hits / max(1, claims + there)
 
 
-def counted(matches: Matches, threshold: float) -> Counted:
+def counted(matches: Matches, threshold: float) -> BoxCounts:
     """Count hits, answers and objects from a score on."""
     rows = [(one, one.score >= threshold) for one in matches.classes]
-    return Counted(
+    return BoxCounts(
         np.array([int((one.hit[:, 0, 0] & said).sum()) for one, said in rows], np.int64),
         np.array([int((~one.ignored[:, 0, 0] & said).sum()) for one, said in rows], np.int64),
         np.array([int(one.there[:, 0].sum()) for one in matches.classes], np.int64),

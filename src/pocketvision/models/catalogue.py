@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RESOLUTIONS = (224, 192, 160, 128, 96, 64, 48, 32)
 """The papers' input sizes in pixels, and smaller ones for small images."""
+COARSEST = 32
+"""Stride of the last map of a detector's backbone; further maps are its own."""
 SMALLEST_USEFUL = 48
 """These nets halve their maps five times: below this the last ones are a single pixel, and even tiny images are
 told apart better enlarged (digits, 8 pixels: 97.1% at 32, 98.9% at 48 on validation; docs/measurements/training.md)."""
@@ -154,6 +156,16 @@ def depths(name: str) -> tuple[int, ...]:
 
     with torch.device("meta"):
         return cuts(build(name, padding=family_of(name).paddings[0]))  # type: ignore[arg-type]  # read as text
+
+
+@cache
+def strides_of(name: str) -> tuple[int, ...]:
+    """Return the strides that a net has maps at, the finest first."""
+    import torch
+
+    with torch.device("meta"):
+        net = build(name, padding=family_of(name).paddings[0])  # type: ignore[arg-type]  # read as text
+    return tuple(stage.stride for stage in net.stages(family_of(name).resolution))
 
 
 def build_spec(spec: ModelSpec) -> "Net":

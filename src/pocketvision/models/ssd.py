@@ -13,14 +13,13 @@ from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import ConvNormAct, Net, Padding, initialize, scale
+from pocketvision.models.catalogue import COARSEST
 from pocketvision.values import DetectorSpec, ModelSpec
 
 EXTRA_DEPTHS = (512, 256, 256, 128)
 """Channels of the maps behind the backbone's at width 1, each half as fine as the one before."""
 NARROWEST = 16
 """Channels that no extra map goes below."""
-COARSEST = 32
-"""Stride of a backbone's last map."""
 SPREAD = 0.03
 """Of fresh weights in the prediction layers."""
 CODES = 4

@@ -74,6 +74,21 @@ class TaskAnswers(Protocol):
     TEMPERED: bool
     """Whether one temperature of all logits makes probabilities truer."""
 
+    CROPS: bool
+    """Whether the middle of an image may stand for all of it."""
+
+    def resolution(self, short_side: int) -> int:
+        """Return the pixels a side beyond which images of this median short side tell a net nothing more."""
+        ...
+
+    def fitted(self, model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
+        """Return a net with what in it depends on the training examples."""
+        ...
+
+    def stand_in(self, spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Any]:
+        """Return answers and targets that take as much room in a file as real ones."""
+        ...
+
     def ending(self, spec: TaskSpec) -> Ends:
         """Return what makes the endings of a graph: they turn what the net gives into answers."""
         ...

@@ -17,7 +17,7 @@ from pocketvision.models.blocks import Net
 from pocketvision.models.catalogue import build_spec, has_norms
 from pocketvision.progress import Progress
 from pocketvision.settings.groups import TrainConfig
-from pocketvision.tasks import learning, of_kind, spec_for_net
+from pocketvision.tasks import learning, load, of_kind, spec_for_net
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import Loaded, image_spec, published_weights
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
@@ -65,6 +65,8 @@ def make_job(
     """
     if not loaded.dataset.of("val"):
         raise UsageError("training stops and chooses by validation images, and there are none; give --val above 0")
+    if options.crop_mode == "crop" and not load(loaded.spec.name).CROPS:
+        raise UsageError("--crop-mode crop would cut things away at the sides; leave it away: boxes need whole images")
     origin = _named(options.weights)
     if start is None:
         start, origin = published_weights(spec, options.weights, progress, offline=options.offline)

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 
 from pocketvision.clock import Clock, seconds
 from pocketvision.errors import PocketvisionError
-from pocketvision.models.catalogue import largest_useful_resolution, parse_name
+from pocketvision.models.catalogue import parse_name
 from pocketvision.runs import RunFolder, finished, name_for, nothing_left_on, run_for, write_checksums
 from pocketvision.settings.groups import TrainConfig
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import TrainOptions
+from pocketvision.tasks import load
 from pocketvision.train.device import engine_for
 from pocketvision.train.inputs import dialed, fits, given_weights, load_data
 from pocketvision.train.job import make_job
@@ -50,11 +51,10 @@ def train(options: TrainOptions) -> TrainResult:
         loaded = load_data(
             options.data, folder, val=options.val, test=options.test, seed=options.seed, progress=progress
         )
-        spec = replace(
-            spec,
-            resolution=options.resolution or largest_useful_resolution(loaded.health.median_short_side),
-            num_classes=len(loaded.dataset.labels),
-        )
+        task = load(loaded.spec.name)
+        resolution = options.resolution or task.resolution(loaded.health.median_short_side)
+        spec = replace(spec, resolution=resolution, num_classes=len(loaded.dataset.labels))
+        spec = task.fitted(spec, loaded.dataset.of("train"))
         require_memory(loaded, spec, options.device)
         job = make_job(folder, loaded, spec, start, options=options, progress=progress)
     trained = run_job(replace(job, clock=clock), progress=progress)

@@ -240,6 +240,8 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
     the background class is dropped for a net of 1000. Without it the net keeps its own, fresh last layer, and what
     else of its classifier has another shape. `WeightsError` names every missing, left-over and misshapen tensor.
     """
+    if _is_detector(net) and weights.spec.detector is None:
+        return _load_backbone(net, weights)
     weights = shortened(weights, _depth(net))
     _check_padding(net, weights)
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
@@ -254,6 +256,28 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
     if labels is not None and dropped:
         labels = labels[1:]
     return LoadReport(len(taken), fresh, dropped, labels, weights.folded)
+
+
+def _is_detector(net: "Net") -> bool:
+    from pocketvision.models.ssd import Detector
+
+    return isinstance(net, Detector)
+
+
+def _load_backbone(net: "Net", weights: Weights) -> LoadReport:
+    """Load a classifier's features into a detector of the same family, whose prediction layers stay fresh."""
+    from torch import nn
+
+    backbone = nn.Module()
+    backbone.features = net.features
+    _check_padding(net, weights)
+    tensors = {key: value for key, value in weights.tensors.items() if not key.startswith(_HEAD)}
+    if weights.folded:
+        tensors = unfold(backbone, tensors, weights.norm_eps)
+    _check_fit(tensors, {key: tuple(value.shape) for key, value in backbone.state_dict().items()}, ())
+    _copy(backbone, tensors, weights.norm_eps)
+    fresh = tuple(key for key in net.state_dict() if key.startswith(_HEAD))
+    return LoadReport(len(tensors), fresh, False, None, weights.folded)
 
 
 def _depth(net: "Net") -> int | None:

@@ -58,7 +58,10 @@ def restore_batch_norms(net: "Net", batches: "Iterable[Tensor]", *, progress: Pr
     """
     import torch
 
-    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    from pocketvision.models.ssd import Detector
+
+    begun = net.features if isinstance(net, Detector) else net  # a detector's prediction layers are fresh
+    norms = [module for module in begun.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     moments = {norm: _Moments(norm.num_features) for norm in norms}
     hooks = [norm.register_forward_pre_hook(lambda module, args: moments[module].add(args[0])) for norm in norms]
     training, count = net.training, 0

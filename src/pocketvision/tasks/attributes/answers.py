@@ -10,13 +10,33 @@ from pocketvision.errors import DataError
 from pocketvision.graph.endings import Ends, sigmoid_ending
 from pocketvision.metrics import multilabel
 from pocketvision.metrics.multilabel import UNKNOWN
+from pocketvision.models.catalogue import largest_useful_resolution
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
-from pocketvision.values import AttributeScore, Confidence, Example, Kind, Score, Target, TaskSpec
+from pocketvision.values import AttributeScore, Confidence, Example, Kind, ModelSpec, Score, Target, TaskSpec
 
 WORD = "attributes"
 KIND: Kind = "attributes"
 METRIC = "mean average precision"
 TEMPERED = True
+CROPS = True
+
+
+def resolution(short_side: int) -> int:
+    """Return the smallest usual resolution that loses no detail."""
+    return largest_useful_resolution(short_side)
+
+
+def fitted(model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
+    """Return the net as it is."""
+    return model
+
+
+def stand_in(spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Integers]:
+    """Return noise, and what it comes to as targets."""
+    answers = np.random.default_rng(0).random((images, len(spec.labels)), np.float32)
+    return answers, decide(answers, spec).choices
+
+
 NONE = "(none)"
 """What is told of an image without any of the attributes."""
 _CELLS = {"1": 1, "0": 0, "": None}

@@ -10,13 +10,31 @@ from pocketvision.graph.real import softmax
 from pocketvision.metrics import calibration
 from pocketvision.metrics.accuracy import accuracy, macro_accuracy, wilson
 from pocketvision.metrics.confusion import confusion as counted
+from pocketvision.models.catalogue import largest_useful_resolution
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
-from pocketvision.values import AttributeScore, Confidence, Example, Kind, Score, Target, TaskSpec
+from pocketvision.values import AttributeScore, Confidence, Example, Kind, ModelSpec, Score, Target, TaskSpec
 
 WORD = "classification"
 KIND: Kind = "classes"
 METRIC = "accuracy"
 TEMPERED = True
+CROPS = True
+
+
+def resolution(short_side: int) -> int:
+    """Return the smallest usual resolution that loses no detail."""
+    return largest_useful_resolution(short_side)
+
+
+def fitted(model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
+    """Return the net as it is."""
+    return model
+
+
+def stand_in(spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Integers]:
+    """Return noise, and what it comes to as targets."""
+    answers = np.random.default_rng(0).random((images, len(spec.labels)), np.float32)
+    return answers, decide(answers, spec).choices
 
 
 def ending(spec: TaskSpec) -> Ends:

@@ -18,21 +18,58 @@ from pocketvision.graph.graph import Ending, Sigmoid, Suppress
 from pocketvision.graph.real import sigmoid
 from pocketvision.metrics import detection
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
-from pocketvision.tasks.detect.text import read, write
-from pocketvision.values import AttributeScore, Box, Confidence, Example, Kind, Score, Target, TaskSpec
+from pocketvision.tasks.detect.anchors import fitted_maps
+from pocketvision.tasks.detect.text import boxes_of, read, write
+from pocketvision.values import (
+    AttributeScore,
+    Box,
+    Confidence,
+    DetectorSpec,
+    Example,
+    Kind,
+    ModelSpec,
+    Score,
+    Target,
+    TaskSpec,
+)
 
 __all__ = ["read", "write"]
 WORD = "detection"
 KIND: Kind = "boxes"
 METRIC = "AP50"
 TEMPERED = False
+CROPS = False
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.05, 0.5, 100
 """What a file gives at all: boxes from this score on, no two of a class that overlap more, so many an image."""
+USUAL, SMALLEST, STEP = 320, 128, 32
+"""Resolution that the papers' detectors take, the smallest, and what all are multiples of: the coarsest stride."""
 NONE = "(none)"
 """What is told of an image in which nothing is found."""
 _SEEN, _SAME = 0.2, 0.5
 """From which score on a box is compared with another net's, and from which overlap on two are the same."""
 _DIFFICULT, _CROWD = 1, 2
+
+
+def resolution(short_side: int) -> int:
+    """Return the papers' 320 pixels, or fewer where the images have no more."""
+    return max(SMALLEST, min(USUAL, short_side // STEP * STEP))
+
+
+def fitted(model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
+    """Return the net with maps and anchors for the things in these examples."""
+    found = fitted_maps([box for example in examples for box in boxes_of(example.target)], model.resolution)
+    return replace(model, detector=DetectorSpec(found))
+
+
+def stand_in(spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Floats]:
+    """Return one box of each class in every image, and the same boxes as targets."""
+    sides = np.arange(1, 1 + len(spec.labels))[:, None] / (2 + len(spec.labels)) * [0.5, 0.25, 1, 0.75]
+    labels = np.arange(len(spec.labels))[:, None]
+    rows = np.concatenate([sides, labels, np.full(labels.shape, 0.123456)], axis=1)[:MOST]
+    answers = np.zeros((images, MOST, 6), np.float32)
+    answers[:, : len(rows)] = rows
+    truth = np.concatenate([labels, sides, np.full(labels.shape, 4000.0), np.zeros(labels.shape)], axis=1)
+    return answers, np.repeat(truth[None].astype(np.float32), images, axis=0)
 
 
 def ending(spec: TaskSpec) -> Ends:
@@ -54,7 +91,7 @@ def contradict(one: str, other: str) -> bool:
 
 def targets(examples: Sequence[Example]) -> NDArray[np.float32]:
     """Return the examples' boxes [N, G, 7]; G is the most of any image, and 1 at least."""
-    rows = [[_row(box) for box in _boxes(example.target)] for example in examples]
+    rows = [[_row(box) for box in boxes_of(example.target)] for example in examples]
     found = np.zeros((len(rows), max([1, *map(len, rows)]), 7), np.float32)
     found[..., 0] = -1
     for place, row in enumerate(rows):
@@ -66,10 +103,6 @@ def targets(examples: Sequence[Example]) -> NDArray[np.float32]:
 def _row(box: Box) -> tuple[float, ...]:
     flag = _CROWD if box.crowd else _DIFFICULT if box.difficult else 0
     return box.label, box.y1, box.x1, box.y2, box.x2, box.area or 0.0, flag
-
-
-def _boxes(target: Target) -> tuple[Box, ...]:
-    return tuple(box for box in target if isinstance(box, Box)) if isinstance(target, tuple) else ()
 
 
 def probabilities(logits: Floats, spec: TaskSpec) -> NDArray[np.float32]:
@@ -155,7 +188,7 @@ def _counted(probabilities: Floats, spec: TaskSpec) -> tuple[Integers, NDArray[n
 
 def told(target: Target, spec: TaskSpec) -> str:
     """Return how many there are of each class."""
-    return _told(Counter(spec.labels[box.label] for box in _boxes(target)), spec.labels)
+    return _told(Counter(spec.labels[box.label] for box in boxes_of(target)), spec.labels)
 
 
 def _told(counts: Counter[str], order: Sequence[str] = ()) -> str:
@@ -165,7 +198,7 @@ def _told(counts: Counter[str], order: Sequence[str] = ()) -> str:
 
 def wrong(choices: Integers, target: Target, spec: TaskSpec) -> tuple[str, ...] | None:
     """Return the classes of which not as many are found as there are."""
-    there = Counter(box.label for box in _boxes(target))
+    there = Counter(box.label for box in boxes_of(target))
     return tuple(label for place, label in enumerate(spec.labels) if int(choices[place]) != there[place])
 
 

@@ -26,6 +26,7 @@ def write(target: Target, labels: Sequence[str]) -> str:
 
 
 def boxes_of(target: Target) -> tuple[Box, ...]:
+    """Return the boxes of a target; none where it holds something else."""
     return tuple(box for box in target if isinstance(box, Box)) if isinstance(target, tuple) else ()
 
 
