@@ -47,6 +47,7 @@ TORCH_FILES = {
     "compress/channels.py",
     "compress/slim.py",
     "data/augment.py",
+    "data/augment_boxes.py",
     "data/tensors.py",
     "graph/layers.py",
     "graph/trace.py",

@@ -91,16 +91,17 @@ def augment(batch_nhwc: Tensor, resolution: int, settings: Augment, *, seeds: Se
     `seeds` [n] decides all that is random, each of its own image only.
     """
     assert len(seeds) == len(batch_nhwc), (len(seeds), len(batch_nhwc))
-    draws = _draws(seeds, _DRAWS)
+    draws = draws_of(seeds, _DRAWS)
     matrices = torch.from_numpy(_matrices(draws[:, :6], settings)).to(batch_nhwc.device, torch.float32)
-    ways = _ways(draws[:, 6], settings.filters)
+    ways = ways_of(draws[:, 6], settings.filters)
     views = torch.empty((len(seeds), 3, resolution, resolution), device=batch_nhwc.device)
+    spread = (settings.brightness, settings.contrast, settings.saturation)
     for way in np.unique(ways):
         places = np.flatnonzero(ways == way)
         chosen = torch.from_numpy(places).to(batch_nhwc.device)
         images = batch_nhwc.index_select(0, chosen).permute(0, 3, 1, 2).float()
-        cut = _sampled(images, _grid(matrices.index_select(0, chosen), resolution), int(way))
-        views.index_copy_(0, chosen, _colors(cut, draws[places, 7:], settings))
+        cut = resampled(images, sample_grid(matrices.index_select(0, chosen), resolution), int(way))
+        views.index_copy_(0, chosen, recolored(cut, draws[places, 7:], spread))
     return views
 
 
@@ -117,7 +118,7 @@ def _mix(numbers: Seeds) -> Seeds:
     return numbers ^ (numbers >> np.uint64(31))
 
 
-def _draws(seeds: Seeds, count: int) -> Draws:
+def draws_of(seeds: Seeds, count: int) -> Draws:
     """Return `count` numbers in [0, 1) for each seed: [n, count]."""
     steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
     bits = _mix(seeds[:, None] + steps)
@@ -129,11 +130,11 @@ def _draws(seeds: Seeds, count: int) -> Draws:
 
 def _matrices(draws: Draws, settings: Augment) -> NDArray[np.float64]:
     """Return matrices [n, 2, 3] from the view's square (-1..1, edge to edge) to the image's."""
-    area = _between(draws[:, 0], *settings.scale)
-    stretch = np.sqrt(np.exp(_between(draws[:, 1], *(math.log(ratio) for ratio in settings.ratio))))
+    area = between(draws[:, 0], *settings.scale)
+    stretch = np.sqrt(np.exp(between(draws[:, 1], *(math.log(ratio) for ratio in settings.ratio))))
     side = np.sqrt(area)
     size = np.minimum(np.stack([side * stretch, side / stretch], 1), 1.0)
-    angle = np.deg2rad(_between(draws[:, 4], -settings.degrees, settings.degrees))
+    angle = np.deg2rad(between(draws[:, 4], -settings.degrees, settings.degrees))
     mirror = np.where(draws[:, 5] < 0.5 * settings.flip, -1.0, 1.0)
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
     matrices = np.empty((len(draws), 2, 3))
@@ -143,22 +144,23 @@ def _matrices(draws: Draws, settings: Augment) -> NDArray[np.float64]:
     return matrices
 
 
-def _ways(draws: Draws, filters: Filters) -> NDArray[np.int64]:
+def ways_of(draws: Draws, filters: Filters) -> NDArray[np.int64]:
     """Return each view's way of resampling: places in `_MODES`."""
     ends = np.cumsum([1 - filters.nearest - filters.bicubic - filters.area, filters.nearest, filters.bicubic])
     return np.searchsorted(ends, draws, side="right")
 
 
-def _sampled(images: Tensor, grid: Tensor, way: int) -> Tensor:
+def resampled(images: Tensor, grid: Tensor, way: int, *, outside: str = "reflection") -> Tensor:
+    """Return what lies at a grid of places in images [n, 3, s, s]; `outside` says what is beyond the edge."""
     if way == _AREA:
         side = images.shape[-1]
         images = images[..., 1:] + images[..., :-1]
         images = (images[..., 1:, :] + images[..., :-1, :]).mul_(0.25)
         grid = grid * (side / (side - 1))
-    return functional.grid_sample(images, grid, _MODES[way], "reflection", align_corners=False)
+    return functional.grid_sample(images, grid, _MODES[way], outside, align_corners=False)
 
 
-def _grid(matrices: Tensor, resolution: int) -> Tensor:
+def sample_grid(matrices: Tensor, resolution: int) -> Tensor:
     """Return where in the images each pixel of the views lies: [n, resolution, resolution, 2] in -1..1."""
     steps = (torch.arange(resolution, device=matrices.device) * 2 + 1) / resolution - 1
     # As complex numbers, x + iy: their sums are several times as fast as those of pairs.
@@ -171,14 +173,13 @@ def _grid(matrices: Tensor, resolution: int) -> Tensor:
 # ---------------------------------------------------------------- colors
 
 
-def _colors(views: Tensor, draws: Draws, settings: Augment) -> Tensor:
+def recolored(views: Tensor, draws: Draws, spread: tuple[float, float, float]) -> Tensor:
     """Change brightness, contrast about the mean grey, and saturation: together one linear map of each view's colors.
 
-    Takes views in 0..255, returns them in 0..1.
+    `spread` is how far each may go; takes views in 0..255, returns them in 0..1.
     """
-    spread = (settings.brightness, settings.contrast, settings.saturation)
     light, contrast, color = (
-        torch.from_numpy(_between(draws[:, place], max(0.0, 1 - most), 1 + most)).to(views)
+        torch.from_numpy(between(draws[:, place], max(0.0, 1 - most), 1 + most)).to(views)
         for place, most in enumerate(spread)
     )
     grey = torch.tensor(_GREY, device=views.device)
@@ -190,5 +191,6 @@ def _colors(views: Tensor, draws: Draws, settings: Augment) -> Tensor:
     return torch.baddbmm(offset, matrix, views.flatten(2)).view_as(views).clamp_(0, 1)
 
 
-def _between(draws: Draws, low: float, high: float) -> Draws:
+def between(draws: Draws, low: float, high: float) -> Draws:
+    """Spread numbers in [0, 1) over a range."""
     return low + (high - low) * draws
