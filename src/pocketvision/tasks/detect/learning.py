@@ -16,16 +16,20 @@ ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss (T.-Y. Lin and others, "Focal Loss for Dense Object Detection", 2017, section 3)."""
 PRIOR = 0.01
 """What a fresh net says of every class at every anchor (the same paper, section 3.3)."""
-NEAR, FAR = 0.5, 0.4
-"""Overlap from which on an anchor is an object's, and below which it is background; between, it teaches no class."""
-_CROWD = 2
+CLASSES = 4.0
+"""What the focal loss counts beside the loss of the four codes of a box."""
+NEAR = 0.5
+"""Overlap from which on an anchor is an object's; below it the anchor is background."""
+CROWDED = 0.5
+"""Share of an anchor that lies in a crowd from which on it teaches no class."""
+NOTHING, _CROWD = -2, 2
 
 
 class Assigned(NamedTuple):
     """What each anchor is to say: [B, A] and codes [B, A, 4]."""
 
     labels: Tensor
-    """The class, -1 for background, -2 where nothing is asked."""
+    """The class, -1 for background, `NOTHING` where nothing is asked."""
     codes: Tensor
 
 
@@ -33,11 +37,11 @@ class Assigned(NamedTuple):
 class DetectionLoss:
     """Focal loss of every class at every anchor, and smooth L1 of the codes where an object is, by the objects' count.
 
-    Each object takes the anchor that overlaps it most, whatever the overlap, and all that overlap it by `NEAR`.
+    Each object takes the anchor that overlaps it most, whatever the overlap, and all that overlap it by `NEAR`. An
+    image without objects is learned from like any other: all its anchors are background.
     """
 
     spec: TaskSpec
-    smoothing: float = 0.0
 
     @cached_property
     def anchors(self) -> Tensor:
@@ -46,27 +50,29 @@ class DetectionLoss:
 
     def __call__(self, logits: Tensor, batch: Targeted) -> Tensor:
         """Return the sum over the batch by the number of anchors that have an object."""
-        anchors = self.anchors.to(logits.device)
-        assigned = assign(anchors, batch.targets)
+        assigned = assign(self.anchors.to(logits.device), batch.targets)
         there = assigned.labels >= 0
         wanted = nn.functional.one_hot(assigned.labels.clamp(min=0), logits.shape[2] - CODES).to(logits)
-        wanted = wanted * there[..., None]
-        classes = focal(logits[..., CODES:], wanted) * (assigned.labels > -2)[..., None]
+        classes = focal(logits[..., CODES:], wanted * there[..., None]) * (assigned.labels > NOTHING)[..., None]
         codes = nn.functional.smooth_l1_loss(logits[..., :CODES][there], assigned.codes[there], reduction="sum")
-        loss: Tensor = (classes.sum() + codes) / max(1.0, self.weight(batch))
+        loss: Tensor = (CLASSES * classes.sum() + codes) / there.sum().clamp(min=1)
         return loss
 
     def weight(self, batch: Targeted) -> float:
-        """Return the number of anchors that have an object."""
-        return float((assign(self.anchors.to(batch.targets.device), batch.targets).labels >= 0).sum())
+        """Return the number of anchors that have an object, and 1 where none has."""
+        return max(1.0, float((self._labels(batch) >= 0).sum()))
 
     def right(self, logits: Tensor, batch: Targeted) -> Tensor:
-        """Return the sum over the images of the share of objects' anchors that name the class; 1 without objects."""
-        labels = assign(self.anchors.to(logits.device), batch.targets).labels
-        there = labels >= 0
-        right = there & (logits[..., CODES:].argmax(2) == labels) & (logits[..., CODES:].amax(2) >= 0)
-        shares: Tensor = torch.where(there.any(1), right.sum(1) / there.sum(1).clamp(min=1), 1.0)
-        return shares.sum()
+        """Return the sum over the images of the share of objects' anchors that name the class at a probability of 1/2
+        or more; without objects, 1 where no anchor names any."""
+        labels = self._labels(batch).to(logits.device)
+        there, (best, named) = labels >= 0, logits[..., CODES:].max(2)
+        shares = (there & (named == labels) & (best >= 0)).sum(1) / there.sum(1).clamp(min=1)
+        right: Tensor = torch.where(there.any(1), shares, (best < 0).all(1).to(shares)).sum()
+        return right
+
+    def _labels(self, batch: Targeted) -> Tensor:
+        return assign(self.anchors.to(batch.targets.device), batch.targets).labels
 
 
 def focal(logits: Tensor, wanted: Tensor) -> Tensor:
@@ -80,21 +86,25 @@ def focal(logits: Tensor, wanted: Tensor) -> Tensor:
 
 @torch.no_grad()
 def assign(anchors: Tensor, targets: Tensor) -> Assigned:
-    """Give each anchor [A, 4] what it is to say of images with targets [B, G, 7]."""
+    """Give each anchor [A, 4] what it is to say of images with targets [B, G, 7].
+
+    Source: W. Liu and others, "SSD: Single Shot MultiBox Detector" (2016), section 2.2.
+    """
     objects, labels = targets[..., 1:5].float(), targets[..., 0].long()
-    learned = (labels >= 0) & (targets[..., 6] != _CROWD)
-    overlaps = _iou(anchors, objects)
-    overlaps = torch.where((labels >= 0)[:, None], overlaps, -1.0)
-    usable = torch.where(learned[:, None], overlaps, -1.0)
+    crowds = (labels >= 0) & (targets[..., 6] == _CROWD)
+    shared, areas = _shared(anchors, objects)
+    own = anchors[:, 2:].prod(1)[:, None]
+    usable = torch.where(((labels >= 0) & ~crowds)[:, None], shared / (own + areas - shared).clamp(min=1e-9), -1.0)
     best, taken = usable.max(2)
-    first = usable.argmax(1)
-    index = torch.arange(objects.shape[1], device=anchors.device).expand_as(first)
-    rows = torch.arange(len(first), device=anchors.device)[:, None].expand_as(first)
-    taken[rows[learned], first[learned]] = index[learned]
-    best[rows[learned], first[learned]] = 1.0
-    found = labels.gather(1, taken)
-    found = torch.where(best >= NEAR, found, torch.where(overlaps.amax(2) < FAR, -1, -2))
-    chosen = objects.gather(1, taken[..., None].expand(-1, -1, 4))
+    reached, first = usable.max(1)
+    # Of two objects with one best anchor the later in the list has it, on every device and by any number of threads.
+    index = torch.where(reached > 0, torch.arange(objects.shape[1], device=anchors.device), -1)
+    claims = torch.full_like(taken, -1).scatter_reduce(1, first, index, "amax")
+    taken = torch.where(claims >= 0, claims, taken)
+    found = torch.where((best >= NEAR) | (claims >= 0), labels.gather(1, taken), -1)
+    crowded = ((shared >= CROWDED * own) & crowds[:, None]).any(2)
+    found = torch.where(crowded & (found < 0), NOTHING, found)
+    chosen = objects.gather(1, taken[..., None].expand(-1, -1, CODES))
     return Assigned(found, encoded(chosen, anchors))
 
 
@@ -105,21 +115,23 @@ def encoded(corners: Tensor, anchors: Tensor) -> Tensor:
     return torch.cat([moved, (size / anchors[:, 2:]).log()], 2) * anchors.new_tensor(boxes.SCALES)
 
 
-def _iou(anchors: Tensor, objects: Tensor) -> Tensor:
-    """Return the overlap [B, A, G] of anchors [A, 4] with boxes [B, G, 4]."""
+def _shared(anchors: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the area that anchors [A, 4] share with boxes [B, G, 4], and the boxes' own: [B, A, G], [B, 1, G]."""
     half = anchors[:, 2:] / 2
-    low = torch.maximum((anchors[:, :2] - half)[None, :, None], objects[:, None, :, :2])
-    high = torch.minimum((anchors[:, :2] + half)[None, :, None], objects[:, None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(3)
-    areas = anchors[:, 2:].prod(1)[None, :, None] + (objects[..., 2:] - objects[..., :2]).clamp(min=0).prod(2)[:, None]
-    return shared / (areas - shared).clamp(min=1e-9)
+    low, high = ((anchors[:, :2] + side)[None, :, None] for side in (-half, half))
+    inner = torch.minimum(high, objects[:, None, :, 2:]) - torch.maximum(low, objects[:, None, :, :2])
+    areas = (objects[..., 2:] - objects[..., :2]).clamp(min=0).prod(2)
+    return inner.clamp(min=0).prod(3), areas[:, None]
 
 
 def objective(
     targets: Integers, outputs: int, spec: TaskSpec, *, balance: str, smoothing: float
 ) -> tuple[DetectionLoss, None]:
-    """Return the loss; classes are not balanced, since focal loss counts rare things more by itself."""
-    return DetectionLoss(spec, smoothing), None
+    """Return the loss; classes are not balanced, since focal loss counts what is hard, such as rare things, more.
+
+    Labels are not smoothed either: nearly all anchors are background, and a share of the loss would be of nothing else.
+    """
+    return DetectionLoss(spec), None
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:
@@ -135,7 +147,7 @@ def imitation(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:
         (logits[..., CODES:] / temperature).sigmoid() - said
     ).abs() ** GAMMA
     codes = nn.functional.smooth_l1_loss(logits[..., :CODES], wanted[..., :CODES], reduction="none").sum(2)
-    loss: Tensor = (gap.sum() + (codes * sure).sum()) / sure.sum().clamp(min=1)
+    loss: Tensor = (CLASSES * gap.sum() + (codes * sure).sum()) / sure.sum().clamp(min=1)
     return loss
 
 
