@@ -183,8 +183,29 @@ class Targeted(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TrainDefaults:
+    """How a task is trained where the user says nothing; docs/measurements has the figures behind each."""
+
+    transfer_epochs: int = 6
+    """From given weights."""
+    scratch_epochs: int = 40
+    head_epochs: int = 20
+    """From given weights, of the head alone on features that are computed once."""
+    upper: bool = True
+    """Whether it does to train the upper layers of given weights on the maps of a few views."""
+    progressive: bool = True
+    """Whether early epochs from given weights may see smaller images."""
+    momentum: bool = True
+    """Whether a net with batch norms is trained by SGD with momentum from scratch; else by AdamW."""
+
+
 class Learning(Protocol):
     """What `tasks/<task>/learning.py` defines; its types are torch's, which nothing here loads."""
+
+    DEFAULTS: TrainDefaults
+    PLACED: bool
+    """Whether targets say where things are, so that they move with what a random view shows of the image."""
 
     def objective(self, targets: Integers, outputs: int, spec: TaskSpec, *, balance: str, smoothing: float) -> Any:
         """Return what training lowers (`train.objective.Objective`), and what each label counts in validation."""

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from pocketvision.data.arrays import Prepared
 from pocketvision.data.augment import Augment, augment, seed_of, seeds_of, turns_of
+from pocketvision.data.augment_boxes import AugmentBoxes, augment_boxes
 from pocketvision.data.tensors import eval_batches, normalize, to_input
+from pocketvision.tasks import learning
 from pocketvision.train.objective import Batch
 from pocketvision.train.recipe import Recipe
 from pocketvision.values import ImageSpec, TaskSpec
@@ -77,9 +79,13 @@ class RandomViews:
         for place, (chosen, turn) in enumerate(zip(orders, turns, strict=True)):
             pixels = torch.from_numpy(np.ascontiguousarray(images.source[chosen])).to(self.device)
             seeds = seeds_of(recipe.seed, epoch, chosen, turn)
-            views = normalize(augment(pixels, resolution, settings, seeds=seeds), self.image)
             labels = torch.from_numpy(images.train_labels[chosen]).to(self.device)
-            batch = Batch(views, labels, torch.from_numpy(chosen))
+            if learning(images.spec.name).PLACED:
+                boxes = AugmentBoxes(flip=recipe.flip)
+                views, labels = augment_boxes(pixels, labels, resolution, boxes, seeds=seeds)
+            else:
+                views = augment(pixels, resolution, settings, seeds=seeds)
+            batch = Batch(normalize(views, self.image), labels, torch.from_numpy(chosen))
             if recipe.mixup:
                 seed = seed_of(recipe.seed, epoch, place)
                 yield mixed(batch, self.num_classes, alpha=recipe.mixup, seed=seed)

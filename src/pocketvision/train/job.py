@@ -77,6 +77,7 @@ def make_job(
         norms=has_norms(spec.name),
         mirror=loaded.dataset.mirror_safe,
         balance=balance_for(options.balance, _class_counts(loaded)),
+        defaults=learning(loaded.spec.name).DEFAULTS,
     )
     return Job(
         data=loaded,

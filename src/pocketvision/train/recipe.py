@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from pocketvision.errors import UsageError
 from pocketvision.settings.groups import TrainConfig
+from pocketvision.tasks import TrainDefaults
 from pocketvision.values.ranges import number
 
 Optimizer = Literal["adamw", "sgd"]
@@ -76,24 +77,28 @@ def recipe_for(
     norms: bool = True,
     mirror: bool = True,
     balance: Balance = "none",
+    defaults: TrainDefaults = TrainDefaults(),  # noqa: B008  frozen
 ) -> Recipe:
     """Fill in the defaults; docs/measurements/training.md gives the measurement behind each. Raises UsageError.
 
     `examples` is the number of training images, `norms` tells whether the net has batch norms, `mirror` whether images
-    may be mirrored where the configuration does not say. `auto` is AdamW, but SGD for a net with batch norms that
-    starts from scratch.
+    may be mirrored where the configuration does not say, `defaults` are the task's. `auto` is AdamW, but SGD for a net
+    with batch norms that starts from scratch, where the task allows it.
     """
     if config.optimizer not in OPTIMIZERS:
         raise UsageError(f"--optimizer '{config.optimizer}' is not known; use one of {', '.join(OPTIMIZERS)}")
     if config.fine_tune not in FINE_TUNED:
         raise UsageError(f"--fine-tune '{config.fine_tune}' is not known; use one of {', '.join(FINE_TUNED)}")
-    total = config.epochs or (6 if transfer else 40)
+    if config.fine_tune == "upper" and not defaults.upper:
+        raise UsageError("--fine-tune upper: boxes need all layers to learn; leave it away")
+    total = config.epochs or (defaults.transfer_epochs if transfer else defaults.scratch_epochs)
     asked = int(number("batch_size", config.batch_size) or 0)
     batch = asked or usual_batch(examples, steps=TRANSFER_STEPS if transfer else STEPS)
-    sgd = config.optimizer == "sgd" or (config.optimizer == "auto" and norms and not transfer)
+    sgd = config.optimizer == "sgd" or (config.optimizer == "auto" and norms and not transfer and defaults.momentum)
+    progressive = transfer and defaults.progressive
     return Recipe(
         epochs=total,
-        head_epochs=20 if transfer else 0,
+        head_epochs=defaults.head_epochs if transfer else 0,
         batch_size=batch,
         learning_rate=config.lr or usual_rate(batch, sgd=sgd, transfer=transfer),
         head_learning_rate=0.003,
@@ -105,9 +110,9 @@ def recipe_for(
         flip=mirror if config.flip is None else config.flip,
         seed=int(config.seed),
         balance=balance,
-        progressive_start=_PROGRESSIVE_START if transfer else 1.0,
-        progressive_epochs=_PROGRESSIVE_EPOCHS if transfer else 0.0,
-        fine_tune=cast(FineTune, config.fine_tune) if transfer else "all",
+        progressive_start=_PROGRESSIVE_START if progressive else 1.0,
+        progressive_epochs=_PROGRESSIVE_EPOCHS if progressive else 0.0,
+        fine_tune=cast(FineTune, config.fine_tune) if transfer and defaults.upper else "all",
     )
 
 

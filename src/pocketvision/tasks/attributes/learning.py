@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
 from pocketvision.metrics.multilabel import UNKNOWN
-from pocketvision.tasks import Integers, Targeted
+from pocketvision.tasks import Integers, Targeted, TrainDefaults
 from pocketvision.values import TaskSpec
 
+DEFAULTS = TrainDefaults()
+PLACED = False
 LARGEST_WEIGHT = 10.0
 """Of a positive cell beside a negative one: more of it drowns what the negatives say, and no probability means what it
 says any more."""

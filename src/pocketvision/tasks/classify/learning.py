@@ -7,8 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pocketvision.tasks import Integers, Targeted
+from pocketvision.tasks import Integers, Targeted, TrainDefaults
 from pocketvision.values import TaskSpec
+
+DEFAULTS = TrainDefaults()
+PLACED = False
 
 
 @dataclass(frozen=True, eq=False)

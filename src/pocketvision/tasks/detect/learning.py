@@ -7,11 +7,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pocketvision.errors import UsageError
 from pocketvision.graph import boxes
 from pocketvision.models.ssd import CODES, SsdHead, last_of
-from pocketvision.tasks import Integers, Targeted
+from pocketvision.tasks import Integers, Targeted, TrainDefaults
 from pocketvision.values import TaskSpec
 
+DEFAULTS = TrainDefaults(
+    transfer_epochs=40, scratch_epochs=150, head_epochs=0, upper=False, progressive=False, momentum=False
+)
+"""docs/measurements/detection.md has what each costs and gains."""
+PLACED = True
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss (T.-Y. Lin and others, "Focal Loss for Dense Object Detection", 2017, section 3)."""
 PRIOR = 0.01
@@ -130,7 +136,10 @@ def objective(
     """Return the loss; classes are not balanced, since focal loss counts what is hard, such as rare things, more.
 
     Labels are not smoothed either: nearly all anchors are background, and a share of the loss would be of nothing else.
+    Raises UsageError for `sampler`: an image shows several classes.
     """
+    if balance == "sampler":
+        raise UsageError("--balance sampler draws images by their one class; for boxes take none")
     return DetectionLoss(spec), None
 
 
