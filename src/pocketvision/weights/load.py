@@ -276,6 +276,7 @@ def _load_backbone(net: "Net", weights: Weights) -> LoadReport:
         tensors = unfold(backbone, tensors, weights.norm_eps)
     _check_fit(tensors, {key: tuple(value.shape) for key, value in backbone.state_dict().items()}, ())
     _copy(backbone, tensors, weights.norm_eps)
+    _copy(net, {}, weights.norm_eps)  # all norms of a net have one epsilon
     fresh = tuple(key for key in net.state_dict() if key.startswith(_HEAD))
     return LoadReport(len(tensors), fresh, False, None, weights.folded)
 
