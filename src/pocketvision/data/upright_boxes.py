@@ -10,10 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pocketvision.data.inspect import InspectedImage
+from pocketvision.data.decoded import DecodedCache
+from pocketvision.data.inspect import InspectedImage, inspect
+from pocketvision.data.kinds import target_of
 from pocketvision.data.layouts.boxes import SHARES, clip
-from pocketvision.data.layouts.listing import Found, Frame
-from pocketvision.values import Box, Problem
+from pocketvision.data.layouts.listing import Found, Frame, Listing
+from pocketvision.data.metadata import MetadataCache
+from pocketvision.progress import Progress
+from pocketvision.values import Box, Problem, Target
 from pocketvision.words import plural
 
 DIGITS, AREA_DIGITS = 6, 2
@@ -56,6 +60,22 @@ def upright_boxes(images: Sequence[InspectedImage]) -> tuple[list[InspectedImage
         problems += placed.problems
         done.append(replace(image, found=replace(image.found, boxes=placed.boxes, size=image.size, shares=True)))
     return done, problems, _told(frames)
+
+
+def said(listing: Listing, progress: Progress) -> list[tuple[str, Target]]:
+    """Return what a listing says of each of its images, as examples hold it: boxes in shares of the upright image.
+
+    Only for boxes images are decoded, those alone whose size is not known from an earlier time.
+    """
+    numbers = {label: number for number, label in enumerate(listing.labels)}
+    if listing.kind != "boxes":
+        return [(found.file, target_of(found, numbers)) for found in listing.found]
+    decoded = DecodedCache(0, metadata=MetadataCache())
+    try:
+        images, _, _ = upright_boxes(inspect(listing, decoded, progress))
+    finally:
+        decoded.close()
+    return [(image.file, target_of(image.found, numbers)) for image in images]
 
 
 def place(found: Found, size: tuple[int, int], orientation: int) -> Placed:

@@ -7,9 +7,9 @@ from pathlib import Path
 from pocketvision.data.check import load_dataset
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import resolve
-from pocketvision.data.kinds import target_of
 from pocketvision.data.layout import scan
 from pocketvision.data.splits import read_dataset, write_splits
+from pocketvision.data.upright_boxes import said as said_of
 from pocketvision.errors import DataError, MissingExtra, UsageError, WeightsError
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import RunFolder
@@ -68,9 +68,8 @@ def _begun_with(began: Path, root: Path, progress: Progress) -> Path:
 def _same_labels(dataset: Dataset, root: Path) -> None:
     """Raise DataError where the data says another label now than when the run began, or names an image no longer."""
     write, listing = of_kind(dataset.kind).write, scan(root)
-    numbers = {label: number for number, label in enumerate(listing.labels)}
     names = listing.labels or listing.attributes
-    said = {found.file: write(target_of(found, numbers), names) for found in listing.found}
+    said = {file: write(target, names) for file, target in said_of(listing, Silent())}
     began = {one.file: write(one.target, dataset.labels) for one in dataset.examples}
     changed = [file for file, label in began.items() if said.get(file) != label]
     if changed:

@@ -6,20 +6,21 @@ An image is what its content and its label are; its name says nothing.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pocketvision.data.digits import resolve
-from pocketvision.data.kinds import must_be_learnable, target_of
+from pocketvision.data.kinds import must_be_learnable
 from pocketvision.data.layout import Listing, scan
 from pocketvision.data.parallel import in_order
+from pocketvision.data.upright_boxes import said as said_of
 from pocketvision.errors import DataError, ImageError
 from pocketvision.images.decode import content_of
 from pocketvision.progress import Progress, track
 from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_of
-from pocketvision.values import Dataset, Example, Judged, Manifest, Split, Target, TaskSpec
+from pocketvision.values import Box, Dataset, Example, Judged, Manifest, Split, Target, TaskSpec
 from pocketvision.verify.past import Past, past_of
 
 Origin = Split | Literal["new", "relabeled"]
@@ -138,8 +139,7 @@ def _given(data: str | Path | Dataset, spec: TaskSpec, progress: Progress) -> _G
         source = scan(place, judging=True)
         must_be_learnable(source)
         root, labels = source.root, source.labels or source.attributes
-        numbers = {label: number for number, label in enumerate(labels)}
-        targets = [(found.file, target_of(found, numbers)) for found in source.found]
+        targets = list(said_of(source, progress))
     if source.kind != load_task(spec.name).KIND:
         raise DataError(f"the file was made for {load_task(spec.name).KIND}, and {place} has {source.kind}")
     said = [(file, _written(target, labels, spec)) for file, target in targets]
@@ -151,7 +151,11 @@ def _given(data: str | Path | Dataset, spec: TaskSpec, progress: Progress) -> _G
 
 def _written(target: Target, labels: Sequence[str], spec: TaskSpec) -> str:
     """Return what is said of an image under the file's order of labels; attributes that nobody names are unknown."""
-    if isinstance(target, tuple):
+    if isinstance(target, tuple) and load_task(spec.name).KIND == "boxes":
+        places = [spec.labels.index(label) if label in spec.labels else -1 for label in labels]
+        target = tuple(replace(box, label=places[box.label]) for box in target if isinstance(box, Box))
+        target, labels = tuple(box for box in target if box.label >= 0), spec.labels
+    elif isinstance(target, tuple):
         cells = dict(zip(labels, target, strict=True))
         target = tuple(cell if isinstance(cell := cells.get(label), int) else None for label in spec.labels)
         labels = spec.labels
