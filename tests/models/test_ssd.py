@@ -113,3 +113,21 @@ def test_every_family_with_the_strides_makes_a_detector(name: str) -> None:
         found = net(torch.zeros(1, 3, 256, 256))
     assert math.isclose(256 / maps[1].shape[2], 32, rel_tol=0.3)
     assert found.shape[2] == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "net", "width", "resolution"),
+    [
+        ("mobilenet_v2_ssdlite", "mobilenet_v2", 1.0, 320),
+        ("ssdlite_mobilenet_v2", "mobilenet_v2", 1.0, 320),
+        ("mobilenet_v1_ssd", "mobilenet_v1", 1.0, 300),
+        ("mobilenet_v2_0.5_ssdlite_256", "mobilenet_v2", 0.5, 256),
+        ("ssdlite320_mobilenet_v3_large", "mobilenet_v3_large", 1.0, 320),
+    ],
+)
+def test_a_name_may_ask_for_the_papers_detector(name: str, net: str, width: float, resolution: int) -> None:
+    found = catalogue.parse_name(name)
+    assert (found.name, found.width, found.resolution) == (net, width, resolution)
+    assert found.detector is not None
+    assert found.detector.head == ("ssd" if name.endswith("_ssd") else "ssdlite")
+    assert [len(one.shapes) for one in found.detector.maps] == [3, 6, 6, 6, 6, 6]

@@ -59,7 +59,7 @@ def cost_of(graph: Graph, spec: ModelSpec) -> CostOf:
     """Count the graph of a net."""
     plain, small, most = count(graph), count(graph, precision="int8"), peak(graph)
     return CostOf(
-        name=spec.name,
+        name=spec.name if spec.detector is None else f"{spec.name}_{spec.detector.head}",
         width=spec.width,
         resolution=spec.resolution,
         num_classes=spec.num_classes,

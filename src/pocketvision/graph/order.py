@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from pocketvision.graph.graph import Flatten, Graph
+from pocketvision.graph.graph import Flatten, Graph, ToRows
 
 MOST_STATES = 50_000
 """Sets of layers looked at in one piece before its given order is kept; Inception modules have some hundred."""
@@ -64,7 +64,7 @@ def flow(graph: Graph) -> Flow:
     values: list[int] = []
     reads: list[tuple[int, ...]] = []
     for node in graph.nodes:
-        view = isinstance(node, Flatten)
+        view = isinstance(node, Flatten | ToRows)
         sources = dict.fromkeys(places[name] for name in node.inputs)
         seen = [other for source in sources if not values[source] for other in reads[source]]
         values.append(0 if view else math.prod(graph.shapes[node.name]))

@@ -2,12 +2,15 @@
 
 import ast
 import importlib
+import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
 from pocketvision.errors import UnknownName, UsageError
+from pocketvision.models.paper_anchors import COLUMNS, paper_detector
+from pocketvision.models.paper_anchors import RESOLUTIONS as RELEASED_RESOLUTIONS
 from pocketvision.models.spelling import spelled
 from pocketvision.values import ModelSpec
 from pocketvision.values.ranges import check_ranges
@@ -91,12 +94,24 @@ def names() -> tuple[str, ...]:
 
 def parse_name(name: str) -> ModelSpec:
     """Understand a net's name in our, timm's (`mobilenetv2_050`), TensorFlow's (`mobilenet_v1_0.25_128`), Keras' and
-    torchvision's (`shufflenet_v2_x0_5`) spelling; what it does not say is width 1.0 and the paper's resolution."""
+    torchvision's (`shufflenet_v2_x0_5`) spelling; what it does not say is width 1.0 and the paper's resolution. With
+    `ssdlite` or `ssd` in the name (`mobilenet_v2_ssdlite`) it is the papers' detector on that net."""
+    if said := re.search(r"(?:^|_)(ssdlite|ssd)(\d{3})?(?:_|$)", name.lower()):
+        return _detector(name, said)
     found = spelled(name, names())
     if found is None:
         raise UnknownName("model", name, names())
     resolution = found.resolution or family_of(found.name).resolution
     return ModelSpec(found.name, found.width or 1.0, resolution, groups=found.groups)
+
+
+def _detector(name: str, said: re.Match[str]) -> ModelSpec:
+    """Read a name such as `ssdlite_mobilenet_v2` or `mobilenet_v2_0.5_ssdlite_320`."""
+    parts = (name[: said.start()], name[said.end() :])
+    found, head = parse_name("_".join(part for part in parts if part)), said[1]
+    usual = found.resolution == family_of(found.name).resolution
+    resolution = int(said[2]) if said[2] else RELEASED_RESOLUTIONS[head] if usual else found.resolution
+    return replace(found, resolution=resolution, num_classes=COLUMNS[head], detector=paper_detector(head))
 
 
 def build(  # noqa: PLR0913  the dials that every net has

@@ -263,7 +263,9 @@ class CostOptions(NetConfig):
 
     name: str = field(metadata=argument(_NET))
     _: KW_ONLY
-    num_classes: int = option(1000, "Outputs of the classifier.")
+    num_classes: int | None = option(
+        None, "Outputs of the classifier, else 1000; of a detector columns an anchor, else the papers' with background."
+    )
     groups: int | None = option(None, "Of ShuffleNet's pointwise convolutions.")
     in_channels: int = option(3, "Channels of the image.")
 
