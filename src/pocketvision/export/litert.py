@@ -1,7 +1,8 @@
 """A graph as a LiteRT file (`.tflite`), float or int8, written operator by operator in milliseconds.
 
 Input `image` uint8 [1, R, R, C], output `probabilities` float32 [1, classes], or both in whole numbers, as the
-manifest's `io` says; runtimes may resize the batch. An int8 file computes in int8: the levels of the graph less 128.
+manifest's `io` says; a detector's answers are boxes or, as `ends` says, codes and scores. Runtimes may resize the
+batch of others. An int8 file computes in int8: the levels of the graph less 128.
 Every operator is one that XNNPACK takes over where it has one for these types, so that the net runs as one part.
 """
 
@@ -10,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import GraphError, UsageError
+from pocketvision.export.litert_boxes import Form, joined, suppressed, titles
 from pocketvision.export.litert_file import LitertFile, TensorScale, require_ratio
 from pocketvision.export.litert_io import ending, normalized, whole_ending
 from pocketvision.export.litert_metadata import metadata, packed
-from pocketvision.export.litert_pools import pool
+from pocketvision.export.litert_pools import local_norm, pool
 from pocketvision.export.tables import Field
 from pocketvision.files import write_bytes
 from pocketvision.graph.graph import (
@@ -29,6 +31,7 @@ from pocketvision.graph.graph import (
     GlobalAvgPool,
     Graph,
     Input,
+    JoinRows,
     Linear,
     LocalNorm,
     MaxPool,
@@ -39,6 +42,8 @@ from pocketvision.graph.graph import (
     Shape,
     Shuffle,
     Slice,
+    Suppress,
+    ToRows,
     same_pads,
 )
 from pocketvision.graph.integer import THREE, THREE_LEVEL, clamps, sixfold
@@ -62,29 +67,31 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
 
 def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     """Return the content of the LiteRT file; without a manifest it can be timed, but not opened as an artefact."""
-    writer = written(graph, manifest.io if manifest else "mixed")
-    image, answer = writer.ends()
+    writer = written(graph, manifest.io, ends=manifest.ends) if manifest else written(graph)
+    places = writer.ends()
     if manifest is None:
-        return writer.file.to_bytes(image, answer)
-    levels = writer.file.tensors[image]
+        return writer.file.to_bytes(*places)
+    levels = writer.file.tensors[places[0]]
     assert levels.scale is not None
     zero_point = levels.scale.zero_point + (128 if levels.dtype == "int8" else 0)
-    content = writer.file.to_bytes(image, answer, metadata=metadata(manifest, levels.scale.scale[0], zero_point))
+    content = writer.file.to_bytes(*places, metadata=metadata(manifest, levels.scale.scale[0], zero_point))
     return packed(content, manifest)
 
 
-def written(graph: Graph, io: Io = "mixed", *, lean: bool = False) -> "_Writer":
+def written(graph: Graph, io: Io = "mixed", *, lean: bool = False, ends: Form = "boxes") -> "_Writer":
     """Return the writer of a graph with all its operators.
 
-    `io` says in which types image and answer are, and `lean` spares memory where an image in uint8 comes in; raises
-    UsageError where a float graph should have whole numbers.
+    `io` says in which types image and answer are, `ends` what a detector gives, and `lean` spares memory where an image
+    in uint8 comes in; raises UsageError where a float graph or boxes should be whole numbers.
     """
+    if io != "mixed" and isinstance(graph.nodes[-1], Suppress):
+        raise UsageError(f"input and output in {io} are for classifiers: boxes are floats, leave --io away")
     if io != "mixed" and graph.quant is None:
         raise UsageError(f"input and output in {io} are for int8 nets: export with --precision int8")
     graph = without_affines(graph)
     if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one operator less
-    writer = _Writer(graph, io, lean=lean or io == "uint8")
+    writer = _Writer(graph, io, lean=lean or io == "uint8", form=ends)
     for node in graph.nodes:
         writer.add(node)
     return writer
@@ -96,17 +103,20 @@ class _Writer:
     `values` names the float form of tensors that a float operator asked for.
     """
 
-    def __init__(self, graph: Graph, io: Io, *, lean: bool) -> None:
+    def __init__(self, graph: Graph, io: Io, *, lean: bool, form: Form) -> None:
         self.graph = graph
         self.io = io
+        self.form = form
+        self.titles = titles(graph, form)
+        self.boxes: tuple[int, ...] = ()
         self.lean = lean
         self.file = LitertFile()
         self.places: dict[str, int] = {}
         self.values: dict[str, int] = {}
 
-    def ends(self) -> tuple[int, int]:
-        """Return the places of the image and of the answer."""
-        return 0, self._value(self.graph.output)
+    def ends(self) -> tuple[int, ...]:
+        """Return the places of the image and of what comes out."""
+        return 0, *(self.boxes or (self.value(self.graph.output),))
 
     def add(self, node: Node) -> None:
         """Write one kernel."""
@@ -115,15 +125,17 @@ class _Writer:
             self.places[node.name] = self._image(node, quant)
         elif isinstance(node, Ending) and self.io != "mixed":
             self.places[node.name] = whole_ending(self.file, node, self.places[node.inputs[0]], self.io)
+        elif isinstance(node, Suppress):
+            self.boxes = suppressed(self, node, self.form)
         elif quant is None:
-            self.places[node.name] = self._kernel(node, [self._value(name) for name in node.inputs], None)
+            self.places[node.name] = self._kernel(node, [self.value(name) for name in node.inputs], None)
         elif self._has_integers(node, quant):
             inputs = [self.places[name] for name in node.inputs]
             if is_move(node):
                 inputs = [self.requantized(place, quant) for place in inputs]
             self.places[node.name] = self._kernel(node, inputs, quant)
         else:
-            real = self._kernel(node, [self._value(name) for name in node.inputs], None)
+            real = self._kernel(node, [self.value(name) for name in node.inputs], None)
             shape = self.graph.shapes[node.name]
             self.places[node.name] = self.file.operator("QUANTIZE", [real], self.result(shape, quant))
 
@@ -136,12 +148,13 @@ class _Writer:
         dtype, scale = ("float32", None) if quant is None else ("int8", _scale(quant))
         return self.file.tensor(_laid_out(shape), dtype, scale, name=name)
 
-    def _value(self, name: str) -> int:
+    def value(self, name: str) -> int:
+        """Return a tensor in float."""
         quant = self.quant(name)
         if quant is None:
             return self.places[name]
         if name not in self.values:
-            out = self.result(self.graph.shapes[name], None)
+            out = self.result(self.graph.shapes[name], None, name=self.titles.get(name, ""))
             self.values[name] = self.file.operator("DEQUANTIZE", [self.places[name]], out)
         return self.values[name]
 
@@ -205,16 +218,17 @@ class _Writer:
             case GlobalAvgPool():
                 axes = self.file.constant(np.array([1, 2], np.int32))
                 return self.file.operator("MEAN", [x, axes], self.named(node, quant), Field(0, "bool", node.keep))
+            case JoinRows():
+                return joined(self.file, inputs, self.named(node, None))
             case Ending():
                 return ending(self.file, node, x, self.named(node, None))
-            case Slice() | Shuffle() | Flatten():
+            case Slice() | Shuffle() | Flatten() | ToRows():
                 return self._moved(node, x, quant)
         return self._elementwise(node, x, quant)
 
     def named(self, node: Node, quant: Quant | None) -> int:
         """Add a tensor for what a node gives, under its name."""
-        name = "probabilities" if node.name == self.graph.output else node.name
-        return self.result(self.graph.shapes[node.name], quant, name=name)
+        return self.result(self.graph.shapes[node.name], quant, name=self.titles.get(node.name, node.name))
 
     def _elementwise(self, node: Node, x: int, quant: Quant | None) -> int:
         match node:
@@ -231,7 +245,7 @@ class _Writer:
             case Activate(activation="sigmoid" | "silu"):
                 return self._sigmoid(node, x, quant)
             case LocalNorm():
-                return self._local_norm(node, x)
+                return local_norm(self, node, x)
         raise GraphError(f"LiteRT and ExecuTorch files have no kernel for {type(node).__name__} ('{node.name}')")
 
     def _sigmoid(self, node: Activate, x: int, quant: Quant | None) -> int:
@@ -255,30 +269,15 @@ class _Writer:
             total = self.file.operator("ADD", [x, three], self.result(shape, sixfold(quant)))
         return self.file.operator("MUL", [total, sixth], self.named(node, quant))
 
-    def _local_norm(self, node: LocalNorm, x: int) -> int:
-        """Write the sum over channels as a convolution; x^-3/4, the usual power, as two roots, which run fast."""
-        shape, file = self.graph.shapes[node.name], self.file
-        if node.beta != 0.75:
-            raise GraphError(f"'{node.name}' is a local norm with beta {node.beta:g}; files hold 0.75 only")
-        channels = np.arange(shape[0])
-        band = np.abs(channels[:, None] - channels) <= node.size // 2
-        weight = file.constant((band[:, None, None] * node.alpha / node.size).astype(np.float32))
-        bias = file.constant(np.full(shape[0], node.k, np.float32))
-        squares = file.operator("MUL", [x, x], self.result(shape, None))
-        steps = [Field(slot, "int32", 1) for slot in (1, 2)]
-        total = file.operator("CONV_2D", [squares, weight, bias], self.result(shape, None), *steps)
-        half = file.operator("RSQRT", [total], self.result(shape, None))
-        quarter = file.operator("SQRT", [half], self.result(shape, None))
-        power = file.operator("MUL", [half, quarter], self.result(shape, None))
-        return file.operator("MUL", [x, power], self.named(node, None))
-
-    def _moved(self, node: Slice | Shuffle | Flatten, x: int, quant: Quant | None) -> int:
+    def _moved(self, node: Slice | Shuffle | Flatten | ToRows, x: int, quant: Quant | None) -> int:
         shape = self.graph.shapes[node.name]
         match node:
             case Slice():
                 return self._sliced(node, x, quant)
             case Flatten():
                 return self._flattened(node, x, quant)
+            case ToRows():
+                return self._reshaped(x, shape[::-1], self.named(node, quant))
         channels, *size = shape
         split = (*size, node.groups, channels // node.groups)
         mixed = self._transposed(self._reshaped(x, split), (*range(1 + len(size)), -1, -2))

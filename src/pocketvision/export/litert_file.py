@@ -53,6 +53,8 @@ KINDS = {
     "MEAN": Kind(40, 27),
     "SUB": Kind(41, 28),
     "STRIDED_SLICE": Kind(45, 32),
+    "EXP": Kind(47, 33),
+    "MINIMUM": Kind(57, 39),
     "PADV2": Kind(60, 43),
     "SQRT": Kind(75, 0),
     "RSQRT": Kind(76, 0),
@@ -60,6 +62,8 @@ KINDS = {
     "QUANTIZE": Kind(114, 89),
     "HARD_SWISH": Kind(117, 91),
 }
+CUSTOM = {"TFLite_Detection_PostProcess": Kind(32, 0)}
+"""Operators that are called by their names: the number stands for all of them."""
 ONE_RANGE = ("RESHAPE", "TRANSPOSE", "PAD", "PADV2", "MAX_POOL_2D", "AVERAGE_POOL_2D", "CONCATENATION", "STRIDED_SLICE")
 """Operators whose input and output must have one scale: runtimes refuse others, or answer wrongly without a word."""
 
@@ -89,7 +93,11 @@ class FileStep(NamedTuple):
     kind: str
     inputs: tuple[int, ...]
     output: int
-    options: tuple[Field, ...]
+    options: tuple[Field, ...] = ()
+    more: tuple[int, ...] = ()
+    """Outputs behind the first."""
+    custom: bytes = b""
+    """Options of an operator that is called by its name."""
 
 
 class LitertFile:
@@ -126,8 +134,13 @@ class LitertFile:
         self._operators.append(FileStep(kind, tuple(inputs), output, options))
         return output
 
-    def to_bytes(self, image: int, answer: int, *, metadata: Mapping[str, bytes] | None = None) -> bytes:
-        """Return the file; `image` and `answer` are the tensors that go in and come out."""
+    def custom(self, kind: str, inputs: Sequence[int], outputs: Sequence[int], options: bytes) -> None:
+        """Add an operator that is called by its name."""
+        first, *more = outputs
+        self._operators.append(FileStep(kind, tuple(inputs), first, more=tuple(more), custom=options))
+
+    def to_bytes(self, image: int, *answers: int, metadata: Mapping[str, bytes] | None = None) -> bytes:
+        """Return the file; `image` is the tensor that goes in, `answers` those that come out."""
         tables = Tables()
         extra = dict(metadata or {})
         buffers = [tables.table()]  # the first one has to be empty: it stands for what is computed
@@ -140,20 +153,20 @@ class LitertFile:
         fields = [
             Field(0, "uint32", SCHEMA_VERSION),
             Field(1, "offset", tables.offsets([_code(tables, *code) for code in codes])),
-            Field(2, "offset", tables.offsets([self._subgraph(tables, image, answer, codes)])),
+            Field(2, "offset", tables.offsets([self._subgraph(tables, image, answers, codes)])),
             Field(3, "offset", tables.text("pocketvision")),
             Field(4, "offset", tables.offsets(buffers)),
-            Field(7, "offset", tables.offsets([self._signature(tables, image, answer)])),
+            Field(7, "offset", tables.offsets([self._signature(tables, image, answers)])),
         ]
         if entries:
             fields.append(Field(6, "offset", tables.offsets(entries)))
         return tables.finish(tables.table(*fields), IDENTIFIER)
 
     def _version(self, entry: FileStep) -> int:
-        kind = KINDS[entry.kind]
+        kind = _kind(entry.kind)
         return kind.int8 if self.tensors[entry.inputs[0]].dtype == "int8" else kind.version
 
-    def _subgraph(self, tables: Tables, image: int, answer: int, codes: list[tuple[str, int]]) -> int:
+    def _subgraph(self, tables: Tables, image: int, answers: Sequence[int], codes: list[tuple[str, int]]) -> int:
         tensors: list[int] = []
         stored = 0
         for tensor in self.tensors:
@@ -165,15 +178,15 @@ class LitertFile:
         return tables.table(
             Field(0, "offset", tables.offsets(tensors)),
             Field(1, "offset", tables.numbers(np.array([image], np.int32))),
-            Field(2, "offset", tables.numbers(np.array([answer], np.int32))),
+            Field(2, "offset", tables.numbers(np.array(answers, np.int32))),
             Field(3, "offset", tables.offsets(operators)),
             Field(4, "offset", tables.text("main")),
         )
 
-    def _signature(self, tables: Tables, image: int, answer: int) -> int:
+    def _signature(self, tables: Tables, image: int, answers: Sequence[int]) -> int:
         ends = [
             tables.table(Field(0, "offset", tables.text(self.tensors[place].name)), Field(1, "uint32", place))
-            for place in (image, answer)
+            for place in (image, *answers)
         ]
         return tables.table(
             Field(0, "offset", tables.offsets(ends[:1])),
@@ -196,10 +209,17 @@ def _buffer(tables: Tables, content: Array) -> int:
     return tables.table(Field(0, "offset", tables.numbers(np.frombuffer(content.tobytes(), np.uint8))))
 
 
+def _kind(name: str) -> Kind:
+    return KINDS[name] if name in KINDS else CUSTOM[name]
+
+
 def _code(tables: Tables, kind: str, version: int) -> int:
-    number = KINDS[kind].number
+    number = _kind(kind).number
     # Readers from before 2020 know the first of the two places of the number only.
-    return tables.table(Field(0, "int8", min(number, 127)), Field(2, "int32", version), Field(3, "int32", number))
+    fields = [Field(0, "int8", min(number, 127)), Field(2, "int32", version), Field(3, "int32", number)]
+    if kind in CUSTOM:
+        fields.append(Field(1, "offset", tables.text(kind)))
+    return tables.table(*fields)
 
 
 def _tensor(tables: Tables, tensor: Tensor, buffer: int) -> int:
@@ -226,9 +246,11 @@ def _operator(tables: Tables, entry: FileStep, code: int) -> int:
     fields = [
         Field(0, "uint32", code),
         Field(1, "offset", tables.numbers(np.array(entry.inputs, np.int32))),
-        Field(2, "offset", tables.numbers(np.array([entry.output], np.int32))),
+        Field(2, "offset", tables.numbers(np.array([entry.output, *entry.more], np.int32))),
     ]
-    if KINDS[entry.kind].options:
-        fields.append(Field(3, "uint8", KINDS[entry.kind].options))
+    if entry.custom:
+        fields.append(Field(5, "offset", tables.numbers(np.frombuffer(entry.custom, np.uint8))))
+    if options := _kind(entry.kind).options:
+        fields.append(Field(3, "uint8", options))
         fields.append(Field(4, "offset", tables.table(*entry.options)))
     return tables.table(*fields)

@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 
+from pocketvision.export.litert_box_metadata import RAW_SINCE, box_words
 from pocketvision.export.tables import Field, Tables
 from pocketvision.values import Io, Manifest, to_line
 
@@ -18,7 +19,9 @@ LABELS = "labels.txt"
 MANIFEST = "manifest.json"
 DIGEST = "model.sha256"
 _RGB = 1
-_IMAGE_PROPERTIES, _NORMALIZATION, _AXIS_LABELS = 2, 1, 2
+_IMAGE_PROPERTIES, _NORMALIZATION = 2, 1
+_AXIS_LABELS, _VALUE_LABELS = 2, 3
+"""Labels of the places along an axis, and of the values of a tensor."""
 _PIXELS = "An image, RGB from 0 to 255; the model itself normalizes it."
 _IMAGES: dict[Io, str] = {
     "mixed": _PIXELS,
@@ -34,25 +37,31 @@ def metadata(manifest: Manifest, scale: float, zero_point: int) -> dict[str, byt
     The normalization named is the one after which these levels are the pixels themselves.
     """
     tables = Tables()
-    labels = _labels(tables)
     image = _image(tables, 1 / scale, float(zero_point), _IMAGES[manifest.io])
-    answer = tables.table(
-        Field(0, "offset", tables.text("probabilities")),
-        Field(1, "offset", tables.text("Probability of each label, in the order of the labels.")),
-        Field(6, "offset", tables.offsets([labels])),
-    )
-    subgraph = tables.table(
-        Field(2, "offset", tables.offsets([image])),
-        Field(3, "offset", tables.offsets([answer])),
-    )
+    raw = manifest.model.detector is not None and manifest.ends == "raw"
     model = tables.table(
         Field(0, "offset", tables.text(manifest.name)),
         Field(1, "offset", tables.text(f"{manifest.model}, {manifest.precision}, written by pocketvision")),
         Field(2, "offset", tables.text(str(manifest.format_version))),
-        Field(3, "offset", tables.offsets([subgraph])),
-        Field(7, "offset", tables.text("1.0.0")),
+        Field(3, "offset", tables.offsets([_subgraph(tables, manifest, image)])),
+        Field(7, "offset", tables.text(RAW_SINCE if raw else "1.0.0")),
     )
     return {"TFLITE_METADATA": tables.finish(model, b"M001")}
+
+
+def _subgraph(tables: Tables, manifest: Manifest, image: int) -> int:
+    fields = [Field(2, "offset", tables.offsets([image]))]
+    if manifest.model.detector is not None:
+        labels = _labels(tables, _AXIS_LABELS if manifest.ends == "raw" else _VALUE_LABELS)
+        words = box_words(tables, manifest, labels)
+        more = ((3, words.outputs), (8, words.groups), (9, words.custom))
+        return tables.table(*fields, *(Field(slot, "offset", place) for slot, place in more if place is not None))
+    answer = tables.table(
+        Field(0, "offset", tables.text("probabilities")),
+        Field(1, "offset", tables.text("Probability of each label, in the order of the labels.")),
+        Field(6, "offset", tables.offsets([_labels(tables, _AXIS_LABELS)])),
+    )
+    return tables.table(*fields, Field(3, "offset", tables.offsets([answer])))
 
 
 def packed(model: bytes, manifest: Manifest) -> bytes:
@@ -69,11 +78,11 @@ def packed(model: bytes, manifest: Manifest) -> bytes:
     return stream.getvalue()
 
 
-def _labels(tables: Tables) -> int:
+def _labels(tables: Tables, kind: int) -> int:
     return tables.table(
         Field(0, "offset", tables.text(LABELS)),
         Field(1, "offset", tables.text("Names of the outputs, one a line.")),
-        Field(2, "int8", _AXIS_LABELS),
+        Field(2, "int8", kind),
     )
 
 

@@ -1,12 +1,16 @@
-"""Pools for LiteRT files, whose own pad by fewer rules than nets do: what they lack becomes a border or a product."""
+"""Pools for LiteRT files, whose own pad by fewer rules than nets do: what they lack becomes a border or a product.
+
+Local norms, too, are sums of neighbors.
+"""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pocketvision.errors import GraphError
 from pocketvision.export.litert_file import TensorScale
 from pocketvision.export.tables import Field
-from pocketvision.graph.graph import AvgPool, Graph, MaxPool, Pads, Quant, Shape, same_pads
+from pocketvision.graph.graph import AvgPool, Graph, LocalNorm, MaxPool, Pads, Quant, Shape, same_pads
 from pocketvision.graph.real import window_sizes
 
 if TYPE_CHECKING:
@@ -53,6 +57,24 @@ def _average_pool(writer: "_Writer", node: AvgPool, x: int, quant: Quant | None)
     factors = (node.kernel[0] * node.kernel[1] / counts).astype(np.float32)
     constant = writer.file.constant(factors) if quant is None else _levels(writer, factors)
     return writer.file.operator("MUL", [out, constant], writer.named(node, quant))
+
+
+def local_norm(writer: "_Writer", node: LocalNorm, x: int) -> int:
+    """Write the sum over channels as a convolution; x^-3/4, the usual power, as two roots, which run fast."""
+    shape, file = writer.graph.shapes[node.name], writer.file
+    if node.beta != 0.75:
+        raise GraphError(f"'{node.name}' is a local norm with beta {node.beta:g}; files hold 0.75 only")
+    channels = np.arange(shape[0])
+    band = np.abs(channels[:, None] - channels) <= node.size // 2
+    weight = file.constant((band[:, None, None] * node.alpha / node.size).astype(np.float32))
+    bias = file.constant(np.full(shape[0], node.k, np.float32))
+    squares = file.operator("MUL", [x, x], writer.result(shape, None))
+    steps = [Field(slot, "int32", 1) for slot in (1, 2)]
+    total = file.operator("CONV_2D", [squares, weight, bias], writer.result(shape, None), *steps)
+    half = file.operator("RSQRT", [total], writer.result(shape, None))
+    quarter = file.operator("SQRT", [half], writer.result(shape, None))
+    power = file.operator("MUL", [half, quarter], writer.result(shape, None))
+    return file.operator("MUL", [x, power], writer.named(node, None))
 
 
 def not_negative(graph: Graph, name: str, quant: Quant | None) -> bool:

@@ -1,6 +1,6 @@
 """A graph as an ONNX file, float or int8, written node by node in milliseconds.
 
-Opset 17. Input `image` uint8 [N, R, R, C], output `probabilities` float32 [N, classes]. An int8 file holds
+Opset 17. Input `image` uint8 [N, R, R, C], output `probabilities` float32 [N, classes], or boxes. An int8 file holds
 DequantizeLinear and QuantizeLinear around float kernels (QDQ), the pattern runtimes replace by integer kernels.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError, MissingExtra
+from pocketvision.export.onnx_boxes import Ends, rows, suppressed
 from pocketvision.files import write_bytes
 from pocketvision.graph.graph import (
     Activate,
@@ -25,6 +26,7 @@ from pocketvision.graph.graph import (
     GlobalAvgPool,
     Graph,
     Input,
+    JoinRows,
     Linear,
     LocalNorm,
     MaxPool,
@@ -36,6 +38,8 @@ from pocketvision.graph.graph import (
     Sigmoid,
     Slice,
     Softmax,
+    Suppress,
+    ToRows,
 )
 from pocketvision.graph.integer import HALF, clamps, sixth
 from pocketvision.graph.lower import without_affines
@@ -63,7 +67,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     graph = without_affines(graph)
     if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one kernel less
-    writer = _Writer(graph)
+    writer = _Writer(graph, raw=manifest is not None and manifest.ends == "raw")
     for node in graph.nodes:
         writer.add(node)
     model = onnx.helper.make_model(
@@ -93,11 +97,13 @@ class _Writer:
     into floats where a kernel first asks for them: kernels that only move values take the levels themselves.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, raw: bool) -> None:
         import onnx
 
         self.onnx = onnx
         self.graph = graph
+        self.raw = raw
+        self.boxes: Ends = []
         self.nodes: list[Any] = []
         self.constants: dict[Hashable, Any] = {}
         self.values: dict[str, str] = {}
@@ -108,21 +114,24 @@ class _Writer:
         quant = self._quant(node.name)
         if isinstance(node, Input):
             self._image(node, quant)
-        elif isinstance(node, Slice | Shuffle | Flatten) and quant and quant == self._quant(node.inputs[0]):
+        elif isinstance(node, Suppress):
+            self.boxes = suppressed(self, node, raw=self.raw)
+        elif isinstance(node, Slice | Shuffle | Flatten | ToRows) and quant and quant == self._quant(node.inputs[0]):
             self.levels[node.name] = self._moved(node, self.levels[node.inputs[0]])
         elif isinstance(node, Activate) and node.activation == "hardsigmoid" and quant and clamps("hardsigmoid", quant):
             self.levels[node.name] = self._gate(node, quant)
         else:
-            tensor = self._kernel(node, [self._value(name) for name in node.inputs])
+            tensor = self._kernel(node, [self.value(name) for name in node.inputs])
             tensor = self._quantize(tensor, quant) if quant else tensor
             if isinstance(node, GlobalAvgPool) and not node.keep:
-                tensor = self._op("Flatten", [tensor])
+                tensor = self.op("Flatten", [tensor])
             (self.levels if quant else self.values)[node.name] = tensor
 
     def _quant(self, name: str) -> Quant | None:
         return (self.graph.quant or {}).get(name)
 
-    def _value(self, name: str) -> str:
+    def value(self, name: str) -> str:
+        """Return the name of a tensor in float."""
         if name not in self.values:
             quant = self._quant(name)
             assert quant is not None
@@ -130,22 +139,31 @@ class _Writer:
         return self.values[name]
 
     def finish(self) -> Any:
-        """Return the GraphProto with its named input and output."""
+        """Return the GraphProto with its named input and outputs."""
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
-        self._value(self.graph.output)
-        self.nodes[-1].output[0] = "probabilities"
         size = self.graph.input.resolution
         image = helper.make_tensor_value_info("image", kinds.UINT8, ["N", size, size, len(self.graph.input.mean)])
-        shape = ["N", *self.graph.shapes[self.graph.output]]
-        answer = helper.make_tensor_value_info("probabilities", kinds.FLOAT, shape)
-        return helper.make_graph(self.nodes, "net", [image], [answer], list(self.constants.values()))
+        ends = self.boxes or [("probabilities", "FLOAT", ["N", *self.graph.shapes[self.graph.output]])]
+        if not self.boxes:
+            self.value(self.graph.output)
+            self.nodes[-1].output[0] = "probabilities"
+        answers = [helper.make_tensor_value_info(name, getattr(kinds, kind), shape) for name, kind, shape in ends]
+        return helper.make_graph(self.nodes, "net", [image], answers, list(self.constants.values()))
 
-    def _op(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        name = f"{len(self.nodes):x}"
+    def op(self, kind: str, inputs: Sequence[str], *, name: str = "", **attributes: Any) -> str:
+        """Add a node and return the name of its output."""
+        name = name or f"{len(self.nodes):x}"
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [name], **attributes))
         return name
 
-    def _constant(self, array: Any) -> str:
+    def two(self, kind: str, inputs: Sequence[str], names: tuple[str, str], **attributes: Any) -> tuple[str, str]:
+        """Add a node with two outputs and return their names."""
+        first, second = (name or f"{len(self.nodes):x}.{place}" for place, name in enumerate(names))
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [first, second], **attributes))
+        return first, second
+
+    def constant(self, array: Any) -> str:
+        """Add a constant and return its name."""
         array = np.asarray(array, dtype=None if isinstance(array, np.ndarray | np.generic) else np.float32)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
@@ -158,20 +176,22 @@ class _Writer:
             case Conv() | Linear():
                 return self._clamped(self._weighted(node, inputs[0]), node.activation, self._quant(node.name))
             case Add():
-                return self._clamped(self._op("Add", inputs), node.activation, self._quant(node.name))
+                return self._clamped(self.op("Add", inputs), node.activation, self._quant(node.name))
             case Mul():
-                return self._op("Mul", inputs)
+                return self.op("Mul", inputs)
             case Concat():
-                return self._op("Concat", inputs, axis=1)
+                return self.op("Concat", inputs, axis=1)
             case MaxPool() | AvgPool():
                 return self._windowed(node, inputs)
             case GlobalAvgPool():
-                return self._op("GlobalAveragePool", inputs)
+                return self.op("GlobalAveragePool", inputs)
             case Softmax():
-                return self._op("Softmax", inputs, axis=1)
+                return self.op("Softmax", inputs, axis=1)
             case Sigmoid():
-                return self._op("Sigmoid", inputs)
-            case Slice() | Shuffle() | Flatten():
+                return self.op("Sigmoid", inputs)
+            case JoinRows():
+                return self.op("Concat", inputs, axis=1)
+            case Slice() | Shuffle() | Flatten() | ToRows():
                 return self._moved(node, inputs[0])
         return self._elementwise(node, inputs[0])
 
@@ -180,69 +200,71 @@ class _Writer:
             case Activate(activation="none" | "relu" | "relu6" as clamp):
                 return self._clamped(value, clamp, self._quant(node.name))
             case Activate(activation="leaky_relu"):
-                return self._op("LeakyRelu", [value], alpha=node.slope)
+                return self.op("LeakyRelu", [value], alpha=node.slope)
             case Activate(activation="hardswish"):
-                return self._op("HardSwish", [value])
+                return self.op("HardSwish", [value])
             case Activate(activation="hardsigmoid"):
-                return self._op("HardSigmoid", [value], alpha=1 / 6, beta=0.5)
+                return self.op("HardSigmoid", [value], alpha=1 / 6, beta=0.5)
             case Activate(activation="sigmoid"):
-                return self._op("Sigmoid", [value])
+                return self.op("Sigmoid", [value])
             case Activate(activation="silu"):
-                return self._op("Mul", [value, self._op("Sigmoid", [value])])
+                return self.op("Mul", [value, self.op("Sigmoid", [value])])
             case LocalNorm():
-                return self._op("LRN", [value], size=node.size, alpha=node.alpha, beta=node.beta, bias=node.k)
+                return self.op("LRN", [value], size=node.size, alpha=node.alpha, beta=node.beta, bias=node.k)
         raise GraphError(f"the ONNX writer has no kernel for {type(node).__name__} ('{node.name}')")
 
-    def _moved(self, node: Slice | Shuffle | Flatten, tensor: str) -> str:
+    def _moved(self, node: Slice | Shuffle | Flatten | ToRows, tensor: str) -> str:
         match node:
+            case ToRows():
+                return rows(self, node, tensor)
             case Slice():
-                places = [self._constant(np.array([place])) for place in (node.start, node.stop, 1)]
-                return self._op("Slice", [tensor, *places])
+                places = [self.constant(np.array([place])) for place in (node.start, node.stop, 1)]
+                return self.op("Slice", [tensor, *places])
             case Flatten():
-                return self._op("Flatten", [tensor])
+                return self.op("Flatten", [tensor])
         shape = self.graph.shapes[node.name]
-        split = self._constant(np.array([0, node.groups, shape[0] // node.groups, -1]))
-        mixed = self._op("Transpose", [self._op("Reshape", [tensor, split])], perm=[0, 2, 1, 3])
-        return self._op("Reshape", [mixed, self._constant(np.array([0, *shape]))])
+        split = self.constant(np.array([0, node.groups, shape[0] // node.groups, -1]))
+        mixed = self.op("Transpose", [self.op("Reshape", [tensor, split])], perm=[0, 2, 1, 3])
+        return self.op("Reshape", [mixed, self.constant(np.array([0, *shape]))])
 
     def _gate(self, node: Activate, quant: Quant) -> str:
         """Write a hard sigmoid as x / 6 + 1 / 2, clamped by its levels: onnxruntime's only integer form."""
         source = self._quant(node.inputs[0])
         assert source is not None
         sixths = self._dequantize(self.levels[node.inputs[0]], sixth(source))
-        half = self._dequantize(self._constant(np.uint8(1)), HALF)
-        return self._quantize(self._op("Add", [sixths, half]), quant)
+        half = self._dequantize(self.constant(np.uint8(1)), HALF)
+        return self._quantize(self.op("Add", [sixths, half]), quant)
 
     def _image(self, node: Input, quant: Quant | None) -> None:
-        planes = self._op("Transpose", ["image"], perm=[0, 3, 1, 2])
+        planes = self.op("Transpose", ["image"], perm=[0, 3, 1, 2])
         if quant:
             self.levels[node.name] = planes
             return
         mean, std = (np.array(values, np.float64) for values in (node.mean, node.std))
-        value = self._op("Cast", [planes], to=int(self.onnx.TensorProto.FLOAT))
-        value = self._op("Sub", [value, self._per_channel(255 * mean)])
+        value = self.op("Cast", [planes], to=int(self.onnx.TensorProto.FLOAT))
+        value = self.op("Sub", [value, self._per_channel(255 * mean)])
         factors = 1 / (255 * std)
         centerd = np.allclose(factors, 1)
-        self.values[node.name] = value if centerd else self._op("Mul", [value, self._per_channel(factors)])
+        self.values[node.name] = value if centerd else self.op("Mul", [value, self._per_channel(factors)])
 
     def _per_channel(self, values: NDArray[np.float64]) -> str:
         equal = bool((values == values[0]).all())
-        return self._constant(np.float32(values[0]) if equal else values.astype(np.float32).reshape(-1, 1, 1))
+        return self.constant(np.float32(values[0]) if equal else values.astype(np.float32).reshape(-1, 1, 1))
 
     def _weighted(self, node: Conv | Linear, value: str) -> str:
         inputs = [value, *self._weights(node)]
         if isinstance(node, Linear):
-            return self._op("Gemm", inputs, transB=1)
+            return self.op("Gemm", inputs, transB=1)
         attributes = self._window(node.weight.shape[2:], node.stride, self.graph.pads(node))
         if node.groups > 1:
             attributes["group"] = node.groups
-        return self._op("Conv", inputs, **attributes)
+        return self.op("Conv", inputs, **attributes)
 
     def _windowed(self, node: MaxPool | AvgPool, inputs: list[str]) -> str:
         attributes = self._window(node.kernel, node.stride, self.graph.pads(node))
         if isinstance(node, AvgPool):
-            return self._op("AveragePool", inputs, **attributes, count_include_pad=int(node.count_padding))
-        return self._op("MaxPool", inputs, **attributes, ceil_mode=int(node.ceil))
+            return self.op("AveragePool", inputs, **attributes, count_include_pad=int(node.count_padding))
+        return self.op("MaxPool", inputs, **attributes, ceil_mode=int(node.ceil))
 
     def _window(self, kernel: tuple[int, ...], stride: tuple[int, int], pads: Pads) -> dict[str, Any]:
         attributes: dict[str, Any] = {"kernel_shape": kernel}
@@ -254,15 +276,15 @@ class _Writer:
 
     def _weights(self, node: Conv | Linear) -> list[str]:
         if self.graph.quant is None or node.weight_scale is None:
-            stored = self._constant(node.weight)
+            stored = self.constant(node.weight)
             if node.weight.dtype == np.float16:
-                stored = self._op("Cast", [stored], to=int(self.onnx.TensorProto.FLOAT))
-            return [stored, self._constant(node.bias)]
+                stored = self.op("Cast", [stored], to=int(self.onnx.TensorProto.FLOAT))
+            return [stored, self.constant(node.bias)]
         source: Any = np.float32(self.graph.quant[node.inputs[0]].scale)
         zero = self._zeros(len(node.weight))
-        weight = [self._constant(node.weight), self._constant(node.weight_scale), zero]
-        bias = [self._constant(node.bias), self._constant(source * node.weight_scale)]
-        return [self._op("DequantizeLinear", levels, axis=0) for levels in (weight, bias)]
+        weight = [self.constant(node.weight), self.constant(node.weight_scale), zero]
+        bias = [self.constant(node.bias), self.constant(source * node.weight_scale)]
+        return [self.op("DequantizeLinear", levels, axis=0) for levels in (weight, bias)]
 
     def _zeros(self, count: int) -> str:
         """Write zero points of weights, one constant a layer: Gemm needs them to run in integers, and onnxruntime's
@@ -276,14 +298,14 @@ class _Writer:
             # A clamp that the levels do by themselves is left out: onnxruntime would compute it in float.
             return value
         if clamp == "relu":
-            return self._op("Relu", [value])
-        return self._op("Clip", [value, self._constant(0.0), self._constant(6.0)])
+            return self.op("Relu", [value])
+        return self.op("Clip", [value, self.constant(0.0), self.constant(6.0)])
 
     def _quantize(self, value: str, quant: Quant) -> str:
-        return self._op("QuantizeLinear", [value, *self._level_constants(quant)])
+        return self.op("QuantizeLinear", [value, *self._level_constants(quant)])
 
     def _dequantize(self, levels: str, quant: Quant) -> str:
-        return self._op("DequantizeLinear", [levels, *self._level_constants(quant)])
+        return self.op("DequantizeLinear", [levels, *self._level_constants(quant)])
 
     def _level_constants(self, quant: Quant) -> list[str]:
-        return [self._constant(np.float32(quant.scale)), self._constant(np.uint8(quant.zero_point))]
+        return [self.constant(np.float32(quant.scale)), self.constant(np.uint8(quant.zero_point))]

@@ -1,6 +1,6 @@
 """Tables of the FlatBuffers format, written slot by slot; the only module that loads flatbuffers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -71,3 +71,15 @@ class Tables:
         """Return the whole buffer; `identifier` are the four letters that name its schema."""
         self._builder.Finish(root, file_identifier=identifier)
         return bytes(self._builder.Output())
+
+
+def options_map(values: Mapping[str, bool | int | float]) -> bytes:
+    """Return options of an operator that the schema does not know, as a map in the FlexBuffers format."""
+    from flatbuffers import flexbuffers
+
+    builder = flexbuffers.Builder()
+    with builder.Map():
+        for name, value in values.items():
+            builder.Key(name)
+            builder.Add(value)
+    return bytes(builder.Finish())

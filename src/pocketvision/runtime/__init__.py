@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pocketvision.errors import UnknownName, UsageError, WeightsError
 from pocketvision.files import deflated, stand_in
 from pocketvision.runs import RunFolder
+from pocketvision.runtime.boxes import answer_shape
 from pocketvision.values import Manifest
 
 Images = NDArray[np.uint8]
@@ -59,14 +60,16 @@ class Runner:
         size = manifest.image.resolution
         self.input_shape = (size, size, 3)
         """Height, width and channels of an image."""
+        self.answer_shape = answer_shape(manifest)
+        """Of the answer to one image: [classes], or [boxes, 6] of a detector."""
         self._answer = answer
 
     def run(self, images: Images) -> Probabilities:
-        """Answer images [N, R, R, 3] with probabilities [N, classes]."""
+        """Answer images [N, R, R, 3] with probabilities [N, classes], or with boxes [N, M, 6]."""
         if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
             wanted = ", ".join(map(str, self.input_shape))
             raise UsageError(f"the file takes uint8 images [N, {wanted}], not {images.dtype} {list(images.shape)}")
-        return self._answer(images) if len(images) else np.zeros((0, len(self.labels)), np.float32)
+        return self._answer(images) if len(images) else np.zeros((0, *self.answer_shape), np.float32)
 
 
 def open(path: Path | str, *, threads: int = 1) -> Runner:

@@ -16,6 +16,7 @@ import numpy as np
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.runtime import Images, Probabilities, Runner
+from pocketvision.runtime.boxes import kept, require_fit
 from pocketvision.values import Manifest, from_json
 
 MARK = b"TFL3"
@@ -42,7 +43,11 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:
     content = path.read_bytes()
     manifest = manifest_of(content, path.name)
     interpreter = _interpreter(content, path.name, threads)
-    size, classes = (interpreter.get_input_details()[0]["shape"][1], interpreter.get_output_details()[0]["shape"][-1])
+    size, outputs = interpreter.get_input_details()[0]["shape"][1], interpreter.get_output_details()
+    if manifest.model.detector is not None:
+        require_fit({entry["name"]: tuple(entry["shape"]) for entry in outputs}, int(size), manifest, path.name)
+        return Runner(runtime_name(), manifest, _boxes_of(interpreter, manifest))
+    classes = outputs[0]["shape"][-1]
     if size != manifest.image.resolution or classes != len(manifest.labels):
         raise WeightsError(
             f"the manifest in {path.name} speaks of {len(manifest.labels)} labels at {manifest.image.resolution} "
@@ -53,7 +58,8 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:
 
 def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:
     """Open content that has no manifest yet, such as a candidate to be timed, as a bare function."""
-    return _caller(_interpreter(content, "the model", threads))
+    interpreter = _interpreter(content, "the model", threads)
+    return _boxes_of(interpreter) if len(interpreter.get_output_details()) > 1 else _caller(interpreter)
 
 
 def parts(content: bytes) -> LitertParts:
@@ -62,7 +68,7 @@ def parts(content: bytes) -> LitertParts:
     # The list holds the file's operators and, behind them, what XNNPACK made of some; the later maker of a tensor runs.
     makers = {int(place): entry for entry in interpreter._get_ops_details() for place in entry["outputs"]}
     run: dict[int, str] = {}
-    wanted = [int(interpreter.get_output_details()[0]["index"])]
+    wanted = [int(entry["index"]) for entry in interpreter.get_output_details()]
     while wanted:
         entry = makers.get(wanted.pop())
         if entry is not None and entry["index"] not in run:
@@ -145,6 +151,22 @@ def _caller(interpreter: Any) -> Callable[[Images], Probabilities]:
             interpreter.invoke()
             answers[place] = interpreter.get_tensor(details["index"])[0]
         return (answers - np.float32(zero_point)) * np.float32(scale)
+
+    return answer
+
+
+def _boxes_of(interpreter: Any, manifest: Manifest | None = None) -> Callable[[Images], Probabilities]:
+    """Return a function that answers with boxes; a detector takes one image at a time."""
+    entry = interpreter.get_input_details()[0]
+    places = {output["name"]: output["index"] for output in interpreter.get_output_details()}
+
+    def answer(images: Images) -> Probabilities:
+        found = []
+        for image in images:
+            interpreter.set_tensor(entry["index"], image[None])
+            interpreter.invoke()
+            found.append(kept({name: interpreter.get_tensor(place) for name, place in places.items()}, manifest))
+        return np.concatenate(found)
 
     return answer
 

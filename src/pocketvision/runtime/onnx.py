@@ -12,6 +12,7 @@ from typing import Any
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.runtime import Images, Probabilities, Runner
+from pocketvision.runtime.boxes import kept, require_fit
 from pocketvision.values import Manifest, from_json
 
 DIGEST = "sha256"
@@ -30,7 +31,8 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:
 
 def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:
     """Open content that has no manifest yet, such as a candidate to be timed, as a bare function."""
-    return _caller(_session(content, "the model", threads))
+    session = _session(content, "the model", threads)
+    return _boxes_of(session) if len(session.get_outputs()) > 1 else _caller(session)
 
 
 def optimized(content: bytes) -> bytes:
@@ -84,7 +86,8 @@ def _open(content: bytes, name: str, threads: int) -> Runner:
     session = _session(content, name, threads)
     try:
         properties = session.get_modelmeta().custom_metadata_map
-        size, classes = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[-1]
+        size, outputs = session.get_inputs()[0].shape[1], session.get_outputs()
+        classes = outputs[0].shape[-1]
     except (UnicodeDecodeError, IndexError, TypeError) as error:
         raise WeightsError(f"{name} is damaged ({_detail(error)}); export the net again") from error
     if "pocketvision" not in properties:
@@ -96,6 +99,9 @@ def _open(content: bytes, name: str, threads: int) -> Runner:
         manifest = from_json(Manifest, json.loads(properties["pocketvision"]))
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"the manifest in {name} cannot be read ({error}); export the net again") from error
+    if manifest.model.detector is not None:
+        require_fit({output.name: tuple(output.shape) for output in outputs}, size, manifest, name)
+        return Runner(runtime_name(), manifest, _boxes_of(session, manifest))
     if size != manifest.image.resolution or classes != len(manifest.labels):
         raise WeightsError(
             f"the manifest in {name} speaks of {len(manifest.labels)} labels at {manifest.image.resolution} pixels, "
@@ -106,13 +112,23 @@ def _open(content: bytes, name: str, threads: int) -> Runner:
 
 def _caller(session: Any) -> Callable[[Images], Probabilities]:
     def answer(images: Images) -> Probabilities:
-        try:
-            result: Probabilities = session.run(None, {"image": images})[0]
-        except Exception as error:  # the runtime's own classes have no public base
-            raise WeightsError(f"the file opened, but does not run ({_detail(error)}); export the net again") from error
+        result: Probabilities = _outputs(session, images)[0]
         return result
 
     return answer
+
+
+def _boxes_of(session: Any, manifest: Manifest | None = None) -> Callable[[Images], Probabilities]:
+    """Return a function that answers with boxes."""
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: kept(dict(zip(names, _outputs(session, images), strict=True)), manifest)
+
+
+def _outputs(session: Any, images: Images) -> list[Any]:
+    try:
+        return list(session.run(None, {"image": images}))
+    except Exception as error:  # the runtime's own classes have no public base
+        raise WeightsError(f"the file opened, but does not run ({_detail(error)}); export the net again") from error
 
 
 def _session(content: bytes, name: str, threads: int) -> Any:

@@ -11,6 +11,8 @@ from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Scor
 
 Io = Literal["mixed", "uint8", "int8"]
 """Types of a LiteRT or C file's input and output: uint8 pixels and float32 probabilities, or integers for both."""
+BoxEnds = Literal["boxes", "raw"]
+"""What a detector's file gives: the boxes that are kept, or what is said of every anchor, for the app to suppress."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Suppression:
+    """Which boxes of a detector are kept."""
+
+    score: float
+    """Least score of a box."""
+    overlap: float
+    """Largest overlap with a better box of the same class, as intersection over union."""
+    most: int
+    """Boxes that are kept."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a file needs to be used and judged; travels inside it and beside it."""
 
@@ -95,11 +109,16 @@ class Manifest:
     io: Io = "mixed"
     """Types of the file's input and output. `uint8`: pixels in, probabilities out in steps of 1/256. `int8`: the same
     numbers less 128."""
+    ends: BoxEnds = field(default="boxes", metadata=UNSAID)
+    """What a detector's file gives. `boxes`: those that are kept. `raw`: what is said of every anchor."""
+    suppression: Suppression | None = field(default=None, metadata=UNSAID)
+    """Which boxes are kept; None for other tasks."""
 
     def __post_init__(self) -> None:
         """Refuse types, thresholds and shares that are none, as in a file that was tampered with; raises ValueError."""
-        if self.io not in get_args(Io):
-            raise ValueError(f"io is {self.io!r}; known are {', '.join(get_args(Io))}")
+        for name, kinds in (("io", Io), ("ends", BoxEnds)):
+            if (said := getattr(self, name)) not in get_args(kinds):
+                raise ValueError(f"{name} is {said!r}; known are {', '.join(get_args(kinds))}")
         shares = {"abstain_below": self.abstain_below}
         shares |= {f"thresholds[{place}]": share for place, share in enumerate(self.thresholds)}
         if self.refusal is not None:
