@@ -20,6 +20,8 @@ from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision, Probe
 FORMAT_VERSION = 1
 PROBES = 3
 PROBE_PIXELS = 16
+PROBE_BOXES = 20
+"""The most boxes that a probe keeps."""
 _PACKAGES = ("pocketvision", "torch", "onnx", "numpy", "pillow")
 
 
@@ -91,13 +93,21 @@ def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[
     inputs = np.stack([load(base64.b64decode(png), image) for png in pngs])
     answers = run(graph, inputs)
     return tuple(
-        Probe(png, tuple(round(float(value), 6) for value in row)) for png, row in zip(pngs, answers, strict=True)
+        Probe(png, tuple(round(float(value), 6) for value in stored(row))) for png, row in zip(pngs, answers, strict=True)
     )
 
 
-def stand_in_probes(classes: int) -> tuple[Probe, ...]:
+def stored(answer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a probe keeps of the answer to one image: all of [classes], of boxes [M, 6] the best, one by one."""
+    if answer.ndim == 1:
+        return answer
+    return answer[answer[:, 5] > 0][:PROBE_BOXES].ravel()
+
+
+def stand_in_probes(spec: TaskSpec) -> tuple[Probe, ...]:
     """Return probes of noise, which take as much room as any: for weighing a file before there is a trained net."""
-    return tuple(Probe(png, (0.123456,) * classes) for png in stand_in_images())
+    answers, _ = load_task(spec.name).stand_in(spec, 1)
+    return tuple(Probe(png, (0.123456,) * stored(answers[0]).size) for png in stand_in_images())
 
 
 def stand_in_images() -> tuple[str, ...]:

@@ -13,14 +13,17 @@ from pocketvision.export import FORMATS, PACKAGES, PROVERS, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
-from pocketvision.graph.graph import Graph
+from pocketvision.graph.graph import Graph, Suppress
 from pocketvision.graph.order import best_order
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.runs import ExportFolder
-from pocketvision.values import Dataset, Io, Manifest, Precision, Score, TaskSpec, Trained
+from pocketvision.values import Dataset, Io, Manifest, Precision, Score, Suppression, TaskSpec, Trained
 
 WHOLE = ("c", "litert")
 """Formats whose files can take and give whole numbers of either kind."""
+
+RAW_ONLY = ("c", "executorch")
+"""Formats whose runtimes suppress no boxes: the app does."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,14 @@ def require_packages(formats: Iterable[str], *, proven: bool = False) -> None:
             raise MissingExtra(needed[name].replace("_", "-"), name)
 
 
+def suppression_of(graph: Graph) -> Suppression | None:
+    """Return which boxes a detector's graph keeps; None for other graphs."""
+    node = graph.nodes[-1]
+    if not isinstance(node, Suppress):
+        return None
+    return Suppression(node.score_threshold, node.iou_threshold, node.most)
+
+
 def refusal(name: str, precision: Precision) -> str:
     """Say why a format cannot hold a precision; empty where it can."""
     if name == "c" and precision != "int8":
@@ -122,7 +133,13 @@ def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     """
     graph = best_order(graph)
     name = next(name for name, suffix in SUFFIXES.items() if suffix == path.suffix)
-    own = replace(manifest, created="", io=manifest.io if name in WHOLE else "mixed")
+    manifest = replace(manifest, suppression=suppression_of(graph))
+    own = replace(
+        manifest,
+        created="",
+        io=manifest.io if name in WHOLE else "mixed",
+        ends="raw" if name in RAW_ONLY and manifest.suppression else manifest.ends,
+    )
     module, function = FORMATS[name].split(":")
     size = getattr(importlib.import_module(module), function)(graph, own, path)
     beside = ExportFolder(path.parent)

@@ -16,7 +16,7 @@ from pocketvision.values import Precision, TaskSpec, Trained
 def content_of(graph: Graph, trained: Trained, spec: TaskSpec, *, precision: Precision) -> bytes:
     """Write the file in the order of a delivered one, with a manifest that takes as much room as the real one."""
     figures = {"validation": trained.validation, "test": trained.validation}
-    probes = stand_in_probes(len(spec.labels))
+    probes = stand_in_probes(spec)
     manifest = make_manifest(
         trained,
         stand_in_thresholds(spec),

@@ -43,19 +43,23 @@ def best_order(graph: Graph) -> Graph:
 
 
 def schedule(graph: Graph) -> MemoryOrder:
-    """Find the order with the smallest peak of memory; the given order stays where no other is better."""
+    """Find the order with the smallest peak of memory; the given order stays where no other is better.
+
+    It stays also where layers need no more than some others do in any order: between a detector's many branches, whose
+    orders are countless, the search would take seconds and save nothing.
+    """
     moves = flow(graph)
     last_use = {source: place for place, sources in enumerate(moves.reads) for source in sources}
-    order: list[int] = []
+    pieces: list[_Piece] = []
     entering: set[int] = set()
-    peak = least = 0
     for layers in _pieces(moves):
         leaving = {place for place in entering.union(layers) if last_use.get(place, -1) > layers[-1]}
-        found = _Piece(moves, layers, entering, leaving).best()
-        order += found.order
-        peak, least = max(peak, found.peak), max(least, found.least)
+        pieces.append(_Piece(moves, layers, entering, leaving))
         entering = leaving
-    return MemoryOrder(tuple(order), peak, least)
+    most = max(piece.floor() for piece in pieces)
+    found = [piece.best(most) for piece in pieces]
+    order = tuple(place for piece in found for place in piece.order)
+    return MemoryOrder(order, max(piece.peak for piece in found), max(piece.least for piece in found))
 
 
 def flow(graph: Graph) -> Flow:
@@ -138,18 +142,18 @@ class _Piece:
             for source in moves.reads[layer]:
                 self.readers[source] = self.readers.get(source, 0) | self.bits[layer]
 
-    def best(self) -> MemoryOrder:
-        """Return the given order or, where it is better, the best."""
+    def best(self, enough: int) -> MemoryOrder:
+        """Return the given order or, where it is better, the best; one that needs no more than `enough` is good."""
         given = self._peak(self.layers)
-        floor = self._floor()
-        if given == floor:
-            return MemoryOrder(tuple(self.layers), given, given)
+        floor = self.floor()
+        if given <= max(floor, enough):
+            return MemoryOrder(tuple(self.layers), given, floor)
         found, least = self._search(given)
         if not found:
             return MemoryOrder(tuple(self.layers), given, max(floor, least))
         return MemoryOrder(tuple(found), least, least)
 
-    def _floor(self) -> int:
+    def floor(self) -> int:
         """No order can do with less: each layer's inputs and output, and what only later pieces read."""
         values, reads = self.moves.values, self.moves.reads
         needed = ({*self.kept, *reads[layer], layer} for layer in self.layers)

@@ -74,7 +74,10 @@ def require_fit(shapes: Mapping[str, tuple[Any, ...]], side: Any, manifest: Mani
         dict(zip(DECODED, each, strict=True)),
         dict(zip(CODED, each, strict=True)),
     )
-    found = {output: tuple(shape[1:]) for output, shape in shapes.items()}
+    found = {
+        output: tuple(int(size) if isinstance(size, np.integer) else size for size in shape[1:])
+        for output, shape in shapes.items()
+    }
     if found not in wanted or side != manifest.image.resolution:
         told = ", ".join(f"{output} {list(shape)}" for output, shape in found.items())
         raise WeightsError(

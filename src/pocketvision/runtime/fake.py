@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pocketvision.runtime import Images, Probabilities
+from pocketvision.runtime.boxes import answer_shape
 from pocketvision.values import Manifest
 
 
@@ -24,6 +25,11 @@ class FakeRunner:
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
         return self.manifest.image.resolution, self.manifest.image.resolution, 3
+
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """Of the answer to one image."""
+        return answer_shape(self.manifest)
 
     def run(self, images: Images) -> Probabilities:
         """Answer images [N, R, R, 3]."""

@@ -22,7 +22,7 @@ from pocketvision.settings.groups import (
     TrainConfig,
 )
 from pocketvision.settings.option import Settings, argument, option
-from pocketvision.values import Dataset, Io, Precision, Split
+from pocketvision.values import BoxEnds, Dataset, Io, Precision, Split
 
 _FORMATS = "onnx, litert, coreml, executorch, openvino, c; several with commas."
 _LABELS = "Text with one label a line, for a FILE that holds none."
@@ -146,6 +146,9 @@ class ExportOptions(Settings):
     )
     io: Io = option(
         "mixed", "Types of input and output of int8 LiteRT and C files: mixed (uint8 in, float32 out), uint8 or int8."
+    )
+    ends: BoxEnds = option(
+        "boxes", "What a detector's LiteRT and ONNX files give: boxes, or raw, what is said of every anchor."
     )
     abstain: str = option("auto", _ABSTAIN)
     labels: str | Path | None = option(None, _LABELS, shell=Path)

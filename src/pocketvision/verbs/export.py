@@ -31,7 +31,7 @@ from pocketvision.runs import ExportFolder, RunFolder, require_plain
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import ExportOptions
 from pocketvision.tasks import load, spec_of
-from pocketvision.values import Io, Manifest, Precision
+from pocketvision.values import BoxEnds, Io, Manifest, Precision
 
 """Smallest and largest values of each tensor over 100 training images; more changed nothing measurable."""
 CONFIDENCE_IMAGES = 1000
@@ -50,14 +50,16 @@ def export(options: ExportOptions) -> Exported:
     `palette4` and `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is
     calibrated on the run's own training images, or on `data`, the folder of images given beside a float file; for a
     run it is where its own lie now, if they were moved, and float needs none. `io` makes both ends of LiteRT and C
-    files `uint8` or `int8`. `abstain` says below which top probability the file refuses to answer: `auto` chooses on
+    files `uint8` or `int8`; `ends` says whether a detector's LiteRT and ONNX files give the boxes that are kept or, with
+    `raw`, what is said of every anchor. `abstain` says below which top probability the file refuses to answer: `auto` chooses on
     the run's validation images or keeps the file's own, `off` never refuses, or a probability. `labels` is a text
     with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
     `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
     VerificationFailed where a written file does not answer as the net.
     """
-    if options.io not in get_args(Io):
-        raise UnknownName("io", options.io, get_args(Io))
+    for name, known in (("io", Io), ("ends", BoxEnds)):
+        if getattr(options, name) not in get_args(known):
+            raise UnknownName(name, getattr(options, name), get_args(known))
     if options.name is not None:
         require_plain(options.name, "file")
     formats = formats_of(options.format, options.io)
@@ -67,13 +69,18 @@ def export(options: ExportOptions) -> Exported:
     wanted = abstain_of(options.abstain)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
     require_refusable(wanted, spec_of(opened.manifest))
+    _require_boxes(opened.manifest, options)
     precision = options.precision or ("float" if opened.whole is None else "int8")
     _require(formats, precision, options.io)
     graph = _rounded(opened, precision, options.progress)
     graph, manifest = _settled(opened, graph, wanted, options.progress)
     ready = halved(graph) if precision == "float16" else graph
     manifest = replace(
-        manifest, precision=precision, io=options.io, probes=make_probes(ready, manifest.image, _tiny(opened))
+        manifest,
+        precision=precision,
+        io=options.io,
+        ends=options.ends,
+        probes=make_probes(ready, manifest.image, _tiny(opened)),
     )
     target = Path(options.output) if options.output is not None else _beside(user_path(options.source))
     paths = [target / f"{options.name or 'model'}{SUFFIXES[each]}" for each in formats]
@@ -92,6 +99,14 @@ def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
             raise UsageError(reason)
     if io != "mixed" and precision != "int8":
         raise UsageError(f"--io {io} is for int8 nets: add --precision int8")
+
+
+def _require_boxes(manifest: Manifest, options: ExportOptions) -> None:
+    """Raise UsageError where a classifier should give boxes, or a detector whole numbers: before any writing."""
+    if manifest.model.detector is None and options.ends != "boxes":
+        raise UsageError(f"--ends {options.ends} is for detectors, and this is a net for {manifest.task}: leave it away")
+    if manifest.model.detector is not None and options.io != "mixed":
+        raise UsageError(f"--io {options.io} is for classifiers: boxes are floats, leave it away")
 
 
 def _rounded(opened: OpenedSource, precision: Precision, progress: Progress) -> Graph:

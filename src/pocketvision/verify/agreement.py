@@ -10,17 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import DataError, WeightsError
+from pocketvision.export.manifest import PROBE_BOXES
 from pocketvision.images.prepare import load
 from pocketvision.runtime import Runner
-from pocketvision.values import Agreement, Example, ImageSpec, Probe
-from pocketvision.verify.inference import Answers, Image, run_in_batches
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_of
+from pocketvision.values import Agreement, Example, ImageSpec, Manifest, Probe
+from pocketvision.verify.inference import Answers, Floats, Image, run_in_batches
 
 AGAIN = "export the net again"
+BOX_NUMBERS = 6
+SLACK = 0.1
+"""By how much the score of a box may be above the last one in a full probe, and still be one that it does not hold."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedOutputs:
-    """The trained net's probabilities [N, C] by file."""
+    """The trained net's probabilities [N, C], or boxes [N, M, 6], by file."""
 
     rows: dict[str, NDArray[np.floating]]
     columns: int
@@ -35,7 +41,7 @@ class TrainedOutputs:
 
 
 def read_trained(path: Path) -> TrainedOutputs:
-    """Read an .npz with the arrays `files` [N] and `probabilities` [N, C]; raises DataError for anything else.
+    """Read an .npz with the arrays `files` [N] and `probabilities` [N, C] or [N, M, 6]; raises DataError for others.
 
     With an array `sha256` [N], the files are told by their content.
     """
@@ -49,14 +55,15 @@ def read_trained(path: Path) -> TrainedOutputs:
     except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         reason = "it is no archive of plain arrays" if "pickle" in str(error) else error  # whose advice is dangerous
         raise DataError(f"{path} is no file of trained outputs ({reason}); give the .npz written by the run") from error
-    if probabilities.ndim != 2 or files.shape != probabilities.shape[:1]:
+    boxes = probabilities.ndim == 3 and probabilities.shape[2] == BOX_NUMBERS
+    if (probabilities.ndim != 2 and not boxes) or files.shape != probabilities.shape[:1]:
         raise DataError(
             f"{path}: files has shape {files.shape} and probabilities {probabilities.shape}; wanted [N] and [N, C]"
         )
     names = [str(file) for file in files]
     return TrainedOutputs(
         dict(zip(names, probabilities, strict=True)),
-        int(probabilities.shape[1]),
+        int(probabilities.shape[-1]),
         dict(zip(names, (str(content) for content in contents), strict=False)),
     )
 
@@ -77,9 +84,9 @@ def compare(trained: TrainedOutputs, answers: Answers, *, tie: float) -> Agreed 
 
     Two answers are tied where the trained net's probabilities for them differ by no more than `tie`.
     """
-    if trained.columns != answers.probabilities.shape[1]:
+    if trained.columns != answers.probabilities.shape[-1]:
         raise DataError(
-            f"the trained outputs have {trained.columns} classes and the file {answers.probabilities.shape[1]}; "
+            f"the trained outputs have {trained.columns} classes and the file {answers.probabilities.shape[-1]}; "
             "give the outputs of the net this file was made of"
         )
     shared = [
@@ -106,16 +113,42 @@ def probe_gap(runner: Runner) -> float:
     probes = runner.manifest.probes
     if not probes:
         return 0.0
-    expected = np.array([_expected(probe, len(runner.labels)) for probe in probes])
     images = [_image(probe, runner.manifest.image) for probe in probes]
-    gaps = np.abs(run_in_batches(runner, images) - expected)
-    return float(np.nan_to_num(gaps, nan=1.0).max())
+    found = run_in_batches(runner, images)
+    if runner.manifest.model.detector is not None:
+        return _box_gap(found, probes, runner.manifest)
+    expected = np.array([_expected(probe, len(runner.labels)) for probe in probes])
+    return float(np.nan_to_num(np.abs(found - expected), nan=1.0).max())
 
 
 def _expected(probe: Probe, classes: int) -> tuple[float, ...]:
     if len(probe.probabilities) != classes:
         raise WeightsError(f"a probe in the file has {len(probe.probabilities)} answers, not {classes}; {AGAIN}")
     return probe.probabilities
+
+
+def _box_gap(found: Floats, probes: tuple[Probe, ...], manifest: Manifest) -> float:
+    """Return the largest difference of a box's score.
+
+    A probe holds the best boxes only. Where it is full, what the file gives below them counts as expected.
+    """
+    expected = np.zeros((len(found), 2 * found.shape[1], BOX_NUMBERS), np.float32)
+    for place, probe in enumerate(probes):
+        rows = _stored_boxes(probe, found.shape[1])
+        expected[place, : len(rows)] = rows
+        if len(rows) >= PROBE_BOXES:
+            below = found[place, found[place, :, 5] < rows[-1, 5] + SLACK]
+            expected[place, len(rows) : len(rows) + len(below)] = below
+    if np.isnan(found).any():
+        return 1.0
+    return float(load_task(spec_of(manifest).name).gaps(found, expected).max())
+
+
+def _stored_boxes(probe: Probe, most: int) -> Floats:
+    numbers = np.array(probe.probabilities, np.float32)
+    if len(numbers) % BOX_NUMBERS or len(numbers) > most * BOX_NUMBERS:
+        raise WeightsError(f"a probe in the file has {len(numbers)} numbers, which are no boxes; {AGAIN}")
+    return numbers.reshape(-1, BOX_NUMBERS)
 
 
 def _image(probe: Probe, spec: ImageSpec) -> Image:

@@ -45,7 +45,7 @@ class Answers:
     spec: TaskSpec
     examples: tuple[Example, ...]
     probabilities: Floats
-    """[N, C] in the order of `examples`; where the file said NaN, 0."""
+    """[N, C] or [N, M, 6] in the order of `examples`; where the file said NaN, 0."""
     nan_files: tuple[str, ...]
     unreadable: tuple[str, ...]
     changed: frozenset[str]
@@ -89,7 +89,7 @@ def ask(
     paths = (root / example.file for example in examples)
     readings = track(read_images(paths, runner.manifest.image), progress, "verifying", len(examples))
     raw = run_in_batches(runner, books.sift(zip(examples, readings, strict=True)), batch=batch)
-    lost = np.flatnonzero(np.isnan(raw).any(axis=1))
+    lost = np.flatnonzero(np.isnan(raw).any(axis=tuple(range(1, raw.ndim))))
     return Answers(
         spec_of(runner.manifest),
         tuple(books.kept),
@@ -109,7 +109,7 @@ def run_in_batches(runner: Runner, images: Iterable[Image], *, batch: int = BATC
     """Run prepared images, holding no more than `batch` of them at a time: [N, C]."""
     stream = iter(images)
     rows = [runner.run(np.stack(group)) for group in iter(lambda: list(islice(stream, batch)), [])]
-    return np.concatenate(rows) if rows else np.zeros((0, len(runner.labels)), np.float32)
+    return np.concatenate(rows) if rows else np.zeros((0, *runner.answer_shape), np.float32)
 
 
 def _read(path: Path, spec: ImageSpec) -> Reading:

@@ -45,8 +45,9 @@ USUAL, SMALLEST, STEP = 320, 128, 32
 """Resolution that the papers' detectors take, the smallest, and what all are multiples of: the coarsest stride."""
 NONE = "(none)"
 """What is told of an image in which nothing is found."""
-_SEEN, _SAME = 0.2, 0.5
-"""From which score on a box is compared with another net's, and from which overlap on two are the same."""
+_SEEN, _SAME, _ALIKE = 0.2, 0.5, 0.45
+"""From which score on a box is compared with another net's, from which overlap on two are the same, and from which on
+one may have suppressed the other, rounding included."""
 _DIFFICULT, _CROWD = 1, 2
 
 
@@ -261,23 +262,20 @@ def _beside(one: Floats, other: Floats) -> list[tuple[int, float, float]]:
 
 
 def gaps(ours: Floats, theirs: Floats) -> NDArray[np.float64]:
-    """Return the largest difference of a score between like boxes [N].
+    """Return the largest amount by which a score is above that of like boxes of the other net [N].
 
-    Boxes of one class that overlap by half are alike; one without a counterpart differs by its whole score. Those below
-    a score of 0.2 are left out: which of them are kept is chance.
+    Boxes of one class that overlap by about half are alike; one without a counterpart differs by its whole score. A
+    better counterpart is no difference: which of two boxes that overlap by just so much is kept is chance, and a wrong
+    score shows on the other side. Those below a score of 0.2 are left out, for the same reason.
     """
     return np.array([max(_gap(*pair), _gap(*pair[::-1])) for pair in zip(ours, theirs, strict=True)])
 
 
 def _gap(one: Floats, other: Floats) -> float:
     one, other = one[one[:, 5] >= _SEEN], other[other[:, 5] > 0]
-    if not len(one):
-        return 0.0
     overlaps = boxes.iou(one[:, :4], other[:, :4]) * (one[:, None, 4] == other[None, :, 4])
-    if not overlaps.size:
-        return float(one[:, 5].max())
-    differences = np.where(overlaps >= _SAME, np.abs(one[:, None, 5] - other[None, :, 5]), one[:, None, 5])
-    return float(differences.min(axis=1).max())
+    above = np.where(overlaps >= _ALIKE, np.maximum(one[:, None, 5] - other[None, :, 5], 0), one[:, None, 5])
+    return float(above.min(axis=1, initial=1.0).clip(max=one[:, 5]).max(initial=0.0))
 
 
 def below(measured: Score, stated: Score) -> bool:
