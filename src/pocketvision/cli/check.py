@@ -30,6 +30,9 @@ def _show(health: "Health", *, told: bool) -> None:
     what = {"classes": "class", "attributes": "attribute", "boxes": "class of boxes"}[health.kind]
     rows = [[label, *(f"{row[split]}" for split in ("train", "val", "test"))] for label, row in health.counts.items()]
     table([what, "train", "val", "test"], rows)
+    if health.reach:
+        print()
+        _reach(health)
     if health.problems:
         print()
         _problems(health)
@@ -44,6 +47,21 @@ def _show(health: "Health", *, told: bool) -> None:
     if health.problems and not told:
         fix = "; to train without what is wrong, --fix FILE.csv" if health.kind == "classes" else ""
         print(f"To see the images, add --output FOLDER{fix}.")
+
+
+def _reach(health: "Health") -> None:
+    from pocketvision.cli.terminal import table
+    from pocketvision.words import percent
+
+    shares = {
+        one.name: ["-" if share is None else percent(share) for share in (one.paper, one.fitted)]
+        for one in health.reach
+    }
+    rows = [
+        [one.name, f"{one.boxes}", f"{one.median_width:g} x {one.median_height:g}", *shares[one.name]]
+        for one in health.reach
+    ]
+    table(["class of boxes", "boxes", "median at 320", "SSD's anchors reach", "fitted ones"], rows)
 
 
 def _problems(health: "Health") -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pocketvision.data.box_sizes import reach_of, reach_warnings
 from pocketvision.data.decoded import DecodedCache
 from pocketvision.data.digits import mirror_safe, resolve
 from pocketvision.data.duplicates import (
@@ -289,6 +290,7 @@ def _health(
     faults: tuple[str, ...],
 ) -> Health:
     counts = counts_of(dataset)
+    reach = reach_of(dataset) if dataset.kind == "boxes" else ()
     sizes = [image.size for image in kept]
     short = sorted(min(size) for size in sizes)
     return Health(
@@ -300,12 +302,13 @@ def _health(
         smallest_short_side=short[0],
         largest_long_side=max(max(size) for size in sizes),
         digest=digest(dataset),
-        warnings=(*listing.warnings, *_warnings(dataset, counts, sizes)),
+        warnings=(*listing.warnings, *_warnings(dataset, counts, sizes), *reach_warnings(dataset, reach)),
         kind=dataset.kind,
         statistics=statistics_of(kept),
         faults=faults,
         images=len(kept),
         split_images=split_images_of(dataset),
+        reach=reach,
     )
 
 

@@ -15,6 +15,7 @@ from pocketvision.values.costs import (
 )
 from pocketvision.values.images import (
     Box,
+    BoxReach,
     Dataset,
     Example,
     Health,
@@ -57,6 +58,7 @@ __all__ = [
     "AttributeScore",
     "Box",
     "BoxEnds",
+    "BoxReach",
     "Budget",
     "Candidate",
     "Choice",

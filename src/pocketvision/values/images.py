@@ -126,6 +126,28 @@ class Statistic:
 
 
 @dataclass(frozen=True)
+class BoxReach:
+    """How large the boxes of one class are for a net of 320 pixels, and how many of them anchors reach.
+
+    An anchor reaches a box that it overlaps by half (intersection over union .5); difficult boxes and crowds are left
+    out.
+    """
+
+    name: str
+    """Of the class."""
+    boxes: int
+    """In all splits."""
+    median_width: float
+    """In pixels of the image made 320 by 320."""
+    median_height: float
+    """In pixels of that image."""
+    paper: float | None
+    """Share that the papers' anchors reach, 0..1; None without boxes."""
+    fitted: float | None
+    """Share that anchors fitted to the training boxes reach."""
+
+
+@dataclass(frozen=True)
 class Health:
     """What `check` found in a data set."""
 
@@ -158,6 +180,8 @@ class Health:
     """How many are usable."""
     split_images: dict[str, int] = field(default_factory=dict, metadata=UNSAID)
     """How many are in train, val and test, where `counts` does not add up to that: for attributes and boxes."""
+    reach: tuple[BoxReach, ...] = field(default=(), metadata=UNSAID)
+    """Per class of boxes their sizes, and how many of them anchors reach."""
 
     def images_in(self, split: Split) -> int:
         """Return the usable images of a split."""

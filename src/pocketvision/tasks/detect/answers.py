@@ -18,7 +18,7 @@ from pocketvision.graph.graph import Ending, Sigmoid, Suppress
 from pocketvision.graph.real import sigmoid
 from pocketvision.metrics import detection
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
-from pocketvision.tasks.detect.anchors import fitted_maps
+from pocketvision.tasks.detect.anchors import fitted_maps, plain_boxes
 from pocketvision.tasks.detect.text import boxes_of, read, write
 from pocketvision.values import (
     AttributeScore,
@@ -58,8 +58,8 @@ def resolution(short_side: int) -> int:
 
 def fitted(model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
     """Return the net with maps and anchors for the things in these examples."""
-    found = fitted_maps([box for example in examples for box in boxes_of(example.target)], model.resolution)
-    return replace(model, detector=DetectorSpec(found))
+    things, labels = plain_boxes(targets(examples))
+    return replace(model, detector=DetectorSpec(fitted_maps(things, model.resolution, labels=labels)))
 
 
 def stand_in(spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Floats]:
