@@ -60,7 +60,9 @@ def test_check_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[st
         Image.fromarray(noise).save(tmp_path / f"{number}.png")
         table += f"{number}.png,nut,{number},{number},{number + 5},{number + 7}\n"
     (tmp_path / "boxes.csv").write_text(table)
-    health = check(tmp_path)
+    health = check(tmp_path, output=tmp_path / "out")
+    page = (tmp_path / "out/check.html").read_text(encoding="utf-8")
+    assert "<td>6</td><td>25 × 35</td><td>100%</td><td>100%</td>" in page
     show(health, {"output": None})
     printed = capsys.readouterr().out
     assert "class of boxes  boxes  median at 320  SSD's anchors reach  fitted ones" in printed

@@ -60,7 +60,12 @@ ALONE = (
     Meaning("missing", "Missing", "Named in a table or annotation, but not there."),
     Meaning("unlabeled", "Without a label", "Named in a table without a label. They are left out."),
     Meaning("listed twice", "GalleryList twice", "Named in more than one row. They are used once."),
-    Meaning("box", "Boxes", "Boxes that reach out of their image are clipped, those without an area dropped."),
+    Meaning(
+        "box",
+        "Boxes",
+        "Boxes that reach out of their image are clipped, those without an area dropped, corners the wrong way round "
+        "exchanged.",
+    ),
     Meaning("suffix", "Misnamed", "The suffix names another format than the content has. They are used."),
     Meaning("animated", "Animated", "Of several images in a file the first is used."),
 )
