@@ -14,6 +14,7 @@ import numpy as np
 
 from pocketvision.budget.space import PRECISIONS, Space, Trunk, space_of
 from pocketvision.compress.compress import compress
+from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.errors import UsageError
 from pocketvision.fit.timing import untrained
 from pocketvision.fit.weighing import content_of
@@ -49,7 +50,7 @@ def written(spec: ModelSpec, labels: tuple[str, ...], precision: Precision) -> i
     graph = untrained(spec, image, load(task.name).ending(task))
     if precision == "int8":
         noise = np.random.default_rng(0).integers(0, 256, (2, spec.resolution, spec.resolution, 3), np.uint8)
-        graph = compress(graph, noise, steps=("int8",)).graph
+        graph = compress(graph, noise, steps=(Quantize(),)).graph
     splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
     trained = Trained(spec, image, SCRATCH, 0, wilson(1, 1), 1.0, "0" * 64, splits)
     return len(content_of(graph, trained, task, precision=precision))

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.compress.bias import correct_biases
-from pocketvision.compress.compress import FEW, compress
+from pocketvision.compress.compress import compress
 from pocketvision.compress.equalize import equalize
 from pocketvision.compress.layers import layer_losses
 from pocketvision.compress.measure import measure
 from pocketvision.compress.quantize import lower, quantize
 from pocketvision.compress.ranges import search
+from pocketvision.compress.steps.step import FEW
 from pocketvision.data.arrays import prepared
 from pocketvision.data.splits import read_dataset
 from pocketvision.export.calibrate import calibration

@@ -32,7 +32,7 @@ LADDER = (
     ("tasks",),
     ("weights", "metrics", "graph"),
     ("models", "images"),
-    ("values", "runs", "settings", "clock", "errors", "files", "process", "progress", "cache", "words"),
+    ("values", "runs", "settings", "clock", "errors", "files", "process", "progress", "cache", "words", "packing"),
 )
 """A room imports only from lines below its own. The last line's files are small and may use each other."""
 
@@ -63,6 +63,7 @@ TORCH_VERBS = {"distill", "fit", "plan", "probe", "train"}
 
 DOORS = {
     "ai_edge_litert": ("runtime/litert.py",),
+    "brotli": ("packing.py",),
     "coremltools": ("export/coreml.py", "runtime/mil_file.py"),
     "datasets": ("data/layouts/hub.py",),
     "executorch": ("export/executorch.py", "runtime/executorch.py"),
@@ -83,6 +84,7 @@ DOORS = {
     "tflite": ("weights/tflite.py",),
     "typer": ("cli/",),
     "wandb": ("train/logs.py",),
+    "zstandard": ("packing.py",),
 }
 """The only file, or folder, that imports a heavy package; a writer and a reader of one format are two."""
 

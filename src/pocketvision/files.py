@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,11 +107,6 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         stream.seek(0)
         stream.truncate()
     return "".join(written)
-
-
-def deflated(content: bytes) -> int:
-    """Return the bytes that are left of a content after deflate at its best."""
-    return len(zlib.compress(content, 9))
 
 
 def several_processes() -> bool:

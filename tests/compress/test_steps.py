@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pocketvision.compress.compress import DEFAULT_STEPS, STEPS, compress
+from pocketvision.compress.compress import DEFAULT_STEPS, compress, steps_named
 from pocketvision.compress.layers import layer_losses
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.compress.ranges import search
+from pocketvision.compress.steps.bias import CorrectBias
+from pocketvision.compress.steps.equalize import Equalize
+from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.errors import GraphError, UnknownName, UsageError
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
@@ -17,29 +20,33 @@ from pocketvision.graph.sketch import Sketch
 
 def test_steps_are_done_in_their_order_and_kept_in_the_ledger(uneven, draw):
     graph, images = uneven(), draw(8)
-    done = compress(graph, images, steps=["bias", "int8", "equalize"])
+    done = compress(graph, images, steps=steps_named("bias, int8,equalize"))
     assert [entry.step for entry in done.ledger] == ["float", "equalize", "int8", "bias"]
     sizes = [entry.weight_bytes for entry in done.ledger]
     assert sizes[0] == sizes[1] > sizes[2] == sizes[3]
     np.testing.assert_allclose(run(done.plain, images), run(graph, images), atol=1e-5)
-    assert set(DEFAULT_STEPS) <= set(STEPS)
+    assert steps_named("ranges,bias,equalize,int8") == DEFAULT_STEPS
 
 
 def test_the_default_is_nearer_to_float_than_plain_int8(uneven, draw):
     graph, images, others = uneven(), draw(48), draw(48, seed=1)
     exact = run(graph, others)
-    plain, best = (run(compress(graph, images, steps=steps).graph, others) for steps in (("int8",), DEFAULT_STEPS))
+    plain, best = (run(compress(graph, images, steps=steps).graph, others) for steps in ((Quantize(),), DEFAULT_STEPS))
     assert np.abs(best - exact).mean() < 0.5 * np.abs(plain - exact).mean()
 
 
 def test_wrong_steps_are_told(uneven, draw):
     graph, images = uneven(), draw(1)
     with pytest.raises(UnknownName, match=r"Did you mean 'equalize'\? Known: bias, equalize, int8, ranges"):
-        compress(graph, images, steps=("equalise", "int8"))
+        steps_named("equalise,int8")
     with pytest.raises(UsageError, match="add int8"):
-        compress(graph, images, steps=("equalize",))
+        steps_named("equalize")
     with pytest.raises(UsageError, match="named twice"):
-        compress(graph, images, steps=("int8", "int8"))
+        steps_named("int8,int8")
+    with pytest.raises(UsageError, match="the steps equalize leave the net in float; add int8"):
+        compress(graph, images, steps=(Equalize(),))
+    with pytest.raises(UsageError, match="put int8 before it"):
+        compress(graph, images, steps=(CorrectBias(), Quantize()))
 
 
 def pointwise():

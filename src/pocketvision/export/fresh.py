@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.compress.compress import compress
+from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.export import FORMATS, SUFFIXES
 from pocketvision.export.manifest import manifest_of_file
 from pocketvision.export.source import open_source
@@ -26,7 +27,7 @@ def untrained(spec: ModelSpec, precision: Precision) -> tuple[Graph, Manifest]:
     graph = with_fresh_weights(trace_spec(spec, image), np.random.default_rng(0))
     if precision == "int8":
         noise = np.random.default_rng(0).integers(0, 256, (2, spec.resolution, spec.resolution, 3), np.uint8)
-        graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
+        graph = compress(graph, noise, steps=(Quantize(),)).graph  # the other steps change no kernel
     labels = tuple(str(number) for number in range(spec.num_classes))
     return graph, replace(manifest_of_file(spec, image, labels), precision=precision)
 

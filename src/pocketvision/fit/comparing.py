@@ -14,11 +14,11 @@ from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.confidence import Settled, abstain_of, reason_of, settle, threshold_for
-from pocketvision.files import deflated
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
 from pocketvision.metrics.refusal import Threshold
+from pocketvision.packing import packed_bytes
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
@@ -101,7 +101,7 @@ def _judged(
         load(spec.name).score(answers, truth, settled.spec),
         len(content),
         latency,
-        download_bytes=deflated(content),
+        download_bytes=packed_bytes(content),
         confidence=settled.confidence,
         temperature=settled.temperature,
         as_rounded=settled.before,

@@ -6,12 +6,13 @@ import numpy as np
 
 from pocketvision.budget.prediction import predicted_latency
 from pocketvision.compress.compress import compress
-from pocketvision.files import deflated
+from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.endings import Ends
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
+from pocketvision.packing import packed_bytes
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.tasks import load, spec_for_net
 from pocketvision.train.inputs import SCRATCH
@@ -37,7 +38,7 @@ class Timer:
         graph = plain = untrained(candidate.spec, image, ending)
         if candidate.precision == "int8":
             noise = np.random.default_rng(0).integers(0, 256, (2, image.resolution, image.resolution, 3), np.uint8)
-            graph = compress(graph, noise, steps=("int8",)).graph  # the other steps change no kernel
+            graph = compress(graph, noise, steps=(Quantize(),)).graph  # the other steps change no kernel
         splits: dict[str, float | int] = {"seed": 42, "val": 0.15, "test": 0.15}
         trained = Trained(
             candidate.spec,
@@ -50,7 +51,7 @@ class Timer:
             splits,
         )
         content = content_of(graph, trained, self.spec, precision=candidate.precision)
-        candidate = replace(candidate, size_bytes=len(content), download_bytes=deflated(content))
+        candidate = replace(candidate, size_bytes=len(content), download_bytes=packed_bytes(content))
         if predicted := predicted_latency(plain, self.budget, candidate.precision):
             return replace(candidate, predicted=predicted)
         run = caller(content, image.resolution)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UnknownName, UsageError, WeightsError
-from pocketvision.files import deflated, stand_in
+from pocketvision.files import stand_in
+from pocketvision.packing import packed_bytes
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.boxes import answer_shape
 from pocketvision.values import Manifest
@@ -117,7 +118,7 @@ def size_bytes(path: Path) -> int:
 
 def download_bytes(path: Path) -> int:
     """Return the bytes of a delivered file with all its parts after deflate, as stores and web servers send it."""
-    return sum(deflated(part.read_bytes()) for part in parts(path))
+    return sum(packed_bytes(part.read_bytes()) for part in parts(path))
 
 
 def digest(path: Path) -> str:

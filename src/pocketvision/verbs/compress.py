@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.compress.compress import Compressed, check_steps, weight_bytes
+from pocketvision.compress.compress import Compressed, steps_named
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
+from pocketvision.compress.ledger import weight_bytes
+from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import DataError
 from pocketvision.export.calibrate import calibration
@@ -67,8 +69,7 @@ def compress(options: CompressOptions) -> Compressing:
     told where the folder has classes of the file's names, or of those in `labels`, a text with one a line. Nothing is
     written. Raises UnknownName for another step, UsageError where `int8` or a file's images are missing.
     """
-    chosen = tuple(step.strip() for step in options.steps.split(","))
-    check_steps(chosen)
+    chosen = steps_named(options.steps)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
     dataset, plain = opened.images(), opened.graph
     measured = calibration(dataset, opened.manifest.image, options.progress)
@@ -77,9 +78,10 @@ def compress(options: CompressOptions) -> Compressing:
         raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
     images = prepared(dataset, examples, opened.manifest.image, progress=options.progress)
-    done = {way: compress_graph(plain, measured, steps=way, progress=options.progress) for way in (("int8",), chosen)}
-    losses = _losses(done[chosen], images, options.progress)
-    graphs = {"float": plain} | {", ".join(way): compressed.graph for way, compressed in done.items()}
+    ways = {", ".join(step.name for step in way): way for way in ((Quantize(),), chosen)}
+    done = {name: compress_graph(plain, measured, steps=way, progress=options.progress) for name, way in ways.items()}
+    losses = _losses(done[list(ways)[-1]], images, options.progress)
+    graphs = {"float": plain} | {name: compressed.graph for name, compressed in done.items()}
     if opened.whole is not None:
         graphs["as in the file"] = opened.whole
     truth = _truth(dataset, examples, opened.manifest)
