@@ -45,10 +45,12 @@ EXCEPTIONS = {}
 TORCH_FREE = set(LEVEL) - {"__init__", "__main__", "cli", "verbs", "fit", "train", "probe", "weights", "models"}
 TORCH_FILES = {
     "compress/channels.py",
+    "compress/sensitivity.py",
     "compress/slim.py",
     "data/augment.py",
     "data/augment_boxes.py",
     "data/tensors.py",
+    "graph/autograd.py",
     "graph/layers.py",
     "graph/trace.py",
     "runtime/executorch.py",

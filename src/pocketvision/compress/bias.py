@@ -43,6 +43,22 @@ def correct_biases(small: Graph, measured: Measured, images: Images, *, progress
     return Graph(tuple(nodes), small.quant)
 
 
+def coarse_biases(small: Graph) -> Graph:
+    """Return the quantized graph with biases that are multiples of a power of two, at most a quarter of a level."""
+    assert small.quant is not None
+    return Graph(
+        tuple(_coarse(small, node) if isinstance(node, Conv | Linear) else node for node in small.nodes), small.quant
+    )
+
+
+def _coarse(small: Graph, node: Conv | Linear) -> Conv | Linear:
+    assert small.quant is not None
+    assert node.weight_scale is not None
+    units = small.quant[node.inputs[0]].scale * node.weight_scale.astype(np.float64)
+    unit = np.exp2(np.maximum(np.floor(np.log2(small.quant[node.name].scale / units / 4)), 0))
+    return replace(node, bias=(np.rint(node.bias / unit) * unit).astype(np.int32))
+
+
 def _run(small: Graph, node: Node, inputs: list[Levels], size: int) -> Levels:
     starts = range(0, len(inputs[0]), size)
     return np.concatenate([kernel(small, node, [levels[i : i + size] for levels in inputs]) for i in starts])

@@ -6,12 +6,15 @@ from functools import cached_property
 from typing import Protocol
 
 from pocketvision.compress.measure import Measured, Range, measure
+from pocketvision.compress.rate_distortion import RoundingLayer
 from pocketvision.errors import UsageError
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress, Silent
 
+MEASURED = 100
+"""Images for the ranges of tensors; more changed nothing measurable."""
 FEW = 32
 """Images for histograms and for the means of biases; over 100 the biases came out no better."""
 
@@ -30,12 +33,14 @@ class State:
     """[N, R, R, C], without labels."""
     small: Graph | None = None
     """In integers."""
+    layers: tuple[RoundingLayer, ...] | None = None
+    """What `rate` weighs errors by, once it is known."""
     progress: Progress = Silent()
 
     @cached_property
     def few(self) -> Images:
         """Return some of the images, evenly spread."""
-        return self.images[:: max(1, len(self.images) // FEW)]
+        return _some(self.images)[:: max(1, len(_some(self.images)) // FEW)]
 
     @property
     def graph(self) -> Graph:
@@ -65,6 +70,10 @@ class CompressionStep(Protocol):
 def begin(graph: Graph, images: Images, progress: Progress = Silent()) -> State:
     """Measure a float graph over calibration images, before the first step."""
     plain = without_affines(graph)
-    measured = measure(plain, images, progress=progress)
+    measured = measure(plain, _some(images), progress=progress)
     ranges = {name: spread.range for name, spread in measured.items()}
     return State(plain, measured, ranges, images, progress=progress)
+
+
+def _some(images: Images) -> Images:
+    return images[:: max(1, -(-len(images) // MEASURED))]
