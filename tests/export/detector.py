@@ -41,7 +41,10 @@ def detector() -> Graph:
                 module.momentum = 1.0
         with torch.no_grad():
             net.train()(batch)
-            for branch, values, spread in ((net.eval().classifier.boxes, slice(4), 2.0), (net.classifier.classes, slice(4, None), 1.8)):
+            for branch, values, spread in (
+                (net.eval().classifier.boxes, slice(4), 2.0),
+                (net.classifier.classes, slice(4, None), 1.8),
+            ):
                 factor = spread / net(batch)[..., values].std()
                 for predictor in branch:
                     last_of(predictor).weight.mul_(factor)

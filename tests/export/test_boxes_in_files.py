@@ -17,9 +17,9 @@ from pocketvision.graph.fixed import XNNPACK
 from pocketvision.graph.graph import Conv, Graph, Suppress
 from pocketvision.graph.integer import ONNXRUNTIME
 from pocketvision.graph.run import run
-from pocketvision.runtime import open as open_model
 from pocketvision.runtime import litert as lite
 from pocketvision.runtime import onnx as ort
+from pocketvision.runtime import open as open_model
 from pocketvision.tasks import load
 from pocketvision.values import DetectorSpec, Manifest, Suppression
 from pocketvision.verify.agreement import probe_gap

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from pocketvision.data.layout import scan
 from pocketvision.data.upright_boxes import place
-from pocketvision.errors import UnknownName
 from pocketvision.graph.boxes import anchors, corners, iou
-from pocketvision.tasks.detect.anchors import best_overlaps, coverage, fitted_maps, paper_maps, plain_boxes
+from pocketvision.models.paper_anchors import paper_maps
+from pocketvision.tasks.detect.anchors import best_overlaps, coverage, fitted_maps, plain_boxes
 from pocketvision.values import AnchorMap
 
 Boxes = NDArray[np.float64]
@@ -39,9 +39,6 @@ def test_the_papers_anchors_by_hand() -> None:
     assert maps[5].shapes[5] == pytest.approx((0.9747, 0.9747), abs=1e-4)
     assert cells(maps, 320) == 2034
     assert cells(maps, 300) == 1917, "the detectors released for 300 pixels have as many"
-    assert paper_maps("ssd") == maps
-    with pytest.raises(UnknownName, match="detection head 'sdd'"):
-        paper_maps("sdd")
 
 
 @pytest.mark.parametrize("resolution", [96, 192, 300, 320])

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.tasks.detect.anchors import coverage, fitted_maps, paper_maps, plain_boxes
+from pocketvision.models.paper_anchors import paper_maps
+from pocketvision.tasks.detect.anchors import coverage, fitted_maps, plain_boxes
 from pocketvision.tasks.detect.answers import targets
 from pocketvision.values import AnchorMap, BoxReach, Dataset
 from pocketvision.words import percent, quoted

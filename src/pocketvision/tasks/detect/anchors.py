@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.errors import UnknownName
+from pocketvision.models.paper_anchors import STRIDES as PAPER_STRIDES
+from pocketvision.models.paper_anchors import paper_maps
 from pocketvision.values import AnchorMap
 
 Floats = NDArray[np.floating]
@@ -19,10 +20,6 @@ Integers = NDArray[np.int64]
 
 REACH = 0.5
 """Overlap from which on an anchor is an object's own."""
-HEADS = ("ssd", "ssdlite")
-SMALLEST, LARGEST, LOWEST = 0.2, 0.95, 0.1
-"""Scales of the first and the last of the papers' maps, and of one more shape on the first."""
-PAPER_STRIDES = (16, 32, 64, 128, 256, 512)
 STRIDES = (8, *PAPER_STRIDES)
 COARSEST_TAP = 32
 """Stride of a backbone's last map: the first of a detector's is no coarser."""
@@ -37,27 +34,6 @@ def plain_boxes(targets: Floats) -> tuple[Doubles, Integers]:
     """Return the boxes [n, 4] and classes [n] of targets [N, G, 7], without those that are difficult or crowds."""
     plain = (targets[..., 0] >= 0) & (targets[..., 6] == 0)
     return targets[plain][:, 1:5].astype(np.float64), targets[plain][:, 0].astype(np.int64)
-
-
-def paper_maps(head: str = "ssdlite") -> tuple[AnchorMap, ...]:
-    """Return the anchors of the released SSD and SSDLite detectors, the same for both heads.
-
-    Six maps with scales from .2 to .95 and ratios 1, 2, 1/2, 3 and 1/3, one more square between each scale and the
-    next, and only three shapes on the first. Source: W. Liu and others, "SSD" (2016), section 2.2; the configuration
-    `ssd_anchor_generator` with `reduce_boxes_in_lowest_layer` of TensorFlow's detection models.
-    """
-    if head not in HEADS:
-        raise UnknownName("detection head", head, HEADS)
-    scales = [*np.linspace(SMALLEST, LARGEST, len(PAPER_STRIDES)), 1.0]
-    maps = [AnchorMap(PAPER_STRIDES[0], (_shape(LOWEST, 1), _shape(SMALLEST, 2), _shape(SMALLEST, 0.5)))]
-    for place, stride in enumerate(PAPER_STRIDES[1:], 1):
-        ratios = [_shape(scales[place], ratio) for ratio in (1, 2, 0.5, 3, 0.3333)]
-        maps.append(AnchorMap(stride, (*ratios, _shape((scales[place] * scales[place + 1]) ** 0.5, 1))))
-    return tuple(maps)
-
-
-def _shape(scale: float, ratio: float) -> tuple[float, float]:
-    return float(scale / ratio**0.5), float(scale * ratio**0.5)
 
 
 # ---------------------------------------------------------------- what is reached
