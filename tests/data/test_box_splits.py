@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pocketvision.data.check import load_dataset
+from pocketvision.data.splits import read_dataset, write_splits
 from pocketvision.errors import DataError
 from pocketvision.verbs.check import check
 
@@ -103,3 +104,13 @@ def test_copies_with_other_boxes_contradict_each_other(tmp_path: Path) -> None:
     assert problems["6.png"].kind == "duplicate"
     assert problems["1.png"].detail == "the same image is labeled with 2 boxes as 7.png"
     assert {file for file, problem in problems.items() if problem.left_out} == {"1.png", "6.png", "7.png"}
+
+
+def test_splits_of_other_labels_are_refused(tmp_path: Path) -> None:
+    for seed in range(6):
+        scene(seed).save(tmp_path / f"{seed}.png")
+    coco(tmp_path / "instances_all.json", {f"{seed}.png": (0, 1) for seed in range(6)})
+    dataset, _, _ = load_dataset(tmp_path)
+    write_splits(tmp_path / "splits.csv", dataset)
+    with pytest.raises(DataError, match=r"splits.csv does not fit the net's labels: \['bolt'.* is no box"):
+        read_dataset(tmp_path, ("nut", "screw"), tmp_path / "splits.csv")

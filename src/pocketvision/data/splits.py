@@ -217,7 +217,7 @@ def dataset_of(root: Path, labels: tuple[str, ...], rows: Sequence[SplitRow]) ->
     try:
         examples = tuple(Example(row.file, task.read(row.label, labels), row.split, row.sha256) for row in rows)
     except ValueError as error:
-        if kind != "classes":
+        if kind == "boxes":
             raise DataError(f"splits.csv does not fit the net's labels: {error}.") from None
         unknown = {row.label for row in rows} - set(labels)
         raise DataError(f"splits.csv has labels that the net does not: {', '.join(sorted(unknown))}.") from None
