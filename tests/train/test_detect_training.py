@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pocketvision.clock import Clock
-from pocketvision.errors import UsageError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.catalogue import build_spec
 from pocketvision.progress import Progress, Silent
 from pocketvision.settings.groups import TrainConfig
@@ -19,6 +19,8 @@ from pocketvision.train.evaluate import logits
 from pocketvision.train.recipe import Recipe, recipe_for
 from pocketvision.train.trainer import Trainer
 from pocketvision.values import AnchorMap, DetectorSpec, ImageSpec, ModelSpec, TaskSpec
+from pocketvision.weights.load import load_into, read
+from pocketvision.weights.safetensors import save
 from tests.train.test_training import CPU, KillAt, Killed, weights_of
 
 SIDE = 64
@@ -117,6 +119,21 @@ def test_a_time_limit_cuts_the_epochs(tmp_path: Path) -> None:
     assert 1 <= len(job.schedule.resolutions) < 500
     assert len(epochs) <= len(job.schedule.resolutions)
     assert set(job.schedule.resolutions) == {SIDE}
+
+
+def test_saved_weights_are_read_again_and_another_detector_takes_the_backbone_alone(tmp_path: Path) -> None:
+    net, path = build_spec(SPEC), tmp_path / "net.safetensors"
+    save(net, SPEC, image=IMAGE, labels=TASK.labels, path=path)
+    weights, again = read(path), build_spec(SPEC)
+    load_into(again, weights, keep_head=True)
+    pixels, _ = scenes(4, 2)
+    assert np.array_equal(logits(again, pixels, IMAGE, CPU), logits(net, pixels, IMAGE, CPU))
+    other = build_spec(replace(SPEC, num_classes=5, detector=DetectorSpec(DETECTOR.maps[:1])))
+    report = load_into(other, weights, keep_head=False)
+    assert all(name.startswith("classifier.") for name in report.fresh)
+    assert torch.equal(other.features.state_dict()["0.0.weight"], net.features.state_dict()["0.0.weight"])
+    with pytest.raises(WeightsError, match=r"do not fit"):
+        load_into(other, weights, keep_head=True)
 
 
 def test_the_defaults_are_the_tasks_own() -> None:

@@ -240,7 +240,7 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
     the background class is dropped for a net of 1000. Without it the net keeps its own, fresh last layer, and what
     else of its classifier has another shape. `WeightsError` names every missing, left-over and misshapen tensor.
     """
-    if _is_detector(net) and weights.spec.detector is None:
+    if _is_detector(net) and not (keep_head and weights.spec.detector is not None):
         return _load_backbone(net, weights)
     weights = shortened(weights, _depth(net))
     _check_padding(net, weights)
@@ -320,8 +320,8 @@ def _head(weights: Weights, last: tuple[str, int]) -> tuple[dict[str, Array], bo
     tensors, classes, (name, outputs) = dict(weights.tensors), weights.spec.num_classes, last
     if not weights.has_head:
         raise WeightsError("the file has no classifier; pass keep_head=False to start with a fresh one")
-    if classes == outputs:
-        return tensors, False
+    if classes == outputs or weights.spec.detector is not None:
+        return tensors, False  # a detector's layers have outputs for each anchor: their shapes tell
     if (classes, outputs) != (_BACKGROUND, _BACKGROUND - 1):
         raise WeightsError(
             f"the file's classifier has {classes} classes and the net {outputs}; "
