@@ -1,4 +1,4 @@
-"""LiteRT files in MediaPipe's ImageClassifier, which apps use: it finds the labels and gives our probabilities."""
+"""LiteRT files in MediaPipe's tasks, which apps use: they find the labels, and give our probabilities and boxes."""
 
 import json
 import subprocess
@@ -15,12 +15,14 @@ from pocketvision.export.manifest import manifest_of_file
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runtime import open as open_model
 from pocketvision.values import ImageSpec, ModelSpec
+from tests.export import detector as boxes
+from tests.export.detector import IMAGE, MODEL, TASK, detector, images, quantized
 
 pytestmark = pytest.mark.extra("mediapipe")
 
 SIZE, LABELS = 32, ("aal", "bär", "café", "dachs, der", "eule")
 MEANS = [((0.5,) * 3, (0.5,) * 3), ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))]
-CLASSIFIES = """
+OPENS = """
 import json, sys, types
 for name in ("cv2", "matplotlib", "matplotlib.pyplot"):  # of its drawing helpers, which nothing here uses
     sys.modules[name] = types.ModuleType(name)
@@ -28,6 +30,8 @@ sys.modules["matplotlib"].pyplot = sys.modules["matplotlib.pyplot"]
 import numpy, mediapipe
 from mediapipe.tasks import python as tasks
 from mediapipe.tasks.python import vision
+"""
+CLASSIFIES = OPENS + """
 options = vision.ImageClassifierOptions(base_options=tasks.BaseOptions(model_asset_path=sys.argv[1]))
 with vision.ImageClassifier.create_from_options(options) as classifier:
     told = []
@@ -37,6 +41,23 @@ with vision.ImageClassifier.create_from_options(options) as classifier:
         told.append({entry.category_name: entry.score for entry in found})
 print(json.dumps(told))
 """
+DETECTS = (
+    OPENS
+    + """
+base = tasks.BaseOptions(model_asset_path=sys.argv[1])
+with vision.ObjectDetector.create_from_options(vision.ObjectDetectorOptions(base_options=base)) as detector:
+    told = []
+    for image in numpy.load(sys.argv[2]):
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.ascontiguousarray(image))
+        told.append([])
+        for found in detector.detect(image).detections:
+            box = found.bounding_box
+            for entry in found.categories:
+                corners = [box.origin_y, box.origin_x, box.origin_y + box.height, box.origin_x + box.width]
+                told[-1].append([entry.category_name, entry.score, *corners])
+print(json.dumps(told))
+"""
+)
 
 
 def image_batch():
@@ -57,9 +78,9 @@ def written(folder, precision, io, normalization=MEANS[0]):
     return folder / "model.tflite"
 
 
-def classified(path):
-    np.save(path.with_name("images.npy"), image_batch())
-    order = [sys.executable, "-c", CLASSIFIES, str(path), str(path.with_name("images.npy"))]
+def classified(path, images=None, script=CLASSIFIES):
+    np.save(path.with_name("images.npy"), image_batch() if images is None else images)
+    order = [sys.executable, "-c", script, str(path), str(path.with_name("images.npy"))]
     return subprocess.run(order, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -83,3 +104,30 @@ def test_int8_images_are_refused_by_mediapipe_itself(tmp_path):
     done = classified(written(tmp_path, "int8", "int8"))
     assert done.returncode != 0
     assert "INT8" in done.stderr
+
+
+@pytest.mark.parametrize("ends", ["boxes", "raw"])
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_boxes_are_those_of_the_file(precision, ends, tmp_path):
+    plain = detector()
+    graph = plain if precision == "float" else quantized(plain)
+    words = replace(manifest_of_file(MODEL, IMAGE, boxes.LABELS), name="shapes", task="detection", precision=precision)
+    path = tmp_path / "model.tflite"
+    litert.write(graph, replace(words, ends=ends, thresholds=TASK.thresholds), path)
+    done = classified(path, images(), DETECTS)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    inside = 0
+    for found, rows in zip(told, open_model(path).run(images()), strict=True):
+        kept = rows[rows[:, 5] > 0]
+        assert len(found) == len(kept) or ends == "raw"
+        # It suppresses by itself what is raw, from an overlap of 0.3 on and over all classes; the best one stays.
+        # Corners are whole numbers, cut off; boxes beyond the image are moved into it.
+        for box in kept if ends == "boxes" else kept[:1]:
+            like = [entry for entry in found if entry[0] == boxes.LABELS[int(box[4])] and abs(entry[1] - box[5]) < 1e-5]
+            corners = box[:4] * boxes.SIDE
+            if corners.min() >= 0 and corners.max() <= boxes.SIDE:
+                inside += 1
+                assert min(np.abs(np.array(entry[2:]) - corners).max() for entry in like) < 2
+            assert like
+    assert inside >= (60 if ends == "boxes" else 1)
