@@ -173,7 +173,7 @@ def test_a_student_learns_attributes_and_teachers_of_classes_are_refused(table: 
 
 def test_what_has_no_meaning_for_attributes_is_refused(table: Path, tmp_path: Path) -> None:
     quick = {**QUICK, "epochs": 1, "output": tmp_path}
-    with pytest.raises(UsageError, match="thresholds of their own"):
+    with pytest.raises(UsageError, match="what else nets find has thresholds"):
         pocketvision.fit(table, **quick, abstain="0.7")
     with pytest.raises(UsageError, match="none or weights"):
         pocketvision.train(table, **quick, balance="sampler")

@@ -132,7 +132,7 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
             middle[mine] = _from_published(space, mine) + (lowest if trunk.origin else highest)
     kinds = space.kind
     middle -= _sliced(space) + INT8_LOSS * (space.precision == 1)
-    if shifts:
+    if shifts or any(trunk.origin for trunk in space.trunks):
         fewer = SCRATCH - SCRATCH_SLOPE * math.log2(max(1, images) / SCRATCH_IMAGES)
         middle -= max(SCRATCH_LEAST, fewer) * (kinds == KINDS.index("scratch"))
     half = np.array([SPREAD[kind] for kind in KINDS])[kinds] + (0.0 if shifts else UNPROBED)

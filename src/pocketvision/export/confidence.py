@@ -70,7 +70,7 @@ def abstain_of(text: str | float) -> Abstain:
 def require_refusable(abstain: Abstain, spec: TaskSpec) -> None:
     """Raise UsageError where refusing is asked for by a probability, and the task has no answer to refuse."""
     if isinstance(abstain, float) and load(spec.name).KIND != "classes":
-        raise UsageError("--abstain is for one class an image; attributes have thresholds of their own: leave it away")
+        raise UsageError("--abstain is for one class an image; what else nets find has thresholds: leave it away")
 
 
 def threshold_for(abstain: Abstain, probabilities: Probabilities, labels: Labels, spec: TaskSpec) -> Threshold | None:
@@ -87,8 +87,7 @@ def threshold_for(abstain: Abstain, probabilities: Probabilities, labels: Labels
 def reason_of(abstain: Abstain, threshold: Threshold | None, spec: TaskSpec) -> str:
     """Say which threshold was taken, and why."""
     if spec.thresholds:
-        each = ", ".join(f"{label} {value:.3g}" for label, value in zip(spec.labels, spec.thresholds, strict=True))
-        return f"each attribute counts as there from its own probability on, that of the best F1: {each}"
+        return load(spec.name).rule(spec)
     if threshold is not None:
         return f"answers below {threshold.below:.4g} count as not sure: {threshold.reason}"
     if abstain == "off":

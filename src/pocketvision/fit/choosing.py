@@ -64,7 +64,8 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count
     found, probed, said = foretold(loaded, given, options, budget, watch=watch)
     scale = Timer(spec_for(loaded.dataset), image_spec(224, options.crop_mode, None), budget)
     with watch.step("picking"):
-        listed = shortlist(found, scale.weigh, count=count if given else 1, progress=progress)
+        several = bool(given) and loaded.dataset.kind != "boxes"  # a few epochs tell nothing of a detector
+        listed = shortlist(found, scale.weigh, count=count if several else 1, progress=progress)
     first = replace(listed.picked[0], status="taken", reason=_reason(budget, bool(probed)))
     told = {key_of(one): one for one in (first, *listed.picked[1:], *listed.refused)}
     return Choice(

@@ -71,6 +71,8 @@ class TaskAnswers(Protocol):
     """The data that it is learned from."""
     METRIC: str
     """What `score` measures."""
+    WATCHED: str
+    """What `Evaluation.accuracy` is called while a net learns."""
     TEMPERED: bool
     """Whether one temperature of all logits makes probabilities truer."""
 
@@ -135,6 +137,10 @@ class TaskAnswers(Protocol):
 
     def settle(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> TaskSpec:
         """Return the spec with what is settled on validation answers."""
+        ...
+
+    def rule(self, spec: TaskSpec) -> str:
+        """Say from which probabilities on something counts as there; empty where nothing of the kind is settled."""
         ...
 
     def decide(self, probabilities: Floats, spec: TaskSpec) -> Decisions:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pocketvision.clock import Clock
 from pocketvision.errors import Diverged
 from pocketvision.progress import Progress
-from pocketvision.tasks import Evaluation
+from pocketvision.tasks import Evaluation, load
 from pocketvision.tasks.classify.learning import CrossEntropy
 from pocketvision.train.batches import BatchSource, prefetch
 from pocketvision.train.checkpoint import Checkpoint, Position, TrainState
@@ -186,13 +186,14 @@ class Loop:
         if phase.prepare:
             phase.prepare(number)
         resolution, steps = _resolution(phase, number), phase.source.steps
+        shares = load(phase.spec.name).WATCHED == "accuracy"
         total, warmup = phase.epochs * steps, self.recipe.warmup_epochs * steps
         for place, batch in enumerate(prefetch(phase.source.batches(number, resolution))):
             rate = learning_rate(number * steps + place, total, warmup, phase.learning_rate)
             taken = step(phase.module, state.optimizer, batch, objective=phase.objective, rate=rate, engine=self.engine)
             tally.add(*taken)
             state.average.update_parameters(phase.module)
-            advance(1, note=tally.note(started, f"{number + 1}/{phase.epochs}"))
+            advance(1, note=tally.note(started, f"{number + 1}/{phase.epochs}", shares=shares))
             # At fp16 a step that overflows is left out and the next one scaled; of several processes all end together.
             if tally.lost and self.engine.precision != "fp16" and self.engine.alone:
                 raise Diverged(number + 1, phase.learning_rate)
@@ -227,7 +228,7 @@ def _resolution(phase: Phase, epoch: int) -> int:
 def _stopped(position: Position, phase: Phase) -> str:
     why = "the time is over" if position.cut else "stopped early"
     early = f", {why} after {position.epoch} of {phase.epochs} epochs" if position.epoch < phase.epochs else ""
-    return f"validation accuracy {position.kept_accuracy:.1%}{early}"
+    return f"validation {load(phase.spec.name).WATCHED} {position.kept_accuracy:.1%}{early}"
 
 
 def _epoch_seed(seed: int, phase: str, epoch: int) -> int:
@@ -270,15 +271,17 @@ class _Tally:
         """Return the share of correct answers."""
         return float(torch.stack(self.correct).sum()) / self.seen()
 
-    def note(self, started: float, epoch: str) -> str:
-        """Say how it goes; nothing if it was said a moment ago."""
+    def note(self, started: float, epoch: str, *, shares: bool) -> str:
+        """Say how it goes, with the share of right answers where that is watched; nothing if it was said a moment
+        ago."""
         now = time.perf_counter()
         if now - self.noted < _NOTE_S:
             return ""
         self.noted = now
         speed, loss = self.seen() / (now - started), self.loss()
         self.lost = not math.isfinite(loss)
-        return f"epoch {epoch}  loss {loss:.3f}  accuracy {self.accuracy():.1%}  {speed:.0f} images/s"
+        right = f"  accuracy {self.accuracy():.1%}" if shares else ""
+        return f"epoch {epoch}  loss {loss:.3f}{right}  {speed:.0f} images/s"
 
 
 def step(

@@ -17,6 +17,7 @@ from pocketvision.values import AttributeScore, Confidence, Example, Kind, Model
 WORD = "attributes"
 KIND: Kind = "attributes"
 METRIC = "mean average precision"
+WATCHED = "accuracy"
 TEMPERED = True
 CROPS = True
 
@@ -112,6 +113,12 @@ def settle(probabilities: Floats, targets: Integers, spec: TaskSpec) -> TaskSpec
     columns = range(len(spec.labels))
     found = (multilabel.best_threshold(probabilities[:, a], targets[:, a]) if len(targets) else 0.5 for a in columns)
     return replace(spec, thresholds=tuple(float(f"{value:.4g}") for value in found))
+
+
+def rule(spec: TaskSpec) -> str:
+    """Say each attribute's threshold."""
+    each = ", ".join(f"{label} {value:.3g}" for label, value in zip(spec.labels, spec.thresholds, strict=True))
+    return f"each attribute counts as there from its own probability on, that of the best F1: {each}"
 
 
 def decide(probabilities: Floats, spec: TaskSpec) -> Decisions:

@@ -37,6 +37,7 @@ __all__ = ["read", "write"]
 WORD = "detection"
 KIND: Kind = "boxes"
 METRIC = "AP50"
+WATCHED = "AP50"
 TEMPERED = False
 CROPS = False
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.05, 0.5, 100
@@ -169,6 +170,11 @@ def settle(probabilities: Floats, targets: Floats, spec: TaskSpec) -> TaskSpec:
     matches = detection.match(targets, probabilities, len(spec.labels)) if len(targets) else None
     score = 0.5 if matches is None else detection.best_threshold(matches)
     return replace(spec, thresholds=(float(f"{score:.3g}"),) * len(spec.labels))
+
+
+def rule(spec: TaskSpec) -> str:
+    """Say the one threshold of all boxes."""
+    return f"a box counts from a score of {spec.thresholds[0]:.3g} on, that of the best F1 on validation images"
 
 
 def decide(probabilities: Floats, spec: TaskSpec) -> Decisions:
