@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,16 @@ import torch
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.data.tensors import to_input
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
+from pocketvision.export.write import write_graph
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
 from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build
 from pocketvision.runtime import open as open_model
 from pocketvision.runtime import parts
+from pocketvision.tasks import load
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
+from tests.export.detector import IMAGE, LABELS, MODEL, detector, images, quantized
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("openvino")]
 
@@ -126,3 +130,16 @@ def test_without_openvino_the_command_is_told(tmp_path, monkeypatch):
     (tmp_path / "model.xml").write_text("<net/>")
     with pytest.raises(MissingExtra, match=r"pip install 'pocketvision\[openvino\]'"):
         open_model(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize("ends", ["boxes", "raw"])
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_boxes_are_those_of_the_graph(precision, ends, tmp_path):
+    graph = detector() if precision == "float" else quantized(detector())
+    words = replace(manifest_of(IMAGE, LABELS), task="detection", model=MODEL, precision=precision, ends=ends)
+    exported = write_graph(graph, words, tmp_path / "model.xml")
+    assert " answers as the reference does on " in exported.checked
+    answers, expected = open_model(tmp_path / "model.xml").run(images()), run(graph, images())
+    assert answers.shape == expected.shape
+    assert (expected[..., 5] > 0.2).sum() > 30
+    assert load("detect").gaps(answers, expected).max() < 0.01

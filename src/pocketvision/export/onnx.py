@@ -45,7 +45,7 @@ from pocketvision.graph.integer import HALF, clamps, sixth
 from pocketvision.graph.lower import without_affines
 from pocketvision.graph.normalize import feeds_convolutions, in_half, with_deviation
 from pocketvision.runtime.onnx import sealed
-from pocketvision.values import Manifest, to_line
+from pocketvision.values import BoxEnds, Manifest, to_line
 
 OPSET = 17
 IR_VERSION = 8
@@ -58,8 +58,11 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     return len(content)
 
 
-def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
-    """Return the content of the ONNX file; without a manifest it can be timed, but not opened as an artefact."""
+def to_bytes(graph: Graph, manifest: Manifest | None = None, *, ends: BoxEnds | None = None) -> bytes:
+    """Return the content of the ONNX file; without a manifest it can be timed, but not opened as an artefact.
+
+    `ends` says what a detector gives, by default what the manifest says.
+    """
     try:
         import onnx
     except ImportError as error:
@@ -67,7 +70,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     graph = without_affines(graph)
     if graph.quant is None and feeds_convolutions(graph) and not in_half(graph):
         graph = with_deviation(graph, 1 / 255)  # the pixels need no division then: one kernel less
-    writer = _Writer(graph, raw=manifest is not None and manifest.ends == "raw")
+    writer = _Writer(graph, raw=(ends or (manifest.ends if manifest else "boxes")) == "raw")
     for node in graph.nodes:
         writer.add(node)
     model = onnx.helper.make_model(

@@ -84,7 +84,9 @@ def _best(writer: "_Writer", node: Suppress, boxes: str, scores: str) -> None:
     anchors = writer.constant(np.int64(count))
     writer.op("Div", [places, anchors], name="classes")
     place = writer.op("Unsqueeze", [writer.op("Mod", [places, anchors]), writer.constant(np.array([2]))])
-    found = writer.op("GatherND", [boxes, place], batch_dims=1)
+    # By GatherND this would be shorter, but OpenVINO 2026.4 then gives other scores in int8.
+    each = writer.op("Expand", [place, writer.constant(np.array([1, 1, 4]))])
+    found = writer.op("GatherElements", [boxes, each], axis=1)
     shown = writer.op("Cast", [there], to=int(writer.onnx.TensorProto.FLOAT))
     writer.op("Mul", [found, writer.op("Unsqueeze", [shown, writer.constant(np.array([2]))])], name="boxes")
     writer.op("ReduceSum", [whole, writer.constant(np.array([1]))], name="count", keepdims=0)

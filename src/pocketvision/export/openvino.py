@@ -20,7 +20,7 @@ from pocketvision.values import Manifest, to_line
 def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     """Write `path`, an .xml, and the weights beside it; return the bytes of both."""
     openvino = _openvino()
-    model = openvino.Core().read_model(to_bytes(readable(graph)))
+    model = openvino.Core().read_model(to_bytes(readable(graph), ends=manifest.ends))
     text = to_line(manifest)
     model.set_rt_info(text, "pocketvision")
     model.set_rt_info("\n".join(manifest.labels), "pocketvision_labels")

@@ -8,6 +8,7 @@ import numpy as np
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.runtime import Runner
+from pocketvision.runtime.boxes import DECODED, KEPT, kept, require_fit
 from pocketvision.values import Manifest, from_json
 
 
@@ -22,7 +23,20 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:
         compiled = compile_model(model, threads)
     except Exception as error:  # the runtime raises plain RuntimeError and its own classes
         raise WeightsError(f"{path.name} is not a model file that OpenVINO can open ({_first_line(error)})") from error
-    return Runner(runtime_name(), _manifest(model, path.name), lambda images: np.array(compiled(images)[0]))
+    manifest = _manifest(model, path.name)
+    if manifest.model.detector is None:
+        return Runner(runtime_name(), manifest, lambda images: np.array(compiled(images)[0]))
+    return Runner(runtime_name(), manifest, lambda images: kept(_named(compiled(images)), manifest))
+
+
+def _named(outputs: Any) -> dict[str, Any]:
+    """Return copies of what comes out, by name."""
+    return {_name(port): np.array(value) for port, value in outputs.items()}
+
+
+def _name(port: Any) -> str:
+    """Return what an output is called in our files; OpenVINO adds the names of nodes that it leaves out."""
+    return next((name for name in (*KEPT, *DECODED) if name in port.get_names()), "")
 
 
 def compile_model(model: Any, threads: int) -> Any:
@@ -46,6 +60,10 @@ def _manifest(model: Any, name: str) -> Manifest:
         manifest = from_json(Manifest, json.loads(model.get_rt_info("pocketvision").astype(str)))
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"the manifest in {name} cannot be read ({error}); export the net again") from error
+    if manifest.model.detector is not None:
+        shapes = {_name(port): _sizes(port) for port in model.outputs}
+        require_fit(shapes, model.input(0).partial_shape[1].get_length(), manifest, name)
+        return manifest
     size, classes = manifest.image.resolution, model.output(0).partial_shape[-1].get_length()
     if classes != len(manifest.labels) or model.input(0).partial_shape[1].get_length() != size:
         raise WeightsError(
@@ -53,6 +71,11 @@ def _manifest(model: Any, name: str) -> Manifest:
             "export the net again"
         )
     return manifest
+
+
+def _sizes(port: Any) -> tuple[int | None, ...]:
+    """Return an output's shape, None where a size is not fixed."""
+    return tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
 
 
 def _first_line(error: Exception) -> str:
