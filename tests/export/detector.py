@@ -24,10 +24,13 @@ TASK = spec_for_net(TaskSpec("detect", LABELS, (0.3,) * len(LABELS)), MODEL)
 
 def images() -> np.ndarray:
     """Return coarse noise, plain black and white, and fine noise, uint8 [6, 96, 96, 3]."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (3, 8, 8, 3), np.uint8).repeat(12, axis=1).repeat(12, axis=2)
     plain = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 255)])
-    return np.concatenate([coarse, plain, rng.integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)])
+    return np.concatenate([_coarse(3, 0), plain, np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)])
+
+
+def _coarse(count: int, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), np.uint8)
+    return noise.repeat(12, axis=1).repeat(12, axis=2)
 
 
 def detector() -> Graph:
@@ -35,24 +38,22 @@ def detector() -> Graph:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         net = build_spec(MODEL)
-        batch = torch.from_numpy(images()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        batch = torch.from_numpy(_coarse(32, 1)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
         for module in net.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = 1.0
         with torch.no_grad():
             net.train()(batch)
-            for branch, values, spread in (
-                (net.eval().classifier.boxes, slice(4), 2.0),
-                (net.classifier.classes, slice(4, None), 1.8),
-            ):
+            head = net.eval().classifier
+            for branch, values, spread in ((head.boxes, slice(4), 1.5), (head.classes, slice(4, None), 1.0)):
                 factor = spread / net(batch)[..., values].std()
                 for predictor in branch:
                     last_of(predictor).weight.mul_(factor)
-            for predictor in net.classifier.classes:
-                last_of(predictor).bias.sub_(4)
+            for predictor in head.classes:
+                last_of(predictor).bias.sub_(3.2)
     return trace(net.eval(), IMAGE, load("detect").ending(TASK))
 
 
 def quantized(graph: Graph) -> Graph:
     """Return the graph in integers."""
-    return quantize(graph, calibrate(graph, images()))
+    return quantize(graph, calibrate(graph, np.concatenate([images(), _coarse(12, 2)])))

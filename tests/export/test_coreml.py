@@ -15,7 +15,9 @@ from pocketvision.compress.palette import palettized
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.data.tensors import to_input
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
+from pocketvision.export.manifest import manifest_of_file
 from pocketvision.export.use import use_text
+from pocketvision.export.write import write_graph
 from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear
 from pocketvision.graph.lower import with_real_weights, without_affines
 from pocketvision.graph.run import kernel, run
@@ -25,7 +27,9 @@ from pocketvision.models.catalogue import build, families, family_of
 from pocketvision.runtime import mil, size_bytes
 from pocketvision.runtime import open as open_model
 from pocketvision.runtime.mil_file import read_mil
+from pocketvision.tasks import load
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
+from tests.export import detector as boxes
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("coremltools")]
 
@@ -271,3 +275,46 @@ def test_without_coremltools_the_command_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "coremltools.proto", None)
     with pytest.raises(MissingExtra, match=r"pip install 'pocketvision\[coreml\]'"):
         delivered(finished("product"), tmp_path / "model.mlpackage")
+
+
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_boxes_are_those_of_the_graph(precision, tmp_path):
+    graph = boxes.detector() if precision == "float" else boxes.quantized(boxes.detector())
+    words = manifest_of_file(boxes.MODEL, boxes.IMAGE, boxes.LABELS)
+    words = replace(words, task="detection", precision=precision, thresholds=boxes.TASK.thresholds)
+    exported = write_graph(graph, words, tmp_path / "model.mlpackage")
+    assert exported.checked.endswith("the suppression behind it, Core ML's own, was not run")
+    expected = run(with_real_weights(graph), boxes.images())
+    assert (expected[..., 5] > 0.2).sum() > 30
+    assert load("detect").gaps(open_model(tmp_path / "model.mlpackage").run(boxes.images()), expected).max() < 0.1
+
+
+def test_a_detector_is_a_pipeline_that_vision_takes(tmp_path):
+    import coremltools as ct
+
+    words = manifest_of_file(boxes.MODEL, boxes.IMAGE, boxes.LABELS)
+    path = tmp_path / "model.mlpackage"
+    write_graph(boxes.detector(), replace(words, task="detection", thresholds=boxes.TASK.thresholds), path)
+    spec = ct.utils.load_spec(str(path))
+    assert [feature.name for feature in spec.description.input] == ["image", "iouThreshold", "confidenceThreshold"]
+    assert spec.description.input[0].type.WhichOneof("Type") == "imageType"
+    assert [feature.name for feature in spec.description.output] == ["confidence", "coordinates"]
+    network, suppression = spec.pipeline.models
+    rule = suppression.nonMaximumSuppression
+    assert (rule.iouThreshold, rule.confidenceThreshold, rule.pickTop.perClass) == (0.5, 0.3, True)
+    labels = tuple(rule.stringClassLabels.vector)
+    assert labels == (*boxes.LABELS, *[""] * 77)
+    given = {feature.name: tuple(feature.type.multiArrayType.shape) for feature in network.description.output}
+    assert given == {rule.confidenceInputFeatureName: (68, 80), rule.coordinatesInputFeatureName: (68, 4)}
+
+
+def test_only_the_best_class_of_an_anchor_goes_to_the_suppression(tmp_path):
+    words = replace(manifest_of_file(boxes.MODEL, boxes.IMAGE, boxes.LABELS), task="detection")
+    write_graph(boxes.detector(), words, tmp_path / "model.mlpackage")
+    file = read_mil(tmp_path / "model.mlpackage")
+    values = mil.evaluate_all(file, boxes.images()[0])
+    every, best = (values[name] for name in (mil.SCORES, file.outputs[0]))
+    assert best.shape == (68, 80)
+    assert ((best > 0).sum(axis=1) == 1).all()
+    np.testing.assert_array_equal(best.max(axis=1), every.max(axis=1))
+    np.testing.assert_array_equal(best.argmax(axis=1), every.argmax(axis=1))

@@ -15,7 +15,9 @@ from pocketvision.data.tensors import to_input
 from pocketvision.errors import GraphError, MissingExtra, UsageError, VerificationFailed, WeightsError
 from pocketvision.export import litert
 from pocketvision.export.check import check
+from pocketvision.export.manifest import manifest_of_file
 from pocketvision.export.use import python_code, write_use
+from pocketvision.export.write import write_graph
 from pocketvision.graph.fixed import XNNPACK
 from pocketvision.graph.graph import Conv, Graph
 from pocketvision.graph.run import run
@@ -24,7 +26,9 @@ from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build
 from pocketvision.runtime import litert as lite
 from pocketvision.runtime import open as open_model
+from pocketvision.tasks import load
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
+from tests.export import detector as boxes
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.extra("executorch")]
 
@@ -163,3 +167,28 @@ def test_without_executorch_the_command_is_told(tmp_path, monkeypatch):
         open_model(tmp_path / "model.pte")
     with pytest.raises(MissingExtra, match=wanted):
         deliver(small_net(), tmp_path / "model.pte")
+
+
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_boxes_are_those_of_the_graph(precision, tmp_path):
+    graph = boxes.detector() if precision == "float" else boxes.quantized(boxes.detector())
+    words = manifest_of_file(boxes.MODEL, boxes.IMAGE, boxes.LABELS)
+    exported = write_graph(
+        graph, replace(words, task="detection", precision=precision, name="shapes"), tmp_path / "model.pte"
+    )
+    assert exported.checked.endswith("all of the net is one part of XNNPACK")
+    runner = open_model(tmp_path / "model.pte")
+    assert runner.manifest.ends == "raw"
+    expected = run(graph, boxes.images(), rounding=XNNPACK)
+    assert (expected[..., 5] > 0.2).sum() > 30
+    assert load("detect").gaps(runner.run(boxes.images()), expected).max() < 1e-3
+    assert runner.run(boxes.images()[:0]).shape == (0, 100, 6)
+
+
+def test_a_detector_beside_another_nets_manifest_is_refused(tmp_path):
+    words = replace(manifest_of_file(boxes.MODEL, boxes.IMAGE, ("a", "b")), task="detection")
+    from pocketvision.export.executorch import write
+
+    write(boxes.detector(), words, tmp_path / "model.pte")
+    with pytest.raises(WeightsError, match="2 labels and 68 anchors"):
+        open_model(tmp_path / "model.pte")

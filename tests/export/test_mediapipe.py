@@ -31,7 +31,9 @@ import numpy, mediapipe
 from mediapipe.tasks import python as tasks
 from mediapipe.tasks.python import vision
 """
-CLASSIFIES = OPENS + """
+CLASSIFIES = (
+    OPENS
+    + """
 options = vision.ImageClassifierOptions(base_options=tasks.BaseOptions(model_asset_path=sys.argv[1]))
 with vision.ImageClassifier.create_from_options(options) as classifier:
     told = []
@@ -41,6 +43,7 @@ with vision.ImageClassifier.create_from_options(options) as classifier:
         told.append({entry.category_name: entry.score for entry in found})
 print(json.dumps(told))
 """
+)
 DETECTS = (
     OPENS
     + """

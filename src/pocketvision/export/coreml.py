@@ -1,6 +1,6 @@
 """A graph as a Core ML package, written operation by operation through coremltools' MIL builder.
 
-Input `image`, an RGB image that iOS resizes and hands over; outputs `classLabel` and `classLabel_probs`.
+Input `image`, an RGB image that iOS resizes and hands over; outputs `classLabel` and `classLabel_probs`, or boxes.
 Normalization is part of the program, one value a channel. All is float16, the type of Apple's GPU and Neural Engine,
 but for what would leave its range. A float graph needs iOS 15 or macOS 12. Of an int8 graph the weights are stored as
 its own integers, a quarter of the size; they need iOS 16 or macOS 13, and activations stay float16. Weights of a
@@ -19,6 +19,7 @@ import numpy as np
 from pocketvision.compress.palette import palette_of
 from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import GraphError, MissingExtra
+from pocketvision.export.coreml_boxes import located, pipeline
 from pocketvision.files import whole_folder
 from pocketvision.graph.graph import (
     Activate,
@@ -32,6 +33,7 @@ from pocketvision.graph.graph import (
     GlobalAvgPool,
     Graph,
     Input,
+    JoinRows,
     Linear,
     LocalNorm,
     MaxPool,
@@ -41,6 +43,8 @@ from pocketvision.graph.graph import (
     Sigmoid,
     Slice,
     Softmax,
+    Suppress,
+    ToRows,
 )
 from pocketvision.graph.lower import real_layer, without_affines
 from pocketvision.runtime.quiet import quiet
@@ -65,17 +69,21 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
     palettes = manifest.precision.startswith(PALETTE)
     target = ct.target.iOS18 if palettes else ct.target.iOS16 if graph.quant else ct.target.iOS15
     image = ct.ImageType(name="image", shape=(1, 3, size, size), color_layout=ct.colorlayout.RGB)
+    last = graph.nodes[-1]
+    labeled = None if isinstance(last, Suppress) else ct.ClassifierConfig(list(manifest.labels), "classLabel")
     with redirect_stderr(io.StringIO()):  # bars of a work that takes a second
         model = ct.convert(
             _program(graph, target, palettes),
             convert_to="mlprogram",
             inputs=[image],
-            classifier_config=ct.ClassifierConfig(list(manifest.labels), "classLabel"),
+            classifier_config=labeled,
             minimum_deployment_target=target,
             compute_precision=ct.precision.FLOAT32,  # the program names its types itself
             pass_pipeline=ct.PassPipeline.EMPTY,  # and its operations are those that it should have
             skip_model_load=True,
         )
+    if isinstance(last, Suppress):
+        model = pipeline(ct, model, last, manifest)
     model.short_description = f"{manifest.name}: {len(manifest.labels)} classes, {manifest.model}"
     model.author = "pocketvision"
     model.user_defined_metadata["pocketvision"] = to_line(manifest)
@@ -103,7 +111,10 @@ def _program(graph: Graph, target: Any, palettes: bool) -> Any:
         writer = _Writer(graph, Builder, palettes)
         writer.values[graph.input.name] = writer.image(graph.input, image)
         for node in graph.nodes[1:]:
-            writer.values[node.name] = writer.kernel(node, [writer.values[name] for name in node.inputs])
+            inputs = [writer.values[name] for name in node.inputs]
+            if isinstance(node, Suppress):
+                return located(writer, node, *inputs)
+            writer.values[node.name] = writer.kernel(node, inputs)
         return Builder.cast(x=writer.values[graph.output], dtype="fp32", name="probabilities")
 
     return Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, size, size))], opset_version=target)(program)
@@ -142,13 +153,15 @@ class _Writer:
                 return mb.softmax(x=inputs[0], axis=1)
             case Sigmoid():
                 return mb.sigmoid(x=inputs[0])
+            case JoinRows():
+                return mb.concat(values=inputs, axis=1)
         return self._alone(node, inputs[0])
 
     def _alone(self, node: Node, x: Any) -> Any:
         match node:
             case MaxPool() | AvgPool():
                 return self._pooled(node, x)
-            case Slice() | Shuffle() | Flatten():
+            case Slice() | Shuffle() | Flatten() | ToRows():
                 return self._moved(node, x)
             case Activate():
                 return self._activated(node, x)
@@ -206,9 +219,11 @@ class _Writer:
             after[axis] = max(after[axis] if not node.ceil else 0, reach - before[axis] - sizes[axis])
         return self.mb.max_pool(x=x, kernel_sizes=node.kernel, **self._window(node.stride, (*before, *after)))
 
-    def _moved(self, node: Slice | Shuffle | Flatten, x: Any) -> Any:
+    def _moved(self, node: Slice | Shuffle | Flatten | ToRows, x: Any) -> Any:
         mb, shape = self.mb, self.graph.shapes[node.name]
         match node:
+            case ToRows():
+                return mb.reshape(x=mb.transpose(x=x, perm=[0, 2, 3, 1]), shape=[1, *shape[::-1]])
             case Slice():
                 begin, end = [0] * len(x.shape), list(x.shape)
                 begin[1], end[1] = node.start, node.stop

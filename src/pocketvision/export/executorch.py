@@ -1,6 +1,7 @@
 """A graph as an ExecuTorch program: one call of XNNPACK, which runs the whole net, written in milliseconds.
 
-Input uint8 [1, R, R, C], output probabilities float32 [1, classes]. The manifest and the labels are methods of the
+Input uint8 [1, R, R, C], output probabilities float32 [1, classes]; of a detector the boxes and scores of all anchors,
+[1, A, 4] and [1, A, classes], as no kernel of ExecuTorch suppresses boxes. The manifest and the labels are methods of the
 program that return a text, and its digest stands at the end of the file. ExecuTorch traces and quantizes nothing: its
 classes are filled and turned into bytes.
 """
@@ -59,7 +60,7 @@ def to_bytes(graph: Graph, manifest: Manifest | None = None) -> bytes:
     """Return the program; without a manifest it can be run, but not opened as an artefact."""
     executorch = _executorch()
     schema = executorch.schema
-    net = written(graph)
+    net = written(graph, ends="decoded")
     ends = net.ends()
     nodes = Delegate(net.file, ends, executorch.nodes)
     content = executorch.nodes_file.serialize_xnnpack_binary(nodes.graph(), bytearray())
@@ -86,27 +87,37 @@ def parts(content: bytes) -> ProgramParts:
 
 
 def _net(schema: Any, shapes: list[tuple[int, ...]]) -> Any:
-    """Return the method `forward`: an image goes to XNNPACK, and probabilities come back."""
+    """Return the method `forward`: an image goes to XNNPACK, and probabilities come back, or boxes and scores.
+
+    `shapes` are the image's and those of what comes out.
+    """
     values, used = [], 0
-    for shape, kind, width in zip(shapes, (_BYTE, _FLOAT), (1, 4), strict=True):
+    for shape in shapes:
+        kind, width = (_FLOAT, 4) if values else (_BYTE, 1)
         place, static = schema.AllocationDetails(1, used, 0), schema.TensorShapeDynamism.STATIC
         order, sizes = list(range(len(shape))), [int(size) for size in shape]
         values.append(schema.Tensor(schema.ScalarType(kind), 0, sizes, order, False, 0, 0, place, static))
         size = width * math.prod(sizes)
         used += size + -size % _ALIGNMENT
-    call = schema.Instruction(schema.DelegateCall(0, [0, 1]))
+    outputs = list(range(1, len(values)))
+    call = schema.Instruction(schema.DelegateCall(0, [0, *outputs]))
     backend = schema.BackendDelegate(_BACKEND, schema.BackendDelegateDataReference(schema.DataLocation.INLINE, 0), [])
     return schema.ExecutionPlan(
         name="forward",
-        container_meta_type=schema.ContainerMetadata(_ONE, f"[1, {_LEAF}]"),
+        container_meta_type=schema.ContainerMetadata(_ONE, _leaves(len(outputs))),
         values=[schema.EValue(value) for value in values],
         inputs=[0],
-        outputs=[1],
+        outputs=outputs,
         chains=[schema.Chain([], [], [call], None)],
         operators=[],
         delegates=[backend],
         non_const_buffer_sizes=[0, used],
     )
+
+
+def _leaves(count: int) -> str:
+    """Say as torch does that a function returns so many tensors."""
+    return f"[1, {_LEAF}]" if count == 1 else f"[1, {_TUPLE}[{', '.join([_LEAF] * count)}]}}]"
 
 
 def _named(store: Any, constants: dict[str, bytes]) -> Any:

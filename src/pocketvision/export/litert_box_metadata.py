@@ -37,7 +37,9 @@ def box_words(tables: Tables, manifest: Manifest, labels: int) -> BoxWords:
     if manifest.ends == "raw":
         outputs = [
             _output(tables, "location", "Code of each anchor's box: y, x, height, width.", _located(tables)),
-            _output(tables, "score", "Score of each class at each anchor.", labels=labels, unit=_least(tables, manifest)),
+            _output(
+                tables, "score", "Score of each class at each anchor.", labels=labels, unit=_least(tables, manifest)
+            ),
         ]
         return BoxWords(tables.offsets(outputs), None, _custom(tables, manifest))
     one = tables.table(Field(0, "int32", 2), Field(1, "int32", 2))

@@ -93,7 +93,8 @@ def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[
     inputs = np.stack([load(base64.b64decode(png), image) for png in pngs])
     answers = run(graph, inputs)
     return tuple(
-        Probe(png, tuple(round(float(value), 6) for value in stored(row))) for png, row in zip(pngs, answers, strict=True)
+        Probe(png, tuple(round(float(value), 6) for value in stored(row)))
+        for png, row in zip(pngs, answers, strict=True)
     )
 
 

@@ -15,29 +15,34 @@ from pocketvision.export.litert_file import FileStep, LitertFile
 from pocketvision.graph.graph import Array, same_pads
 
 _NONE, _NAMED = 2**32 - 1, 2**64 - 1
-_IMAGE, _ANSWER = 0, 1
+_IMAGE = 0
 _KEEP_SIZES = 0x40
 _CLAMPS: Mapping[int, tuple[float | str, float | str]] = {1: (0.0, "inf"), 3: (0.0, 6.0)}
 """TensorFlow Lite's numbers of ReLU and ReLU6."""
 _MOST_JOINED = 5
 _ALONE = {
     "DEQUANTIZE": "XNNConvert",
+    "EXP": "XNNExp",
     "HARD_SWISH": "XNNHardswish",
     "LOGISTIC": "XNNSigmoid",
     "RSQRT": "XNNReciprocalSquareRoot",
     "SOFTMAX": "XNNSoftmax",
     "SQRT": "XNNSquareRoot",
 }
-_PAIRS = {"ADD": "XNNAdd", "MUL": "XNNMultiply", "SUB": "XNNSubtract"}
+_PAIRS = {"ADD": "XNNAdd", "MINIMUM": "XNNMinimum", "MUL": "XNNMultiply", "SUB": "XNNSubtract"}
 
 
 class Delegate:
-    """Collects nodes, values and constants; a value's number is its tensor's place in the file, moved by two."""
+    """Collects nodes, values and constants; a value's number is its tensor's place in the file, moved behind the ends.
 
-    def __init__(self, file: LitertFile, ends: tuple[int, int], schema: Any) -> None:
+    `ends` are the image's place in the file and the answers', which have the first numbers.
+    """
+
+    def __init__(self, file: LitertFile, ends: tuple[int, ...], schema: Any) -> None:
         self.schema = schema
         self._file = file
-        self._numbers = {ends[0]: _IMAGE, ends[1]: _ANSWER}
+        self._numbers = {place: number for number, place in enumerate(ends)}
+        self._ends = len(ends)
         self._nodes: list[Any] = []
         self._values: dict[int, Any] = {}
         self._offsets = [schema.ConstantDataOffset(0, 0)]  # stands for what is computed
@@ -49,7 +54,8 @@ class Delegate:
     def graph(self) -> Any:
         """Return all nodes as an XNNGraph."""
         values = [self.schema.XValue(value) for value in self._values.values()]
-        return self.schema.XNNGraph("0", self._nodes, values, 2, [_IMAGE], [_ANSWER], self._offsets)
+        answers = list(range(1, self._ends))
+        return self.schema.XNNGraph("0", self._nodes, values, self._ends, [_IMAGE], answers, self._offsets)
 
     def _add(self, step: FileStep) -> None:
         writers: Mapping[str, Callable[[FileStep], None]] = {
@@ -94,7 +100,7 @@ class Delegate:
 
     def _value(self, place: int) -> int:
         """Return the number of a tensor's value, described on first use."""
-        number = self._numbers.setdefault(place, place + 2)
+        number = self._numbers.setdefault(place, place + self._ends)
         if number not in self._values:
             tensor = self._file.tensors[place]
             if tensor.dtype == "float16":
@@ -111,8 +117,8 @@ class Delegate:
 
     def _base(self, number: int, kind: str, shape: tuple[int, ...], content: Array | None) -> Any:
         buffer = 0 if content is None else self._constant(content)
-        outside = number if number in (_IMAGE, _ANSWER) else _NONE
-        flags = {_IMAGE: 1, _ANSWER: 2}.get(number, 0)
+        outside = number if number < self._ends else _NONE
+        flags = 0 if number >= self._ends else 1 if number == _IMAGE else 2
         datatype = self.schema.XNNDatatype[f"xnn_datatype_{kind}"]
         sizes = [int(size) for size in shape]
         return self.schema.XNNTensorValue(datatype, len(sizes), sizes, buffer, outside, flags, number)
@@ -191,14 +197,14 @@ class Delegate:
         )
 
     def _join(self, step: FileStep) -> None:
-        """Join along channels; more than five tensors are not written, as no net has them."""
+        """Join along an axis; more than five tensors are not written, as no net has them."""
         count = len(step.inputs)
         if count > _MOST_JOINED:
             name = self._file.tensors[step.output].name
             raise GraphError(f"'{name}' joins {count} tensors; ExecuTorch files join {_MOST_JOINED} at most")
         found = [self._value(place) for place in step.inputs] + [_NONE] * (_MOST_JOINED - count)
         inputs = {f"input{number}_id": value for number, value in enumerate(found, start=1)}
-        axis = len(self._shape(step.output)) - 1
+        axis = int(_option(step, 0))
         self._node(f"XNNConcatenate{count}", axis=axis, output_id=self._value(step.output), **inputs)
 
     def _mean(self, step: FileStep) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.runtime import Images, Probabilities, Runner
+from pocketvision.runtime.boxes import DECODED, kept, require_fit
 from pocketvision.runtime.quiet import quiet
 from pocketvision.values import Manifest, from_json
 
@@ -33,7 +34,10 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:
         manifest = from_json(Manifest, json.loads(program.load_method("pocketvision").execute([])[0]))
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"the manifest in {path.name} cannot be read ({error}); export the net again") from error
-    return Runner(runtime_name(), manifest, _caller(content, program))
+    if manifest.model.detector is None:
+        return Runner(runtime_name(), manifest, _caller(content, program))
+    outputs = _outputs_of(content, program)
+    return Runner(runtime_name(), manifest, _boxes_of(outputs, manifest, path.name))
 
 
 def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabilities]:
@@ -75,7 +79,31 @@ def _load(content: bytes, name: str, threads: int) -> Any:
 
 
 def _caller(content: bytes, program: Any) -> Callable[[Images], Probabilities]:
-    """Return a function that answers images [N, R, R, C] one by one: the program is made for one image."""
+    """Return a function that answers images [N, R, R, C] one by one."""
+    outputs = _outputs_of(content, program)
+    return lambda images: np.concatenate([outputs(image)[0] for image in images])
+
+
+def _boxes_of(
+    outputs: Callable[[Images], list[Any]], manifest: Manifest, name: str
+) -> Callable[[Images], Probabilities]:
+    """Return a function that answers images with the boxes that are kept; refuse a net that gives none."""
+    side = manifest.image.resolution
+    try:
+        first = outputs(np.zeros((side, side, 3), np.uint8))
+    except RuntimeError as error:
+        raise WeightsError(f"{name} takes no images of {side} pixels ({error}); export the net again") from error
+    require_fit({title: found.shape for title, found in zip(DECODED, first, strict=False)}, side, manifest, name)
+
+    def answer(images: Images) -> Probabilities:
+        rows = (dict(zip(DECODED, outputs(image), strict=True)) for image in images)
+        return np.concatenate([kept(row, manifest) for row in rows])
+
+    return answer
+
+
+def _outputs_of(content: bytes, program: Any) -> Callable[[Images], list[Any]]:
+    """Return a function that gives what comes out for an image [R, R, C]: the program is made for one."""
     import torch
 
     try:
@@ -84,11 +112,10 @@ def _caller(content: bytes, program: Any) -> Callable[[Images], Probabilities]:
         raise WeightsError(
             f"this build of ExecuTorch cannot run the program ({error}); it needs XNNPACK, as PyPI's package has it"
         ) from error
-    kept = content, program  # the method reads from both and keeps neither
+    kept_alive = content, program  # the method reads from both and keeps neither
 
-    def answer(images: Images) -> Probabilities:
-        assert kept
-        answers = [method.execute([torch.from_numpy(image[None].copy())])[0].numpy().copy() for image in images]
-        return np.concatenate(answers)
+    def outputs(image: Images) -> list[Any]:
+        assert kept_alive
+        return [found.numpy().copy() for found in method.execute([torch.from_numpy(image[None].copy())])]
 
-    return answer
+    return outputs

@@ -14,14 +14,18 @@ import numpy as np
 
 from pocketvision.errors import WeightsError
 from pocketvision.graph import real
+from pocketvision.graph.boxes import corners
 from pocketvision.graph.graph import AvgPool, LocalNorm, MaxPool, Pads
 from pocketvision.graph.moves import max_pool
 from pocketvision.graph.sums import Tensor, convolve
 from pocketvision.runtime import Images, Probabilities, Runner
+from pocketvision.runtime.boxes import kept
 from pocketvision.runtime.mil_file import MilFile, Operation, read_mil
 from pocketvision.values import Manifest, from_json
 
 NAME = "Core ML program read by numpy, not run by Core ML"
+BOXES, SCORES = "coordinates_of_anchors", "scores_of_anchors"
+"""What a detector's program computes before the suppressing model: center x, center y, width and height, and scores."""
 Arguments = Mapping[str, Any]
 
 
@@ -38,22 +42,46 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:  # noqa: ARG001  numpy
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"the manifest in {path.name} cannot be read ({error}); export the net again") from error
     size, labels = manifest.image.resolution, classes(file)
+    detects = manifest.model.detector is not None
+    if detects and labels[: len(manifest.labels)] == manifest.labels and not any(labels[len(manifest.labels) :]):
+        labels = manifest.labels  # filled up with empty ones
     if file.input_shape != (1, 3, size, size) or labels != manifest.labels:
         raise WeightsError(
             f"the manifest in {path.name} speaks of {len(manifest.labels)} labels at {size} pixels, but the net has "
             f"{len(labels)} at {list(file.input_shape)}, or in another order; export the net again"
         )
+    if detects:
+        return Runner(
+            NAME, manifest, lambda images: np.concatenate([_boxes(file, image, manifest) for image in images])
+        )
     return Runner(NAME, manifest, lambda images: np.stack([evaluate(file, image) for image in images]))
 
 
 def classes(file: MilFile) -> tuple[str, ...]:
-    """Return the labels that the program itself gives its probabilities."""
+    """Return the labels that the program itself gives its probabilities, or the model behind it its boxes."""
     found = [operation.arguments["classes"] for operation in file.operations if operation.kind == "classify"]
-    return tuple(found[0]) if found else ()
+    return tuple(found[0]) if found else file.labels
 
 
 def evaluate(file: MilFile, image: Images) -> Probabilities:
     """Answer one image [R, R, C] with probabilities [classes]; raises WeightsError for an unknown operation."""
+    answer = evaluate_all(file, image).get("probabilities")
+    if answer is None:
+        raise WeightsError(f"the program ends without labels: its outputs are {', '.join(file.outputs)}")
+    return np.asarray(answer, np.float32).reshape(-1)
+
+
+def _boxes(file: MilFile, image: Images, manifest: Manifest) -> Probabilities:
+    """Answer one image with its boxes [1, M, 6]; they are suppressed here, and not as the model behind would."""
+    values = evaluate_all(file, image)
+    centered, scores = (_wide(_known(values, name)) for name in (BOXES, SCORES))
+    found = corners(centered[:, [1, 0, 3, 2]])
+    return kept({"boxes": found[None], "scores": scores[None]}, manifest)
+
+
+def evaluate_all(file: MilFile, image: Images) -> dict[str, Any]:
+    """Return everything that a program computes of one image [R, R, C], by name; what is classified is called
+    `probabilities`."""
     values: dict[str, Any] = {file.input: image.transpose(2, 0, 1)[None].astype(np.float32)}
     for operation in file.operations:
         given = dict(operation.arguments)
@@ -61,10 +89,10 @@ def evaluate(file: MilFile, image: Images) -> Probabilities:
             found = tuple(_known(values, source) for source in sources)
             given[name] = found if name == "values" else found[0]
         if operation.kind == "classify":
-            answer: Probabilities = np.asarray(given.get("probabilities"), np.float32).reshape(-1)
-            return answer
-        values[operation.outputs[0]] = _result(operation, given)
-    raise WeightsError(f"the program ends without labels: its outputs are {', '.join(file.outputs)}")
+            values["probabilities"] = given.get("probabilities")
+        else:
+            values[operation.outputs[0]] = _result(operation, given)
+    return values
 
 
 def _known(values: Mapping[str, Any], name: str) -> Any:
@@ -147,6 +175,12 @@ def _reduce_mean(given: Arguments) -> Tensor:
     return mean
 
 
+def _reduce_max(given: Arguments) -> Tensor:
+    axes = tuple(int(axis) for axis in given["axes"])
+    largest: Tensor = _wide(given["x"]).max(axis=axes, keepdims=bool(given["keep_dims"]))
+    return largest
+
+
 def _slice(given: Arguments) -> Tensor:
     x = np.asarray(given["x"])
     begin, end = given["begin"], given["end"]
@@ -216,11 +250,16 @@ _KERNELS: Mapping[str, Callable[[Arguments], Any]] = {
     "constexpr_blockwise_shift_scale": _scaled,
     "constexpr_lut_to_dense": _from_palette,
     "conv": _conv,
+    "exp": lambda given: np.exp(_wide(given["x"])),
+    "greater_equal": lambda given: _wide(given["x"]) >= _wide(given["y"]),
+    "identity": lambda given: np.asarray(given["x"]),
     "leaky_relu": _activation("leaky_relu"),
     "linear": lambda given: _wide(given["x"]) @ _wide(given["weight"]).T + _wide(given["bias"]),
     "local_response_norm": _local_norm,
     "max_pool": _max_pool,
+    "minimum": lambda given: np.minimum(_wide(given["x"]), _wide(given["y"])),
     "mul": lambda given: _wide(given["x"]) * _wide(given["y"]),
+    "reduce_max": _reduce_max,
     "reduce_mean": _reduce_mean,
     "relu": _activation("relu"),
     "relu6": _activation("relu6"),

@@ -58,6 +58,8 @@ class MilFile:
     metadata: dict[str, str]
     version: int
     """Core ML's specification version: 6 is iOS 15, 7 iOS 16, 8 iOS 17."""
+    labels: tuple[str, ...] = ()
+    """Of a detector: those of the suppressing model behind the program, which is not read any further."""
 
 
 def read_mil(folder: Path) -> MilFile:
@@ -95,7 +97,9 @@ def _model_path(folder: Path) -> Path:
 
 
 def _file(spec: Any, folder: Path) -> MilFile:
-    function = spec.mlProgram.functions["main"]
+    models = list(spec.pipeline.models)
+    program = models[0].mlProgram if models else spec.mlProgram
+    function = program.functions["main"]
     block = function.block_specializations[function.opset]
     source = function.inputs[0]
     reader = _Reader(folder)
@@ -106,6 +110,7 @@ def _file(spec: Any, folder: Path) -> MilFile:
         outputs=tuple(block.outputs),
         metadata=dict(spec.description.metadata.userDefined),
         version=spec.specificationVersion,
+        labels=tuple(models[1].nonMaximumSuppression.stringClassLabels.vector) if len(models) > 1 else (),
     )
 
 

@@ -104,7 +104,9 @@ def _require(formats: tuple[str, ...], precision: Precision, io: Io) -> None:
 def _require_boxes(manifest: Manifest, options: ExportOptions) -> None:
     """Raise UsageError where a classifier should give boxes, or a detector whole numbers: before any writing."""
     if manifest.model.detector is None and options.ends != "boxes":
-        raise UsageError(f"--ends {options.ends} is for detectors, and this is a net for {manifest.task}: leave it away")
+        raise UsageError(
+            f"--ends {options.ends} is for detectors, and this is a net for {manifest.task}: leave it away"
+        )
     if manifest.model.detector is not None and options.io != "mixed":
         raise UsageError(f"--io {options.io} is for classifiers: boxes are floats, leave it away")
 
