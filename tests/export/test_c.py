@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from ai_edge_litert.interpreter import Interpreter
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.export import c, litert
+from pocketvision.export.manifest import manifest_of_file
+from pocketvision.graph.fixed import XNNPACK
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runtime.litert import answer_of
 from pocketvision.values import ImageSpec, Manifest, ModelSpec
+from tests.export import detector as boxes
 
 LABELS = ("plain", 'quo"ted', "größe\t1", "what??/", "日本", "\x01", "last")
 PROGRAM = r"""
@@ -35,6 +39,24 @@ struct Resolver {
 %s
 };
 int main() { Resolver r; net_1_add_operators(r); return r.count == NET_1_OPERATORS ? 0 : 1; }
+"""
+
+
+BOXES = r"""
+#include <stdio.h>
+#include "net_1.h"
+static float location[NET_1_ANCHORS * 4], score[NET_1_ANCHORS * NET_1_CLASSES];
+static net_1_box found[NET_1_MOST_BOXES];
+int main(void) {
+  FILE *file = fopen("/tmp/place/outputs.bin", "rb");
+  int i, count;
+  if (!file || fread(location, sizeof location, 1, file) != 1 || fread(score, sizeof score, 1, file) != 1) return 1;
+  count = net_1_boxes(location, score, 0.05f, found);
+  for (i = 0; i < count; i++)
+    printf("%.9g %.9g %.9g %.9g %d %.9g\n", (double)found[i].y1, (double)found[i].x1, (double)found[i].y2,
+           (double)found[i].x2, found[i].label, (double)found[i].score);
+  return 0;
+}
 """
 
 
@@ -136,3 +158,28 @@ def test_what_cannot_become_c_is_told(tmp_path, monkeypatch):
 )
 def test_symbols_are_identifiers(stem, name):
     assert c.symbol(stem) == name
+
+
+def test_boxes_in_c_are_those_of_the_graph(tmp_path):
+    graph = boxes.quantized(boxes.detector())
+    words = manifest_of_file(boxes.MODEL, boxes.IMAGE, boxes.LABELS)
+    words = replace(words, task="detection", precision="int8", thresholds=boxes.TASK.thresholds)
+    c.write(graph, words, tmp_path / "net_1.c")
+    net = Interpreter(model_content=litert.to_bytes(graph, replace(words, ends="raw")))
+    net.allocate_tensors()
+    found = {entry["name"]: entry["index"] for entry in net.get_output_details()}
+    expected = run(graph, boxes.images(), rounding=XNNPACK)
+    assert (expected[..., 5] > 0.2).sum() > 30
+    for image, rows in zip(boxes.images(), expected, strict=True):
+        net.set_tensor(net.get_input_details()[0]["index"], image[None])
+        net.invoke()
+        content = b"".join(net.get_tensor(found[name]).tobytes() for name in ("location", "score"))
+        (tmp_path / "outputs.bin").write_bytes(content)
+        done = build(tmp_path, "cc", ["-std=c99"], ("main.c", BOXES.replace("/tmp/place", tmp_path.as_posix())), "net_1.c", "-lm")
+        told = np.array([line.split() for line in done.stdout.decode().splitlines()], np.float32)
+        kept = rows[rows[:, 5] > 0]
+        assert told.shape == kept.shape
+        np.testing.assert_allclose(told, kept, atol=1e-5)
+    header = (tmp_path / "net_1.h").read_text()
+    assert "#define NET_1_THRESHOLD 0.3f" in header
+    assert "Outputs: float [1, anchors, 4], the codes of boxes, and float [1, anchors, 3], scores." in header

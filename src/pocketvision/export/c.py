@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.export import litert
+from pocketvision.export import c_boxes, litert
 from pocketvision.export.litert_file import LitertFile
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
@@ -67,7 +67,7 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     """
     if graph.quant is None:
         raise UsageError("the C format is for int8 nets: export with --precision int8")
-    writer = litert.written(graph, manifest.io, lean=True)
+    writer = litert.written(graph, manifest.io, lean=True, ends="raw")
     file = writer.file
     unknown = sorted({step.kind for step in file.steps} - set(MICRO))
     if unknown:
@@ -75,8 +75,9 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
             f"TensorFlow Lite Micro has no {', '.join(unknown)}, which this net needs; choose a family without it"
         )
     content, name = file.to_bytes(*writer.ends()), symbol(path.stem)
-    write_text(path, _source(content, name, path.with_suffix(".h").name))
-    write_text(path.with_suffix(".h"), _header(file, manifest, name, len(content)))
+    boxes = c_boxes.source(graph, manifest, name)
+    write_text(path, _source(content, name, path.with_suffix(".h").name) + boxes)
+    write_text(path.with_suffix(".h"), _header(file, manifest, (name, len(content)), c_boxes.declared(graph, manifest, name)))
     return len(content)
 
 
@@ -124,13 +125,15 @@ def _source(content: bytes, name: str, header: str) -> str:
     )
 
 
-def _header(file: LitertFile, manifest: Manifest, name: str, size: int) -> str:
+def _header(file: LitertFile, manifest: Manifest, array: tuple[str, int], boxes: tuple[str, str]) -> str:
+    name, size = array
+    sizes, function = boxes
     upper, side = name.upper(), manifest.image.resolution
     adders = [MICRO[kind] for kind in sorted({step.kind for step in file.steps})]
     calls = "\n".join(f"  resolver.Add{adder}();" for adder in adders)
     labels = ", ".join(_text(label) for label in manifest.labels)
     return f"""/* {_comment(manifest.name)}: {_comment(str(manifest.model))}, int8, for TensorFlow Lite Micro.
-   {_ENDS[manifest.io].format(side=side, classes=len(manifest.labels))} */
+   {_ends(manifest)} */
 #ifndef {upper}_H
 #define {upper}_H
 
@@ -141,14 +144,14 @@ def _header(file: LitertFile, manifest: Manifest, name: str, size: int) -> str:
 #define {upper}_ARENA_BYTES {arena_bytes(file)}
 #define {upper}_OPERATORS {len(adders)}
 #define {upper}_LABELS {labels}
-
+{sizes}
 #ifdef __cplusplus
 extern "C" {{
 #endif
 
 extern const unsigned char {name}_data[{upper}_BYTES];
 extern const char *const {name}_labels[{upper}_CLASSES];
-
+{function}
 #ifdef __cplusplus
 }}
 
@@ -161,6 +164,15 @@ void {name}_add_operators(Resolver &resolver) {{
 
 #endif
 """
+
+
+def _ends(manifest: Manifest) -> str:
+    """Say what goes in and what comes out."""
+    side, classes = manifest.image.resolution, len(manifest.labels)
+    if manifest.model.detector is None:
+        return _ENDS[manifest.io].format(side=side, classes=classes)
+    image, _ = _ENDS["mixed"].format(side=side, classes=classes).split(" Output")
+    return f"{image}\n   Outputs: float [1, anchors, 4], the codes of boxes, and float [1, anchors, {classes}], scores."
 
 
 def _text(label: str) -> str:
