@@ -23,6 +23,11 @@ _SIZES = 80
 _BEST = "best_scores"
 
 
+def padded(classes: int) -> int:
+    """Return the number of classes that the suppressing model has."""
+    return -(-classes // _SIZES) * _SIZES
+
+
 def located(writer: "_Writer", node: Suppress, codes: Any, scores: Any) -> tuple[Any, Any]:
     """Write what the suppressing model takes: scores [A, classes] and boxes x, y, width, height [A, 4]."""
     mb, count = writer.mb, len(node.anchors)
@@ -42,7 +47,7 @@ def located(writer: "_Writer", node: Suppress, codes: Any, scores: Any) -> tuple
     every = mb.cast(x=mb.reshape(x=scores, shape=[count, classes]), dtype="fp32", name=SCORES)
     top = mb.reduce_max(x=every, axes=[1], keep_dims=True)
     best = mb.mul(x=every, y=mb.cast(x=mb.greater_equal(x=every, y=top), dtype="fp32"))
-    spare = np.zeros((count, -classes % _SIZES), np.float32)
+    spare = np.zeros((count, padded(classes) - classes), np.float32)
     if not spare.size:
         return mb.identity(x=best, name=_BEST), boxes
     return mb.concat(values=[best, spare], axis=1, name=_BEST), boxes
@@ -50,7 +55,7 @@ def located(writer: "_Writer", node: Suppress, codes: Any, scores: Any) -> tuple
 
 def pipeline(ct: Any, net: Any, node: Suppress, manifest: Manifest) -> Any:
     """Return coremltools' model of a network with the suppression behind it."""
-    classes = len(manifest.labels) + -len(manifest.labels) % _SIZES
+    classes = padded(len(manifest.labels))
     sizes = {_BEST: classes, BOXES: 4}
     spec = net.get_spec()
     for feature in spec.description.output:

@@ -6,14 +6,25 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from pocketvision.errors import WeightsError
 from pocketvision.export.c import symbol
+from pocketvision.export.coreml_boxes import padded
 from pocketvision.export.io_types import FACTS, NO_BROWSER, io_of
+from pocketvision.graph.boxes import anchors
 from pocketvision.images.code import prepare_code
 from pocketvision.runs import ExportFolder
-from pocketvision.values import ImageSpec, Io, Manifest, Precision
+from pocketvision.runtime.boxes import suppression
+from pocketvision.runtime.litert import read_manifest
+from pocketvision.values import BoxEnds, ImageSpec, Io, Manifest, Precision
 
 _MOST_LABELS = 12
 """More labels than these are not listed on the page."""
+_TWO_FORMS = ("onnx", "tflite", "xml")
+"""Suffixes of files that give boxes or, raw, what is said of every anchor."""
+_OUTCOME = "**What comes out.** $classes probabilities$sums, in this order: $labels. $unsure"
+_BOX_OUTCOME = """**What comes out.** Boxes, each with a label and a score. Corners are y1, x1, y2, x2 as shares of the prepared image, from
+0 at its upper left to 1, and may lie a little outside it. Labels are counted from 0: $labels. A box counts from a
+score of **$threshold** on; the file gives those from $least on, for other choices."""
 _FROM_15, _FROM_16, _FROM_18 = (f"iOS {ios} or macOS {mac}, or newer." for ios, mac in ((15, 12), (16, 13), (18, 15)))
 _CORE_ML: dict[Precision, str] = {"float": _FROM_15, "float16": _FROM_15, "int8": _FROM_16}
 
@@ -22,7 +33,10 @@ def write_use(folder: Path, manifest: Manifest) -> Path:
     """Write `USE.md` for all delivered files in a folder; they were made from the same net."""
     found = sorted(file.name for file in folder.iterdir() if _page(file.name) is not None)
     page = ExportFolder(folder).use
-    page.write(use_text(found, manifest, io_types={name: io_of(folder / name) for name in found}))
+    if manifest.model.detector is not None:
+        page.write(boxes_text(found, manifest, ends={name: ends_of(folder / name, manifest) for name in found}))
+    else:
+        page.write(use_text(found, manifest, io_types={name: io_of(folder / name) for name in found}))
     return page.path
 
 
@@ -39,17 +53,47 @@ def use_text(names: Sequence[str], manifest: Manifest, *, io_types: Mapping[str,
     return "\n".join((head, *sections, tail))
 
 
+def boxes_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, BoxEnds] | None = None) -> str:
+    """Return the page for a detector's files; `ends` are what each of them gives, by default as the manifest says."""
+    known = ends or {}
+    sections = []
+    suppressing = False
+    for name in (name for name in names if _page(name) is not None):
+        raw = known.get(name, manifest.ends) == "raw"
+        page = f"boxes/{_kind(name)}{'-raw' if raw and _kind(name) in _TWO_FORMS else ''}"
+        sections.append(Template(_text(page)).substitute(_box_facts(name, manifest)))
+        suppressing |= "suppress" in sections[-1]
+    facts = _box_facts(manifest.name, manifest)
+    parts = ("head", *(["boxes/suppress"] if suppressing else []), "tail")
+    head, *tail = (Template(_text(part)).substitute(facts) for part in parts)
+    return "\n".join((head, *sections, *tail))
+
+
+def ends_of(file: Path, manifest: Manifest) -> BoxEnds:
+    """Return what a detector's delivered file gives: as a LiteRT file says itself, else as the manifest does."""
+    try:
+        own = read_manifest(file)
+    except WeightsError:  # an older file in the folder, damaged since
+        own = None
+    return (own or manifest).ends
+
+
 def python_code(page: str) -> str:
     """Return the Python of a page's first section, below the lines that prepare an image; to be run by a test."""
-    first, *_, prepare = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    return f"{prepare}\n{first}"
+    first, *others, prepare = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    suppress = "".join(block for block in others if block.startswith("def suppress"))
+    return f"{prepare}\n{suppress}\n{first}"
 
 
 def _page(name: str) -> str | None:
     try:
-        return _text(Path(name).suffix.removeprefix(".") or "none")
+        return _text(_kind(name))
     except FileNotFoundError:
         return None
+
+
+def _kind(name: str) -> str:
+    return Path(name).suffix.removeprefix(".") or "none"
 
 
 def _text(page: str) -> str:
@@ -59,7 +103,23 @@ def _text(page: str) -> str:
 def _facts(name: str, manifest: Manifest, io: Io) -> dict[str, object]:
     """Return what the pages' placeholders stand for."""
     facts = _named(name, manifest) | FACTS[io]
+    facts["outcome"] = Template(_OUTCOME).substitute(facts)
     return facts | {"js": Template(_text("litertjs")).substitute(facts) if FACTS[io]["js_answer"] else NO_BROWSER}
+
+
+def _box_facts(name: str, manifest: Manifest) -> dict[str, object]:
+    """Return what the placeholders of a detector's pages stand for."""
+    assert manifest.model.detector is not None
+    rule, classes = suppression(manifest), len(manifest.labels)
+    facts = _named(name, manifest) | {
+        "threshold": f"{manifest.thresholds[0] if manifest.thresholds else rule.score:.4g}",
+        "overlap": f"{rule.overlap:.4g}",
+        "least": f"{rule.score:.4g}",
+        "most": rule.most,
+        "anchors": len(anchors(manifest.model.detector.maps, manifest.image.resolution)),
+        "padded": padded(classes),
+    }
+    return facts | {"outcome": Template(_BOX_OUTCOME).substitute(facts)}
 
 
 def _named(name: str, manifest: Manifest) -> dict[str, object]:
