@@ -25,7 +25,9 @@ TASK = spec_for_net(TaskSpec("detect", LABELS, (0.3,) * len(LABELS)), MODEL)
 def images() -> np.ndarray:
     """Return coarse noise, plain black and white, and fine noise, uint8 [6, 96, 96, 3]."""
     plain = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 255)])
-    return np.concatenate([_coarse(3, 0), plain, np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)])
+    return np.concatenate(
+        [_coarse(3, 0), plain, np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)]
+    )
 
 
 def _coarse(count: int, seed: int) -> np.ndarray:

@@ -175,7 +175,9 @@ def test_boxes_in_c_are_those_of_the_graph(tmp_path):
         net.invoke()
         content = b"".join(net.get_tensor(found[name]).tobytes() for name in ("location", "score"))
         (tmp_path / "outputs.bin").write_bytes(content)
-        done = build(tmp_path, "cc", ["-std=c99"], ("main.c", BOXES.replace("/tmp/place", tmp_path.as_posix())), "net_1.c", "-lm")
+        done = build(
+            tmp_path, "cc", ["-std=c99"], ("main.c", BOXES.replace("/tmp/place", tmp_path.as_posix())), "net_1.c", "-lm"
+        )
         told = np.array([line.split() for line in done.stdout.decode().splitlines()], np.float32)
         kept = rows[rows[:, 5] > 0]
         assert told.shape == kept.shape

@@ -166,6 +166,7 @@ def test_the_numbers_are_those_of_the_schema():
     schema = pytest.importorskip("tflite", reason="the schema's own numbers come with the extra 'tflite'")
     unions = {"MEAN": "ReducerOptions", "CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions"}
     unions |= {"PADV2": "PadV2Options", "AVERAGE_POOL_2D": "Pool2DOptions", "MAX_POOL_2D": "Pool2DOptions"}
+    unions |= {"MINIMUM": "MaximumMinimumOptions"}
     for name, kind in litert_file.KINDS.items():
         assert kind.number == getattr(schema.BuiltinOperator, name)
         usual = "".join(word.capitalize() for word in name.split("_")) + "Options"

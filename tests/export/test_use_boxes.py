@@ -109,7 +109,9 @@ def test_cpp_suppresses_alike(graph, tmp_path):
     build = ["c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "main.cc", "-o", "out"]
     subprocess.run(build, cwd=tmp_path, check=True)
     done = subprocess.run([tmp_path / "out"], input=boxes.tobytes() + scores.tobytes(), capture_output=True, check=True)
-    np.testing.assert_allclose([list(map(float, line.split())) for line in done.stdout.splitlines()], expected, atol=1e-4)
+    np.testing.assert_allclose(
+        [list(map(float, line.split())) for line in done.stdout.splitlines()], expected, atol=1e-4
+    )
 
 
 def test_the_javascript_of_an_onnx_file_finds_the_boxes(graph, tmp_path):

@@ -3,7 +3,7 @@
 The file has the integers of `model.tflite`, but no image in float, which would need four times its bytes of memory.
 
 The header holds sizes, labels, the operators to register and an estimate of the arena. The array needs no file system
-and stays in flash; nothing in it is C of our own that would have to be trusted to compute right.
+and stays in flash. Of what computes nothing is C of our own but the few lines that suppress a detector's boxes.
 """
 
 import json
@@ -77,7 +77,9 @@ def write(graph: Graph, manifest: Manifest, path: Path) -> int:
     content, name = file.to_bytes(*writer.ends()), symbol(path.stem)
     boxes = c_boxes.source(graph, manifest, name)
     write_text(path, _source(content, name, path.with_suffix(".h").name) + boxes)
-    write_text(path.with_suffix(".h"), _header(file, manifest, (name, len(content)), c_boxes.declared(graph, manifest, name)))
+    write_text(
+        path.with_suffix(".h"), _header(file, manifest, (name, len(content)), c_boxes.declared(graph, manifest, name))
+    )
     return len(content)
 
 

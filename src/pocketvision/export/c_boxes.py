@@ -20,8 +20,9 @@ typedef struct {{
   float score;
 }} {name}_box;
 """
-_PROTOTYPE = """/* Finds the boxes with at least this score, best first, and returns how many; `found` has {upper}_MOST_BOXES places.
-   `location` are the net's first output, `score` its second. */
+_PROTOTYPE = """
+/* Finds the boxes with at least this score, best first, and returns how many. `location` is the net's first output,
+   `score` its second; `found` has room for {upper}_MOST_BOXES. */
 int {name}_boxes(const float *location, const float *score, float least, {name}_box *found);
 """
 _SOURCE = """

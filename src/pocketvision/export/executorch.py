@@ -1,9 +1,9 @@
 """A graph as an ExecuTorch program: one call of XNNPACK, which runs the whole net, written in milliseconds.
 
 Input uint8 [1, R, R, C], output probabilities float32 [1, classes]; of a detector the boxes and scores of all anchors,
-[1, A, 4] and [1, A, classes], as no kernel of ExecuTorch suppresses boxes. The manifest and the labels are methods of the
-program that return a text, and its digest stands at the end of the file. ExecuTorch traces and quantizes nothing: its
-classes are filled and turned into bytes.
+[1, A, 4] and [1, A, classes], as no kernel of ExecuTorch suppresses boxes. The manifest and the labels are methods of
+the program that return a text, and its digest stands at the end of the file. ExecuTorch traces and quantizes nothing:
+its classes are filled and turned into bytes.
 """
 
 import math
@@ -91,7 +91,8 @@ def _net(schema: Any, shapes: list[tuple[int, ...]]) -> Any:
 
     `shapes` are the image's and those of what comes out.
     """
-    values, used = [], 0
+    values: list[Any] = []
+    used = 0
     for shape in shapes:
         kind, width = (_FLOAT, 4) if values else (_BYTE, 1)
         place, static = schema.AllocationDetails(1, used, 0), schema.TensorShapeDynamism.STATIC

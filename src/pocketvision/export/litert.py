@@ -127,6 +127,9 @@ class _Writer:
             self.places[node.name] = whole_ending(self.file, node, self.places[node.inputs[0]], self.io)
         elif isinstance(node, Suppress):
             self.boxes = suppressed(self, node, self.form)
+        elif isinstance(node, JoinRows):
+            rows = [self.value(name) for name in node.inputs]
+            self.places[node.name] = joined(self.file, rows, self.named(node, None))
         elif quant is None:
             self.places[node.name] = self._kernel(node, [self.value(name) for name in node.inputs], None)
         elif self._has_integers(node, quant):
@@ -218,8 +221,6 @@ class _Writer:
             case GlobalAvgPool():
                 axes = self.file.constant(np.array([1, 2], np.int32))
                 return self.file.operator("MEAN", [x, axes], self.named(node, quant), Field(0, "bool", node.keep))
-            case JoinRows():
-                return joined(self.file, inputs, self.named(node, None))
             case Ending():
                 return ending(self.file, node, x, self.named(node, None))
             case Slice() | Shuffle() | Flatten() | ToRows():

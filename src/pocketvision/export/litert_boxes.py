@@ -39,8 +39,8 @@ def titles(graph: Graph, form: Form) -> dict[str, str]:
 def joined(file: LitertFile, inputs: Sequence[int], out: int) -> int:
     """Join rows [1, L, values] of several maps: no more at once than XNNPACK takes."""
     if len(inputs) == 1:
-        shape = np.array([-1, *file.tensors[out].shape[1:]], np.int32)
-        return file.operator("RESHAPE", [inputs[0], file.constant(shape)], out)
+        wanted = np.array([-1, *file.tensors[out].shape[1:]], np.int32)
+        return file.operator("RESHAPE", [inputs[0], file.constant(wanted)], out)
     first, rest = list(inputs[:_MOST_JOINED]), inputs[_MOST_JOINED:]
     rows = sum(file.tensors[place].shape[1] for place in first)
     shape = (1, rows, file.tensors[first[0]].shape[2])

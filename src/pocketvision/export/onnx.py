@@ -182,7 +182,7 @@ class _Writer:
                 return self._clamped(self.op("Add", inputs), node.activation, self._quant(node.name))
             case Mul():
                 return self.op("Mul", inputs)
-            case Concat():
+            case Concat() | JoinRows():
                 return self.op("Concat", inputs, axis=1)
             case MaxPool() | AvgPool():
                 return self._windowed(node, inputs)
@@ -192,8 +192,6 @@ class _Writer:
                 return self.op("Softmax", inputs, axis=1)
             case Sigmoid():
                 return self.op("Sigmoid", inputs)
-            case JoinRows():
-                return self.op("Concat", inputs, axis=1)
             case Slice() | Shuffle() | Flatten() | ToRows():
                 return self._moved(node, inputs[0])
         return self._elementwise(node, inputs[0])

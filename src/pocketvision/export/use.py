@@ -22,8 +22,9 @@ _MOST_LABELS = 12
 _TWO_FORMS = ("onnx", "tflite", "xml")
 """Suffixes of files that give boxes or, raw, what is said of every anchor."""
 _OUTCOME = "**What comes out.** $classes probabilities$sums, in this order: $labels. $unsure"
-_BOX_OUTCOME = """**What comes out.** Boxes, each with a label and a score. Corners are y1, x1, y2, x2 as shares of the prepared image, from
-0 at its upper left to 1, and may lie a little outside it. Labels are counted from 0: $labels. A box counts from a
+_BOX_OUTCOME = """\
+**What comes out.** Boxes, each with a label and a score. Corners are y1, x1, y2, x2 as shares of the prepared image,
+from 0 at its upper left to 1, and may lie a little outside it. Labels are counted from 0: $labels. A box counts from a
 score of **$threshold** on; the file gives those from $least on, for other choices."""
 _FROM_15, _FROM_16, _FROM_18 = (f"iOS {ios} or macOS {mac}, or newer." for ios, mac in ((15, 12), (16, 13), (18, 15)))
 _CORE_ML: dict[Precision, str] = {"float": _FROM_15, "float16": _FROM_15, "int8": _FROM_16}

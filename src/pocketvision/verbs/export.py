@@ -48,12 +48,12 @@ def export(options: ExportOptions) -> Exported:
     the reference, as far as this machine can. `precision` is `float` by default; a quantized file keeps its own whole
     numbers, as int8. `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`,
     `palette4` and `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is
-    calibrated on the run's own training images, or on `data`, the folder of images given beside a float file; for a
-    run it is where its own lie now, if they were moved, and float needs none. `io` makes both ends of LiteRT and C
-    files `uint8` or `int8`; `ends` says whether a detector's LiteRT and ONNX files give the boxes that are kept or, with
-    `raw`, what is said of every anchor. `abstain` says below which top probability the file refuses to answer: `auto` chooses on
-    the run's validation images or keeps the file's own, `off` never refuses, or a probability. `labels` is a text
-    with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
+    calibrated on the run's own training images, or on `data`, the folder of images given beside a float file; for a run
+    it is where its own lie now, if they were moved, and float needs none. `io` makes both ends of LiteRT and C files
+    `uint8` or `int8`; `ends` says whether a detector's LiteRT and ONNX files give the boxes that are kept or, with
+    `raw`, what is said of every anchor. `abstain` says below which top probability the file refuses to answer: `auto`
+    chooses on the run's validation images or keeps the file's own, `off` never refuses, or a probability. `labels` is a
+    text with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
     `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
     VerificationFailed where a written file does not answer as the net.
     """
