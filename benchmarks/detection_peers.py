@@ -172,7 +172,7 @@ def cropped(pixels: NDArray[np.uint8], boxes: NDArray[np.float32], rng: np.rando
 
 @dataclass(eq=False)
 class Peer:
-    """Trains for a given time and detects."""
+    """Trains for a given CPU time, which another program on the machine changes little, and detects."""
 
     net: PeerNet
     resolution: int
@@ -188,11 +188,11 @@ class Peer:
         self.anchors = default_boxes([found.shape[2] for found in maps])
 
     def train(self, scenes: Scenes, seconds: float, *, seed: int) -> None:
-        """Take steps of SGD with a cosine rate, by the time that is over, and a linear warm-up in its first tenth."""
-        rng, started = np.random.default_rng(seed), time.perf_counter()
+        """Take steps of SGD with a cosine rate, by the CPU time that is over, and a warm-up in its first tenth."""
+        rng, started = np.random.default_rng(seed), time.process_time()
         optimizer = torch.optim.SGD(self.net.parameters(), lr=0.0, momentum=0.9, weight_decay=4e-5)
         self.net.train().to(memory_format=torch.channels_last)
-        while (over := (time.perf_counter() - started) / (STEPS_LEFT * seconds)) < 1:
+        while (over := (time.process_time() - started) / (STEPS_LEFT * seconds)) < 1:
             for group in optimizer.param_groups:
                 group["lr"] = self.rate * min(1.0, over * 10 + 0.01) * 0.5 * (1 + math.cos(math.pi * over))
             chosen = rng.integers(0, len(scenes.pixels), self.batch)
