@@ -59,7 +59,10 @@ class Distillation:
         return max(teacher.trained.image.resolution for teacher in self.teachers)
 
     def check(self, job: Job) -> None:
-        """Raise DataError for teachers of other classes, UsageError for those that saw other parts of the images."""
+        """Raise DataError for teachers of other classes, UsageError for those that saw other parts of the images, and
+        for detectors, whose maps no teacher's answers are laid upon."""
+        if learning(job.data.spec.name).PLACED:
+            raise UsageError("distill teaches nets that name what an image shows; train a detector by `train` or `fit`")
         for teacher in self.teachers:
             check_labels(teacher, job.data.dataset.labels, job.data.spec.name)
             if teacher.trained.image.crop_mode != job.image.crop_mode:
