@@ -96,6 +96,7 @@ SHARED = {
     "abstain": {"FitOptions", "ExportOptions"},
     "format": {"FitOptions", "ExportOptions"},
     "labels": {"CompressOptions", "ExportOptions"},
+    "output": {"CompressOptions", "ExportOptions"},
     "source": {"WeightsGetOptions", "WeightsWhereOptions"},
     "width": {"SizeConfig", "DistillOptions"},
 }

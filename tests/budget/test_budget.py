@@ -6,13 +6,15 @@ from pocketvision.budget.candidates import candidates
 from pocketvision.budget.forecast import suggested_top1
 from pocketvision.budget.limits import Measured, broken, budget_of, judge
 from pocketvision.cost import count
-from pocketvision.errors import UsageError
+from pocketvision.errors import MissingExtra, UnknownName, UsageError
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.trace import trace_spec
 from pocketvision.models.catalogue import largest_useful_resolution
 from pocketvision.models.published import main_figures
+from pocketvision.packing import installed
 from pocketvision.settings.groups import BudgetConfig
 from pocketvision.values import Budget, ModelSpec
+from pocketvision.verify.outcome import verdict_line
 
 
 @pytest.mark.parametrize(
@@ -130,3 +132,17 @@ def test_a_download_is_a_limit_like_any_other() -> None:
         "download 410 KB (410,000 bytes); allowed 400 KB (400,000 bytes)"
     ]
     assert broken(Measured(500_000), budget) == []
+
+
+def test_a_download_may_be_judged_under_another_compressor() -> None:
+    if "brotli" not in installed():
+        with pytest.raises(MissingExtra, match="brotli"):
+            budget_of(BudgetConfig(max_download="400KB:brotli"))
+    else:
+        budget = budget_of(BudgetConfig(max_download="400KB:brotli"))
+        (verdict,) = judge(budget, Measured(500_000, download_bytes=390_000))
+        assert (budget.compressor, verdict.compressor, verdict.passed) == ("brotli", "brotli", True)
+        assert verdict_line(verdict).endswith("(under brotli)")
+    assert budget_of(BudgetConfig(max_download="400KB:deflate")).compressor == "deflate"
+    with pytest.raises(UnknownName, match="Known: brotli, deflate, zstd"):
+        budget_of(BudgetConfig(max_download="400KB:gzip"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from pocketvision.errors import UsageError
 from pocketvision.files import user_path
+from pocketvision.packing import packed_bytes
 from pocketvision.settings.groups import CountedBudget
 from pocketvision.values import Amount, Budget, Cost, Latency, PredictedLatency, Verdict
 from pocketvision.values.ranges import in_range, read, share
@@ -167,8 +168,18 @@ def budget_of(options: CountedBudget) -> Budget:
     """Read the limits among a verb's options. Raises UsageError that shows how to write an amount."""
     given = {name: getattr(options, name, None) for name in LIMITS}
     given["max_latency"], profile = _apart(given["max_latency"])
+    given["max_download"], compressor = sent_under(given["max_download"])
     limits = {name: LIMITS[name].unit.read(name, value) for name, value in given.items() if value is not None}
-    return Budget(limits, profile)
+    return Budget(limits, profile, compressor)
+
+
+def sent_under(amount: Amount) -> tuple[Amount, str | None]:
+    """Part "300KB:brotli" into amount and compressor; raises UnknownName, or MissingExtra where it is absent."""
+    if not isinstance(amount, str) or ":" not in amount:
+        return amount, None
+    value, _, compressor = amount.partition(":")
+    packed_bytes(b"", compressor.strip())
+    return value, compressor.strip()
 
 
 def _apart(amount: Amount) -> tuple[Amount, str | None]:
@@ -206,6 +217,7 @@ def judge(budget: Budget, measured: Measured) -> tuple[Verdict, ...]:
         value = limit.measure(known)
         found = NOT_MEASURED if value is None else float(value)
         predicted = known.predicted if limit.name == "max_latency" else None
+        compressor = budget.compressor if limit.name == "max_download" else None
         kept = limit.keeps(found, allowed)
-        verdicts.append(Verdict(limit.name, float(allowed), found, limit.unit.name, kept, predicted))
+        verdicts.append(Verdict(limit.name, float(allowed), found, limit.unit.name, kept, predicted, compressor))
     return tuple(verdicts)

@@ -14,15 +14,18 @@ def show(found: "Compressing") -> None:
         [
             stage.steps,
             f"{stage.weight_bytes:,}",
+            f"{stage.packed_bytes:,}",
             f"{stage.validation.value:.1%}" if stage.validation else "no labels",
             f"{stage.same_answer:.1%}",
         ]
         for stage in found.stages
     ]
-    table(["steps", "weight bytes", "validation", "same as float"], rows)
+    table(["steps", "weight bytes", "after deflate", "validation", "same as float"], rows)
     print(f"\n{found.images} validation images. Layer by layer, noise in decibels (more is better):")
     layers = [
         [loss.layer, loss.kind, f"{loss.noise_db:.1f}", f"{loss.alone_db:.1f}", f"{loss.alone_same:.1%}"]
         for loss in found.layers
     ]
     table(["layer", "kind", "in the int8 net", "logits, if alone int8", "same, if alone int8"], layers)
+    if found.file is not None:
+        print(f"\n{found.file}: {found.download_bytes:,} bytes under {found.compressor}, strength {found.strength:.3g}")

@@ -23,10 +23,10 @@ class LayerMoments:
     """[G, K], of what each weight is multiplied with."""
     inputs: _Float
     """[G, K, K], covariances of the same."""
-    weighted: _Float
-    """[G, K, K], squared distances from that mean with each place weighed by its squared gradients."""
     gradients: _Float
     """[O], mean over images of the squared gradients at each sum, added over places."""
+    rows: int
+    """How many places of maps, or images, covariances are of."""
 
 
 Moments = Mapping[str, LayerMoments]

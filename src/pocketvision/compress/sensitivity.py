@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from pocketvision.compress.moments import LayerMoments, Moments
+from pocketvision.errors import GraphError
 from pocketvision.graph.autograd import around, logits, sums_of
-from pocketvision.graph.graph import Conv, Graph, Linear, Sigmoid
+from pocketvision.graph.graph import Conv, Graph, Linear, Sigmoid, Softmax
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress, Silent, track
 
@@ -21,6 +22,8 @@ no more than this."""
 
 def moments_of(graph: Graph, images: Images, *, seed: int = 0, progress: Progress | None = None) -> Moments:
     """Measure every layer of a float graph without Affines over images [N, R, R, C], without labels."""
+    if not isinstance(graph.nodes[-1], Softmax | Sigmoid):
+        raise GraphError("sensitivity is measured on nets that answer with classes or attributes; this one does not")
     places = torch.Generator().manual_seed(seed)
     layers = [node for node in graph.nodes if isinstance(node, Conv | Linear)]
     found = {node.name: _Gathered(graph, node) for node in layers}
@@ -85,51 +88,34 @@ class _Gathered:
         self.groups = node.groups if isinstance(node, Conv) else 1
         size = int(np.prod(node.weight.shape[1:]))
         self.rows = 0
-        self.mean = torch.zeros(self.groups, size, dtype=torch.float64)
+        self.mean = torch.zeros(self.groups, size, 1, dtype=torch.float64)
         self.inputs = torch.zeros(self.groups, size, size, dtype=torch.float64)
-        self.weighted = self.inputs.clone()
-        self.drawn = torch.zeros(self.groups, size, 1, dtype=torch.float64)
-        """The mean of what is read, each place weighed by its squared gradients."""
-        self.weight = torch.zeros(self.groups, 1, 1, dtype=torch.float64)
         self.gradients = torch.zeros(len(node.bias), dtype=torch.float64)
 
     def add(self, read: Tensor, grad: Tensor, rng: torch.Generator) -> None:
         """Add a batch: what the layer reads, and the gradients at its sums."""
-        rows, slopes = self._rows(read, grad, rng)
-        squared = slopes.square().sum(2)
+        rows = self._seen(read, grad.shape, rng)
         self.gradients += grad.square().sum((0, 2, 3) if grad.ndim == 4 else 0).double()
         self.rows += rows.shape[2]
-        self.mean += rows.sum(2).double()
+        self.mean += rows.sum(2, keepdim=True).double()
         self.inputs += (rows @ rows.mT).double()
-        weighed = rows * squared[:, None]
-        self.weighted += (weighed @ rows.mT).double()
-        self.drawn += weighed.sum(2, keepdim=True).double()
-        self.weight += squared.double().sum(1)[:, None, None]
 
     def moments(self, images: int) -> LayerMoments:
         """Return the means over all that was added."""
-        mean = (self.mean / self.rows)[..., None]
+        mean = self.mean / self.rows
         inputs = self.inputs / self.rows - mean @ mean.mT
-        drawn = mean @ self.drawn.mT
-        weighted = (self.weighted - drawn - drawn.mT) / self.weight + mean @ mean.mT
-        weighted = torch.where(self.weight > 0, weighted, inputs)
-        return LayerMoments(mean[..., 0].numpy(), inputs.numpy(), weighted.numpy(), (self.gradients / images).numpy())
+        return LayerMoments(mean[..., 0].numpy(), inputs.numpy(), (self.gradients / images).numpy(), self.rows)
 
-    def _rows(self, read: Tensor, grad: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return what weights are multiplied with, [G, K, n], and the gradients at the same places, [G, n, O / G]."""
+    def _seen(self, read: Tensor, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        """Return what weights are multiplied with at some places of sums of this shape, [G, K, n]."""
         if isinstance(self.node, Linear):
-            return read.T[None], grad[None]
-        apart = max(1, int(np.ceil(np.sqrt(grad.shape[2] * grad.shape[3] / PLACES))))
-        down, across = (int(torch.randint(0, apart, (), generator=rng)) % size for size in grad.shape[2:])
-        slopes = grad[:, :, down::apart, across::apart].flatten(2)
-        padded = around(read, self.graph.pads(self.node))
+            return read.T[None]
+        apart = max(1, int(np.ceil(np.sqrt(shape[2] * shape[3] / PLACES))))
+        down, across = (int(torch.randint(0, apart, (), generator=rng)) % size for size in shape[2:])
         tall, wide = self.node.stride
         views = functional.unfold(
-            padded[:, :, down * tall :, across * wide :],
+            around(read, self.graph.pads(self.node))[:, :, down * tall :, across * wide :],
             self.node.weight.shape[2:],
             stride=(tall * apart, wide * apart),
         )
-        places = slopes.shape[2]
-        assert views.shape[2] == places
-        rows = views.view(len(read), self.groups, -1, places).permute(1, 2, 0, 3).flatten(2)
-        return rows, slopes.view(len(read), self.groups, -1, places).permute(1, 0, 3, 2).flatten(1, 2)
+        return views.view(len(read), self.groups, -1, views.shape[2]).permute(1, 2, 0, 3).flatten(2)

@@ -10,11 +10,15 @@ from pocketvision.progress import Progress, Silent
 from pocketvision.values import Dataset, ImageSpec
 
 CALIBRATION_IMAGES = 100
+SENSITIVITY_IMAGES = 500
+"""For weights that are chosen by what they cost; the last layers see one row an image."""
 
 
-def calibration(dataset: Dataset, image: ImageSpec, progress: Progress = Silent()) -> NDArray[np.uint8]:
+def calibration(
+    dataset: Dataset, image: ImageSpec, progress: Progress = Silent(), *, most: int = CALIBRATION_IMAGES
+) -> NDArray[np.uint8]:
     """Prepare a seeded choice of training images, uint8 [N, R, R, 3]; raises DataError where there are none."""
-    examples = some(dataset.of("train"), CALIBRATION_IMAGES)
+    examples = some(dataset.of("train"), most)
     if not examples:
         raise DataError(f"{dataset.root} has no image left to calibrate on; give more images")
     return prepared(dataset, examples, image, progress=progress)

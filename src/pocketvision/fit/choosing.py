@@ -144,12 +144,16 @@ def _told(choice: Choice) -> str:
     )
 
 
+def _under(verdict: Verdict) -> str:
+    return f":{verdict.compressor}" if verdict.compressor else ""
+
+
 def offer(verdicts: Sequence[Verdict], choice: Choice) -> str:
     """Say what the delivered file does keep, and which lower candidate may keep a missed latency."""
     missed = [verdict for verdict in verdicts if not verdict.passed]
     at = f"@{choice.budget.profile}" if choice.budget.profile else ""
     keeps = ", ".join(
-        f"--{verdict.limit.replace('_', '-')} {_rounded(verdict)}{at if verdict.predicted else ''}"
+        f"--{verdict.limit.replace('_', '-')} {_rounded(verdict)}{at if verdict.predicted else _under(verdict)}"
         for verdict in missed
     )
     text = f"Nearest feasible: this very file keeps {keeps}."

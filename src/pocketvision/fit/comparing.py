@@ -14,11 +14,12 @@ from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.confidence import Settled, abstain_of, reason_of, settle, threshold_for
+from pocketvision.fit.lighter import ValidatedNet, lighter
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
 from pocketvision.metrics.refusal import Threshold
-from pocketvision.packing import packed_bytes
+from pocketvision.packing import DEFLATE, packed_bytes
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
@@ -57,12 +58,16 @@ def compress_net(
     spec = spec_for_net(spec_for(loaded.dataset), trained.spec)
     task = load(spec.name)
     plain = trace(net, trained.image, task.ending(spec))
-    small = compress(plain, calibration(loaded.dataset, trained.image), progress=progress).graph
-    graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
     images = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
-    truth = task.targets(loaded.dataset.of("val"))
+    truth, budget = task.targets(loaded.dataset.of("val")), budget_of(options)
+    small = compress(plain, calibration(loaded.dataset, trained.image), progress=progress).graph
+    if options.pack or "max_download" in budget.limits:
+        given = ValidatedNet(plain, small, trained, spec, images, truth)
+        small = lighter(given, loaded.dataset, budget, progress=progress)
+    graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
     judged = {
-        precision: _judged(graph, precision, trained, spec, (images, truth)) for precision, graph in graphs.items()
+        precision: _judged(graph, precision, trained, (spec, budget), (images, truth))
+        for precision, graph in graphs.items()
     }
     variants = {precision: variant for precision, (variant, _) in judged.items()}
     taken, reason = decide(variants, graphs, options)
@@ -78,7 +83,7 @@ def compress_net(
     RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")
     progress.say(told)
-    faults = tuple(_broken(variants[taken], graphs, budget_of(options)))
+    faults = tuple(_broken(variants[taken], graphs, budget))
     return ComparedPrecisions(settled.graph, settled.spec, record, threshold, faults)
 
 
@@ -86,9 +91,10 @@ def _judged(
     graph: Graph,
     precision: Precision,
     trained: Trained,
-    spec: TaskSpec,
+    asked: tuple[TaskSpec, Budget],
     examples: tuple[NDArray[np.uint8], NDArray[np.int64]],
 ) -> tuple[Variant, Settled]:
+    spec, budget = asked
     content = content_of(graph, trained, spec, precision=precision)
     run = caller(content, trained.image.resolution)
     latency = measure(run, reference_caller(), threads=1, runtime=runtime_name())
@@ -101,7 +107,7 @@ def _judged(
         load(spec.name).score(answers, truth, settled.spec),
         len(content),
         latency,
-        download_bytes=packed_bytes(content),
+        download_bytes=packed_bytes(content, budget.compressor or DEFLATE),
         confidence=settled.confidence,
         temperature=settled.temperature,
         as_rounded=settled.before,

@@ -109,6 +109,7 @@ def verify_file(
     """
     pace = [] if within_s is None else ["--time-limit", f"{within_s:.1f}s"]
     at = {"max_latency": f"@{budget.profile}"} if budget.profile else {}
+    at |= {"max_download": f":{budget.compressor}"} if budget.compressor else {}
     options = [f"--{name.replace('_', '-')}={value}{at.get(name, '')}" for name, value in budget.limits.items()]
     # The split is named, so that what the check left out of the run stays out.
     given = ["--split", "test", "--output", str(run.path), "--json", "--", str(file), str(loaded.given)]

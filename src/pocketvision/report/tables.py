@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from pocketvision import words
-from pocketvision.budget.limits import LIMITS, NOT_MEASURED
+from pocketvision.budget.limits import LIMITS, NOT_MEASURED, Limit
 from pocketvision.budget.prediction import prediction_words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
@@ -50,7 +50,7 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     top = 1.0 if kind == "share" else max(verdict.allowed, verdict.measured, 1e-9) * 1.15
     known = verdict.measured != NOT_MEASURED
     return BudgetLine(
-        title=f"{limit.title} on {verdict.predicted.device}" if verdict.predicted else limit.title,
+        title=_title(limit, verdict),
         at_most=limit.at_most,
         allowed=bound(verdict.allowed, kind),
         measured=quantity(verdict.measured, kind) if known else "not measured",
@@ -59,6 +59,12 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
         bar=max(verdict.measured, 0.0) / top,
         mark=verdict.allowed / top,
     )
+
+
+def _title(limit: Limit, verdict: Verdict) -> str:
+    if verdict.compressor:
+        return f"{limit.title} under {verdict.compressor}"
+    return f"{limit.title} on {verdict.predicted.device}" if verdict.predicted else limit.title
 
 
 def _detail(verdict: Verdict, proof: Proof) -> str:

@@ -29,6 +29,7 @@ def exact(value: float, kind: Kind) -> str:
 def budget(contract: Budget) -> str:
     """Write the contract as a phrase; empty where nothing is limited."""
     by = {"max_latency": f" by {contract.profile}"} if contract.profile else {}
+    by |= {"max_download": f" under {contract.compressor}"} if contract.compressor else {}
     return ", ".join(
         f"{limit.title.lower()} {limit.bound} {bound(value, kind_of(limit))}{by.get(limit.name, '')}"
         for limit, value in asked(contract)

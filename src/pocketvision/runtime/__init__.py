@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import UnknownName, UsageError, WeightsError
 from pocketvision.files import stand_in
-from pocketvision.packing import packed_bytes
+from pocketvision.packing import DEFLATE, packed_bytes
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.boxes import answer_shape
 from pocketvision.values import Manifest
@@ -116,9 +116,9 @@ def size_bytes(path: Path) -> int:
     return sum(part.stat().st_size for part in parts(path))
 
 
-def download_bytes(path: Path) -> int:
-    """Return the bytes of a delivered file with all its parts after deflate, as stores and web servers send it."""
-    return sum(packed_bytes(part.read_bytes()) for part in parts(path))
+def download_bytes(path: Path, compressor: str = DEFLATE) -> int:
+    """Return the bytes of a delivered file with all its parts as stores and web servers send them, packed."""
+    return sum(packed_bytes(part.read_bytes(), compressor) for part in parts(path))
 
 
 def digest(path: Path) -> str:

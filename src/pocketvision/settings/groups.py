@@ -33,7 +33,10 @@ class BudgetConfig(CountedBudget):
     """The budget: what a delivered file must keep."""
 
     max_download: Amount = option(
-        None, "Largest file after deflate, as stores and web servers send it, such as 400KB.", group=_BUDGET, shell=str
+        None,
+        "Largest file as it is sent, such as 400KB after deflate; or 300KB:brotli, 300KB:zstd.",
+        group=_BUDGET,
+        shell=str,
     )
     max_latency: Amount = option(
         None,

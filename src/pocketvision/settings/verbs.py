@@ -22,10 +22,11 @@ from pocketvision.settings.groups import (
     TrainConfig,
 )
 from pocketvision.settings.option import Settings, argument, option
-from pocketvision.values import BoxEnds, Dataset, Io, Precision, Split
+from pocketvision.values import Amount, BoxEnds, Dataset, Io, Precision, Split
 
 _FORMATS = "onnx, litert, coreml, executorch, openvino, c; several with commas."
 _LABELS = "Text with one label a line, for a FILE that holds none."
+_FOLDER = "Folder for the file; by default the run's export, or FILE-export."
 _ABSTAIN = "Top probability below which the file says 'not sure': auto, off, or such as 0.6."
 _NET = "A net's name, such as mobilenet_v2 or mobilenet_v1_0.25_128."
 
@@ -39,6 +40,9 @@ class FitOptions(RunConfig, TrainConfig, BudgetConfig):
     teacher: str | None = option(None, "Run of a larger trained net to distill from as well; several with commas.")
     max_drop: float = option(1.0, "Points of accuracy that int8 may cost if not forced.")
     abstain: str = option("auto", _ABSTAIN)
+    pack: bool = option(
+        False, "Choose int8 weights that pack into few bytes; --max-download does so too.", flags=("--pack",)
+    )
     format: str = option("onnx", _FORMATS)
 
 
@@ -112,7 +116,7 @@ class ProbeOptions(BudgetConfig, DeviceConfig, CropConfig, DataConfig, FetchConf
 
 @dataclass(frozen=True)
 class CompressOptions(Settings):
-    """Show what int8 costs the net of a run or a file, by steps and by layers; `export` writes it."""
+    """Show what int8 costs the net of a run or a file, by steps and by layers; `--to` makes a small download of it."""
 
     source: str | Path = field(metadata=argument(SOURCE, metavar="RUN|FILE", shell=Path))
     data: str | Path | None = field(
@@ -123,6 +127,13 @@ class CompressOptions(Settings):
     )
     _: KW_ONLY
     steps: str = option("equalize,ranges,int8,bias", "Out of equalize, ranges, int8 and bias, with commas.")
+    to: Amount = option(
+        None, "Write the best file within a download such as 300KB after deflate, or 300KB:brotli.", shell=str
+    )
+    max_drop: float | None = option(None, "Write the smallest download that loses at most so many points.")
+    format: str = option("onnx", f"Of the file: {_FORMATS}")
+    output: str | Path | None = option(None, _FOLDER, shell=Path)
+    name: str | None = option(None, "Name of the file without suffix; by default small.")
     labels: str | Path | None = option(None, _LABELS, shell=Path)
 
 
@@ -152,9 +163,7 @@ class ExportOptions(Settings):
     )
     abstain: str = option("auto", _ABSTAIN)
     labels: str | Path | None = option(None, _LABELS, shell=Path)
-    output: str | Path | None = option(
-        None, "Folder for the file; by default the run's export, or FILE-export.", shell=Path
-    )
+    output: str | Path | None = option(None, _FOLDER, shell=Path)
     name: str | None = option(None, "Name of the file without suffix; by default model.")
 
 

@@ -87,6 +87,8 @@ class Budget:
     limits: dict[str, float] = field(default_factory=dict)
     profile: str | None = field(default=None, metadata=UNSAID)
     """File with the profile of the device that `max_latency` is for; None for this machine."""
+    compressor: str | None = field(default=None, metadata=UNSAID)
+    """What `max_download` is judged under; None for deflate."""
 
     @property
     def empty(self) -> bool:

@@ -74,6 +74,7 @@ RANGES: Mapping[str, Range] = {
     # Limits.
     "max_size": Range(1, _MANY, "of bytes", written=_BYTES),
     "max_download": Range(1, _MANY, "of bytes", written=_BYTES),
+    "to": Range(1, _MANY, "of bytes", written=_BYTES),
     "max_memory": Range(1, _MANY, "of bytes", written="4MB, 512KiB or a number of bytes"),
     "max_macs": Range(1, _MANY, "of multiply-adds", written="50M, 0.3G or a plain number"),
     "max_params": Range(1, _MANY, "of parameters", written="1M, 250k or a plain number"),

@@ -30,7 +30,7 @@ class Variant:
     as_rounded: Confidence | None = None
     """Before that; None where nothing was divided."""
     download_bytes: int | None = None
-    """Of the file after deflate."""
+    """Of the file after deflate, or the compressor that the budget names."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,8 @@ class Verdict:
     """Whether the limit is kept."""
     predicted: PredictedLatency | None = field(default=None, metadata=UNSAID)
     """What `measured` is where the budget names a profile: predicted for that device, and not measured."""
+    compressor: str | None = field(default=None, metadata=UNSAID)
+    """What a download was packed with, where the budget names it; else deflate."""
 
 
 @dataclass(frozen=True)

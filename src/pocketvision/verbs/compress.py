@@ -1,34 +1,45 @@
-"""The verb `compress`: what int8 costs a net, by steps and by layers; `export` is what writes the file."""
+"""The verb `compress`: what int8 costs a trained net, as a whole and layer by layer; a file that is small to send."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.budget.limits import LIMITS, sent_under
 from pocketvision.compress.compress import Compressed, steps_named
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
-from pocketvision.compress.ledger import weight_bytes
+from pocketvision.compress.ledger import LedgerEntry
+from pocketvision.compress.search import STRENGTHS, RateSearch
 from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.data.arrays import prepared
-from pocketvision.errors import DataError
-from pocketvision.export.calibrate import calibration
-from pocketvision.export.source import open_source
+from pocketvision.errors import BudgetMissed, DataError, UsageError
+from pocketvision.export.calibrate import SENSITIVITY_IMAGES, calibration
+from pocketvision.export.onnx import to_bytes
+from pocketvision.export.smaller import place_within, sent
+from pocketvision.export.source import OpenedSource, open_source
+from pocketvision.export.write import Exported, formats_of, require_packages
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
+from pocketvision.packing import DEFLATE
 from pocketvision.progress import Progress
+from pocketvision.runtime import download_bytes
+from pocketvision.runtime.onnx import answer_of
 from pocketvision.settings.option import verb
-from pocketvision.settings.verbs import CompressOptions
+from pocketvision.settings.verbs import CompressOptions, ExportOptions
 from pocketvision.tasks import load, spec_of
 from pocketvision.values import Dataset, Example, Manifest, Score, TaskSpec
+from pocketvision.verbs.export import deliver
 
 MOST_JUDGED = 500
 """Validation images, evenly spread; the numpy reference answers some 40 a second."""
 FOR_LAYERS = 25
 """Of those, for the losses of layers, whose time grows with the square of the layers."""
+BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class CompressionStage:
     """None where the images have no labels of the net's."""
     same_answer: float
     """Share of images, 0..1, on which it names the float net's class."""
+    packed_bytes: int
+    """Bytes of the weights after deflate."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +65,19 @@ class Compressing:
     source: str
     """Path of the run's folder, or of the file."""
     stages: list[CompressionStage]
-    """The float net, int8 by itself, int8 with the chosen steps, and a quantized file's own integers."""
+    """The float net, int8 by itself, int8 with the chosen steps, a quantized file's own integers, the written file."""
     images: int
     """How many it was judged on."""
     layers: list[LayerLoss]
-    """Of the chosen steps, in running order."""
+    """Of the last steps, in running order."""
+    file: str | None = None
+    """Path of the file that was written; null where none was asked for."""
+    download_bytes: int | None = None
+    """Bytes of that file as it is sent."""
+    compressor: str | None = None
+    """What it is packed with on its way."""
+    strength: float | None = None
+    """How strongly its weights were chosen for the bytes that they cost."""
 
 
 @verb(CompressOptions)
@@ -65,29 +86,125 @@ def compress(options: CompressOptions) -> Compressing:
 
     `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. It is judged on the
     run's validation images, which `data` finds if they were moved. A file needs `data`, the folder of images to
-    calibrate and to judge on; accuracies are
-    told where the folder has classes of the file's names, or of those in `labels`, a text with one a line. Nothing is
-    written. Raises UnknownName for another step, UsageError where `int8` or a file's images are missing.
+    calibrate and to judge on; accuracies are told where the folder has classes of the file's names, or of those in
+    `labels`, a text with one a line. Nothing is written, but in two cases: `to`, such as '300KB' or '300KB:brotli',
+    writes the file that loses least within that download, and `max_drop` the smallest that loses at most so many
+    points of accuracy, or of equal answers where there are no labels. Its weights are chosen by their loss and the
+    bits that they cost a compressor; `format`, `output` and `name` are as in `export`. Raises UnknownName for another
+    step, UsageError where `int8` or a file's images are missing, BudgetMissed where no choice of weights suffices.
     """
-    chosen = steps_named(options.steps)
+    chosen, wanted = steps_named(options.steps), _wanted(options)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
-    dataset, plain = opened.images(), opened.graph
-    measured = calibration(dataset, opened.manifest.image, options.progress)
+    judged = _judged(opened.images(), opened.manifest, options.progress)
+    measured = calibration(opened.images(), opened.manifest.image, options.progress)
+    ways = {", ".join(step.name for step in way): way for way in ((Quantize(),), chosen)}
+    done = {
+        name: compress_graph(opened.graph, measured, steps=way, progress=options.progress) for name, way in ways.items()
+    }
+    graphs = {"float": opened.graph} | {name: compressed.graph for name, compressed in done.items()}
+    if opened.whole is not None:
+        graphs["as in the file"] = opened.whole
+    if wanted is None:
+        return _told(options, graphs, list(done.values())[-1], judged)
+    smaller = _smaller(opened, judged, wanted, options)
+    graphs |= {", ".join(entry.step for entry in smaller.compressed.ledger[1:]): smaller.compressed.graph}
+    return replace(
+        _told(options, graphs, smaller.compressed, judged),
+        file=smaller.exported.file,
+        download_bytes=download_bytes(Path(smaller.exported.file), wanted.compressor),
+        compressor=wanted.compressor,
+        strength=smaller.strength,
+    )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a file: bytes, or points that it may lose."""
+
+    allowed: float | None
+    compressor: str
+    max_drop: float | None
+
+
+def _wanted(options: CompressOptions) -> _Wanted | None:
+    if options.to is None and options.max_drop is None:
+        return None
+    if options.to is not None and options.max_drop is not None:
+        raise UsageError("--to asks for the best file of a size, --max-drop for the smallest of a loss; give one")
+    require_packages(formats_of(options.format))
+    amount, compressor = sent_under(options.to)
+    allowed = None if options.to is None else LIMITS["max_download"].unit.read("to", amount)
+    return _Wanted(allowed, compressor or DEFLATE, options.max_drop)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Images that nets are judged on."""
+
+    images: Images
+    truth: NDArray[np.int64] | None
+    spec: TaskSpec
+
+    def right(self, graph: Graph, exact: NDArray[np.float32]) -> float:
+        """Return a graph's accuracy, or how many answers are those of `exact` where there are no labels; 0..1."""
+        task, ask = load(self.spec.name), answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
+        found = np.concatenate([ask(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
+        if self.truth is not None:
+            return task.score(found, self.truth, self.spec).value
+        return float((task.decide(found, self.spec).choices == task.decide(exact, self.spec).choices).mean())
+
+
+def _judged(dataset: Dataset, manifest: Manifest, progress: Progress) -> _Judged:
     examples = dataset.of("val")
     if not examples:
         raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
-    images = prepared(dataset, examples, opened.manifest.image, progress=options.progress)
-    ways = {", ".join(step.name for step in way): way for way in ((Quantize(),), chosen)}
-    done = {name: compress_graph(plain, measured, steps=way, progress=options.progress) for name, way in ways.items()}
-    losses = _losses(done[list(ways)[-1]], images, options.progress)
-    graphs = {"float": plain} | {name: compressed.graph for name, compressed in done.items()}
-    if opened.whole is not None:
-        graphs["as in the file"] = opened.whole
-    truth = _truth(dataset, examples, opened.manifest)
-    return Compressing(
-        Path(options.source).as_posix(), _judged(graphs, images, truth, spec_of(opened.manifest)), len(images), losses
+    images = prepared(dataset, examples, manifest.image, progress=progress)
+    return _Judged(images, _truth(dataset, examples, manifest), spec_of(manifest))
+
+
+@dataclass(frozen=True, eq=False)
+class _Smaller:
+    compressed: Compressed
+    strength: float
+    exported: Exported
+
+
+def _smaller(opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions) -> _Smaller:
+    """Search the strength and write the file; where that became larger than weighed, take the next strength."""
+    images = calibration(opened.images(), opened.manifest.image, options.progress, most=SENSITIVITY_IMAGES)
+    search = RateSearch(opened.graph, images, progress=options.progress)
+    place = _place(search, opened, judged, wanted, options)
+    asked = ExportOptions(
+        options.source,
+        options.data,
+        format=options.format,
+        precision="int8",
+        output=options.output,
+        name=options.name or "small",
+        labels=options.labels,
+        progress=options.progress,
     )
+    while True:
+        exported = deliver(opened, search.at(place).graph, asked)
+        size = download_bytes(Path(exported.file), wanted.compressor)
+        if wanted.allowed is None or size <= wanted.allowed or place == search.last:
+            return _Smaller(search.at(place), STRENGTHS[place], exported)
+        place += 1
+
+
+def _place(search: RateSearch, opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions) -> int:
+    """Return the place of the strength that is asked for."""
+    if wanted.allowed is not None:
+        name = formats_of(options.format)[0]
+        return place_within(search, lambda graph: sent(graph, opened.manifest, name, wanted.compressor), wanted.allowed)
+    most = wanted.max_drop or 0.0
+    exact = answer(opened.graph, judged.images)
+    before = judged.right(opened.graph, exact)
+    place = search.strongest(lambda graph: 100 * (before - judged.right(graph, exact)) <= most + 1e-9)
+    if place is None:
+        raise BudgetMissed(f"no int8 weights lose {most:g} points or less; allow more with --max-drop")
+    return place
 
 
 def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) -> NDArray[np.int64] | None:
@@ -106,18 +223,21 @@ def _losses(done: Compressed, images: Images, progress: Progress) -> list[LayerL
     return list(layer_losses(done.plain, done.graph, few, progress=progress))
 
 
-def _judged(
-    graphs: dict[str, Graph], images: Images, truth: NDArray[np.int64] | None, spec: TaskSpec
-) -> list[CompressionStage]:
-    task = load(spec.name)
-    answers = {name: answer(graph, images) for name, graph in graphs.items()}
+def _told(options: CompressOptions, graphs: dict[str, Graph], last: Compressed, judged: _Judged) -> Compressing:
+    """Judge every graph, and the layers of the last steps."""
+    task, spec = load(judged.spec.name), judged.spec
+    answers = {name: answer(graph, judged.images) for name, graph in graphs.items()}
     exact = task.decide(answers["float"], spec).choices
-    return [
+    entries = {name: LedgerEntry(name, graph) for name, graph in graphs.items()}
+    stages = [
         CompressionStage(
             name,
-            weight_bytes(graphs[name]),
-            None if truth is None else task.score(found, truth, spec),
+            entries[name].weight_bytes,
+            None if judged.truth is None else task.score(found, judged.truth, spec),
             float((task.decide(found, spec).choices == exact).mean()),
+            entries[name].packed(),
         )
         for name, found in answers.items()
     ]
+    losses = _losses(last, judged.images, options.progress)
+    return Compressing(Path(options.source).as_posix(), stages, len(judged.images), losses)

@@ -72,8 +72,14 @@ def export(options: ExportOptions) -> Exported:
     _require_boxes(opened.manifest, options)
     precision = options.precision or ("float" if opened.whole is None else "int8")
     _require(formats, precision, options.io)
-    graph = _rounded(opened, precision, options.progress)
-    graph, manifest = _settled(opened, graph, wanted, options.progress)
+    return deliver(opened, _rounded(opened, precision, options.progress), replace(options, precision=precision))
+
+
+def deliver(opened: OpenedSource, graph: Graph, options: ExportOptions) -> Exported:
+    """Write a graph of a source in its options' formats and precision, each file opened again and checked."""
+    formats, precision = formats_of(options.format, options.io), options.precision
+    assert precision is not None
+    graph, manifest = _settled(opened, graph, abstain_of(options.abstain), options.progress)
     ready = halved(graph) if precision == "float16" else graph
     manifest = replace(
         manifest,

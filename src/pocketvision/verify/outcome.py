@@ -77,6 +77,8 @@ def verdict_line(verdict: Verdict, accuracy: Score | None = None) -> str:
     word, limit = "PASS" if verdict.passed else "FAIL", LIMITS[verdict.limit]
     measured = limit.exact(verdict.measured) if limit.at_most or accuracy is None else str(accuracy)
     line = f"{word} {verdict.limit}: {measured}, {limit.bound} {limit.exact(verdict.allowed)}"
+    if verdict.compressor:
+        line += f" (under {verdict.compressor})"
     return f"{line} ({prediction_words(verdict.predicted, verdict.allowed)})" if verdict.predicted else line
 
 

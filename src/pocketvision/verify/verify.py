@@ -9,6 +9,7 @@ from pocketvision.budget.limits import Measured, judge
 from pocketvision.clock import Clock
 from pocketvision.errors import DataError, UnknownName
 from pocketvision.metrics.refusal import refusal, top
+from pocketvision.packing import DEFLATE
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import ExportFolder
 from pocketvision.runtime import computes_in_half, digest, download_bytes, size_bytes
@@ -75,7 +76,7 @@ def prove_with_answers(
     checked = _check(file, data, split=split, trained=trained, clock=clock or Clock(), progress=progress)
     size, answers = size_bytes(file), checked.answers
     truth = answers.truth
-    download = download_bytes(file) if "max_download" in budget.limits else None
+    download = download_bytes(file, budget.compressor or DEFLATE) if "max_download" in budget.limits else None
     predicted = predicted_for(file, budget)
     figures = Measured(size, read_cost(file), latency, checked.accuracy.value, download, predicted)
     verdicts = judge(budget, figures)

@@ -1,0 +1,80 @@
+"""The int8 file made small to send: weights chosen by what they cost, as far as no answer is lost, or a limit asks."""
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.compress.search import STRENGTHS, RateSearch
+from pocketvision.export.calibrate import SENSITIVITY_IMAGES, calibration
+from pocketvision.export.onnx import to_bytes
+from pocketvision.fit.weighing import content_of
+from pocketvision.graph.graph import Graph, Sigmoid, Softmax
+from pocketvision.metrics.paired import paired
+from pocketvision.packing import DEFLATE, packed_bytes
+from pocketvision.progress import Progress
+from pocketvision.runtime.onnx import answer_of
+from pocketvision.tasks import load
+from pocketvision.values import Budget, Dataset, TaskSpec, Trained
+
+BATCH = 32
+Rights = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ValidatedNet:
+    """A trained net, and the validation images that it answers."""
+
+    plain: Graph
+    """In float."""
+    small: Graph
+    """In int8, weights as rounded."""
+    trained: Trained
+    spec: TaskSpec
+    images: NDArray[np.uint8]
+    truth: NDArray[np.int64]
+
+    def right(self, graph: Graph) -> Rights:
+        """Tell which answers of a graph's file are right."""
+        answer = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
+        found = np.concatenate([answer(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
+        return np.asarray(load(self.spec.name).decide(found, self.spec).choices == self.truth).ravel()
+
+    def sent(self, graph: Graph, compressor: str) -> int:
+        """Return the bytes of a graph's file as it is sent."""
+        return packed_bytes(content_of(graph, self.trained, self.spec, precision="int8"), compressor)
+
+
+def lighter(net: ValidatedNet, dataset: Dataset, budget: Budget, *, progress: Progress) -> Graph:
+    """Return the int8 graph of the strongest setting that answers as well as plain int8 but for what chance explains.
+
+    A limit of the download may ask for a stronger one; where every one costs accuracy, plain int8 stays.
+    """
+    if not isinstance(net.plain.nodes[-1], Softmax | Sigmoid):
+        progress.say("weights are as rounded: only nets of classes or attributes have them chosen by their bytes")
+        return net.small
+    images = calibration(dataset, net.trained.image, progress, most=SENSITIVITY_IMAGES)
+    search, before = RateSearch(net.plain, images, progress=progress), net.right(net.small)
+    free = place = search.strongest(lambda graph: as_right(before, net.right(graph)))
+    compressor, allowed = budget.compressor or DEFLATE, budget.limits.get("max_download")
+    if allowed is not None and (free is None or net.sent(search.at(free).graph, compressor) > allowed):
+        place = search.weakest(lambda graph: net.sent(graph, compressor) <= allowed)
+    if place is None:
+        progress.say("weights are as rounded: to choose them by their bytes costs accuracy")
+        return net.small
+    graph = search.at(place).graph
+    sizes = [net.sent(each, compressor) for each in (net.small, graph)]
+    forced = "" if place == free else ", as the limit of the download asks"
+    progress.say(
+        f"weights chosen at strength {STRENGTHS[place]:.3g}{forced}: {sizes[0]:,} bytes become {sizes[1]:,} under "
+        f"{compressor}; beside plain int8 {paired(net.right(graph), before)}"
+    )
+    return graph
+
+
+def as_right(before: Rights, after: Rights) -> bool:
+    """Tell whether what one net lost of another's right answers is within one standard error of chance."""
+    found = paired(before, after)
+    return found.only_first - found.only_second <= math.sqrt(found.only_first + found.only_second)

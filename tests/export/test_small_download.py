@@ -1,0 +1,70 @@
+"""`compress --to` and `--max-drop` write a file that is small to send."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pocketvision
+from pocketvision.cli.app import run as command
+from pocketvision.compress.search import STRENGTHS
+from pocketvision.errors import BudgetMissed, MissingExtra, UnknownName, UsageError
+from pocketvision.packing import installed
+from pocketvision.runtime import download_bytes
+from pocketvision.runtime import open as open_model
+
+TINY = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "epochs": 2, "device": "cpu", "weights": "none"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("runs")
+    pocketvision.train("digits", **TINY, output=folder, name="tiny")
+    return folder / "train" / "tiny"
+
+
+def test_a_file_within_a_download_is_written(trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["compress", str(trained), "--to", "40KB", "--output", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    file = tmp_path / "small.onnx"
+    assert found["file"] == file.as_posix()
+    assert 30_000 < found["download_bytes"] == download_bytes(file) <= 40_000
+    assert (found["compressor"], found["strength"] in STRENGTHS) == ("deflate", True)
+    last = found["stages"][-1]
+    assert last["steps"] == "equalize, ranges, int8, rate, bias"
+    assert last["packed_bytes"] < 0.6 * found["stages"][-2]["packed_bytes"]
+    runner = open_model(file)
+    assert runner.run(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 10)
+    assert runner.manifest.precision == "int8"
+
+
+def test_the_smallest_within_a_loss_keeps_it(trained: Any, tmp_path: Path) -> None:
+    found = pocketvision.compress(trained, max_drop=1, output=tmp_path, name="light", format="litert")
+    assert found.file == (tmp_path / "light.tflite").as_posix()
+    plain, last = found.stages[0], found.stages[-1]
+    assert 100 * (plain.validation.value - last.validation.value) <= 1
+    assert last.packed_bytes < 0.7 * found.stages[1].packed_bytes
+
+
+def test_what_cannot_be_is_told(trained: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give one"):
+        pocketvision.compress(trained, to="90KB", max_drop=1)
+    with pytest.raises(BudgetMissed, match="take a smaller net"):
+        pocketvision.compress(trained, to="2KB", output=tmp_path)
+    with pytest.raises(UnknownName, match="compressor"):
+        pocketvision.compress(trained, to="90KB:gzip", output=tmp_path)
+    with pytest.raises(UsageError, match="--to takes"):
+        pocketvision.compress(trained, to="much", output=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_another_compressor_is_asked_or_its_package_named(trained: Any, tmp_path: Path) -> None:
+    if "brotli" not in installed():
+        with pytest.raises(MissingExtra, match="brotli"):
+            pocketvision.compress(trained, to="30KB:brotli", output=tmp_path)
+        return
+    found = pocketvision.compress(trained, to="30KB:brotli", output=tmp_path)
+    assert found.compressor == "brotli"
+    assert found.download_bytes == download_bytes(Path(found.file), "brotli") <= 30_000
