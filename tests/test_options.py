@@ -26,7 +26,7 @@ from pocketvision.settings.page import page
 
 SOURCE = Path(pocketvision.__file__).parent
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "options.md"
-SHOWN = {"csv", "layers"}
+SHOWN = {"csv", "form", "layers"}
 """Options that say how a command shows its result."""
 PAIRS = [("", verb) for verb in VERBS]
 PAIRS += [(word, verb) for word in GROUPS for verb in importlib.import_module(f"pocketvision.cli.{word}").VERBS]

@@ -202,11 +202,11 @@ def mark_own(folder: Path) -> None:
     _append(folder, [])
 
 
-def claim(folder: Path, *names: str) -> None:
+def claim(folder: Path, *names: str, option: str = "--output") -> None:
     """Make ready to write `names` into a folder of the user's choice; one that is new gets a record.
 
     Raises RunExists where one of them is there and not of this program: neither in a record, nor in a folder whose
-    file of the first name says that the program wrote it.
+    file of the first name says that the program wrote it. `option` is what names the folder.
     """
     with _writing(folder):
         if _owner(_whole(folder)) is None:
@@ -220,7 +220,7 @@ def claim(folder: Path, *names: str) -> None:
     own = own_files(folder)
     for path in (folder / name for name in names):
         if path.exists() and path not in own:
-            raise RunExists(f"{path} exists and was not written by pocketvision; choose another folder with --output")
+            raise RunExists(f"{path} exists and was not written by pocketvision; choose another folder with {option}")
 
 
 def note(path: Path) -> None:

@@ -14,6 +14,7 @@ from pocketvision.metrics.detection import (
     best_threshold,
     confusion,
     counted,
+    curve,
     figures,
     voc_average_precision,
 )
@@ -357,3 +358,31 @@ def test_confusion_adds_up() -> None:
     assert matrix[:3].sum(axis=1).tolist() == found.there.tolist()
     assert matrix[:, :3].sum(axis=0).tolist() == found.claims.tolist()
     assert matrix[:3, :3].sum() > np.trace(matrix)
+
+
+# ---------------------------------------------------------------- the curve
+
+
+def test_the_curve_goes_through_what_is_counted_at_each_score() -> None:
+    truth, answers, _ = scene(4, images=20)
+    matches = match(truth, answers, 3)
+    for label, one in enumerate(matches.classes):
+        points = curve(one)
+        assert 2 < len(points) <= 100
+        scores = [score for _, _, score in points]
+        assert scores == sorted(scores, reverse=True)
+        for recall, precision, score in points[::7]:
+            at = counted(matches, score)
+            assert recall == pytest.approx(at.recall[label])
+            assert precision == pytest.approx(at.precision[label])
+        assert points[-1][0] == pytest.approx(counted(matches, 0.0).recall[label])
+
+
+def test_a_thinned_curve_keeps_its_ends_and_a_class_without_objects_has_none() -> None:
+    truth, answers, _ = scene(4, images=20)
+    whole = match(truth, answers, 4).classes
+    thin, full = curve(whole[0], most=10), curve(whole[0], most=10_000)
+    assert len(thin) <= 10 < len(full)
+    assert set(thin) <= set(full)
+    assert (thin[0], thin[-1]) == (full[0], full[-1])
+    assert curve(whole[3]) == ()

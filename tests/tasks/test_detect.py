@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pocketvision.tasks.detect.answers import read, targets, write
-from pocketvision.values import Box, Example
+from pocketvision.tasks.detect.answers import curves, found, read, targets, write
+from pocketvision.values import Box, Example, FoundBox, TaskSpec
 
 LABELS = ("cat", 'a "dog", or; two', "Käfer")
 PLAIN = Box(0, 0.1, 0.2, 0.3, 0.4, area=1200.5)
@@ -60,3 +60,17 @@ def test_targets_are_padded_to_the_most_boxes() -> None:
     assert found[1, :, 6].tolist() == [0, 1, 2]
     assert targets(examples[:1]).tolist() == [[[-1, 0, 0, 0, 0, 0, 0]]]
     assert targets([]).shape == (0, 1, 7)
+
+
+def test_boxes_from_the_threshold_on_are_found_with_names_and_corners() -> None:
+    spec = TaskSpec("detect", LABELS, (0.5, 0.5, 0.5))
+    answer = np.zeros((100, 6), np.float32)
+    answer[:3] = [[0.2, 0.1, 0.4, 0.3, 2, 0.9], [0, 0, 1, 1, 0, 0.5], [0, 0, 1, 1, 1, 0.49]]
+    first, second = found(answer, spec)
+    assert first == FoundBox("Käfer", 2, 0.9, *(pytest.approx(side) for side in (0.1, 0.2, 0.3, 0.4)))
+    assert (second.label, second.score) == ("cat", 0.5)
+    truth = targets([Example("a.png", (Box(2, 0.1, 0.2, 0.3, 0.4, area=100.0),), "test", "")])
+    cat, dog, beetle = curves(answer[None], truth, spec)
+    assert (cat.points, dog.points, beetle.label) == ((), (), "Käfer")
+    (point,) = beetle.points
+    assert (point.recall, point.precision, point.score) == (1, 1, 0.9)

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -115,11 +115,14 @@ def emit(value: Any) -> None:
     print(text)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a plain table: text columns to the left, the others to the right."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: Collection[str] = ()) -> None:
+    """Print a plain table: text columns to the left, the others to the right.
+
+    `words` are columns of text that may begin with a number.
+    """
     rows = [[_visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
-    right = [all(_number(row[place]) for row in rows) for place in range(len(columns))]
+    right = [name not in words and all(_number(row[place]) for row in rows) for place, name in enumerate(columns)]
     for row in [columns, *rows]:
         cells = (
             cell.rjust(width) if flush else cell.ljust(width)

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from pocketvision.metrics.box_matches import AREAS, THRESHOLDS, ClassMatches, Matches, match, overlaps
 
-__all__ = ["BoxCounts", "Matches", "average_precision", "best_threshold", "confusion", "counted", "figures", "match"]
+__all__ = [
+    "BoxCounts",
+    "Matches",
+    "average_precision",
+    "best_threshold",
+    "confusion",
+    "counted",
+    "curve",
+    "figures",
+    "match",
+]
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -243,6 +253,25 @@ def counted(matches: Matches, threshold: float) -> BoxCounts:
         np.array([int((~one.ignored[:, 0, 0] & said).sum()) for one, said in rows], np.int64),
         np.array([int(one.there[:, 0].sum()) for one in matches.classes], np.int64),
     )
+
+
+def curve(found: ClassMatches, *, most: int = 100) -> tuple[tuple[float, float, float], ...]:
+    """Return recall, precision and least score of one class from each of its scores on, at an overlap of .5.
+
+    Empty where the class has no object or no answer. Of more than `most` points those are left whose recalls lie
+    evenly.
+    """
+    there = int(found.there[:, 0].sum())
+    counts = ~found.ignored[:, 0, 0]
+    if not there or not counts.any():
+        return ()
+    ends = np.flatnonzero(np.append(np.diff(found.score) != 0, True))
+    ends = ends[np.cumsum(counts)[ends] > 0]
+    hits, claims = (np.cumsum(part)[ends] for part in (found.hit[:, 0, 0], counts))
+    recall, precision = hits / there, hits / claims
+    wanted = np.linspace(recall[0], recall[-1], most - 2)
+    kept = np.unique([0, *np.searchsorted(recall, wanted), len(ends) - 1]) if len(ends) > most else range(len(ends))
+    return tuple((float(recall[k]), float(precision[k]), float(found.score[ends[k]])) for k in kept)
 
 
 def best_threshold(matches: Matches) -> float:

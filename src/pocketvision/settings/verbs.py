@@ -218,7 +218,7 @@ class BenchOptions(SizeConfig):
 
 @dataclass(frozen=True)
 class PredictOptions(Settings):
-    """Classify images."""
+    """Answer images: their class, their attributes, or the things in them."""
 
     file: str | Path = field(metadata=argument("A delivered file.", shell=Path))
     images: Sequence[str | Path] | str | Path = field(
@@ -226,6 +226,9 @@ class PredictOptions(Settings):
     )
     _: KW_ONLY
     top: int = option(5, "How many labels to name.", flags=("--top", "--topk"))
+    draw: str | Path | None = option(
+        None, "Folder for the images with the boxes drawn that a detector found.", metavar="FOLDER", shell=Path
+    )
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ from pocketvision.graph.endings import Ends
 from pocketvision.values import (
     AttributeScore,
     Confidence,
+    Curve,
     Dataset,
     Example,
+    FoundBox,
     Kind,
     Manifest,
     ModelSpec,
@@ -147,6 +149,13 @@ class TaskAnswers(Protocol):
         """Return what probabilities [N, labels] come to."""
         ...
 
+    def found(self, answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
+        """Return the boxes that one answer counts, best first, corners as shares of what the net saw of the image.
+
+        Empty where answers are not about places.
+        """
+        ...
+
     def told(self, target: Target, spec: TaskSpec) -> str:
         """Return a target in the words of `Decisions.told`."""
         ...
@@ -161,6 +170,10 @@ class TaskAnswers(Protocol):
 
     def parts(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[AttributeScore, ...]:
         """Return what each attribute is worth by itself; empty where labels exclude each other."""
+        ...
+
+    def curves(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Curve, ...]:
+        """Return precision against recall of each class of boxes; empty where answers are not about places."""
         ...
 
     def confusion(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:

@@ -18,6 +18,7 @@ from pocketvision.values.images import (
     BoxReach,
     Dataset,
     Example,
+    FoundBox,
     Health,
     Kind,
     Problem,
@@ -48,7 +49,7 @@ from pocketvision.values.results import (
     Variant,
     Verdict,
 )
-from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Score
+from pocketvision.values.scores import AttributeScore, Confidence, Curve, CurvePoint, Refusal, Score
 
 __all__ = [
     "Agreement",
@@ -66,11 +67,14 @@ __all__ = [
     "Confidence",
     "Cost",
     "CropMode",
+    "Curve",
+    "CurvePoint",
     "Dataset",
     "DetectorSpec",
     "Epoch",
     "Estimate",
     "Example",
+    "FoundBox",
     "Health",
     "ImageSpec",
     "Io",

@@ -19,17 +19,41 @@ class Box:
     """
 
     label: int
+    """Place of its class among the labels, from 0."""
     x1: float
+    """Its left side."""
     y1: float
+    """Its upper side."""
     x2: float
+    """Where it ends: its width is x2 - x1."""
     y2: float
-    """`x2` and `y2` are where the box ends: its width is x2 - x1."""
+    """Where it ends: its height is y2 - y1."""
     difficult: bool = False
     """Hard to see: neither asked for nor wrong where it is found."""
     crowd: bool = False
     """Many things in one box."""
     area: float | None = None
     """Of the thing, in square pixels of the image, which may be less than its box; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class FoundBox:
+    """A thing that a file found in an image; the record that holds it says what its corners are measured in."""
+
+    label: str
+    """What it is."""
+    index: int
+    """Place of the label among those of the file, from 0."""
+    score: float
+    """How sure the file is, 0..1."""
+    x1: float
+    """Its left side, from the left side of the upright image."""
+    y1: float
+    """Its upper side, from the upper side of the upright image."""
+    x2: float
+    """Its right side."""
+    y2: float
+    """Its lower side."""
 
 
 Target = int | tuple[int | None, ...] | tuple[Box, ...] | None

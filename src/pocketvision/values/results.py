@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from pocketvision.values.costs import Latency, Precision, PredictedLatency
-from pocketvision.values.images import Split
+from pocketvision.values.images import Box, FoundBox, Split
 from pocketvision.values.nets import ImageSpec, ModelSpec
 from pocketvision.values.records import UNSAID
-from pocketvision.values.scores import AttributeScore, Confidence, Refusal, Score
+from pocketvision.values.scores import AttributeScore, Confidence, Curve, Refusal, Score
 
 Io = Literal["mixed", "uint8", "int8"]
 """Types of a LiteRT or C file's input and output: uint8 pixels and float32 probabilities, or integers for both."""
@@ -164,6 +164,10 @@ class Answer:
     """Of the label answered."""
     wrong: tuple[str, ...] | None = field(default=None, metadata=UNSAID)
     """The attributes that were decided wrongly; None where there is one label, which is right or not."""
+    found: tuple[FoundBox, ...] = field(default=(), metadata=UNSAID)
+    """Of a detector the boxes that count, from the file's threshold on, corners as shares of the upright image."""
+    truth: tuple[Box, ...] = field(default=(), metadata=UNSAID)
+    """Of a detector the true boxes, corners as shares of the upright image."""
 
     @property
     def right(self) -> bool:
@@ -266,7 +270,9 @@ class Proof:
     judged: Judged | None = None
     """Which images all this was measured on; None in older proofs."""
     attributes: tuple[AttributeScore, ...] = field(default=(), metadata=UNSAID)
-    """How each attribute fared; empty for other tasks."""
+    """How each attribute, or each class of boxes, fared; empty for other tasks."""
+    curves: tuple[Curve, ...] = field(default=(), metadata=UNSAID)
+    """Precision against recall of each class of boxes; empty for other tasks."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,28 @@ class AttributeScore:
 
 
 @dataclass(frozen=True)
+class CurvePoint:
+    """What is found from one score on, at an overlap of a half."""
+
+    recall: float
+    """Share of the true boxes that are found."""
+    precision: float
+    """Share of the found boxes that are right."""
+    score: float
+    """The least score that counts."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision against recall of one class, from the highest score down."""
+
+    label: str
+    """The class."""
+    points: tuple[CurvePoint, ...]
+    """A hundred at most; empty where nothing is found."""
+
+
+@dataclass(frozen=True)
 class Refusal:
     """What refusing unsure answers costs and gains on some images."""
 

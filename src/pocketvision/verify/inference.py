@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from pocketvision.data.parallel import in_order
 from pocketvision.errors import ImageError
-from pocketvision.images.decode import content_of
-from pocketvision.images.prepare import load
+from pocketvision.images.decode import content_of, decode
+from pocketvision.images.prepare import prepare
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
 from pocketvision.tasks import TaskAnswers as Task
 from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_of
+from pocketvision.tasks.detect.text import boxes_of
 from pocketvision.values import Answer, Example, ImageSpec, Score, TaskSpec
 
 Image = NDArray[np.uint8]
@@ -36,6 +37,8 @@ class Reading:
     sha256: str
     """Of the file's bytes, in hex; empty where there are none."""
     error: str | None = None
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the upright image in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ class Answers:
     def told(self) -> tuple[Answer, ...]:
         """Return one answer per example, in words."""
         found = self.task.decide(self.probabilities, self.spec)
-        rows = zip(self.examples, found.told, found.probability, found.choices, strict=True)
+        rows = zip(self.examples, found.told, found.probability, found.choices, self.probabilities, strict=True)
         return tuple(
             Answer(
                 example.file,
@@ -76,8 +79,10 @@ class Answers:
                 said,
                 float(chance),
                 self.task.wrong(choices, example.target, self.spec),
+                self.task.found(answer, self.spec),
+                boxes_of(example.target),
             )
-            for example, said, chance, choices in rows
+            for example, said, chance, choices, answer in rows
         )
 
 
@@ -117,7 +122,8 @@ def _read(path: Path, spec: ImageSpec) -> Reading:
     try:
         content = content_of(path)
         digest = hashlib.sha256(content).hexdigest()
-        return Reading(load(content, spec), digest)
+        pixels = decode(content)
+        return Reading(prepare(pixels, spec), digest, size=(pixels.shape[1], pixels.shape[0]))
     except ImageError as error:
         return Reading(None, digest, str(error))
 

@@ -1,7 +1,7 @@
 """What a file says of any images."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ from pocketvision.progress import Progress, track
 from pocketvision.runtime import Runner
 from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_of
-from pocketvision.values import Manifest
+from pocketvision.values import FoundBox, Manifest
+from pocketvision.values.records import UNSAID
+from pocketvision.verify.found import in_pixels
 from pocketvision.verify.inference import Floats, Image, Reading, read_images, run_in_batches
 
 GUESSES = 2
@@ -26,21 +28,26 @@ class Prediction:
     file: str
     """Path of the image."""
     label: str
-    """The likeliest, also where the file is not sure of it, or all attributes that are there, with commas; empty where
-    there is no answer."""
+    """The likeliest, also where the file is not sure of it, or all attributes that are there, with commas, or how many
+    boxes there are of each label; empty where there is no answer."""
     probability: float
-    """Of that; of several attributes, of the decision that the file is least sure of."""
+    """Of that; of several attributes or boxes, of the one that the file is least sure of."""
     top: tuple[tuple[str, float], ...]
-    """The likeliest labels with their probabilities, likeliest first."""
+    """The likeliest labels with their probabilities, likeliest first; of a detector those found, with the best score of
+    each."""
     error: str | None = None
     """Why there is no answer, or None."""
     sure: bool = True
     """False where the probability is below the file's `abstain_below`, which the file refuses to decide by, and where
     there is no answer."""
+    boxes: tuple[FoundBox, ...] | None = field(default=None, metadata=UNSAID)
+    """What a detector found, best first, corners in pixels of the upright image; None of other files."""
 
     def __str__(self) -> str:
         if self.error is not None:
             return self.error
+        if self.boxes is not None:
+            return f"{self.label} (best {self.boxes[0].score:.2f})" if self.boxes else self.label
         guesses = ", ".join(f"{label} {share:.0%}" for label, share in self.top[:GUESSES])
         return self.label if self.sure else f"not sure: {guesses}"
 
@@ -62,30 +69,40 @@ def expand(images: Sequence[str | Path]) -> list[Path]:
 def predictions(runner: Runner, paths: Sequence[Path], *, top: int, progress: Progress) -> list[Prediction]:
     """Answer images; a broken one gets its error and stops nothing."""
     readings = track(read_images(paths, runner.manifest.image), progress, "predicting", len(paths))
-    errors: list[str | None] = []
-    answers = iter(run_in_batches(runner, _sift(readings, errors)))
+    passed: list[Reading] = []
+    answers = iter(run_in_batches(runner, _sift(readings, passed)))
     return [
-        _prediction(path, next(answers), runner.manifest, top=top) if error is None else _failed(path, error)
-        for path, error in zip(paths, errors, strict=True)
+        _prediction(path, next(answers), runner.manifest, top=top, size=reading.size)
+        if reading.error is None
+        else _failed(path, reading.error)
+        for path, reading in zip(paths, passed, strict=True)
     ]
 
 
-def _sift(readings: Iterable[Reading], errors: list[str | None]) -> Iterator[Image]:
+def _sift(readings: Iterable[Reading], passed: list[Reading]) -> Iterator[Image]:
+    """Yield the images, and keep what else is known of each."""
     for reading in readings:
-        errors.append(reading.error)
+        passed.append(replace(reading, image=None))
         if reading.image is not None:
             yield reading.image
 
 
-def _prediction(path: Path, row: Floats, manifest: Manifest, *, top: int) -> Prediction:
+def _prediction(path: Path, row: Floats, manifest: Manifest, *, top: int, size: tuple[int, int]) -> Prediction:
     if np.isnan(row).any():
         return _failed(path, "the model file answers NaN; run pocketvision verify on it")
-    best = np.argsort(-row, kind="stable")[:top]
-    ranked = tuple((manifest.labels[column], float(row[column])) for column in best)
     spec, least = spec_of(manifest), manifest.abstain_below
-    found = load_task(spec.name).decide(row[None], spec)
-    chance = float(found.probability[0])
-    return Prediction(printable(path.as_posix()), found.told[0], chance, ranked, sure=least is None or chance >= least)
+    task = load_task(spec.name)
+    decided = task.decide(row[None], spec)
+    chance, boxes = float(decided.probability[0]), None
+    if manifest.model.detector is None:
+        best = np.argsort(-row, kind="stable")
+        ranked = tuple((manifest.labels[column], float(row[column])) for column in best)
+    else:
+        boxes = in_pixels(task.found(row, spec), size, manifest.image)
+        best_of = {box.label: box.score for box in reversed(boxes)}
+        ranked = tuple(sorted(best_of.items(), key=lambda pair: -pair[1]))
+    sure = least is None or chance >= least
+    return Prediction(printable(path.as_posix()), decided.told[0], chance, ranked[:top], sure=sure, boxes=boxes)
 
 
 def _failed(path: Path, error: str) -> Prediction:

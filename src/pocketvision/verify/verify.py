@@ -100,6 +100,7 @@ def prove_with_answers(
         resized=checked.resized,
         judged=checked.judged,
         attributes=answers.task.parts(answers.probabilities, truth, answers.spec),
+        curves=answers.task.curves(answers.probabilities, truth, answers.spec),
     )
     return proof, answers
 

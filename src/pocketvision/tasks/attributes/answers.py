@@ -12,7 +12,18 @@ from pocketvision.metrics import multilabel
 from pocketvision.metrics.multilabel import UNKNOWN
 from pocketvision.models.catalogue import largest_useful_resolution
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
-from pocketvision.values import AttributeScore, Confidence, Example, Kind, ModelSpec, Score, Target, TaskSpec
+from pocketvision.values import (
+    AttributeScore,
+    Confidence,
+    Curve,
+    Example,
+    FoundBox,
+    Kind,
+    ModelSpec,
+    Score,
+    Target,
+    TaskSpec,
+)
 
 WORD = "attributes"
 KIND: Kind = "attributes"
@@ -129,6 +140,11 @@ def decide(probabilities: Floats, spec: TaskSpec) -> Decisions:
     return Decisions(told, chances, there.astype(np.int64))
 
 
+def found(answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
+    """Return nothing: answers are about the whole image."""
+    return ()
+
+
 def told(target: Target, spec: TaskSpec) -> str:
     """Return the names of what is there, and with a question mark what is unknown."""
     marks = {1: "{}", None: "{}?"}
@@ -188,6 +204,11 @@ def parts(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Att
         )
         for a, label in enumerate(spec.labels)
     )
+
+
+def curves(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Curve, ...]:
+    """Return nothing: answers are about the whole image."""
+    return ()
 
 
 def confusion(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:

@@ -12,7 +12,18 @@ from pocketvision.metrics.accuracy import accuracy, macro_accuracy, wilson
 from pocketvision.metrics.confusion import confusion as counted
 from pocketvision.models.catalogue import largest_useful_resolution
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
-from pocketvision.values import AttributeScore, Confidence, Example, Kind, ModelSpec, Score, Target, TaskSpec
+from pocketvision.values import (
+    AttributeScore,
+    Confidence,
+    Curve,
+    Example,
+    FoundBox,
+    Kind,
+    ModelSpec,
+    Score,
+    Target,
+    TaskSpec,
+)
 
 WORD = "classification"
 KIND: Kind = "classes"
@@ -111,6 +122,11 @@ def decide(probabilities: Floats, spec: TaskSpec) -> Decisions:
     return Decisions(tuple(spec.labels[column] for column in best), chances.astype(np.float64), best)
 
 
+def found(answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
+    """Return nothing: answers are about the whole image."""
+    return ()
+
+
 def told(target: Target, spec: TaskSpec) -> str:
     """Return the name of a class."""
     return write(target, spec.labels)
@@ -128,6 +144,11 @@ def score(probabilities: Floats, targets: Integers, spec: TaskSpec) -> Score:
 
 def parts(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[AttributeScore, ...]:
     """Return nothing: classes exclude each other, and their confusions say more."""
+    return ()
+
+
+def curves(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Curve, ...]:
+    """Return nothing: answers are about the whole image."""
     return ()
 
 

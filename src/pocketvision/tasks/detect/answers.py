@@ -24,8 +24,11 @@ from pocketvision.values import (
     AttributeScore,
     Box,
     Confidence,
+    Curve,
+    CurvePoint,
     DetectorSpec,
     Example,
+    FoundBox,
     Kind,
     ModelSpec,
     Score,
@@ -193,6 +196,15 @@ def _counted(probabilities: Floats, spec: TaskSpec) -> tuple[Integers, NDArray[n
     return labels, (probabilities[..., 5] >= thresholds[labels]) & (probabilities[..., 5] > 0)
 
 
+def found(answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
+    """Return the boxes from the threshold on, best first."""
+    labels, there = _counted(answer, spec)
+    return tuple(
+        FoundBox(spec.labels[label], int(label), round(float(row[5]), 6), *(float(row[side]) for side in (1, 0, 3, 2)))
+        for label, row in zip(labels[there], answer[there], strict=True)
+    )
+
+
 def told(target: Target, spec: TaskSpec) -> str:
     """Return how many there are of each class."""
     return _told(Counter(spec.labels[box.label] for box in boxes_of(target)), spec.labels)
@@ -234,6 +246,15 @@ def parts(probabilities: Floats, targets: Floats, spec: TaskSpec) -> tuple[Attri
         there, ap = int(at.there[place]), _or_none(value.classes[place])
         found.append(AttributeScore(name, there, there, ap, float(low), float(high), threshold, precision, recall, f1))
     return tuple(found)
+
+
+def curves(probabilities: Floats, targets: Floats, spec: TaskSpec) -> tuple[Curve, ...]:
+    """Return precision against recall of each class."""
+    matches = detection.match(targets, probabilities, len(spec.labels))
+    return tuple(
+        Curve(name, tuple(CurvePoint(*(round(value, 5) for value in point)) for point in detection.curve(one)))
+        for name, one in zip(spec.labels, matches.classes, strict=True)
+    )
 
 
 def _or_none(figure: float) -> float | None:
