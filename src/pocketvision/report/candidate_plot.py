@@ -12,6 +12,7 @@ from typing import Any
 
 from pocketvision import words
 from pocketvision.report.choice import foretold, keeps, known_ms, on_plot
+from pocketvision.report.words import titled
 from pocketvision.values import Candidate, Choice, Score
 
 INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
@@ -83,8 +84,8 @@ def traces(choice: Choice) -> list[dict[str, Any]]:
     return [*found, _ring(choice.taken, height)]
 
 
-def accuracy_axis(choice: Choice) -> dict[str, Any]:
-    """Return the settings of the vertical axis."""
+def accuracy_axis(choice: Choice, metric: str = "accuracy") -> dict[str, Any]:
+    """Return the settings of the vertical axis; `metric` is what accuracy means."""
     if not foretold(choice):
         return {"title_text": "Suggested top-1 accuracy (%)"}
     heights = []
@@ -97,7 +98,7 @@ def accuracy_axis(choice: Choice) -> dict[str, Any]:
     low, high = max(min(ends), max(ends) - 5.5) - 0.25, max(ends) + 0.45
     ticks = [tick for tick in TICKS if low <= _log_odds(tick) <= high]
     return {
-        "title_text": "Accuracy on your images",
+        "title_text": f"{titled(metric)} on your images",
         "range": (low, high),
         "tickvals": [_log_odds(tick) for tick in ticks],
         "ticktext": [f"{100 * tick:g}%" for tick in ticks],

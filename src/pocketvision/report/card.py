@@ -10,14 +10,17 @@ import yaml
 from pocketvision import words
 from pocketvision.images.code import prepare_code
 from pocketvision.report import tables
+from pocketvision.report.boxes import at_threshold
 from pocketvision.report.choice import answers, raced
 from pocketvision.report.confidence import refusal_words
 from pocketvision.report.run import Run
 from pocketvision.report.untested import untested
+from pocketvision.report.words import SIZES
 from pocketvision.values import Estimate, ImageSpec, Score, Split
 
 SHOWN_LABELS = 50
 WEAKEST = 5
+_CLASSIFIER = ("image-classification", "Image Classification")
 
 SNIPPET = """import json
 
@@ -43,6 +46,21 @@ for label, probability, threshold in zip(manifest["labels"], probabilities, mani
     print(label, "yes" if probability >= threshold else "no", f"{{probability:.1%}}")"""
 
 
+SNIPPET_OF_BOXES = """import json
+
+import onnxruntime
+{prepare}
+
+with open("manifest.json", encoding="utf-8") as stream:
+    manifest = json.load(stream)
+session = onnxruntime.InferenceSession("model.onnx")
+names = ["boxes", "classes", "scores", "count"]
+boxes, classes, scores, count = session.run(names, {{"image": prepare("image.jpg")[None]}})
+for (top, left, bottom, right), label, score in zip(boxes[0], classes[0].astype(int), scores[0]):
+    if score >= manifest["thresholds"][label]:  # corners are shares of the upright image's height and width
+        print(manifest["labels"][label], f"{{score:.2f}}", f"{{left:.3f}} {{top:.3f}} {{right:.3f}} {{bottom:.3f}}")"""
+
+
 def card(run: Run) -> str:
     """Return the model card of a run as Markdown."""
     parts = (
@@ -59,24 +77,29 @@ def plain(text: object) -> str:
     return re.sub(r"([\\`*\[\]|#~!]|\b_|_\b)", r"\\\1", html.escape(line, quote=False))
 
 
-def snippet(image: ImageSpec, *, several: bool = False) -> str:
-    """Return the Python program that names an image, or its attributes, with onnxruntime, Pillow and numpy alone."""
-    return (SNIPPET_OF_ATTRIBUTES if several else SNIPPET).format(prepare=prepare_code(image))
+def snippet(image: ImageSpec, *, several: bool = False, placed: bool = False) -> str:
+    """Return the Python program that answers an image with onnxruntime, Pillow and numpy alone.
+
+    It names the image, or its attributes with `several`, or the things in it and where they are with `placed`.
+    """
+    program = SNIPPET_OF_BOXES if placed else SNIPPET_OF_ATTRIBUTES if several else SNIPPET
+    return program.format(prepare=prepare_code(image))
 
 
 def _front(run: Run) -> str:
     kind = run.metric.replace(" ", "_")
+    hub, told = ("object-detection", "Object Detection") if run.placed else _CLASSIFIER
     result = {
-        "task": {"type": "image-classification", "name": "Image Classification"},
+        "task": {"type": hub, "name": told},
         "dataset": {"name": run.title, "type": "imagefolder", "split": "test"},
-        "metrics": [{"type": kind, "name": run.metric.capitalize(), "value": round(run.proof.accuracy.value, 4)}],
+        "metrics": [{"type": kind, "name": run.metric_title, "value": round(run.proof.accuracy.value, 4)}],
     }
     model, tags = run.manifest.model.name, ["multi-label"] if run.several else []
     fields = {
         "license": str(run.args.get("license") or "unknown"),
         "library_name": "pocketvision",
-        "pipeline_tag": "image-classification",
-        "tags": ["image-classification", *tags, "onnx", "onnxruntime", "edge", model, run.manifest.precision],
+        "pipeline_tag": hub,
+        "tags": [hub, *tags, "onnx", "onnxruntime", "edge", model, run.manifest.precision],
         "metrics": [kind],
         "model-index": [{"name": run.manifest.name, "results": [result]}],
     }
@@ -99,16 +122,29 @@ def _what(run: Run) -> str:
             f"- Made: {plain(manifest.created)} by pocketvision {plain(manifest.versions.get('pocketvision', ''))}",
             f"- SHA-256 of the file: `{run.sha256}`",
             f"- Input: one image, uint8 RGB, {side} × {side} pixels; the file normalizes by itself",
-            f"- Output: a probability for each of {words.plural(len(manifest.labels), 'label')}",
+            f"- Output: {_output(run)}",
         )
     )
 
 
+def _output(run: Run) -> str:
+    labels = words.plural(len(run.manifest.labels), "label")
+    if run.placed:
+        return f"boxes as top, left, bottom, right in shares of the image, each with one of {labels} and a score"
+    return f"a probability for each of {labels}"
+
+
 def _worth(run: Run) -> str:
     figure = run.proof.accuracy
+    if run.placed:
+        return f"that finds things with an {figure.metric} of {words.percent(figure.value)} on {_unseen(run)}"
     if run.several:
-        return f"with a {figure.metric} of {words.percent(figure.value)} on {_images(figure.count, 'unseen ')}"
-    return f"that is right on {words.percent(figure.value)} of {_images(figure.count, 'unseen ')}"
+        return f"with a {figure.metric} of {words.percent(figure.value)} on {_unseen(run)}"
+    return f"that is right on {words.percent(figure.value)} of {_unseen(run)}"
+
+
+def _unseen(run: Run) -> str:
+    return _images(run.proof.accuracy.count, "unseen ")
 
 
 def _images(count: int, kind: str = "") -> str:
@@ -126,7 +162,7 @@ def _data(run: Run) -> str:
         (
             "## Data\n",
             f"{plain(run.title)}: {_images(sum(sizes.values()))} ({splits})",
-            f"{'with' if run.several else 'in'} {kinds};",
+            f"{'with boxes of' if run.placed else 'with' if run.several else 'in'} {kinds};",
             f"{words.plural(len(run.health.problems), 'problem')} found, {words.plural(left_out, 'file')} left out.",
             f"Digest of the data: `{plain(run.health.digest)}`.\n",
             f"Labels: {', '.join(plain(label) for label in labels[:SHOWN_LABELS])}{more}.",
@@ -140,33 +176,54 @@ def _results(run: Run) -> str:
 
     rows = [row("trained net", name, figure) for name, figure in run.manifest.figures.items()]
     rows.append(row("delivered file", "test", run.proof.accuracy))
-    tested = [result for result in tables.class_results(run.proof) if result.recall]
-    weakest = [(it.label, words.percent(it.recall.value), str(it.total)) for it in tested[:WEAKEST] if it.recall]
     parts = [
         "## Results",
         _table(("who", "images", run.metric, "95% interval", "count"), rows),
         f"The delivered file was judged on {plain(run.judged)}." if run.judged else "",
         _agreement(run),
         _confidence(run),
-        _attributes(run)
-        if run.several
-        else "The weakest classes:\n\n" + _table(("class", "recognized", "test images"), weakest),
+        _boxes(run) if run.placed else _attributes(run) if run.several else _weakest(run),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _attributes(run: Run) -> str:
-    def share(value: float | None) -> str:
-        return "–" if value is None else words.percent(value)
+def _weakest(run: Run) -> str:
+    tested = [result for result in tables.class_results(run.proof) if result.recall]
+    weakest = [(it.label, words.percent(it.recall.value), str(it.total)) for it in tested[:WEAKEST] if it.recall]
+    return "The weakest classes:\n\n" + _table(("class", "recognized", "test images"), weakest)
 
+
+def _boxes(run: Run) -> str:
+    others = run.proof.accuracy.others
+    named = ["AP", "AP75", *(f"AP {size}" for size in SIZES)]
+    told = ", ".join(f"{name} {words.percent(others[name])}" for name in named if name in others)
+    head = ("class", "AP50", "95% interval", "precision", "recall", "F1", "true boxes")
+    rows = [
+        (
+            row.name,
+            _share(row.average_precision),
+            "–" if row.average_precision is None else f"{words.percent(row.low)} to {words.percent(row.high)}",
+            *(_share(value) for value in (row.precision, row.recall, row.f1)),
+            f"{row.positives:,}",
+        )
+        for row in run.proof.attributes
+    ]
+    return f"{told}. Sizes are COCO's. {at_threshold(run.proof)}\n\n{_table(head, rows)}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else words.percent(value)
+
+
+def _attributes(run: Run) -> str:
     head = ("attribute", "average precision", "95% interval", "there from", "F1", "precision", "recall", "have it")
     rows = [
         (
             row.name,
-            share(row.average_precision),
+            _share(row.average_precision),
             f"{words.percent(row.low)} to {words.percent(row.high)}",
             f"{row.threshold:.3g}",
-            *(share(value) for value in (row.f1, row.precision, row.recall)),
+            *(_share(value) for value in (row.f1, row.precision, row.recall)),
             f"{row.positives} of {row.known}",
         )
         for row in run.proof.attributes
@@ -179,9 +236,10 @@ def _agreement(run: Run) -> str:
     if agreement is None:
         return ""
     of = f"{'the decisions on ' if run.several else ''}{_images(agreement.count)}"
+    same = "finds as many boxes of each class as the trained net" if run.placed else "gives the trained net's answer"
     return (
-        f"The delivered file gives the trained net's answer on {words.percent(agreement.same_answer)} of {of}; "
-        f"the largest gap of any probability is {words.gap(agreement.largest_gap)}."
+        f"The delivered file {same} on {words.percent(agreement.same_answer)} of {of}; the largest gap of any "
+        f"{'score' if run.placed else 'probability'} is {words.gap(agreement.largest_gap)}."
     )
 
 
@@ -233,7 +291,7 @@ def _choice(run: Run) -> str:
         for one in raced(run.choice)
     ]
     lines = "\n".join(f"- **{plain(it.title)}.** {plain(it.text)}" for it in said)
-    return f"## Choice\n\n{lines}\n\nAccuracy on the validation images:\n\n{_table(head, rows)}"
+    return f"## Choice\n\n{lines}\n\n{run.metric_title} on the validation images:\n\n{_table(head, rows)}"
 
 
 def _foretold(told: Estimate | None) -> str:
@@ -246,7 +304,7 @@ def _limits(run: Run) -> str:
 
 
 def _how(run: Run) -> str:
-    return f"## How to run\n\n```python\n{snippet(run.manifest.image, several=run.several)}\n```"
+    return f"## How to run\n\n```python\n{snippet(run.manifest.image, several=run.several, placed=run.placed)}\n```"
 
 
 def _again(run: Run) -> str:

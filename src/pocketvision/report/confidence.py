@@ -45,7 +45,7 @@ class ConfidenceSection:
 def confidence_section(run: Run) -> ConfidenceSection | None:
     """Return the section's content; None where not every test answer was kept."""
     proof = run.proof
-    if len(proof.answers) != proof.accuracy.count or not proof.answers:
+    if len(proof.answers) != proof.accuracy.count or not proof.answers or run.placed:
         return None
     if proof.attributes:
         return ConfidenceSection(_rows(run), _calibration(proof.confidence), "", run.compression.abstain, None, None)

@@ -14,12 +14,13 @@ from pocketvision.data.splits import read_splits
 from pocketvision.metrics.confusion import Mistake
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.report import plots, tables
+from pocketvision.report.boxes import BoxSection, box_section
 from pocketvision.report.choice import Said, answers, foretold, known_ms, raced
 from pocketvision.report.confidence import ConfidenceSection, confidence_section
 from pocketvision.report.run import Run, contents
 from pocketvision.report.thumbnails import thumbnail
 from pocketvision.report.untested import Gap, untested
-from pocketvision.report.words import budget, exact
+from pocketvision.report.words import budget, exact, titled
 from pocketvision.values import Answer, Candidate, Split, Variant
 
 if TYPE_CHECKING:
@@ -35,9 +36,20 @@ RESIZERS = {
     "browser": "A browser's canvas: halved, then bilinear",
     "nearest": "The nearest pixel",
 }
-GLOSSARY = (
+_COUNTED = (
     ("MACs", "Multiply-adds: one multiplication with one addition, the unit in which the work of a net is counted."),
     ("FLOPs", "Floating point operations: 2 × MACs. Tools differ by this factor of two, so this page gives MACs."),
+)
+_STORED = (
+    ("p90", "Nine of ten runs were at least this fast. The median is the time that half of the runs kept."),
+    (
+        "int8",
+        "Weights and activations stored as 8-bit integers: about a quarter of the size, often faster, sometimes a "
+        "little less accurate. Float uses 32 bits.",
+    ),
+)
+GLOSSARY = (
+    *_COUNTED,
     (
         "Interval",
         "The 95% Wilson interval: the true accuracy on such images lies within it 19 times in 20. More test images "
@@ -48,12 +60,23 @@ GLOSSARY = (
         "How far the probability given and the share of right answers are apart, on average over answers of similar "
         "probability. With few images chance alone makes it larger than zero.",
     ),
-    ("p90", "Nine of ten runs were at least this fast. The median is the time that half of the runs kept."),
+    *_STORED,
+)
+GLOSSARY_OF_BOXES = (
+    *_COUNTED,
+    ("Overlap", "Intersection over union (IoU): the area that two boxes share, by the area that either covers."),
     (
-        "int8",
-        "Weights and activations stored as 8-bit integers: about a quarter of the size, often faster, sometimes a "
-        "little less accurate. Float uses 32 bits.",
+        "AP50",
+        "Average precision: the mean precision over all recalls, of boxes that overlap true ones by half or more, and "
+        "the mean of that over the classes. COCO's rule, with 101 recalls and at most 100 boxes an image.",
     ),
+    ("AP", "The mean of such figures at ten overlaps from .5 to .95: it also asks how exactly boxes fit."),
+    (
+        "Interval",
+        "A 95% bootstrap interval: the test images are drawn anew a thousand times, each with all its boxes. More test "
+        "images make it narrower.",
+    ),
+    *_STORED,
 )
 
 
@@ -106,6 +129,8 @@ class Page:
     thresholds: tuple[tables.ThresholdLine, ...]
     confidence: ConfidenceSection | None
     """None where not every test answer was kept."""
+    boxes: BoxSection | None
+    """None for files that find no boxes."""
     untested: tuple[Gap, ...]
     files: dict[str, str]
     glossary: tuple[tuple[str, str], ...]
@@ -135,6 +160,7 @@ def template(name: str) -> "Template":
     for figure in ("size", "count", "ms", "percent", "gap", "seconds", "interval", "plural"):
         environment.filters[figure] = getattr(words, figure)
     environment.filters["exact"] = exact
+    environment.filters["titled"] = titled
     environment.filters["csp"] = _csp
     environment.filters["known_ms"] = known_ms
     environment.filters["dashed"] = lambda value: "–" if value is None else words.percent(value)
@@ -149,7 +175,7 @@ def _page(run: Run, progress: Progress) -> Page:
         run=run,
         state=_state(run),
         budget=tables.budget_lines(run.proof),
-        asked=budget(run.choice.budget),
+        asked=budget(run.choice.budget, run.metric),
         images=tuple(run.health.images_in(split) for split in get_args(Split)),
         classes=counts,
         fewest=tuple(sorted(counts, key=lambda row: row.total))[: MANY_CLASSES // 2] if many else counts,
@@ -157,20 +183,21 @@ def _page(run: Run, progress: Progress) -> Page:
         candidates=tables.candidate_order(run.choice),
         raced=raced(run.choice) if foretold(run.choice) else (),
         answers=answers(run.choice),
-        candidate_chart=plots.candidates(run.choice),
+        candidate_chart=plots.candidates(run.choice, metric=run.metric),
         loss_chart=plots.loss_curve(run.epochs),
-        accuracy_chart=plots.accuracy_curve(run.epochs),
+        accuracy_chart=plots.accuracy_curve(run.epochs, placed=run.placed),
         whiskers=tuple(_whisker(variant, scale) for variant in run.compression.variants),
         scale=scale,
         matrix=tables.matrix(run.proof),
         results=tables.class_results(run.proof),
         pairs=tables.pairs(run.proof),
-        mistakes=_mistakes(run, progress),
+        mistakes=() if run.placed else _mistakes(run, progress),
         thresholds=tables.thresholds(run.proof),
         confidence=confidence_section(run),
+        boxes=box_section(run, progress),
         untested=untested(run),
         files=contents(run.files),
-        glossary=GLOSSARY,
+        glossary=GLOSSARY_OF_BOXES if run.placed else GLOSSARY,
         resizers=RESIZERS,
     )
 

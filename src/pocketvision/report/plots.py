@@ -3,6 +3,7 @@
 Colors are written as CSS variables, which the page's script replaces, so that a chart follows light and dark.
 """
 
+import html
 import json
 import math
 from collections.abc import Sequence
@@ -23,9 +24,10 @@ from pocketvision.report.candidate_plot import (
     families_of,
     traces,
 )
-from pocketvision.values import Choice, Epoch, Refusal, Score
+from pocketvision.values import AttributeScore, Choice, Curve, Epoch, Refusal, Score
 
 CURVE_COLORS = ("var(--c2)", "var(--c1)")
+CLASS_COLORS = tuple(f"var(--c{number})" for number in range(1, 9))
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def bundle() -> str:
     return str(plotly.offline.get_plotlyjs())
 
 
-def candidates(choice: Choice) -> Chart:
+def candidates(choice: Choice, *, metric: str = "accuracy") -> Chart:
     """Draw accuracy against cost: color by family, marker by precision, frontier and limits, the taken one ringed."""
     import plotly.graph_objects as go
 
@@ -53,7 +55,7 @@ def candidates(choice: Choice) -> Chart:
     figure = go.Figure(data=traces(choice), layout=_layout())
     figure.update_layout(meta={"axes": [asdict(axis) for axis in axes]}, shapes=accuracy_limit(choice))
     figure.update_xaxes(type="log", title_text=axes[0].title, range=axes[0].range, tickformat="~s")
-    figure.update_yaxes(**accuracy_axis(choice))
+    figure.update_yaxes(**accuracy_axis(choice, metric))
     return Chart(_json(figure), axes, families_of(choice))
 
 
@@ -63,10 +65,56 @@ def loss_curve(epochs: Sequence[Epoch]) -> Chart:
     return _curve(epochs, series, title="Loss")
 
 
-def accuracy_curve(epochs: Sequence[Epoch]) -> Chart:
-    """Draw training and validation accuracy over epochs, the epoch whose weights were kept marked."""
+def accuracy_curve(epochs: Sequence[Epoch], *, placed: bool = False) -> Chart:
+    """Draw training and validation accuracy over epochs, the epoch whose weights were kept marked.
+
+    Of boxes, `placed`, draw AP and AP50 on validation: training measures neither.
+    """
+    if placed:
+        both = {"AP": [e.val_macro for e in epochs], "AP50": [e.val_accuracy for e in epochs]}
+        return _curve(epochs, both, title="Accuracy")
     series = {"training": [e.train_accuracy for e in epochs], "validation": [e.val_accuracy for e in epochs]}
     return _curve(epochs, series, title="Accuracy")
+
+
+def precision_recall(curves: Sequence[Curve], parts: Sequence[AttributeScore]) -> Chart:
+    """Draw precision against recall of each class, or of the weakest of many, a ring where the file's threshold is."""
+    import plotly.graph_objects as go
+
+    scores = {part.name: part for part in parts}
+    known = [curve for curve in curves if curve.points]
+    known.sort(key=lambda curve: scores[curve.label].average_precision or 0.0)
+    drawn = [(curve, scores[curve.label]) for curve in known[: len(CLASS_COLORS)]]
+    figure = go.Figure(layout=_layout())
+    for (curve, part), color in zip(drawn, CLASS_COLORS, strict=False):
+        figure.add_scatter(**_class_curve(curve, color))
+        if part.precision is not None and part.recall is not None:
+            figure.add_scatter(
+                x=[part.recall],
+                y=[part.precision],
+                mode="markers",
+                marker={"symbol": "circle-open", "size": 13, "color": color, "line": {"width": 2}},
+                text=[f"{html.escape(part.name)}, as delivered: from a score of {part.threshold:.3g} on"],
+                hovertemplate="%{text}<br>%{x:.1%} found, %{y:.1%} of what is found right<extra></extra>",
+            )
+    figure.update_xaxes(title_text="Recall: share of the true boxes found", tickformat=".0%", range=(0, 1.03))
+    figure.update_yaxes(title_text="Precision", tickformat=".0%", range=(0, 1.04))
+    key = tuple((curve.label, color) for (curve, _), color in zip(drawn, CLASS_COLORS, strict=False))
+    return Chart(_json(figure), key=key)
+
+
+def _class_curve(curve: Curve, color: str) -> dict[str, Any]:
+    points = curve.points
+    name = html.escape(curve.label)
+    return {
+        "x": [point.recall for point in points],
+        "y": [point.precision for point in points],
+        "text": [f"{name}, from a score of {point.score:.3g} on" for point in points],
+        "mode": "lines" if len(points) > 1 else "markers",
+        "line": {"color": color, "width": 2.5},
+        "marker": {"color": color, "size": 8},
+        "hovertemplate": "%{text}<br>%{x:.1%} found, %{y:.1%} of what is found right<extra></extra>",
+    }
 
 
 def reliability(bins: Sequence[Bin]) -> Chart:

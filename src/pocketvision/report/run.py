@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pocketvision.errors import DataError, UsageError
+from pocketvision.report.words import titled
 from pocketvision.runs import RunFile, RunFolder
 from pocketvision.values import Choice, Compression, Cost, Epoch, Health, Manifest, Proof, Summary
 from pocketvision.verify.outcome import judged_words
@@ -49,9 +50,19 @@ class Run:
         return self.proof.accuracy.metric
 
     @property
+    def metric_title(self) -> str:
+        """Return the same as a heading begins with it."""
+        return titled(self.metric)
+
+    @property
+    def placed(self) -> bool:
+        """Whether answers are boxes of things in the image."""
+        return self.manifest.model.detector is not None
+
+    @property
     def several(self) -> bool:
         """Whether each image has several answers, one for each attribute."""
-        return bool(self.proof.attributes)
+        return bool(self.proof.attributes) and not self.placed
 
     @property
     def kept(self) -> Epoch | None:

@@ -12,11 +12,13 @@ from pocketvision.budget.prediction import prediction_words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
 from pocketvision.report.choice import ordered, rank
-from pocketvision.report.words import bound, exact, kind_of, quantity
+from pocketvision.report.words import bound, exact, kind_of, quantity, titled
 from pocketvision.values import Answer, Candidate, Choice, Health, Proof, Score, Verdict
 
 MATRIX_CLASSES = 20
 """More rows than this no longer fit a page."""
+BACKGROUND = "background"
+"""The row of found boxes where nothing is, and the column of things that were not found."""
 HEAD_CANDIDATES = 12
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
 
@@ -49,8 +51,9 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     kind = kind_of(limit)
     top = 1.0 if kind == "share" else max(verdict.allowed, verdict.measured, 1e-9) * 1.15
     known = verdict.measured != NOT_MEASURED
+    title = titled(proof.accuracy.metric) if verdict.limit == "min_accuracy" else limit.title
     return BudgetLine(
-        title=_title(limit, verdict),
+        title=_title(title, verdict),
         at_most=limit.at_most,
         allowed=bound(verdict.allowed, kind),
         measured=quantity(verdict.measured, kind) if known else "not measured",
@@ -61,10 +64,10 @@ def _budget_line(verdict: Verdict, proof: Proof) -> BudgetLine:
     )
 
 
-def _title(limit: Limit, verdict: Verdict) -> str:
+def _title(title: str, verdict: Verdict) -> str:
     if verdict.compressor:
-        return f"{limit.title} under {verdict.compressor}"
-    return f"{limit.title} on {verdict.predicted.device}" if verdict.predicted else limit.title
+        return f"{title} under {verdict.compressor}"
+    return f"{title} on {verdict.predicted.device}" if verdict.predicted else title
 
 
 def _detail(verdict: Verdict, proof: Proof) -> str:
@@ -145,8 +148,8 @@ class ClassResult:
 
 
 def class_results(proof: Proof) -> tuple[ClassResult, ...]:
-    """Return every class with its recall, the worst first; classes without test images last."""
-    if not proof.confusion:
+    """Return every class with its recall, the worst first; classes without test images last, none for boxes."""
+    if not proof.confusion or proof.attributes:
         return ()
     columns = [sum(row[index] for row in proof.confusion) for index in range(len(proof.labels))]
     rows = [_class_result(proof, index, columns[index]) for index in range(len(proof.labels))]
@@ -210,7 +213,13 @@ def matrix(proof: Proof) -> Matrix:
         errors = [sum(proof.confusion[i]) + answered[i] - 2 * proof.confusion[i][i] for i in everything]
         shown = sorted(sorted(shown, key=lambda index: -errors[index])[:MATRIX_CLASSES])
     rows = tuple(_matrix_row(proof, index, shown) for index in shown)
-    return Matrix(tuple(proof.labels[index] for index in shown), rows, len(proof.labels))
+    names = confused(proof)
+    return Matrix(tuple(names[index] for index in shown), rows, len(names))
+
+
+def confused(proof: Proof) -> tuple[str, ...]:
+    """Return the names of the confusion matrix's rows and columns; boxes may be taken for the background too."""
+    return proof.labels if len(proof.confusion) == len(proof.labels) else (*proof.labels, BACKGROUND)
 
 
 def _matrix_row(proof: Proof, index: int, shown: list[int]) -> MatrixRow:
@@ -220,15 +229,16 @@ def _matrix_row(proof: Proof, index: int, shown: list[int]) -> MatrixRow:
     def cell(value: int, kind: Literal["right", "wrong", "rest"], answer: str) -> MatrixCell:
         return MatrixCell(value, value / total if total else 0.0, kind, answer)
 
-    cells = [cell(counts[i], "right" if i == index else "wrong", proof.labels[i]) for i in shown]
+    names = confused(proof)
+    cells = [cell(counts[i], "right" if i == index else "wrong", names[i]) for i in shown]
     if len(shown) < len(counts):
         cells.append(cell(total - sum(counts[i] for i in shown), "rest", "any other class"))
-    return MatrixRow(proof.labels[index], total, tuple(cells))
+    return MatrixRow(names[index], total, tuple(cells))
 
 
 def pairs(proof: Proof, most: int = 8) -> tuple[Mistake, ...]:
     """Return the most frequent confusions."""
-    return worst_confusions(np.asarray(proof.confusion), proof.labels, count=most) if proof.confusion else ()
+    return worst_confusions(np.asarray(proof.confusion), confused(proof), count=most) if proof.confusion else ()
 
 
 def worst_answers(proof: Proof, most: int = 12) -> tuple[Answer, ...]:

@@ -12,7 +12,7 @@ SIDE = 176
 """Stored pixels of the long side: shown at about half of it, so sharp on a phone too."""
 
 
-def thumbnail(root: Path, file: str, sha256: str | None = None) -> str:
+def thumbnail(root: Path, file: str, sha256: str | None = None, *, side: int = SIDE) -> str:
     """Return a data set's image as a data address; '' where it is missing, unreadable or not below `root`.
 
     With `sha256` of its content, also where another image has taken its name.
@@ -26,10 +26,10 @@ def thumbnail(root: Path, file: str, sha256: str | None = None) -> str:
         content = content_of(root / below)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             return ""
-        image = Image.fromarray(read(content, least=SIDE).pixels)
+        image = Image.fromarray(read(content, least=side).pixels)
     except (ImageError, OSError):
         return ""
-    image.thumbnail((SIDE, SIDE))
+    image.thumbnail((side, side))
     stream = io.BytesIO()
     image.save(stream, "WEBP", quality=80)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pocketvision import words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.report.run import Run
-from pocketvision.report.words import bound
+from pocketvision.report.words import SIZES, bound
 
 FEW_IMAGES = 20
 """Below this many test images a class's recall is a guess: 20 of 20 right still allows a true share of 84%."""
@@ -29,6 +29,7 @@ def untested(run: Run) -> tuple[Gap, ...]:
             _other_places(run),
             _unknown(run),
             _few(run),
+            _sizes(run),
             _wide(run),
             _barely(run),
             _devices(run),
@@ -36,7 +37,7 @@ def untested(run: Run) -> tuple[Gap, ...]:
             _unreadable(run),
             _candidates(run),
             _memory(run),
-            _groups(),
+            _groups(run),
         )
         if gap is not None
     )
@@ -57,11 +58,17 @@ def _other_places(run: Run) -> Gap:
     return Gap(
         "Images unlike these",
         f"The test images come from the same folder as the training images ({run.title}). Other cameras, light, "
-        "backgrounds, seasons or places were not tested, and accuracy there is usually lower.",
+        f"backgrounds, seasons or places were not tested, and {run.metric} there is usually lower.",
     )
 
 
 def _unknown(run: Run) -> Gap:
+    if run.placed:
+        return Gap(
+            "Images of something else",
+            "The test images are of the kind that the net learned from, most with things that it knows. In others it "
+            "may find things where none are. Images without any, labeled as such, teach it not to.",
+        )
     if run.several:
         return Gap(
             "Images of something else",
@@ -80,6 +87,8 @@ def _unknown(run: Run) -> Gap:
 
 
 def _few(run: Run) -> Gap | None:
+    if run.placed:
+        return _few_boxes(run)
     if run.several:
         return _rare(run)
     totals = {label: sum(row) for label, row in zip(run.proof.labels, run.proof.confusion, strict=True)}
@@ -94,6 +103,27 @@ def _few(run: Run) -> Gap | None:
         f"({words.some([f'{label}: {totals[label]}' for label in few])})."
         f"{best if fewest else ' A class without test images was not tested at all.'}",
     )
+
+
+def _few_boxes(run: Run) -> Gap | None:
+    few = sorted((each for each in run.proof.attributes if each.positives < FEW_IMAGES), key=lambda it: it.positives)
+    if not few:
+        return None
+    return Gap(
+        "Classes with few true boxes",
+        f"{words.plural(len(few), 'class', 'classes')} of {len(run.proof.attributes)} have fewer than {FEW_IMAGES} "
+        f"true boxes in the test images ({words.some([f'{each.name}: {each.positives}' for each in few])}). Their "
+        "figures are guesses; a class without any was not tested at all.",
+    )
+
+
+def _sizes(run: Run) -> Gap | None:
+    if not run.placed:
+        return None
+    missing = [f"{size} ({sides})" for size, sides in SIZES.items() if f"AP {size}" not in run.proof.accuracy.others]
+    if not missing:
+        return None
+    return Gap("Things of other sizes", f"No test image shows things that are {' or '.join(missing)}.")
 
 
 def _rare(run: Run) -> Gap | None:
@@ -124,7 +154,7 @@ def _barely(run: Run) -> Gap | None:
     if least is None or not accuracy.low < least <= accuracy.value:
         return None
     return Gap(
-        "Whether the limit of accuracy is truly kept",
+        f"Whether the limit of {run.metric} is truly kept",
         f"The measured {words.percent(accuracy.value)} is above {bound(least, 'share')}, but the interval begins "
         f"at {words.percent(accuracy.low)}: on other images of the same kind it may fall below.",
     )
@@ -173,7 +203,7 @@ def _candidates(run: Run) -> Gap:
     return Gap(
         "The other candidates on this data, and other seeds",
         f"Only {run.manifest.model} was trained, once. The others were ranked by published ImageNet figures, which "
-        "give an order, not a promise. Another seed moves accuracy too.",
+        f"give an order, not a promise. Another seed moves {run.metric} too.",
     )
 
 
@@ -186,8 +216,8 @@ def _memory(run: Run) -> Gap:
     )
 
 
-def _groups() -> Gap:
+def _groups(run: Run) -> Gap:
     return Gap(
         "Fairness within a class",
-        "Accuracy is an average. Whether some kinds of images within a class fare worse was not looked at.",
+        f"{run.metric_title} is an average. Whether some kinds of images within a class fare worse was not looked at.",
     )
