@@ -14,6 +14,7 @@ from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.packing import DEFLATE
 from pocketvision.runtime import download_bytes
+from pocketvision.tasks import spec_of
 from pocketvision.values import Manifest
 from pocketvision.words import bytes_text
 
@@ -23,7 +24,7 @@ MARGIN = 0.998
 
 def sent(graph: Graph, manifest: Manifest, name: str, compressor: str = DEFLATE) -> int:
     """Return the bytes that an int8 graph's file takes as it is sent, in the format of that name."""
-    own = replace(manifest, precision="int8", created="", probes=stand_in_probes(len(manifest.labels)))
+    own = replace(manifest, precision="int8", created="", probes=stand_in_probes(spec_of(manifest)))
     module, function = FORMATS[name].split(":")
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"weighed{SUFFIXES[name]}"

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from pocketvision import words
-from pocketvision.budget.limits import LIMITS, NOT_MEASURED, Limit
+from pocketvision.budget.limits import LIMITS, NOT_MEASURED
 from pocketvision.budget.prediction import prediction_words
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.confusion import Mistake, worst_confusions
