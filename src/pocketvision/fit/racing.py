@@ -65,7 +65,7 @@ class Race:
 
 def settings_for(candidate: Candidate, options: FitOptions, *, few: bool = False) -> FitOptions:
     """Return how a candidate is trained: what the user did not say follows from what it begins with."""
-    if candidate.start == "scratch":
+    if candidate.start == "scratch" or candidate.spec.detector is not None:
         return options
     whole = round(EPOCHS * math.sqrt(USUAL_MACS / candidate.cost.macs))
     usual = options.epochs or min(MOST_EPOCHS, max(EPOCHS, whole))
@@ -82,7 +82,7 @@ def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions)
     def seconds(one: Candidate, *, few: bool = False) -> float:
         kind: Start = "own" if one.start == "cut" else one.start
         settings = settings_for(one, options, few=few)
-        return training_seconds(one.spec, kind, examples, validation=validation, options=settings)
+        return training_seconds(one.spec, kind, examples, validation=validation, options=settings, task=loaded.spec)
 
     ended = sum(seconds(one) for one in listed[:FINALISTS])
     if len(listed) <= FINALISTS:

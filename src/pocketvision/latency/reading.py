@@ -49,19 +49,25 @@ _KINDS: dict[type[Node], str] = {
     Flatten: "flatten",
     LocalNorm: "local norm",
 }
+ROWS = 2
+"""Axes of a detector's rows."""
 _BLOCKABLE = {"convolution", "pointwise", "depthwise", "grouped"}
 _FUSABLE = {"relu", "relu6", "leaky_relu", "hardsigmoid", "sigmoid"}
 
 
 def kernels(graph: Graph, *, runtime: str, precision: str) -> Kernels:
-    """Read a float graph as a runtime runs it at `precision`; weights are not looked at, only their shapes."""
+    """Read a float graph as a runtime runs it at `precision`; weights are not looked at, only their shapes.
+
+    What is done with a detector's rows is left out: it takes a little, and depends on what is seen.
+    """
     if precision == "int8":
         graph, _ = with_gates(without_affines(graph))
     else:
         graph = without_affines(graph)
     reader = (_Blocked if (runtime, precision) == ("onnx", "float") else _Reader)(graph)
     for node in graph.nodes:
-        reader.take(node)
+        if len(graph.shapes[node.name]) != ROWS:
+            reader.take(node)
     found = Counter(reader.rows)
     return Kernels(tuple(found), tuple(found.values()), reader.sizes, graph.input.resolution, reader.flexible)
 
