@@ -43,7 +43,7 @@ class EncodingAnswer:
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """Answers by kind, and the probabilities [N, C], zeros where an image could not be read."""
+    """Answers by kind, and the probabilities [N, C] or boxes [N, M, 6], zeros where an image could not be read."""
 
     answers: tuple[EncodingAnswer, ...]
     probabilities: NDArray[np.float32]
@@ -53,7 +53,7 @@ def check_robustness(runner: Runner, shown: Manifest | None = None) -> Robustnes
     """Ask a file for one image stored in many ways, the first one plain: its own probe, or that of `shown`."""
     found: list[EncodingAnswer] = []
     spec = spec_of(runner.manifest)
-    rows = np.zeros((0, len(runner.labels)), np.float32)
+    rows = np.zeros((0, *runner.answer_shape), np.float32)
     for kind, content in encodings(shown or runner.manifest):
         try:
             row = np.nan_to_num(runner.run(load(content, runner.manifest.image)[None]), nan=0.0)
