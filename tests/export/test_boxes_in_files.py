@@ -107,11 +107,20 @@ def test_wrong_boxes_are_told(graphs, tmp_path):
             check(tmp_path / f"model{suffix}", graphs["float"])
 
 
+@pytest.mark.parametrize("threads", [2, 3, 4, 16])
+def test_no_class_is_lost_with_several_threads(threads, graphs, tmp_path):
+    """LiteRT's operator leaves out the class at the place of the number of threads."""
+    write_graph(graphs["float"], words(), tmp_path / "model.tflite")
+    expected = run(graphs["float"], images())
+    assert set(expected[expected[..., 5] > 0, 4].tolist()) == {0, 1, 2}
+    assert_same(open_model(tmp_path / "model.tflite", threads=threads).run(images()), expected)
+
+
 def test_the_net_up_to_the_boxes_is_one_part(graphs):
     for graph in graphs.values():
         found = lite.parts(litert.to_bytes(graph))
         assert found.delegated == 1
-        assert found.others == ("TFLite_Detection_PostProcess",)
+        assert found.others == ("TFLite_Detection_PostProcess", "CAST", "GATHER")
 
 
 def test_without_a_manifest_a_file_can_be_timed(graphs):

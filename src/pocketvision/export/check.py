@@ -28,8 +28,8 @@ NARROW_GAP = 0.05
 _ROUNDINGS = {".onnx": ONNXRUNTIME, ".pte": XNNPACK, ".tflite": XNNPACK}
 _WHOLE_ENDS = ("LOGISTIC", "QUANTIZE", "SOFTMAX")
 """What the runtime's own kernels do where image and answer are whole numbers."""
-_BOX_END = ("TFLite_Detection_PostProcess",)
-"""What suppresses boxes; XNNPACK has no kernel for it."""
+_BOX_END = ("TFLite_Detection_PostProcess", "CAST", "GATHER")
+"""What suppresses boxes, and counts their classes; XNNPACK has no kernels for it."""
 _FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul")
 
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 Form = Literal["boxes", "raw", "decoded"]
 """`boxes` gives those that are kept, `raw` the code and scores of every anchor, `decoded` its box and scores."""
-KEPT = ("boxes", "classes", "scores", "count")
-CODED = ("location", "score")
-DECODED = ("boxes", "scores")
+_INT32 = 2
+_FIRST_LOST, _SPARE = 2, 17
+"""With T threads the operator leaves out the class at place T, from 2 on (tensorflow/tensorflow#56058, still so in
+LiteRT 2.3). Behind so many classes that are never there, all real ones are found with up to 16 threads."""
 _MOST_JOINED = 5
 """Tensors that XNNPACK joins at once."""
 
@@ -57,12 +58,32 @@ def suppressed(writer: "_Writer", node: Suppress, form: Form) -> tuple[int, ...]
     if form == "decoded":
         return _decoded(writer.file, codes, node), scores
     file, count = writer.file, node.most
+    classes = file.tensors[scores].shape[-1]
+    spare = _SPARE if classes > _FIRST_LOST else 0
     shapes = ((1, count, 4), (1, count), (1, count), (1,))
-    outputs = [file.tensor(shape, "float32", name=name) for shape, name in zip(shapes, KEPT, strict=True)]
+    names = ("boxes", "" if spare else "classes", "scores", "count")
+    outputs = [file.tensor(shape, "float32", name=name) for shape, name in zip(shapes, names, strict=True)]
     anchors = file.constant(np.asarray(node.anchors, np.float32))
-    options = options_map(_options(node, file.tensors[scores].shape[-1]))
-    file.custom("TFLite_Detection_PostProcess", [codes, scores, anchors], outputs, options)
+    inputs = [codes, _behind(file, scores, spare) if spare else scores, anchors]
+    file.custom("TFLite_Detection_PostProcess", inputs, outputs, options_map(_options(node, spare + classes)))
+    if spare:
+        outputs[1] = _without(file, outputs[1], spare, classes)
     return tuple(outputs)
+
+
+def _behind(file: LitertFile, scores: int, spare: int) -> int:
+    """Write scores behind those of classes that are never there."""
+    amounts = file.constant(np.array([[0, 0], [0, 0], [spare, 0]], np.int32))
+    _, rows, classes = file.tensors[scores].shape
+    return file.operator("PAD", [scores, amounts], file.tensor((1, rows, spare + classes), "float32"))
+
+
+def _without(file: LitertFile, places: int, spare: int, classes: int) -> int:
+    """Write the places of classes as they are counted without those that are never there."""
+    shape = file.tensors[places].shape
+    whole = file.operator("CAST", [places], file.tensor(shape, "int32"), Field(1, "int8", _INT32))
+    table = file.constant(np.maximum(np.arange(spare + classes) - spare, 0).astype(np.float32))
+    return file.operator("GATHER", [table, whole], file.tensor(shape, "float32", name="classes"))
 
 
 def _options(node: Suppress, classes: int) -> dict[str, bool | int | float]:

@@ -22,6 +22,8 @@ from pocketvision.values import Manifest, from_json
 MARK = b"TFL3"
 LARGEST_FILE = 2**30
 LARGEST_MANIFEST = 2**26
+MOST_THREADS = 16
+"""Of a detector: with more, LiteRT's suppression could leave out one of its classes (tensorflow/tensorflow#56058)."""
 _GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate"
 _FIRST = iter((True,))
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError)
@@ -42,6 +44,8 @@ def open_file(path: Path, *, threads: int = 1) -> Runner:
         raise WeightsError(f"{path.name} has over {LARGEST_FILE // 2**20} MiB; no classifier for phones does")
     content = path.read_bytes()
     manifest = manifest_of(content, path.name)
+    if manifest.model.detector is not None:
+        threads = min(threads, MOST_THREADS)
     interpreter = _interpreter(content, path.name, threads)
     size, outputs = interpreter.get_input_details()[0]["shape"][1], interpreter.get_output_details()
     if manifest.model.detector is not None:
