@@ -16,6 +16,7 @@ from pocketvision.export.write import write_graph
 from pocketvision.graph.fixed import XNNPACK
 from pocketvision.graph.graph import Conv, Graph, Suppress
 from pocketvision.graph.integer import ONNXRUNTIME
+from pocketvision.graph.order import schedule
 from pocketvision.graph.run import run
 from pocketvision.runtime import litert as lite
 from pocketvision.runtime import onnx as ort
@@ -179,3 +180,9 @@ def test_a_manifest_says_which_boxes_are_kept(graphs, tmp_path):
     beside = json.loads((tmp_path / "manifest.json").read_text())
     assert beside["ends"] == "raw"
     assert beside["suppression"] == {"score": 0.05, "overlap": 0.5, "most": 100}
+
+
+def test_no_order_of_branches_is_searched_where_none_saves_memory(graphs, monkeypatch):
+    monkeypatch.setattr("pocketvision.graph.order._Piece._search", lambda *_: pytest.fail("countless orders"))
+    found = schedule(graphs["float"])
+    assert found.peak == found.least

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pocketvision.tasks import load
 from pocketvision.tasks.detect.answers import curves, found, read, targets, write
 from pocketvision.values import Box, Example, FoundBox, TaskSpec
 
@@ -74,3 +75,20 @@ def test_boxes_from_the_threshold_on_are_found_with_names_and_corners() -> None:
     assert (cat.points, dog.points, beetle.label) == ((), (), "Käfer")
     (point,) = beetle.points
     assert (point.recall, point.precision, point.score) == (1, 1, 0.9)
+
+
+def test_which_of_two_boxes_is_kept_is_no_gap_where_either_suppresses_the_other() -> None:
+    task = load("detect")
+    best, less = [0.1, 0.1, 0.5, 0.5, 0, 0.9], [0.1, 0.1, 0.5, 0.3, 0, 0.6]
+    both, one = (np.array([[*rows, [0.0] * 6][:2]], np.float32) for rows in ([best, less], [best]))
+    assert task.gaps(both, one).tolist() == [0.0]
+    assert task.gaps(one, both).tolist() == [0.0]
+    lower = one.copy()
+    lower[..., 5] -= np.float32(0.25) * (lower[..., 5] > 0)
+    np.testing.assert_allclose(task.gaps(one, lower), 0.25, atol=1e-6)
+    np.testing.assert_allclose(task.gaps(lower, one), 0.25, atol=1e-6)
+    other = one.copy()
+    other[0, 0, 4] = 1
+    np.testing.assert_allclose(task.gaps(one, other), 0.9, atol=1e-6)
+    assert task.gaps(0 * one, 0 * one).tolist() == [0.0]
+    np.testing.assert_allclose(task.gaps(one, 0 * one), 0.9, atol=1e-6)
