@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from pocketvision.errors import UsageError, VerificationFailed, WeightsError
+import pocketvision
+from pocketvision.errors import UnknownName, UsageError, VerificationFailed, WeightsError
 from pocketvision.export import litert
 from pocketvision.export import onnx as onnx_writer
 from pocketvision.export.check import check
@@ -18,11 +19,12 @@ from pocketvision.graph.graph import Conv, Graph, Suppress
 from pocketvision.graph.integer import ONNXRUNTIME
 from pocketvision.graph.order import schedule
 from pocketvision.graph.run import run
+from pocketvision.graph.trace import trace_spec
 from pocketvision.runtime import litert as lite
 from pocketvision.runtime import onnx as ort
 from pocketvision.runtime import open as open_model
 from pocketvision.tasks import load
-from pocketvision.values import DetectorSpec, Manifest, Suppression
+from pocketvision.values import DetectorSpec, ImageSpec, Manifest, ModelSpec, Suppression
 from pocketvision.verify.agreement import probe_gap
 from tests.export.detector import IMAGE, LABELS, MAPS, MODEL, TASK, detector, images, quantized
 
@@ -186,3 +188,20 @@ def test_no_order_of_branches_is_searched_where_none_saves_memory(graphs, monkey
     monkeypatch.setattr("pocketvision.graph.order._Piece._search", lambda *_: pytest.fail("countless orders"))
     found = schedule(graphs["float"])
     assert found.peak == found.least
+
+
+def test_what_a_detector_gives_is_asked_of_detectors_only(tmp_path):
+    spec = ModelSpec("mobilenet_v1", 0.25, 32, 3)
+    onnx_writer.write(
+        trace_spec(spec, ImageSpec(32)), manifest_of_file(spec, ImageSpec(32), LABELS), tmp_path / "m.onnx"
+    )
+    with pytest.raises(UsageError, match="--ends raw is for detectors"):
+        pocketvision.export(tmp_path / "m.onnx", format="litert", ends="raw")
+    with pytest.raises(UnknownName, match="boxes"):
+        pocketvision.export(tmp_path / "m.onnx", ends="rows")
+
+
+def test_a_detectors_file_is_not_read_back(graphs, tmp_path):
+    write_graph(graphs["int8"], words("int8"), tmp_path / "model.tflite")
+    with pytest.raises(WeightsError, match="name the folder of its run"):
+        pocketvision.export(tmp_path / "model.tflite", format="onnx")
