@@ -101,7 +101,7 @@ def _manifest(models: Sequence[Path]) -> Manifest:
     for model, manifest in zip(models, manifests, strict=True):
         if spec_of(manifest).name != "classify":
             raise UsageError(
-                f"{model.name} answers with several attributes, and the page shows one class an image; "
+                f"{model.name} is for {manifest.task}, and the page shows one class an image; "
                 "`pocketvision predict` tells what the file says"
             )
         if manifest.io == "int8":
