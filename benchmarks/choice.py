@@ -33,6 +33,7 @@ from pocketvision.fit.racing import Race, finalists_of, settings_for, taken_of
 from pocketvision.metrics.accuracy import accuracy
 from pocketvision.progress import Silent
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.tasks import learning
 from pocketvision.train.checkpoint import trained_net
 from pocketvision.train.evaluate import logits
 from pocketvision.train.inputs import load_data
@@ -71,7 +72,7 @@ class Ended:
 def trained(race: Race, one: Candidate, record: Record, *, few: bool) -> dict[str, Any]:
     """Train one candidate from its start, or read what a former training gave."""
     data, seed = Path(race.options.data).name, race.options.seed
-    asked = settings_for(one, race.options, few=few)
+    asked = settings_for(one, race.options, learning(race.loaded.spec.name).DEFAULTS, few=few)
     length = f"{asked.epochs or 'all'} epochs, fine-tune {asked.fine_tune}"
     key = f"{data} seed {seed} {one.spec} from {one.origin or 'scratch'}, {length}"
     if key in record.rows:

@@ -16,6 +16,7 @@ from pocketvision.tasks import learning, load, spec_for_net
 from pocketvision.tasks.detect.learning import DEFAULTS
 from pocketvision.train.batches import RandomViews, TrainImages
 from pocketvision.train.evaluate import logits
+from pocketvision.train.forecast import training_seconds
 from pocketvision.train.recipe import Recipe, recipe_for
 from pocketvision.train.trainer import Trainer
 from pocketvision.values import AnchorMap, DetectorSpec, ImageSpec, ModelSpec, TaskSpec
@@ -119,6 +120,14 @@ def test_a_time_limit_cuts_the_epochs(tmp_path: Path) -> None:
     assert 1 <= len(job.schedule.resolutions) < 500
     assert len(epochs) <= len(job.schedule.resolutions)
     assert set(job.schedule.resolutions) == {SIDE}
+
+
+def test_its_time_is_foretold_without_images() -> None:
+    short, longer = (
+        training_seconds(SPEC, "scratch", 24, validation=8, options=TrainConfig(epochs=epochs), task=TASK)
+        for epochs in (2, 40)
+    )
+    assert 0 < short < longer
 
 
 def test_saved_weights_are_read_again_and_another_detector_takes_the_backbone_alone(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pocketvision.fit.probing import Given
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.tasks import TrainDefaults, learning
 from pocketvision.train.forecast import Start, training_seconds
 from pocketvision.train.inputs import Loaded
 from pocketvision.train.job import Job, make_job
@@ -25,9 +26,9 @@ TRIED_EPOCHS, TRIED_SHARE = 2, 0.25
 """Epochs of a try at least, and as a share of the whole training: small nets, which have many, tell little by two."""
 FINALISTS = 2
 """So many nets are trained to the end."""
-EPOCHS, MOST_EPOCHS, USUAL_MACS = 6, 20, 150_000_000
-"""Epochs of a whole training from given weights, and of the smallest nets: they rise with the root of what a net takes
-less multiply-adds than usual, since narrow and cut nets have more to learn anew and each epoch costs less."""
+MOST_TIMES, USUAL_MACS = 10 / 3, 150_000_000
+"""How many times the task's epochs from given weights the smallest nets take at most: they rise with the root of what a
+net takes less multiply-adds than usual, since narrow and cut nets have more to learn anew and each epoch costs less."""
 TRY_SHARE, FIRST_SHARE = 0.3, 0.6
 """Shares of a time limit: of what is left for all tries, and of what is left then for the first whole training."""
 LEAST_S = 45.0
@@ -51,7 +52,7 @@ class Race:
     def job(self, candidate: Candidate, folder: Path, *, few: bool = False) -> Job:
         """Return the training of one candidate, to its end or for a few epochs."""
         start = next((one for one in self.given if one.origin == candidate.origin), None)
-        options = settings_for(candidate, self.options, few=few)
+        options = settings_for(candidate, self.options, learning(self.loaded.spec.name).DEFAULTS, few=few)
         options = replace(options, weights=str(start.path) if start else NO_WEIGHTS)
         weights = start.weights if start else None
         job = make_job(folder, self.loaded, candidate.spec, weights, options=options, progress=self.progress)
@@ -63,12 +64,14 @@ class Race:
         return max(0.0, self.clock.left() - job.later_s) if self.clock.limited else 0.0
 
 
-def settings_for(candidate: Candidate, options: FitOptions, *, few: bool = False) -> FitOptions:
-    """Return how a candidate is trained: what the user did not say follows from what it begins with."""
-    if candidate.start == "scratch" or candidate.spec.detector is not None:
+def settings_for(
+    candidate: Candidate, options: FitOptions, defaults: TrainDefaults, *, few: bool = False
+) -> FitOptions:
+    """Return how a candidate is trained: what the user did not say follows from what it begins with, and the task."""
+    if candidate.start == "scratch":
         return options
-    whole = round(EPOCHS * math.sqrt(USUAL_MACS / candidate.cost.macs))
-    usual = options.epochs or min(MOST_EPOCHS, max(EPOCHS, whole))
+    times = min(MOST_TIMES, max(1.0, math.sqrt(USUAL_MACS / candidate.cost.macs)))
+    usual = options.epochs or round(defaults.transfer_epochs * times)
     # What was cut away, all that is left has to make up for.
     anew = options.fine_tune == "auto" and candidate.start in ("cut", "sliced")
     epochs = min(usual, max(TRIED_EPOCHS, round(TRIED_SHARE * usual))) if few else usual
@@ -81,7 +84,7 @@ def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions)
 
     def seconds(one: Candidate, *, few: bool = False) -> float:
         kind: Start = "own" if one.start == "cut" else one.start
-        settings = settings_for(one, options, few=few)
+        settings = settings_for(one, options, learning(loaded.spec.name).DEFAULTS, few=few)
         return training_seconds(one.spec, kind, examples, validation=validation, options=settings, task=loaded.spec)
 
     ended = sum(seconds(one) for one in listed[:FINALISTS])
