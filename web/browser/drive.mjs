@@ -49,6 +49,12 @@ const STEPS = {
     return shown(page);
   },
 
+  /** Move the slider to a score. */
+  async threshold({ page }, { least }) {
+    await page.locator("#threshold").fill(String(least));
+    return shown(page);
+  },
+
   async click({ page }, { id }) {
     await page.click(`#${id}`);
     return null;
@@ -128,6 +134,12 @@ async function shown(page) {
     took: document.getElementById("took").textContent,
     problem: document.getElementById("problem").textContent,
     sure: document.getElementById("answer").dataset.sure === "true",
+    least: document.getElementById("threshold").value,
+    boxes: [...document.querySelectorAll("#boxes:not([hidden]) .box")].map((box) => {
+      const [whole, part] = [document.querySelector("#media > :not([hidden])"), box].map((one) => one.getBoundingClientRect());
+      const shares = [(part.left - whole.left) / whole.width, (part.top - whole.top) / whole.height, (part.right - whole.left) / whole.width, (part.bottom - whole.top) / whole.height];
+      return [box.dataset.label, Number(box.dataset.score), ...shares];
+    }),
     top: [...document.querySelectorAll("#guesses li")].map((item) => [item.firstElementChild.textContent, Number(item.dataset.share)]),
   }));
 }

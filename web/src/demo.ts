@@ -11,18 +11,27 @@ export interface Accuracy {
   readonly low: number;
   readonly high: number;
   readonly count: number;
+  /** What it measures; accuracy where nothing is said. */
+  readonly metric?: string;
 }
 
 export interface Manifest {
   readonly name: string;
   readonly labels: readonly string[];
   readonly image: ImageSpec;
-  readonly model: { readonly name: string; readonly width: number; readonly resolution: number };
+  readonly model: { readonly name: string; readonly width: number; readonly resolution: number; readonly detector?: object };
   readonly precision: string;
   readonly figures: Readonly<Record<string, Accuracy>>;
   readonly probes: readonly { readonly png_base64: string; readonly probabilities: readonly number[] }[];
   readonly created: string;
   readonly abstain_below: number | null;
+  /** Of a detector, per label the score from which on a box counts. */
+  readonly thresholds?: readonly number[];
+}
+
+/** From which score on a detector's boxes count; null for files that find none. */
+export function thresholdOf({ model, thresholds }: Manifest): number | null {
+  return model.detector ? (thresholds?.[0] ?? 0.5) : null;
 }
 
 export type RuntimeName = "litert" | "onnxruntime";

@@ -1,6 +1,7 @@
 // LiteRT.js: runs .tflite files; the quickest of the runtimes measured in Chromium.
 
 import { loadAndCompile, loadLiteRt, Tensor, unloadLiteRt } from "@litertjs/core";
+import { joined } from "./found";
 import type { Net, Pixels, Runtime } from "./net";
 
 const FOLDER = "runtime/litert/";
@@ -30,6 +31,16 @@ async function open(file: Uint8Array, resolution: number, threads: number): Prom
   const model = await loadAndCompile(file, { accelerator: "wasm", cpuOptions: { numThreads: threads } });
   const whole = model.getInputDetails()[0].dtype === "uint8";
   const shape = [1, resolution, resolution, 3];
+  const name = model.getInputDetails()[0].name;
+  async function find(pixels: Pixels): Promise<Float32Array> {
+    const input = new Tensor(whole ? pixels : Float32Array.from(pixels), shape);
+    // By name: the order of the outputs is not the file's.
+    const outputs = await model.run({ [name]: input });
+    const [boxes, classes, scores, count] = ["boxes", "classes", "scores", "count"].map((each) => outputs[each].toTypedArray());
+    const rows = joined(boxes, classes, scores, Number(count[0]));
+    for (const tensor of [input, ...Object.values(outputs)]) tensor.delete();
+    return rows;
+  }
   async function run(pixels: Pixels): Promise<Float32Array> {
     const input = new Tensor(whole ? pixels : Float32Array.from(pixels), shape);
     const outputs = await model.run(input);
@@ -39,5 +50,6 @@ async function open(file: Uint8Array, resolution: number, threads: number): Prom
     for (const tensor of [input, ...outputs]) tensor.delete();
     return shares;
   }
-  return { runtime: `LiteRT.js ${__LITERT__}`, threads, run, close: () => model.delete() };
+  const places = model.getOutputDetails().some((output) => output.name === "count");
+  return { runtime: `LiteRT.js ${__LITERT__}`, threads, run: places ? find : run, close: () => model.delete() };
 }

@@ -1,12 +1,13 @@
 // The page: opens the model, answers images and frames, measures the time.
 
-import { answer, type Answer } from "./answer";
+import { answer, sentence } from "./answer";
 import { Camera, cameraAllowed, CameraError, severalCameras } from "./camera";
-import { readDemo, type Demo } from "./demo";
+import { readDemo, thresholdOf, type Demo } from "./demo";
+import { foundIn, told } from "./found";
 import { noise, record, time, type Timing } from "./measure";
 import { keep } from "./offline";
 import { fetched, open, wishOf, type Opened } from "./open";
-import { decode, ImageError, prepare, shown, type Image } from "./prepare";
+import { decode, ImageError, prepare, shown, type Image, type Prepared } from "./prepare";
 import { probeGap } from "./probes";
 import { saveJson, suggestName } from "./save";
 import * as view from "./view";
@@ -16,6 +17,19 @@ const { element, show, write, problem } = view;
 /** A live answer is spoken once it has stayed the same for so long, and not again until it changes. */
 const STEADY_MS = 1200;
 
+/** An answer in words: what it comes to, and what is said of it. */
+interface Told {
+  readonly label: string;
+  readonly sentence: string;
+}
+
+/** What the net gave for the image that is shown. */
+interface Given {
+  readonly numbers: Float32Array;
+  readonly prepared: Prepared;
+  readonly took: view.Took;
+}
+
 class Page {
   private readonly video = element<HTMLVideoElement>("video");
   private readonly image = element<HTMLImageElement>("image");
@@ -24,11 +38,16 @@ class Page {
   private timing: Timing | null = null;
   private steady = { words: "", since: 0, spoken: false };
   private turns = Promise.resolve();
+  /** The score from which on boxes count; null for files that find none. */
+  private least: number | null;
+  private given: Given | null = null;
 
   constructor(
     private readonly demo: Demo,
     private readonly opened: Opened,
-  ) {}
+  ) {
+    this.least = thresholdOf(demo.manifest);
+  }
 
   async start(): Promise<void> {
     view.showFile(this.demo, this.opened);
@@ -38,6 +57,7 @@ class Page {
     view.showCheck(this.gap);
     view.waiting("No image yet", invitation());
     this.listen();
+    if (this.least !== null) view.offerThreshold(this.least, (least) => this.countFrom(least));
     this.offerCamera();
     for (const id of ["start", "shoot", "choose", "measure"]) element<HTMLButtonElement>(id).disabled = false;
     document.body.dataset["state"] = "ready";
@@ -112,7 +132,7 @@ class Page {
     problem("");
     const image = await decode(file);
     this.showImage(await shown(image));
-    view.speak(await this.answerImage(image));
+    view.speak((await this.answerImage(image)).sentence);
     document.body.dataset["answered"] = String(Number(document.body.dataset["answered"] ?? 0) + 1);
   }
 
@@ -125,26 +145,41 @@ class Page {
     }
   }
 
-  private async answerImage(image: Image): Promise<Answer> {
-    const { labels, image: spec, abstain_below: least } = this.demo.manifest;
+  private async answerImage(image: Image): Promise<Told> {
     const started = performance.now();
-    const prepared = prepare(image, spec);
+    const prepared = prepare(image, this.demo.manifest.image);
     image.bitmap.close();
     const ready = performance.now();
-    const shares = await this.opened.net.run(prepared.pixels);
+    const numbers = await this.opened.net.run(prepared.pixels);
     const took = { prepare_ms: ready - started, net_ms: performance.now() - ready };
-    const found = answer(shares, labels, least);
     view.showSeen(prepared);
-    view.showAnswer(found, took);
-    return found;
+    this.given = { numbers, prepared, took };
+    return this.showGiven(this.given);
   }
 
-  private speakWhenSteady(found: Answer): void {
-    const words = found.sure ? found.top[0].label : "not sure";
+  private showGiven({ numbers, prepared, took }: Given): Told {
+    const { labels, abstain_below: least } = this.demo.manifest;
+    if (this.least !== null) {
+      const found = foundIn(numbers, labels, this.least, prepared);
+      view.showFound(found, took);
+      return { label: told(found), sentence: told(found) };
+    }
+    const found = answer(numbers, labels, least);
+    view.showAnswer(found, took);
+    return { label: found.sure ? found.top[0].label : "not sure", sentence: sentence(found) };
+  }
+
+  private countFrom(least: number): void {
+    this.least = least;
+    if (this.given) view.speak(this.showGiven(this.given).sentence);
+  }
+
+  private speakWhenSteady(found: Told): void {
+    const words = found.label;
     if (words !== this.steady.words) this.steady = { words, since: performance.now(), spoken: false };
     if (this.steady.spoken || performance.now() - this.steady.since < STEADY_MS) return;
     this.steady.spoken = true;
-    view.speak(found);
+    view.speak(found.sentence);
   }
 
   private showImage(file: Blob): void {
@@ -161,6 +196,7 @@ class Page {
   }
 
   private showNothing(): void {
+    this.given = null;
     this.showMedia(null);
     write("spoken", "");
     view.waiting("No image yet", invitation());

@@ -7,7 +7,7 @@ export interface Net {
   /** The runtime with its version, such as `LiteRT.js 2.5.3`. */
   readonly runtime: string;
   readonly threads: number;
-  /** Answer a prepared image with a probability for each label. */
+  /** Answer a prepared image with a probability for each label, or with the rows of boxes that `found.ts` reads. */
   run(pixels: Pixels): Promise<Float32Array>;
   /** Free its memory. */
   close(): void | Promise<void>;

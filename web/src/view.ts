@@ -1,7 +1,8 @@
 // What the page shows: the answer with its bars, the image with what the net sees of it, facts and figures.
 
-import { percent, sentence, SHOWN, type Answer } from "./answer";
-import type { Demo } from "./demo";
+import { percent, SHOWN, type Answer } from "./answer";
+import { thresholdOf, type Accuracy, type Demo } from "./demo";
+import { counted, told, type FoundBox } from "./found";
 import type { Kept } from "./offline";
 import type { Opened } from "./open";
 import type { Prepared } from "./prepare";
@@ -52,6 +53,76 @@ export function showAnswer(found: Answer, took: Took): void {
   write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the image`);
 }
 
+/** Colors of boxes, of the labels in turn; those that `predict --draw` has. */
+const COLORS = ["#ffb000", "#21a5ff", "#ff4f6d", "#3ddc84", "#c77dff", "#ff7a1a", "#00d5d5", "#f2f24a"];
+/** A tag stands inside of a box whose upper side is nearer to the image's than this share of it. */
+const NO_ROOM = 0.07;
+
+function colored(target: HTMLElement, index: number): void {
+  target.style.setProperty("--box", COLORS[index % COLORS.length]);
+}
+
+/** Draw a detector's boxes on the image, and tell how many there are of what. */
+export function showFound(found: readonly FoundBox[], took: Took): void {
+  const box = element("answer");
+  box.className = "";
+  box.dataset["sure"] = "true";
+  const words = told(found);
+  write("label", words);
+  element("label").classList.toggle("long", words.length > LONG_LABEL);
+  write("sub", found.length ? `the surest with a score of ${found[0].score.toFixed(2)}` : "no box reaches the score below");
+  showCounts(found);
+  // The best lie on top.
+  element("boxes").replaceChildren(...[...found].reverse().map(drawn));
+  show("boxes", true);
+  write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the image`);
+}
+
+function drawn({ label, index, score, left, top, right, bottom }: FoundBox): HTMLElement {
+  const frame = document.createElement("div");
+  frame.className = top < NO_ROOM ? "box low" : "box";
+  colored(frame, index);
+  const sides = { left, top, width: right - left, height: bottom - top };
+  for (const [side, share] of Object.entries(sides)) frame.style.setProperty(side, `${(100 * share).toFixed(3)}%`);
+  Object.assign(frame.dataset, { label, score: score.toFixed(6) });
+  const tag = document.createElement("span");
+  tag.textContent = `${label} ${score.toFixed(2)}`;
+  frame.append(tag);
+  return frame;
+}
+
+function showCounts(found: readonly FoundBox[]): void {
+  const rows = counted(found).map(({ label, index, count, best }) => {
+    const item = guess();
+    const [name, number, track] = item.children;
+    const dot = document.createElement("i");
+    dot.className = "dot";
+    colored(dot, index);
+    name.append(dot, `${label} × ${count}`);
+    number.textContent = best.toFixed(2);
+    item.dataset["share"] = best.toFixed(6);
+    (track.firstElementChild as HTMLElement).style.width = `${best * 100}%`;
+    return item;
+  });
+  element("guesses").replaceChildren(...rows);
+  element("guesses").setAttribute("aria-label", "What was found, with the best score of each");
+  show("guesses", rows.length > 0);
+}
+
+/** Offer the score from which on boxes count; `act` hears of every change. */
+export function offerThreshold(least: number, act: (least: number) => void): void {
+  const slider = element<HTMLInputElement>("threshold");
+  slider.value = String(least);
+  const tell = () => write("least", Number(slider.value).toFixed(2));
+  tell();
+  slider.addEventListener("input", () => {
+    tell();
+    act(Number(slider.value));
+  });
+  element("media").classList.add("placed");
+  show("slider", true);
+}
+
 function showGuesses(found: Answer): void {
   const list = element("guesses");
   list.hidden = false;
@@ -77,8 +148,8 @@ function guess(): HTMLLIElement {
 }
 
 /** Say an answer to screen readers. */
-export function speak(found: Answer): void {
-  write("spoken", sentence(found));
+export function speak(sentence: string): void {
+  write("spoken", sentence);
 }
 
 export function waiting(label: string, sub: string): void {
@@ -87,6 +158,7 @@ export function waiting(label: string, sub: string): void {
   write("sub", sub);
   write("took", "");
   show("guesses", false);
+  show("boxes", false);
 }
 
 /** Mark the part of the image that the net sees, where that is not all of it. */
@@ -106,7 +178,8 @@ export function showDemo({ manifest }: Demo): void {
   write("title", name);
   const named = labels.slice(0, NAMED_LABELS).join(", ");
   const more = labels.length > NAMED_LABELS ? `${named} and ${labels.length - NAMED_LABELS} more` : named;
-  write("lead", `Tells apart ${labels.length} kinds of images: ${more}.`);
+  const kinds = labels.length === 1 ? "1 kind" : `${labels.length} kinds`;
+  write("lead", thresholdOf(manifest) === null ? `Tells apart ${kinds} of images: ${more}.` : `Finds ${kinds} of things: ${more}.`);
   show("labels", labels.length > NAMED_LABELS);
   write("all-labels", labels.join(", "));
 }
@@ -117,15 +190,20 @@ export function showFile({ manifest }: Demo, { file }: Opened): void {
   const facts: [string, string][] = [
     ["Net", `${model.name} ${model.width}, ${image.resolution} px, ${precision}`],
     ["File", `${file.path}, ${file.size_bytes.toLocaleString("en")} bytes`],
-    ["Not sure", least === null ? "never: it always answers" : `below a probability of ${percent(least)}`],
+    thresholdOf(manifest) === null
+      ? ["Not sure", least === null ? "never: it always answers" : `below a probability of ${percent(least)}`]
+      : ["Counts", `from a score of ${thresholdOf(manifest)?.toFixed(2)}, where F1 was best`],
     ["SHA-256", file.sha256.slice(0, 16)],
   ];
-  if (figure) {
-    const share = (value: number) => `${(100 * value).toFixed(1)}%`;
-    const interval = `between ${share(figure.low)} and ${share(figure.high)}`;
-    facts.splice(2, 0, [figures["test"] ? "Right on test" : "Right on validation", `${share(figure.value)} of ${figure.count} images, ${interval}`]);
-  }
+  if (figure) facts.splice(2, 0, figured(figure, figures["test"] ? "test" : "validation"));
   element("facts").replaceChildren(...facts.map(([term, text]) => fact(term, text)));
+}
+
+function figured(figure: Accuracy, images: string): [string, string] {
+  const share = (value: number) => `${(100 * value).toFixed(1)}%`;
+  const interval = `between ${share(figure.low)} and ${share(figure.high)}`;
+  if (!figure.metric) return [`Right on ${images}`, `${share(figure.value)} of ${figure.count} images, ${interval}`];
+  return [`${figure.metric} on ${images}`, `${share(figure.value)}, ${interval}, ${figure.count} images`];
 }
 
 function fact(term: string, text: string): HTMLElement {

@@ -23,6 +23,8 @@ FORMAT_VERSION = 1
 PAGE = Path(__file__).with_name("page")
 FACTS, WORKER = "demo.json", "sw.js"
 NETS, MEASURING = "nets", "calibrate.html"
+SHOWN = ("classify", "detect")
+"""Tasks whose answers the page can show."""
 RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime"}
 """Suffix to the runtime that runs it in a browser, the usually quicker one first."""
 
@@ -99,10 +101,15 @@ def write_calibration(folder: Path, target: Path, *, page: Path = PAGE) -> Calib
 def _manifest(models: Sequence[Path]) -> Manifest:
     first, *others = manifests = [_read(model) for model in models]
     for model, manifest in zip(models, manifests, strict=True):
-        if spec_of(manifest).name != "classify":
+        if spec_of(manifest).name not in SHOWN:
             raise UsageError(
-                f"{model.name} is for {manifest.task}, and the page shows one class an image; "
+                f"{model.name} is for {manifest.task}, and the page shows one class an image, or boxes; "
                 "`pocketvision predict` tells what the file says"
+            )
+        if manifest.ends == "raw":
+            raise UsageError(
+                f"{model.name} gives what is said of every anchor, and the page shows boxes; export it with "
+                "--ends boxes"
             )
         if manifest.io == "int8":
             raise UsageError(
