@@ -58,6 +58,9 @@ const COLORS = ["#ffb000", "#21a5ff", "#ff4f6d", "#3ddc84", "#c77dff", "#ff7a1a"
 /** A tag stands inside of a box whose upper side is nearer to the image's than this share of it. */
 const NO_ROOM = 0.07;
 
+/** From so many boxes on their tags are smaller. */
+const MANY = 10;
+
 function colored(target: HTMLElement, index: number): void {
   target.style.setProperty("--box", COLORS[index % COLORS.length]);
 }
@@ -74,6 +77,7 @@ export function showFound(found: readonly FoundBox[], took: Took): void {
   showCounts(found);
   // The best lie on top.
   element("boxes").replaceChildren(...[...found].reverse().map(drawn));
+  element("boxes").classList.toggle("many", found.length > MANY);
   show("boxes", true);
   write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the image`);
 }

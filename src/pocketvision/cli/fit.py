@@ -13,7 +13,7 @@ def show(result: "Summary") -> None:
 
 
 def _tell(summary: "Summary") -> None:
-    from pocketvision.cli.terminal import macro_words
+    from pocketvision.cli.terminal import macro_words, metric_words
     from pocketvision.runs import RunFolder
     from pocketvision.verify.outcome import verdict_line
     from pocketvision.words import bytes_text
@@ -24,7 +24,10 @@ def _tell(summary: "Summary") -> None:
     print(f"  net       {summary.model}, {summary.precision}")
     if considered := _considered(RunFolder(Path(summary.run)).choice.read()):
         print(f"  chosen    {considered}")
-    print(f"  accuracy  {summary.test_accuracy:.1%} on test images (95% interval {low:.1%} to {high:.1%}){macro}")
+    name, more = metric_words(summary.metric)
+    print(
+        f"  {name:<8}  {more}{summary.test_accuracy:.1%} on test images (95% interval {low:.1%} to {high:.1%}){macro}"
+    )
     print(f"  size      {bytes_text(summary.size_bytes)}")
     print(f"  latency   {summary.latency_ms:.2f} ms an image, median, 1 thread")
     for verdict in summary.verdicts:

@@ -140,6 +140,11 @@ def _number(text: str) -> bool:
     return text[:1].isdigit() or text[:1] in ("-", "")
 
 
+def metric_words(metric: str) -> tuple[str, str]:
+    """Return the name of a line with a figure, and what stands before the figure there: a long name is no heading."""
+    return (metric, "") if len(metric) <= len("accuracy") else ("accuracy", f"{metric} ")
+
+
 def macro_words(macro: float | None) -> str:
     """Say the mean over classes beside an accuracy; nothing where it was not asked for."""
     return "" if macro is None else f", {macro:.1%} as the mean over classes"

@@ -50,19 +50,26 @@ def after(result: "Proof | FileComparison") -> None:
 
 
 def _tell(proof: "Proof") -> None:
-    from pocketvision.verify.outcome import confidence_line, judged_words, refusal_line, verdict_lines
+    from pocketvision.cli.terminal import metric_words
+    from pocketvision.verify.outcome import box_lines, confidence_line, judged_words, refusal_line, verdict_lines
     from pocketvision.words import bytes_text
 
     if proof.judged:
         print(f"judging {judged_words(proof.judged)}")
     print(f"{proof.file}: {bytes_text(proof.size_bytes)}")
-    print(f"  accuracy   {proof.accuracy}")
+    name, more = metric_words(proof.accuracy.metric)
+    print(f"  {name:<9}  {more}{str(proof.accuracy).removeprefix(proof.accuracy.metric).lstrip()}")
+    placed = bool(proof.curves)
+    for line in box_lines(proof) if placed else ():
+        print(f"  {line}")
     if proof.agreement:
         same, gap = proof.agreement.same_answer, proof.agreement.largest_gap
-        print(f"  agreement  {same:.1%} the same answer as the trained net, largest probability gap {gap:.2g}")
+        whose, of = ("of all counts by class", "score") if placed else ("the same answer", "probability")
+        print(f"  agreement  {same:.1%} {whose} as the trained net, largest {of} gap {gap:.2g}")
     if proof.confidence:
         print(f"  trust      {confidence_line(proof.confidence)}")
-    print(f"  refusal    {refusal_line(proof.abstain_below, proof.refusal)}")
+    if not placed:
+        print(f"  refusal    {refusal_line(proof.abstain_below, proof.refusal)}")
     time = proof.latency
     print(f"  latency    median {time.median_ms:.2f} ms, p90 {time.p90_ms:.2f} ms, {time.runtime}, 1 thread,")
     print(f"             {time.ratio:.2f} times the reference net's ({time.machine})")
@@ -82,7 +89,7 @@ def _compare(compared: "FileComparison") -> None:
         "file",
         "runtime",
         "bytes",
-        "accuracy",
+        next((one.proof.accuracy.metric for one in compared.files if one.proof), "accuracy"),
         "95% interval",
         "as trained",
         "ms",

@@ -19,17 +19,21 @@ def draw_boxes(image: Image.Image, boxes: Sequence[FoundBox]) -> Image.Image:
     line = max(_LEAST_LINE, round(side / 220))
     font = ImageFont.load_default(max(_LEAST_TEXT, side / 36))
     for box in reversed(boxes):
-        color = COLORS[box.index % len(COLORS)]
-        pen.rectangle(_ordered(box), outline=color, width=line)
+        pen.rectangle(_ordered(box), outline=_color(box), width=line)
+    for box in reversed(boxes):
         text = f"{_plain(box.label)} {box.score:.2f}"
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
         width, height = right - left + 2 * line, bottom - top + 2 * line
         # Above the box, or inside where there is no room.
         x = min(box.x1, max(0, image.width - width))
         y = box.y1 - height if box.y1 >= height else box.y1
-        pen.rectangle((x, y, x + width, y + height), fill=color)
+        pen.rectangle((x, y, x + width, y + height), fill=_color(box))
         pen.text((x + line - left, y + line - top), text, fill=_INK, font=font)
     return drawn
+
+
+def _color(box: FoundBox) -> str:
+    return COLORS[box.index % len(COLORS)]
 
 
 def _ordered(box: FoundBox) -> tuple[float, float, float, float]:

@@ -235,12 +235,13 @@ def _agreement(run: Run) -> str:
     agreement = run.proof.agreement
     if agreement is None:
         return ""
-    of = f"{'the decisions on ' if run.several else ''}{_images(agreement.count)}"
-    same = "finds as many boxes of each class as the trained net" if run.placed else "gives the trained net's answer"
-    return (
-        f"The delivered file {same} on {words.percent(agreement.same_answer)} of {of}; the largest gap of any "
-        f"{'score' if run.placed else 'probability'} is {words.gap(agreement.largest_gap)}."
-    )
+    images, share = _images(agreement.count), words.percent(agreement.same_answer)
+    if run.placed:
+        same = f"finds as many boxes as the trained net in {share} of the counts of each class on {images}"
+    else:
+        same = f"gives the trained net's answer on {share} of {'the decisions on ' if run.several else ''}{images}"
+    kind = "score" if run.placed else "probability"
+    return f"The delivered file {same}; the largest gap of any {kind} is {words.gap(agreement.largest_gap)}."
 
 
 def _confidence(run: Run) -> str:

@@ -371,7 +371,7 @@ class Summary:
     artefact: str
     """Path of the delivered file."""
     test_accuracy: float
-    """Share of right answers on the test images, by the delivered file."""
+    """Share of right answers on the test images, by the delivered file, or what else `metric` says."""
     interval: tuple[float, float]
     """95% interval of that accuracy."""
     size_bytes: int
@@ -392,3 +392,5 @@ class Summary:
     """Wall time of each stage."""
     test_macro: float | None = None
     """Test accuracy as the mean over the classes."""
+    metric: str = field(default="accuracy", metadata=UNSAID)
+    """What `test_accuracy` is, such as `AP50` of a detector."""

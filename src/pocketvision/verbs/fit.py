@@ -95,6 +95,7 @@ def _summary(run: Path, proof: Proof, trained: Trained, precision: Precision, se
         artefact=proof.file,
         test_accuracy=proof.accuracy.value,
         test_macro=proof.accuracy.macro,
+        metric=proof.accuracy.metric,
         interval=(proof.accuracy.low, proof.accuracy.high),
         size_bytes=proof.size_bytes,
         latency_ms=proof.latency.median_ms,

@@ -90,6 +90,17 @@ def confidence_line(confidence: Confidence) -> str:
     )
 
 
+def box_lines(proof: Proof) -> list[str]:
+    """Return the further figures of a detector: by overlap and size, and at the file's threshold."""
+    others = proof.accuracy.others
+    named = ", ".join(f"{name} {value:.1%}" for name, value in others.items() if name.startswith("AP "))
+    lines = [f"AP         {others['AP']:.1%}, AP75 {others['AP75']:.1%}, {named}"] if "AP" in others else []
+    if proof.attributes and "F1" in others:
+        at = ", ".join(f"{name} {others[name]:.1%}" for name in ("precision", "recall", "F1"))
+        lines.append(f"found      {at} from a score of {proof.attributes[0].threshold:.3g} on")
+    return lines
+
+
 def refusal_line(below: float | None, found: Refusal | None) -> str:
     """Return what the file refuses, and what is left."""
     if below is None or found is None:
