@@ -56,6 +56,8 @@ class Considered:
     budget: Budget
     latency: Foretold | None = None
     """None where no latency is limited, or nothing is known of this machine."""
+    foretells: bool = True
+    """Whether what the forecast says is told: of what ImageNet's figures can only put in an order it is not."""
 
     def keeping(self, *, without: str = "") -> Mask:
         """Tell which rows keep every limit, but for one that is left out, as far as is counted or foretold."""
@@ -97,7 +99,7 @@ class Considered:
             "",
             start=space.start(row),
             origin=space.trunks[int(space.trunk[row])].origin,
-            accuracy=self.forecast.of(row),
+            accuracy=self.forecast.of(row) if self.foretells else None,
             predicted_ms=foretold,
         )
 
@@ -243,7 +245,7 @@ class Step:
 
     limit: str
     gain: float | None
-    """Points of foretold accuracy; None where nothing keeps the budget as it is."""
+    """Points of foretold accuracy; None where nothing keeps the budget as it is, or none is foretold."""
     needs: float
     """What the best without this limit takes, in the limit's unit."""
     candidate: Candidate
@@ -259,6 +261,7 @@ def steps_up(found: Considered) -> list[Step]:
     """Return, for each limit, what the best setting within reach beyond it would bring, where it brings anything; where
     nothing keeps the budget, the smallest raise of that limit alone that lets anything in."""
     kept = found.keeping()
+    told = kept.any() and found.foretells
     here = found.forecast.middle[kept].max(initial=0.0)
     steps = []
     for limit, allowed in asked(found.budget):
@@ -274,7 +277,7 @@ def steps_up(found: Considered) -> list[Step]:
         row = int(rows[np.argmax(found.utility[rows]) if kept.any() else np.argmin(needs[rows])])
         gain = 100 * float(found.forecast.middle[row] - here)
         if gain > 0 or not kept.any():
-            steps.append(Step(limit.name, gain if kept.any() else None, float(needs[row]), found.candidate(row)))
+            steps.append(Step(limit.name, gain if told else None, float(needs[row]), found.candidate(row)))
     return steps
 
 

@@ -16,17 +16,20 @@ def show(result: "Plan") -> None:
     print(f"{result.considered:,} settings considered, {result.kept:,} keep the budget.")
     for note in result.notes:
         print(note)
-    columns = ["", "net", "begins", "precision", "file", "MACs", "ms", "foretold accuracy", "90% interval"]
+    columns = ["", "net", "begins", "precision", "file", "MACs", "ms"]
+    if any(one.accuracy for one in (*result.shortlist, *result.front)):
+        columns += ["foretold accuracy", "90% interval"]
     within = [one for one in result.front if one.status == "not needed"]
     step = max(1, -(-len(within) // SHOWN))
     beyond = [one for one in result.front if one.status in ("over budget", "too slow")]
-    table(columns, [_row(place, one) for place, one in enumerate(result.shortlist, 1)])
+    count = len(columns)
+    table(columns, [_row(place, one)[:count] for place, one in enumerate(result.shortlist, 1)])
     if within:
         print("\nThe best at every cost within the budget:")
-        table(columns, [_row(None, one) for one in within[::step]])
+        table(columns, [_row(None, one)[:count] for one in within[::step]])
     if beyond:
         print("\nThe nearest beyond it:")
-        table([*columns, "why not"], [[*_row(None, one), one.reason] for one in beyond[: SHOWN // 2]])
+        table([*columns, "why not"], [[*_row(None, one)[:count], one.reason] for one in beyond[: SHOWN // 2]])
     for line in result.steps:
         print(line)
     print(f"\nTraining would take about {result.training_s:.0f} s here. {len(result.shortlist)} nets would be tried:")

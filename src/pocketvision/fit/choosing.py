@@ -90,7 +90,8 @@ def foretold(
     wanted, notes = wanted_of(loaded, options)
     with watch.step("counting"):
         space = counted(given, wanted, options, loaded, progress)
-    found = Considered(space, forecast(space, (), images=images), budget)
+    foretells = loaded.dataset.kind != "boxes"
+    found = Considered(space, forecast(space, (), images=images), budget, foretells=foretells)
     with watch.step("latency"):
         found = replace(found, latency=foretold_latency(found, progress=progress))
     with watch.step("probing"):

@@ -75,10 +75,12 @@ def wanted_of(loaded: Loaded, options: FitOptions) -> tuple[Wanted, tuple[str, .
 def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: Loaded, progress: Progress) -> Space:
     """Count every setting that the wish allows; raises UsageError where there is none."""
     spec = spec_for(loaded.dataset)
+    boxes = wish.detector is not None
+    known = _broadest(given) if boxes else given
     trunks = trunks_for(
-        [Pretrained(one.origin, one.spec, slices=family_of(one.spec.name).narrows) for one in given],
+        [Pretrained(one.origin, one.spec, slices=family_of(one.spec.name).narrows) for one in known],
         wish,
-        scratch=options.weights is None or not given,
+        scratch=not given or (options.weights is None and not boxes),  # a few boxes teach a fresh net nothing
     )
     if not trunks:
         _explain_nothing(given, wish)
@@ -88,6 +90,15 @@ def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: L
     # Before candidates are written and timed, which takes memory too.
     require_memory(loaded, space.spec(int(space.macs.argmin())), options.device)
     return space
+
+
+def _broadest(given: Sequence[Given]) -> list[Given]:
+    """Return of weights of the same net those for ImageNet's classes, the broadest, where nothing else tells which."""
+    usual = sorted(given, key=lambda one: abs(one.spec.num_classes - 1000) > 1)
+    first: dict[str, Given] = {}
+    for one in usual:
+        first.setdefault(one.spec.dials, one)
+    return [one for one in given if first[one.spec.dials] is one]
 
 
 def _explain_nothing(given: Sequence[Given], wish: Wanted) -> NoReturn:
