@@ -162,7 +162,8 @@ def shortlist(found: Considered, measure: Measure, *, count: int, progress: Prog
 
 def _ranked(found: Considered, kept: Mask) -> Iterator[int]:
     """Yield the rows that keep the budget and that nothing beats, the first to train first."""
-    space, asked_for = found.space, found.budget.limits.get("min_accuracy")
+    space = found.space
+    asked_for = found.budget.limits.get("min_accuracy") if found.foretells else None
     utility = found.utility if asked_for is None else found.forecast.middle
     places = np.flatnonzero(kept)
     places = places[front(utility[places], [space.size_bytes[places], space.macs[places]])]

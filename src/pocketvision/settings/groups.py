@@ -11,7 +11,7 @@ from pocketvision.values import Amount, CropMode
 _BUDGET, _DATA, _TRAIN, _RUN = "Budget", "Data", "Training", "Run"
 DATA = (
     "A folder of class folders, or of train/val/test folders of them; a CSV or JSONL manifest; hf://name; or `digits`. "
-    "0/1 attributes need a table. `check` also reads COCO and Pascal VOC."
+    "Boxes as Pascal VOC, COCO, YOLO, CSV or Create ML; 0/1 attributes need a table."
 )
 SOURCE = "Folder of a run, or a file: .tflite, .onnx (ours), .safetensors, .pth, .h5."
 PIXELS = ("--resolution", "--img-size", "--imgsz")
@@ -25,7 +25,13 @@ class CountedBudget(Settings):
     max_macs: Amount = option(None, "Most multiply-adds, such as 50M.", group=_BUDGET, shell=str)
     max_memory: Amount = option(None, "Largest peak of activation memory, such as 4MB.", group=_BUDGET, shell=str)
     max_params: Amount = option(None, "Most parameters, such as 1M.", group=_BUDGET, shell=str)
-    min_accuracy: Amount = option(None, "Least accuracy, such as 0.9.", group=_BUDGET, shell=str)
+    min_accuracy: Amount = option(
+        None,
+        "Least accuracy, such as 0.9; of detectors AP50, of attributes their mean average precision.",
+        group=_BUDGET,
+        shell=str,
+        flags=("--min-accuracy", "--min-map"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
