@@ -22,6 +22,7 @@ from pocketvision.runs import RunFolder
 from pocketvision.settings.groups import TrainConfig
 from pocketvision.tasks import learning
 from pocketvision.train.batches import RandomViews
+from pocketvision.train.beside import Beside, BesideLoss
 from pocketvision.train.inputs import Loaded, dialed, image_spec
 from pocketvision.train.job import Job
 from pocketvision.train.objective import Batch, Objective
@@ -60,9 +61,7 @@ class Distillation:
 
     def check(self, job: Job) -> None:
         """Raise DataError for teachers of other classes, UsageError for those that saw other parts of the images, and
-        for detectors, whose maps no teacher's answers are laid upon."""
-        if learning(job.data.spec.name).PLACED:
-            raise UsageError("distill teaches nets that name what an image shows; train a detector by `train` or `fit`")
+        for detectors whose anchors are others than the student's."""
         for teacher in self.teachers:
             check_labels(teacher, job.data.dataset.labels, job.data.spec.name)
             if teacher.trained.image.crop_mode != job.image.crop_mode:
@@ -70,6 +69,18 @@ class Distillation:
                     f"the teacher {teacher.run} was trained with --crop-mode {teacher.trained.image.crop_mode}; "
                     "give the same, so that both see the same part of an image"
                 )
+            own, wanted = teacher.trained.spec, job.spec
+            if (own.detector, own.detector and own.resolution) != (wanted.detector, own.detector and wanted.resolution):
+                raise UsageError(
+                    f"the teacher {teacher.run} has other anchors than the student: give --resolution "
+                    f"{own.resolution}, or leave it away"
+                )
+
+    def beside(self, net: Net, views: RandomViews, labels: Objective) -> tuple[Beside, BesideLoss]:
+        """Return module and objective of a student whose teachers answer each batch as it comes."""
+        task = views.images.spec.name
+        loss = BesideLoss(self.teachers, labels, views.image, task, self.alpha, self.temperature)
+        return Beside(net), loss
 
     def views_of(self, recipe: Recipe, count: int | None = None) -> Views:
         """Return the views that teachers and student are shown, the same to both."""
@@ -192,7 +203,12 @@ class TeacherViews:
 
 
 def for_distillation(job: Job, options: TrainConfig) -> Job:
-    """Give a job the epochs of a distillation: none of the head alone, and no early stop unless asked for."""
+    """Give a job the epochs of a distillation: none of the head alone, and no early stop unless asked for.
+
+    A detector is trained as it is without a teacher.
+    """
+    if learning(job.data.spec.name).PLACED:
+        return job
     if job.recipe.balance == "sampler":
         raise UsageError("distillation shows every image equally often; use --balance weights or none")
     total = options.epochs or EPOCHS
@@ -225,7 +241,10 @@ def student_spec(options: TrainConfig, start: Weights | None, teacher: Teacher) 
 
 
 def wider_teacher(spec: ModelSpec, teachers: Sequence[Teacher]) -> Teacher | None:
-    """Return the first teacher of the same family that is at least as wide and as deep."""
+    """Return the first teacher of the same family that is at least as wide and as deep; none for detectors, which begin
+    with a classifier's weights."""
+    if spec.detector is not None:
+        return None
     found = (one for one in teachers if reaches(one.weights.spec, spec) and one.weights.spec.width >= spec.width)
     return next(found, None)
 

@@ -8,6 +8,7 @@ import torch
 from pocketvision.clock import Clock
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
+from pocketvision.tasks import learning
 from pocketvision.train.batches import RandomViews
 from pocketvision.train.device import Engine
 from pocketvision.train.distillation import Distillation
@@ -46,7 +47,8 @@ class Planner:
 
     def schedule(self) -> Schedule:
         """Return the schedule: on maps where the recipe says so and they can be kept, else on pixels alone."""
-        if self.distillation is not None:
+        placed = learning(self.views.images.spec.name).PLACED
+        if self.distillation is not None and not placed:
             return self._distilled()
         on_maps = self._on_maps() if self.recipe.fine_tune != "all" else None
         if on_maps is not None:

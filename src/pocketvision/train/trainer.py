@@ -340,6 +340,9 @@ class Trainer:
         plain, schedule = self._of_net(), self.schedule
         if self.distillation is None:
             return plain
+        if learning(self.images.spec.name).PLACED:
+            beside, loss = self.distillation.beside(self.net, self.views, self.objective[0])
+            return replace(plain, module=beside, groups=(LayerGroup(beside),), objective=loss)
         student, source, objective = self.distillation.begin(
             self.net, self.views, schedule, kept=self.teacher_outputs, progress=self.progress
         )

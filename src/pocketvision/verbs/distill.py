@@ -57,9 +57,10 @@ def distill(options: DistillOptions) -> DistillResult:
 
     Without `model` it is of the teacher's family; `width` defaults to half the teacher's, `resolution` to the
     teacher's. Without `weights` it starts from channels of the teacher itself where they are of one family, else from
-    published weights. `temperature` softens the answers, `alpha` is their share of the loss beside the labels,
-    `features` the weight of the teacher's features, `views` how many random views of each image it answers to.
-    `time_limit`, such as '10m', fits views and epochs to this machine's speed; the other options are those of `train`.
+    published weights; a detector, which has its teacher's anchors, from a classifier's. `temperature` softens the
+    answers, `alpha` is their share of the loss beside the labels, `features` the weight of the teacher's features,
+    `views` how many random views of each image it answers to. `time_limit`, such as '10m', fits views and epochs to
+    this machine's speed; the other options are those of `train`.
     """
     clock, progress = Clock(seconds(options.time_limit)), options.progress
     require_logs(options.log)
@@ -76,10 +77,12 @@ def distill(options: DistillOptions) -> DistillResult:
         for teacher in teachers:
             check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
         check_splits(teachers, loaded, options)
+        taught = teachers[0].trained.spec
         spec = replace(
             spec,
-            resolution=options.resolution or teachers[0].trained.spec.resolution,
+            resolution=options.resolution or taught.resolution,
             num_classes=len(loaded.dataset.labels),
+            detector=taught.detector,
         )
         require_memory(loaded, spec, options.device)
         own = wider_teacher(spec, teachers) if options.weights is None else None
