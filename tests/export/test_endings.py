@@ -13,7 +13,8 @@ from pocketvision.errors import GraphError
 from pocketvision.export import SUFFIXES
 from pocketvision.export.manifest import make_probes, manifest_of_file, stand_in_images
 from pocketvision.export.write import write_graph
-from pocketvision.graph.graph import Graph, Sigmoid, Softmax
+from pocketvision.graph.endings import sigmoid_ending
+from pocketvision.graph.graph import Graph, Softmax
 from pocketvision.graph.run import run
 from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build_spec
@@ -28,7 +29,7 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (6, 32, 32, 3), np.uint8)
 @pytest.fixture(scope="module")
 def plain() -> Graph:
     torch.manual_seed(3)
-    return trace(build_spec(SPEC).eval(), ImageSpec(32), Sigmoid)
+    return trace(build_spec(SPEC).eval(), ImageSpec(32), sigmoid_ending)
 
 
 @pytest.fixture(scope="module")
