@@ -26,7 +26,7 @@ class LayerMoments:
     gradients: _Float
     """[O], mean over images of the squared gradients at each sum, added over places."""
     rows: int
-    """How many places of maps, or images, covariances are of."""
+    """How many rows that differ covariances are of: images, or more where maps have many places."""
 
 
 Moments = Mapping[str, LayerMoments]

@@ -35,6 +35,9 @@ _LARGEST_RATIO = 127.0
 """Of input times weight scale to output scale, as `quantize` has it."""
 _NOTCHES = 4
 """Steps to each doubling of a scale: fewer different scales pack better."""
+_LOGITS = 0.3
+"""Of its mean sensitivity what the layer of logits counts for each of its outputs: other layers' errors add up on their
+way to it, which their own sensitivities do not know."""
 _LEAST = 1e-3
 """Of a layer's mean sensitivity: channels that no image reached keep this much."""
 
@@ -105,7 +108,7 @@ def _softened(gradients: _Float, *, flat: bool) -> _Float:
     """Return sensitivities between each channel's own and the layer's mean."""
     mean = max(float(gradients.mean()), 1e-30)
     if flat:
-        return np.full_like(gradients, mean)
+        return np.full_like(gradients, _LOGITS * mean)
     return mean * np.sqrt(np.maximum(gradients / mean, _LEAST))
 
 

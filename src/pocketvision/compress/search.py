@@ -14,8 +14,9 @@ from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress, Silent
 
-STRENGTHS = tuple(2.0 ** (place / 4) for place in range(-28, 41))
-"""From where next to nothing is saved to where next to nothing is left; a step takes off about an eighth of a bit."""
+STRENGTHS = tuple(2.0 ** (place / 4) for place in range(-44, 41))
+"""From where next to nothing is saved to where next to nothing is left, for nets of two classes and of a thousand; a
+place takes off about an eighth of a bit."""
 BEFORE: Sequence[CompressionStep] = (Equalize(), Ranges(), Quantize())
 Keeps = Callable[[Graph], bool]
 """Tells whether a net in integers keeps a condition, which stronger settings break sooner than weaker ones."""

@@ -15,6 +15,8 @@ from pocketvision.progress import Progress, Silent, track
 BATCH = 10
 PLACES = 200
 """Of a map, at most; evenly spread, from another corner with each batch."""
+ALIKE = 30
+"""So many places of one map tell of covariances as much as one of another image."""
 SURE = 0.7
 """Nets trained on few classes are so sure that gradients vanish: logits are divided until the top probability's mean is
 no more than this."""
@@ -104,7 +106,9 @@ class _Gathered:
         """Return the means over all that was added."""
         mean = self.mean / self.rows
         inputs = self.inputs / self.rows - mean @ mean.mT
-        return LayerMoments(mean[..., 0].numpy(), inputs.numpy(), (self.gradients / images).numpy(), self.rows)
+        return LayerMoments(
+            mean[..., 0].numpy(), inputs.numpy(), (self.gradients / images).numpy(), max(images, self.rows // ALIKE)
+        )
 
     def _seen(self, read: Tensor, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         """Return what weights are multiplied with at some places of sums of this shape, [G, K, n]."""
