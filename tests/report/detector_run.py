@@ -76,8 +76,8 @@ def _answer(example: Example, rng: np.random.Generator, *, perfect: bool) -> np.
 
 def _write(run: Path, answers: Answers) -> None:
     """Put the answers' figures in the place of the classifier's."""
-    score, task = answers.score(), answers.task
-    given = answers.probabilities, answers.truth, SPEC
+    judgment = answers.judgment
+    score = judgment.score
     proof = replace(
         read_json(Proof, run / "verify.json"),
         accuracy=score,
@@ -85,10 +85,10 @@ def _write(run: Path, answers: Answers) -> None:
             replace(verdict, allowed=0.1, measured=score.value) if verdict.limit == "min_accuracy" else verdict
             for verdict in read_json(Proof, run / "verify.json").verdicts
         ),
-        confusion=task.confusion(*given),
+        confusion=judgment.confusion,
         answers=answers.told(),
-        attributes=task.parts(*given),
-        curves=task.curves(*given),
+        attributes=judgment.parts,
+        curves=judgment.curves,
         resized=(),
         confidence=None,
         abstain_below=None,

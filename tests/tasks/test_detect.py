@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pocketvision.tasks import load
-from pocketvision.tasks.detect.answers import curves, found, read, targets, write
+from pocketvision.tasks.detect.answers import found, judge, read, targets, write
 from pocketvision.values import Box, Example, FoundBox, TaskSpec
 
 LABELS = ("cat", 'a "dog", or; two', "Käfer")
@@ -71,7 +71,7 @@ def test_boxes_from_the_threshold_on_are_found_with_names_and_corners() -> None:
     assert first == FoundBox("Käfer", 2, 0.9, *(pytest.approx(side) for side in (0.1, 0.2, 0.3, 0.4)))
     assert (second.label, second.score) == ("cat", 0.5)
     truth = targets([Example("a.png", (Box(2, 0.1, 0.2, 0.3, 0.4, area=100.0),), "test", "")])
-    cat, dog, beetle = curves(answer[None], truth, spec)
+    cat, dog, beetle = judge(answer[None], truth, spec).curves
     assert (cat.points, dog.points, beetle.label) == ((), (), "Käfer")
     (point,) = beetle.points
     assert (point.recall, point.precision, point.score) == (1, 1, 0.9)
@@ -92,3 +92,13 @@ def test_which_of_two_boxes_is_kept_is_no_gap_where_either_suppresses_the_other(
     np.testing.assert_allclose(task.gaps(one, other), 0.9, atol=1e-6)
     assert task.gaps(0 * one, 0 * one).tolist() == [0.0]
     np.testing.assert_allclose(task.gaps(one, 0 * one), 0.9, atol=1e-6)
+
+
+def test_vocs_figure_stands_beside_cocos() -> None:
+    spec = TaskSpec("detect", ("a",))
+    truth = np.array([[[0, 0.1, 0.1, 0.5, 0.5, 900, 0]], [[0, 0.2, 0.2, 0.6, 0.6, 900, 0]]], np.float32)
+    answers = np.zeros((2, 100, 6), np.float32)
+    answers[0, 0] = (0.1, 0.1, 0.5, 0.5, 0, 0.9)
+    judged = judge(answers, truth, spec).score
+    assert judged.others["VOC AP"] == pytest.approx(0.5)
+    assert judged.value == pytest.approx(51 / 101)

@@ -134,8 +134,10 @@ def test_answers_are_scored_and_compared(name: str) -> None:
     assert lost.shape == found.choices.shape
     assert not task.clearly_lost(ours, ours, spec, tie=0.0).any()
     assert lost.sum() > task.clearly_lost(task.probabilities(-logits, spec), ours, spec, tie=0.5).sum()
-    assert [each.name for each in task.parts(ours, targets, spec)] in ([], list(LABELS))
-    assert len(task.confusion(ours, targets, spec)) in (0, len(LABELS))
+    judgment = task.judge(ours, targets, spec)
+    assert judgment.score == score
+    assert [each.name for each in judgment.parts] in ([], list(LABELS))
+    assert len(judgment.confusion) in (0, len(LABELS))
 
 
 def _truth(targets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision import cache as disk
+from pocketvision.cost.graphs import without_shapes
 from pocketvision.cost.rules import macs, params, weight_bytes
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.graph.graph import Activate, Add, Concat, Conv, GlobalAvgPool, Graph, Linear, Mul, Node
@@ -186,14 +187,6 @@ def _counted(trunk: Trunk, graph_of: Callable[[ModelSpec], Graph]) -> Counts:
     except OSError:
         pass  # counted again the next time
     return found
-
-
-def without_shapes(spec: ModelSpec) -> ModelSpec:
-    """Return a detector whose anchors have no shapes: they cost nothing, and differ from data set to data set."""
-    if spec.detector is None:
-        return spec
-    maps = tuple(replace(one, shapes=((1.0, 1.0),) * len(one.shapes)) for one in spec.detector.maps)
-    return replace(spec, detector=replace(spec.detector, maps=maps))
 
 
 @cache

@@ -26,9 +26,21 @@ def graph_at(spec: ModelSpec) -> Graph:
     return graph
 
 
-@cache
 def traced(spec: ModelSpec) -> Graph:
     """Trace a net; its graph is kept for the next one who asks."""
+    return _traced(without_shapes(spec))
+
+
+def without_shapes(spec: ModelSpec) -> ModelSpec:
+    """Return a detector whose anchors have no shapes: they cost nothing, and differ from data set to data set."""
+    if spec.detector is None:
+        return spec
+    maps = tuple(replace(one, shapes=((1.0, 1.0),) * len(one.shapes)) for one in spec.detector.maps)
+    return replace(spec, detector=replace(spec.detector, maps=maps))
+
+
+@cache
+def _traced(spec: ModelSpec) -> Graph:
     from pocketvision.graph.trace import trace_spec
 
     return trace_spec(spec, ending=softmax_ending if spec.detector is None else unplaced_ending)

@@ -109,12 +109,7 @@ def _reason(budget: Budget, probed: bool) -> str:
 def _probed(
     given: Sequence[Given], found: Considered, loaded: Loaded, options: FitOptions, progress: Progress
 ) -> tuple[Probed, ...]:
-    """Probe the weights whose settings are most promising within the budget, of each family one before a second.
-
-    Images without one class each are not probed: the heads that probing fits know no others.
-    """
-    if loaded.dataset.kind != "classes":
-        return ()
+    """Probe the weights whose settings are most promising within the budget, of each family one before a second."""
     kept = np.flatnonzero(found.keeping())
     best: dict[str, float] = {}
     for row in kept[np.argsort(-found.utility[kept])]:

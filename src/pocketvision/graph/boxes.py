@@ -42,15 +42,6 @@ def corners(centered: Floats) -> Floats:
     return found
 
 
-def encode(boxes: Floats, anchors: Floats) -> Floats:
-    """Return the codes [..., 4] of boxes y1, x1, y2, x2 relative to as many anchors."""
-    size = np.maximum(boxes[..., 2:] - boxes[..., :2], 1e-6)
-    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
-    moved, grown = (middle - anchors[..., :2]) / anchors[..., 2:], np.log(size / anchors[..., 2:])
-    codes: Floats = np.concatenate([moved, grown], axis=-1) * np.array(SCALES, boxes.dtype)
-    return codes
-
-
 def decode(codes: Floats, anchors: Floats) -> Floats:
     """Return the boxes y1, x1, y2, x2 of codes [..., A, 4]; not clipped to the image."""
     steps = codes / np.array(SCALES, codes.dtype)

@@ -24,8 +24,9 @@ AREAS = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**
 """Of an object in square pixels, both ends included."""
 MOST = 100
 """Answers of one image and class that count, the best by score."""
-CROWD = 2
-"""The flag of a crowd, which any number of answers may lie in; any flag but 0 keeps an object from being counted."""
+DIFFICULT, CROWD = 1, 2
+"""Flags of an object that is hard to see, and of a crowd, which any number of answers may lie in; any flag but 0 keeps
+an object from being counted."""
 _ROWS = len(AREAS) * len(THRESHOLDS)
 
 

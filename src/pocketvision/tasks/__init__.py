@@ -64,6 +64,20 @@ class Evaluation:
         return float(self.losses.mean())
 
 
+@dataclass(frozen=True)
+class Judgment:
+    """What answers are worth, as far as it means something for a task."""
+
+    score: Score
+    parts: tuple[AttributeScore, ...] = ()
+    """Of each attribute, or of each class of boxes, by itself; empty where labels exclude each other."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """How often each label [rows] was answered as each [columns], of boxes the background as the last; empty where
+    labels do not exclude others."""
+    curves: tuple[Curve, ...] = ()
+    """Precision against recall of each class of boxes; empty where answers are about the whole image."""
+
+
 class TaskAnswers(Protocol):
     """What `tasks/<task>/answers.py` defines."""
 
@@ -168,16 +182,8 @@ class TaskAnswers(Protocol):
         """Return what answers are worth by the task's metric."""
         ...
 
-    def parts(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[AttributeScore, ...]:
-        """Return what each attribute is worth by itself; empty where labels exclude each other."""
-        ...
-
-    def curves(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Curve, ...]:
-        """Return precision against recall of each class of boxes; empty where answers are not about places."""
-        ...
-
-    def confusion(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:
-        """Return how often each label [rows] was answered as each [columns]; empty where they do not exclude others."""
+    def judge(self, probabilities: Floats, targets: Integers, spec: TaskSpec) -> Judgment:
+        """Return what answers are worth in every respect."""
         ...
 
     def clearly_lost(self, ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) -> NDArray[np.bool_]:

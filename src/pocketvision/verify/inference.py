@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from pocketvision.images.decode import content_of, decode
 from pocketvision.images.prepare import prepare
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
+from pocketvision.tasks import Judgment, spec_of
 from pocketvision.tasks import TaskAnswers as Task
 from pocketvision.tasks import load as load_task
-from pocketvision.tasks import spec_of
 from pocketvision.tasks.detect.text import boxes_of
 from pocketvision.values import Answer, Example, ImageSpec, Score, TaskSpec
 
@@ -64,8 +64,13 @@ class Answers:
         """Return the targets: [N], or [N, labels]."""
         return self.task.targets(self.examples)
 
-    def score(self, rows: Sequence[int] | slice = slice(None)) -> Score:
-        """Return what the answers are worth, or those of some rows."""
+    @cached_property
+    def judgment(self) -> Judgment:
+        """Return what the answers are worth in every respect."""
+        return self.task.judge(self.probabilities, self.truth, self.spec)
+
+    def score(self, rows: Sequence[int] | slice) -> Score:
+        """Return what the answers of some rows are worth."""
         return self.task.score(self.probabilities[rows], self.truth[rows], self.spec)
 
     def told(self) -> tuple[Answer, ...]:

@@ -90,7 +90,7 @@ def prove_with_answers(
         latency=latency,
         verdicts=verdicts,
         labels=checked.manifest.labels,
-        confusion=answers.task.confusion(answers.probabilities, truth, answers.spec),
+        confusion=answers.judgment.confusion,
         answers=answers.told(),
         failures=(*checked.failures, *unjudged(verdicts)),
         unreadable=checked.answers.unreadable,
@@ -99,8 +99,8 @@ def prove_with_answers(
         refusal=_refusal(checked.answers, checked.manifest.abstain_below),
         resized=checked.resized,
         judged=checked.judged,
-        attributes=answers.task.parts(answers.probabilities, truth, answers.spec),
-        curves=answers.task.curves(answers.probabilities, truth, answers.spec),
+        attributes=answers.judgment.parts,
+        curves=answers.judgment.curves,
     )
     return proof, answers
 
@@ -136,7 +136,7 @@ def _check(
             f"none of the {len(images.examples)} images to judge by can be read, {answers.unreadable[0]} first; "
             "pocketvision check says why"
         )
-    measured = answers.score()
+    measured = answers.judgment.score
     narrow = computes_in_half(file)
     tie = tolerance(manifest.precision, narrow=narrow).tie
     compared = _agree(file, trained, images=images, answers=answers, tie=tie)

@@ -245,8 +245,7 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
     weights = shortened(weights, _depth(net))
     _check_padding(net, weights)
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    own = not keep_head or weights.spec.detector is not None  # whose layers answer for several anchors each
-    tensors, dropped = (dict(weights.tensors), False) if own else _head(weights, _last_layer(net))
+    tensors, dropped = _head(weights, _last_layer(net)) if keep_head else (dict(weights.tensors), False)
     if weights.folded:
         tensors = unfold(net, tensors, weights.norm_eps)
     fresh = () if keep_head else _fresh(tensors, shapes, _last_layer(net)[0])

@@ -10,43 +10,25 @@ from pocketvision.errors import DataError
 from pocketvision.graph.endings import Ends, sigmoid_ending
 from pocketvision.metrics import multilabel
 from pocketvision.metrics.multilabel import UNKNOWN
-from pocketvision.models.catalogue import largest_useful_resolution
-from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
+from pocketvision.tasks import Decisions, Evaluation, Floats, Integers, Judgment
+from pocketvision.tasks.whole import fitted, found, resolution, stand_in
 from pocketvision.values import (
     AttributeScore,
     Confidence,
-    Curve,
     Example,
-    FoundBox,
     Kind,
-    ModelSpec,
     Score,
     Target,
     TaskSpec,
 )
 
+__all__ = ["fitted", "found", "resolution", "stand_in"]
 WORD = "attributes"
 KIND: Kind = "attributes"
 METRIC = "mean average precision"
 WATCHED = "accuracy"
 TEMPERED = True
 CROPS = True
-
-
-def resolution(short_side: int) -> int:
-    """Return the smallest usual resolution that loses no detail."""
-    return largest_useful_resolution(short_side)
-
-
-def fitted(model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
-    """Return the net as it is."""
-    return model
-
-
-def stand_in(spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Integers]:
-    """Return noise, and what it comes to as targets."""
-    answers = np.random.default_rng(0).random((images, len(spec.labels)), np.float32)
-    return answers, decide(answers, spec).choices
 
 
 NONE = "(none)"
@@ -140,11 +122,6 @@ def decide(probabilities: Floats, spec: TaskSpec) -> Decisions:
     return Decisions(told, chances, there.astype(np.int64))
 
 
-def found(answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
-    """Return nothing: answers are about the whole image."""
-    return ()
-
-
 def told(target: Target, spec: TaskSpec) -> str:
     """Return the names of what is there, and with a question mark what is unknown."""
     marks = {1: "{}", None: "{}?"}
@@ -184,8 +161,12 @@ def score(probabilities: Floats, targets: Integers, spec: TaskSpec) -> Score:
     return Score(value, min(low, value), max(high, value), len(targets), metric=METRIC, others=others)
 
 
-def parts(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[AttributeScore, ...]:
-    """Return how each attribute fared."""
+def judge(probabilities: Floats, targets: Integers, spec: TaskSpec) -> Judgment:
+    """Return the score, and how each attribute fared."""
+    return Judgment(score(probabilities, targets, spec), _parts(probabilities, targets, spec))
+
+
+def _parts(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[AttributeScore, ...]:
     whole, resampled = multilabel.average_precisions(probabilities, targets)
     thresholds = _thresholds(spec)
     found = multilabel.decided(probabilities, targets, thresholds)
@@ -204,16 +185,6 @@ def parts(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Att
         )
         for a, label in enumerate(spec.labels)
     )
-
-
-def curves(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Curve, ...]:
-    """Return nothing: answers are about the whole image."""
-    return ()
-
-
-def confusion(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:
-    """Return nothing: an attribute is not taken for another one."""
-    return ()
 
 
 def clearly_lost(ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) -> NDArray[np.bool_]:

@@ -10,43 +10,24 @@ from pocketvision.graph.real import softmax
 from pocketvision.metrics import calibration
 from pocketvision.metrics.accuracy import accuracy, macro_accuracy, wilson
 from pocketvision.metrics.confusion import confusion as counted
-from pocketvision.models.catalogue import largest_useful_resolution
-from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
+from pocketvision.tasks import Decisions, Evaluation, Floats, Integers, Judgment
+from pocketvision.tasks.whole import fitted, found, resolution, stand_in
 from pocketvision.values import (
-    AttributeScore,
     Confidence,
-    Curve,
     Example,
-    FoundBox,
     Kind,
-    ModelSpec,
     Score,
     Target,
     TaskSpec,
 )
 
+__all__ = ["fitted", "found", "resolution", "stand_in"]
 WORD = "classification"
 KIND: Kind = "classes"
 METRIC = "accuracy"
 WATCHED = "accuracy"
 TEMPERED = True
 CROPS = True
-
-
-def resolution(short_side: int) -> int:
-    """Return the smallest usual resolution that loses no detail."""
-    return largest_useful_resolution(short_side)
-
-
-def fitted(model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
-    """Return the net as it is."""
-    return model
-
-
-def stand_in(spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Integers]:
-    """Return noise, and what it comes to as targets."""
-    answers = np.random.default_rng(0).random((images, len(spec.labels)), np.float32)
-    return answers, decide(answers, spec).choices
 
 
 def ending(spec: TaskSpec) -> Ends:
@@ -122,11 +103,6 @@ def decide(probabilities: Floats, spec: TaskSpec) -> Decisions:
     return Decisions(tuple(spec.labels[column] for column in best), chances.astype(np.float64), best)
 
 
-def found(answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
-    """Return nothing: answers are about the whole image."""
-    return ()
-
-
 def told(target: Target, spec: TaskSpec) -> str:
     """Return the name of a class."""
     return write(target, spec.labels)
@@ -142,20 +118,11 @@ def score(probabilities: Floats, targets: Integers, spec: TaskSpec) -> Score:
     return accuracy(probabilities, targets)
 
 
-def parts(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[AttributeScore, ...]:
-    """Return nothing: classes exclude each other, and their confusions say more."""
-    return ()
-
-
-def curves(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[Curve, ...]:
-    """Return nothing: answers are about the whole image."""
-    return ()
-
-
-def confusion(probabilities: Floats, targets: Integers, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:
-    """Return the confusion matrix: rows are true labels, columns answers."""
+def judge(probabilities: Floats, targets: Integers, spec: TaskSpec) -> Judgment:
+    """Return the score and the confusions, which say more of classes that exclude each other than figures of each."""
     matrix = counted(targets, probabilities.argmax(axis=1), len(spec.labels))
-    return tuple(tuple(int(cell) for cell in row) for row in matrix)
+    rows = tuple(tuple(int(cell) for cell in row) for row in matrix)
+    return Judgment(score(probabilities, targets, spec), confusion=rows)
 
 
 def clearly_lost(ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) -> NDArray[np.bool_]:

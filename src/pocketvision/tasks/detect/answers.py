@@ -17,7 +17,8 @@ from pocketvision.graph.endings import Ends
 from pocketvision.graph.graph import Ending, Sigmoid, Suppress
 from pocketvision.graph.real import sigmoid
 from pocketvision.metrics import detection
-from pocketvision.tasks import Decisions, Evaluation, Floats, Integers
+from pocketvision.metrics.box_matches import CROWD, DIFFICULT, ClassMatches
+from pocketvision.tasks import Decisions, Evaluation, Floats, Integers, Judgment
 from pocketvision.tasks.detect.anchors import fitted_maps, plain_boxes
 from pocketvision.tasks.detect.text import boxes_of, read, write
 from pocketvision.values import (
@@ -52,7 +53,6 @@ NONE = "(none)"
 _SEEN, _SAME, _ALIKE = 0.2, 0.5, 0.45
 """From which score on a box is compared with another net's, from which overlap on two are the same, and from which on
 one may have suppressed the other, rounding included."""
-_DIFFICULT, _CROWD = 1, 2
 
 
 def resolution(short_side: int) -> int:
@@ -106,7 +106,7 @@ def targets(examples: Sequence[Example]) -> NDArray[np.float32]:
 
 
 def _row(box: Box) -> tuple[float, ...]:
-    flag = _CROWD if box.crowd else _DIFFICULT if box.difficult else 0
+    flag = CROWD if box.crowd else DIFFICULT if box.difficult else 0
     return box.label, box.y1, box.x1, box.y2, box.x2, box.area or 0.0, flag
 
 
@@ -222,51 +222,50 @@ def wrong(choices: Integers, target: Target, spec: TaskSpec) -> tuple[str, ...] 
 
 
 def score(probabilities: Floats, targets: Floats, spec: TaskSpec) -> Score:
-    """Return AP50 with a bootstrap interval over images; `others` has COCO's figures and those at the threshold."""
+    """Return AP50 with a bootstrap interval over images; `others` has COCO's and VOC's figures and those at the
+    threshold."""
+    return judge(probabilities, targets, spec).score
+
+
+def judge(probabilities: Floats, targets: Floats, spec: TaskSpec) -> Judgment:
+    """Return the score, what each class is worth, which is taken for which, and precision against recall.
+
+    Truth and answers are matched once.
+    """
     matches = detection.match(targets, probabilities, len(spec.labels))
-    value = detection.average_precision(matches)
+    precision, threshold = detection.average_precision(matches), spec.thresholds[0] if spec.thresholds else 0.5
     others = {name: figure for name, figure in detection.figures(matches).items() if name != METRIC}
+    voc = detection.voc_average_precision(targets, probabilities, len(spec.labels))
+    if not np.isnan(voc).all():
+        others["VOC AP"] = float(np.nanmean(voc))
+    counts = detection.counted(matches, threshold)
     if spec.thresholds:
-        names = ("precision", "recall", "F1")
-        others |= dict(zip(names, detection.counted(matches, spec.thresholds[0]).overall, strict=True))
-    return Score(value.value, value.low, value.high, len(targets), metric=METRIC, others=others)
-
-
-def parts(probabilities: Floats, targets: Floats, spec: TaskSpec) -> tuple[AttributeScore, ...]:
-    """Return what each class is worth by itself."""
-    matches = detection.match(targets, probabilities, len(spec.labels))
-    value = detection.average_precision(matches)
-    threshold = spec.thresholds[0] if spec.thresholds else 0.5
-    at = detection.counted(matches, threshold)
-    found = []
-    for place, name in enumerate(spec.labels):
-        known = not np.isnan(value.classes[place])
-        low, high = (value.class_low[place], value.class_high[place]) if known else (0.0, 1.0)
-        precision, recall, f1 = (_or_none(part[place]) for part in (at.precision, at.recall, at.f1))
-        there, ap = int(at.there[place]), _or_none(value.classes[place])
-        found.append(AttributeScore(name, there, there, ap, float(low), float(high), threshold, precision, recall, f1))
-    return tuple(found)
-
-
-def curves(probabilities: Floats, targets: Floats, spec: TaskSpec) -> tuple[Curve, ...]:
-    """Return precision against recall of each class."""
-    matches = detection.match(targets, probabilities, len(spec.labels))
-    return tuple(
-        Curve(name, tuple(CurvePoint(*(round(value, 5) for value in point)) for point in detection.curve(one)))
-        for name, one in zip(spec.labels, matches.classes, strict=True)
+        others |= dict(zip(("precision", "recall", "F1"), counts.overall, strict=True))
+    matrix = detection.confusion(matches, targets, probabilities, threshold)
+    ends = precision.value, precision.low, precision.high
+    return Judgment(
+        Score(*ends, len(targets), metric=METRIC, others=others),
+        tuple(_part(name, place, precision, counts, threshold=threshold) for place, name in enumerate(spec.labels)),
+        tuple(tuple(int(cell) for cell in row) for row in matrix),
+        tuple(_curve(name, one) for name, one in zip(spec.labels, matches.classes, strict=True)),
     )
+
+
+def _part(
+    name: str, place: int, value: detection.AveragePrecision, at: detection.BoxCounts, *, threshold: float
+) -> AttributeScore:
+    there, known = int(at.there[place]), not np.isnan(value.classes[place])
+    low, high = (float(value.class_low[place]), float(value.class_high[place])) if known else (0.0, 1.0)
+    ap, *shares = (_or_none(part[place]) for part in (value.classes, at.precision, at.recall, at.f1))
+    return AttributeScore(name, there, there, ap, low, high, threshold, *shares)
+
+
+def _curve(name: str, one: ClassMatches) -> Curve:
+    return Curve(name, tuple(CurvePoint(*(round(value, 5) for value in point)) for point in detection.curve(one)))
 
 
 def _or_none(figure: float) -> float | None:
     return None if np.isnan(figure) else float(figure)
-
-
-def confusion(probabilities: Floats, targets: Floats, spec: TaskSpec) -> tuple[tuple[int, ...], ...]:
-    """Return which class is taken for which, the background as the last row and column: [K + 1, K + 1]."""
-    matches = detection.match(targets, probabilities, len(spec.labels))
-    threshold = spec.thresholds[0] if spec.thresholds else 0.5
-    matrix = detection.confusion(matches, targets, probabilities, threshold)
-    return tuple(tuple(int(cell) for cell in row) for row in matrix)
 
 
 def clearly_lost(ours: Floats, theirs: Floats, spec: TaskSpec, *, tie: float) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
 from pocketvision.graph import boxes
+from pocketvision.metrics.box_matches import CROWD
 from pocketvision.models.ssd import CODES, SsdHead, last_of
 from pocketvision.tasks import Integers, Targeted, TrainDefaults
 from pocketvision.values import TaskSpec
@@ -28,7 +29,7 @@ NEAR = 0.5
 """Overlap from which on an anchor is an object's; below it the anchor is background."""
 CROWDED = 0.5
 """Share of an anchor that lies in a crowd from which on it teaches no class."""
-NOTHING, _CROWD = -2, 2
+NOTHING = -2
 
 
 class Assigned(NamedTuple):
@@ -97,7 +98,7 @@ def assign(anchors: Tensor, targets: Tensor) -> Assigned:
     Source: W. Liu and others, "SSD: Single Shot MultiBox Detector" (2016), section 2.2.
     """
     objects, labels = targets[..., 1:5].float(), targets[..., 0].long()
-    crowds = (labels >= 0) & (targets[..., 6] == _CROWD)
+    crowds = (labels >= 0) & (targets[..., 6] == CROWD)
     shared, areas = _shared(anchors, objects)
     own = anchors[:, 2:].prod(1)[:, None]
     usable = torch.where(((labels >= 0) & ~crowds)[:, None], shared / (own + areas - shared).clamp(min=1e-9), -1.0)
