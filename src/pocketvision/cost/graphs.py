@@ -26,11 +26,6 @@ def graph_at(spec: ModelSpec) -> Graph:
     return graph
 
 
-def traced(spec: ModelSpec) -> Graph:
-    """Trace a net; its graph is kept for the next one who asks."""
-    return _traced(without_shapes(spec))
-
-
 def without_shapes(spec: ModelSpec) -> ModelSpec:
     """Return a detector whose anchors have no shapes: they cost nothing, and differ from data set to data set."""
     if spec.detector is None:
@@ -40,7 +35,8 @@ def without_shapes(spec: ModelSpec) -> ModelSpec:
 
 
 @cache
-def _traced(spec: ModelSpec) -> Graph:
+def traced(spec: ModelSpec) -> Graph:
+    """Trace a net; its graph is kept for the next one who asks."""
     from pocketvision.graph.trace import trace_spec
 
     return trace_spec(spec, ending=softmax_ending if spec.detector is None else unplaced_ending)

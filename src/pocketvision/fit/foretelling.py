@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pocketvision.budget.choose import REACH, Considered, Foretold
 from pocketvision.budget.limits import LIMITS
 from pocketvision.budget.space import PRECISIONS, Space, cut
-from pocketvision.cost.graphs import traced
+from pocketvision.cost.graphs import traced, without_shapes
 from pocketvision.fit.profiles import default_profile
 from pocketvision.graph.order import best_order
 from pocketvision.latency.profile import Profile, read_profile
@@ -48,7 +48,7 @@ def _times(space: Space, rows: NDArray[np.int64], profile: Profile) -> NDArray[n
     if not len(rows):
         return np.zeros((3, 0))
     trunk = space.trunks[int(space.trunk[rows[0]])]
-    graph = best_order(traced(trunk.spec))
+    graph = best_order(traced(without_shapes(trunk.spec)))
     nets, order = [], []
     for depth in sorted({int(depth) for depth in space.depth[rows]}):
         own = rows[space.depth[rows] == depth]
