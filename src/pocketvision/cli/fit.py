@@ -32,6 +32,10 @@ def _tell(summary: "Summary") -> None:
     print(f"  latency   {summary.latency_ms:.2f} ms an image, median, 1 thread")
     for verdict in summary.verdicts:
         print(f"  {verdict_line(verdict)}")
+    for one in summary.further:
+        print(f"  also      {one.file}, {bytes_text(one.size_bytes)}, {one.latency_ms:.2f} ms")
+        for verdict in one.verdicts:
+            print(f"            {verdict_line(verdict)}")
     print(f"  report    {summary.report}")
 
 

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from pocketvision.errors import UsageError
 from pocketvision.export.write import formats_of, require_packages
 from pocketvision.settings.option import Settings, options
 
 
 def formats_asked(text: str) -> tuple[str, ...]:
-    """Read `onnx` or `onnx,litert`; raises UsageError without onnx, on whose file the net is chosen and judged,
-    and MissingExtra where a format's package is not installed."""
+    """Read names such as `litert,coreml`; the ONNX file, on which the net is chosen, is always written and comes first.
+
+    Raises UnknownName and MissingExtra where a format's package is not installed.
+    """
     formats = formats_of(text)
-    if "onnx" not in formats:
-        raise UsageError(f"--format is {text}; a run needs its ONNX file, so give onnx,{text}")
     require_packages(formats, proven=True)
     return ("onnx", *(name for name in formats if name != "onnx"))
 

@@ -1,4 +1,4 @@
-"""Frozen records that cross rooms, and their way to JSON and back. Units stand in the names."""
+"""Frozen records that cross packages, and their way to JSON and back. Units stand in the names."""
 
 from pocketvision.values.costs import (
     Amount,
@@ -43,13 +43,13 @@ from pocketvision.values.results import (
     Proof,
     Resized,
     Schedule,
-    Summary,
     Suppression,
     Trained,
     Variant,
     Verdict,
 )
 from pocketvision.values.scores import AttributeScore, Confidence, Curve, CurvePoint, Refusal, Score
+from pocketvision.values.summary import FurtherFile, Summary
 
 __all__ = [
     "Agreement",
@@ -75,6 +75,7 @@ __all__ = [
     "Estimate",
     "Example",
     "FoundBox",
+    "FurtherFile",
     "Health",
     "ImageSpec",
     "Io",

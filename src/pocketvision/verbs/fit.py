@@ -23,7 +23,7 @@ from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import FitOptions
 from pocketvision.train.inputs import load_data
 from pocketvision.train.logs import require_logs
-from pocketvision.values import Choice, Health, Precision, Proof, Split, Summary, Trained
+from pocketvision.values import Choice, FurtherFile, Health, Precision, Proof, Split, Summary, Trained
 from pocketvision.verify.outcome import raise_for
 
 
@@ -36,8 +36,8 @@ def fit(options: FitOptions) -> Summary:
     distillation from it is tried beside plain training, and the better one taken. `max_drop` is how many points of
     validation accuracy int8 may lose where the budget does not force it. `abstain` says below which top probability
     the file refuses to answer: `auto` chooses on the validation images, `off` never refuses, or a probability.
-    `format` is `onnx`, or `onnx,litert` for a `.tflite` file beside it; each file is proven. `time_limit`, such as
-    '10m', is for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file
+    `format` names what is written beside the `.onnx`, such as `litert,coreml`; each file is proven. `time_limit`, such
+    as '10m', is for the whole chain. Raises BudgetMissed where a limit is broken and VerificationFailed where the file
     answers otherwise than the trained net; the run's folder with its report is complete then too.
     """
     formats = formats_asked(options.format)
@@ -81,7 +81,7 @@ def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
         files = export_net(run, loaded, trained, compared, formats=formats, progress=progress)
     with watch.step("verify"):
         proofs = verify_files(run, loaded, files, budget, within_s=proof_s(clock), progress=progress)
-    summary = _summary(run, proofs["onnx"], trained, compared.record.taken, watch.seconds)
+    summary = _summary(run, proofs, trained, compared.record.taken, watch.seconds)
     RunFolder(run).summary.write(summary)
     write_report(run, progress=Silent())
     write_checksums(run)
@@ -90,7 +90,10 @@ def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
     return summary
 
 
-def _summary(run: Path, proof: Proof, trained: Trained, precision: Precision, seconds: dict[str, float]) -> Summary:
+def _summary(
+    run: Path, proofs: dict[str, Proof], trained: Trained, precision: Precision, seconds: dict[str, float]
+) -> Summary:
+    proof, *others = proofs.values()
     return Summary(
         artefact=proof.file,
         test_accuracy=proof.accuracy.value,
@@ -105,6 +108,7 @@ def _summary(run: Path, proof: Proof, trained: Trained, precision: Precision, se
         precision=precision,
         report=RunFolder(run).page.path.as_posix(),
         seconds=seconds,
+        further=tuple(FurtherFile(one.file, one.size_bytes, one.latency.median_ms, one.verdicts) for one in others),
     )
 
 
