@@ -32,13 +32,13 @@ from pocketvision.clock import Clock
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
-from pocketvision.cost.rules import PALETTE
 from pocketvision.errors import MissingExtra, PocketvisionError
 from pocketvision.export import FORMATS, SUFFIXES
 from pocketvision.export.manifest import PROBES
 from pocketvision.export.write import refusal, write_trained
 from pocketvision.files import write_text
 from pocketvision.graph.graph import Graph
+from pocketvision.graph.storage import STORAGES, Palette
 from pocketvision.graph.trace import trace
 from pocketvision.images.prepare import load
 from pocketvision.latency.measure import machine
@@ -124,8 +124,8 @@ class Case:
         """Return the net's graph in a precision."""
         if precision == "int8":
             return compress(self.graph, self.calibration).graph
-        if precision.startswith(PALETTE):
-            return palettized(self.graph, int(precision.removeprefix(PALETTE)))
+        if isinstance(stored := STORAGES[precision], Palette):
+            return palettized(self.graph, stored)
         return halved(self.graph) if precision == "float16" else self.graph
 
 

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from pocketvision.compress.palette import centers, palette_of, palettized
+from pocketvision.compress.palette import centers, palettized, table_of
 from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.compress.temperature import with_temperature
 from pocketvision.cost import count
 from pocketvision.errors import GraphError
 from pocketvision.graph.graph import Conv, Linear
 from pocketvision.graph.run import run
 from pocketvision.graph.sketch import Sketch
+from pocketvision.graph.storage import Floats, Palette
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), np.uint8)
 
@@ -27,28 +29,30 @@ def layers(graph):
 @pytest.mark.parametrize("bits", [2, 4, 6, 8])
 def test_few_different_weights_near_the_old_ones(bits):
     graph = net()
-    pairs = list(zip(layers(graph), layers(palettized(graph, bits)), strict=True))
-    shared = [(old, palette_of(new.weight), new) for old, new in pairs if new is not old]
+    pairs = list(zip(layers(graph), layers(palettized(graph, Palette(bits))), strict=True))
+    shared = [(old, table_of(new), new) for old, new in pairs if isinstance(new.storage, Palette)]
     assert len(shared) >= 2
-    for old, palette, new in shared:
-        assert len(palette.table) == 2**palette.bits <= 2**bits
-        np.testing.assert_array_equal(palette.table[palette.places] * palette.scale, new.weight)
-        for values in (palette.table, palette.scale):
+    for old, table, new in shared:
+        assert len(table.values) == 2**new.storage.bits <= 2**bits
+        np.testing.assert_array_equal(table.values[table.places] * table.scale, new.weight)
+        for values in (table.values, table.scale):
             np.testing.assert_array_equal(values, values.astype(np.float16))
         step = 2.0 ** (1 - bits) * np.abs(old.weight).max()
         assert np.abs(new.weight - old.weight).mean() < step
-    alone = [new for old, new in pairs if new is old]
+    alone = [new for _, new in pairs if new.storage == Floats(16, 16)]
     assert alone, "a depthwise layer as small as this is smaller without a table"
-    assert [palette_of(node.weight) for node in alone] == [None] * len(alone)
+    assert len(alone) + len(shared) == len(pairs)
 
 
 def test_more_bits_are_nearer_to_the_net_and_larger():
     graph = net()
     expected = run(graph, IMAGES)
-    gaps = [np.abs(run(palettized(graph, bits), IMAGES) - expected).max() for bits in (2, 4, 6, 8)]
+    gaps = [np.abs(run(palettized(graph, Palette(bits)), IMAGES) - expected).max() for bits in (2, 4, 6, 8)]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[-1] < 0.01 < gaps[0]
-    sizes = [count(graph, precision=precision).weight_bytes for precision in ("palette2", "palette4", "float16")]
+    asked = ("palette2", "palette4", "float16")
+    sizes = [count(graph, precision=precision).weight_bytes for precision in asked]
+    assert sizes[:2] == [count(palettized(graph, Palette(bits))).weight_bytes for bits in (2, 4)]
     assert sizes == sorted(sizes)
     assert sizes[0] < 0.35 * sizes[-1]
 
@@ -61,11 +65,12 @@ def test_channels_of_any_size_are_served_by_one_table():
     maps = sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 64)), 64))
     layer = next(node for node in maps.nodes if isinstance(node, Linear))
     layer.weight[:] = weight
-    found = next(node for node in palettized(maps, 6).nodes if isinstance(node, Linear)).weight
+    shared = next(node for node in palettized(maps, Palette(6)).nodes if isinstance(node, Linear))
+    found = shared.weight
     largest = np.abs(weight).max(axis=1)
     assert (np.abs(found - weight).max(axis=1) <= 0.12 * largest).all()
     assert (found[7] == 0).all()
-    assert palette_of(found).bits == 6
+    assert shared.storage == Palette(6)
 
 
 def test_centers_lie_where_the_values_are():
@@ -77,6 +82,15 @@ def test_centers_lie_where_the_values_are():
 def test_what_has_no_palette_says_why():
     graph = net()
     with pytest.raises(GraphError, match="2, 4, 6, 8 bits, not 5"):
-        palettized(graph, 5)
+        palettized(graph, Palette(5))
     with pytest.raises(GraphError, match="start from the float graph"):
-        palettized(quantize(graph, calibrate(graph, IMAGES)), 4)
+        palettized(quantize(graph, calibrate(graph, IMAGES)), Palette(4))
+
+
+def test_a_temperature_leaves_tables_and_divides_scales():
+    before = palettized(net(), Palette(4))
+    plain, divided = (layers(graph)[-1] for graph in (before, with_temperature(before, 1.7)))
+    old, new = table_of(plain), table_of(divided)
+    np.testing.assert_array_equal(old.places, new.places)
+    np.testing.assert_array_equal(old.values, new.values)
+    np.testing.assert_allclose(new.scale, old.scale / 1.7, rtol=1e-6)

@@ -22,6 +22,7 @@ from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear
 from pocketvision.graph.lower import with_real_weights, without_affines
 from pocketvision.graph.run import kernel, run
 from pocketvision.graph.sketch import Sketch
+from pocketvision.graph.storage import Palette
 from pocketvision.graph.trace import trace
 from pocketvision.models.catalogue import build, families, family_of
 from pocketvision.runtime import mil, size_bytes
@@ -126,7 +127,8 @@ def test_published_weights_of_nine_bits_are_written_as_their_values(tmp_path):
 def test_palettes_are_stored_as_tables_and_read_back(bits, tmp_path):
     sketch = Sketch(17, seed=5)
     maps = sketch.conv(sketch.conv("image", 16, kernel=3), 128, kernel=3)
-    graph = palettized(sketch.finish(sketch.linear(sketch.mean(maps), 7)), bits)
+    plain = sketch.finish(sketch.linear(sketch.mean(maps), 7))
+    graph = palettized(plain, Palette(bits))
     images = kernels.image_batch(17, 4)
     runner = delivered(graph, tmp_path / "model.mlpackage", precision=f"palette{bits}")
     assert apart(runner.run(images), run(graph, images)) < 0.05
@@ -138,7 +140,7 @@ def test_palettes_are_stored_as_tables_and_read_back(bits, tmp_path):
     assert max(table.size for table in tables) == 2**bits
     assert read_mil(tmp_path / "model.mlpackage").version == 9  # iOS 18
     small, large = tmp_path / "model.mlpackage", tmp_path / "large.mlpackage"
-    delivered(graph, large)
+    delivered(plain, large)
     assert size_bytes(large) - size_bytes(small) > 0.8 * 128 * 16 * 9 * (2 - bits / 8) - 3000
     assert "iOS 18 or macOS 15" in use_text([small.name], runner.manifest)
 

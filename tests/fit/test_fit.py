@@ -165,9 +165,9 @@ def test_a_format_whose_package_is_absent_is_refused_before_training(
 @pytest.mark.parametrize(
     ("format", "precision", "reason"),
     [
-        ("onnx,c", "float", "int8 nets"),
-        ("onnx,coreml", "palette4", "only Core ML"),
-        ("onnx,executorch", "float16", "no"),
+        ("onnx,c", "float", "c files hold int8, not float"),
+        ("onnx,coreml", "palette4", "--format coreml$"),
+        ("onnx,executorch", "float16", "float or int8, not float16"),
     ],
 )
 def test_a_format_that_cannot_hold_the_precision_leaves_no_file(

@@ -21,6 +21,7 @@ from pocketvision.cost.rules import macs, params, weight_bytes
 from pocketvision.errors import GraphError, UsageError
 from pocketvision.graph.graph import Activate, Add, Concat, Conv, GlobalAvgPool, Graph, Linear, Mul, Node
 from pocketvision.graph.order import best_order, flow, steps
+from pocketvision.graph.storage import FLOAT, INT8
 from pocketvision.values import ModelSpec, Precision, StartKind
 
 PRECISIONS: tuple[Precision, ...] = ("float", "int8")
@@ -220,8 +221,8 @@ def _depths(graph: Graph, trunk: Trunk) -> Iterator[_Column]:
             (
                 params(node),
                 macs(node, graph.shapes[node.name]),
-                weight_bytes(node, "float"),
-                weight_bytes(node, "int8"),
+                weight_bytes(node, FLOAT),
+                weight_bytes(node, INT8),
                 isinstance(node, Conv | Linear),
                 1,
             )

@@ -7,6 +7,7 @@ import numpy as np
 from pocketvision.errors import GraphError
 from pocketvision.graph.graph import Conv, Graph, Linear, Node
 from pocketvision.graph.lower import without_affines
+from pocketvision.graph.storage import HALF
 
 
 def halved(graph: Graph) -> Graph:
@@ -21,4 +22,4 @@ def _halved(node: Node) -> Node:
         return node
     if float(np.abs(node.weight).max(initial=0)) > float(np.finfo(np.float16).max):
         raise GraphError(f"a weight of '{node.name}' is too large for float16; export it as float or int8")
-    return replace(node, weight=node.weight.astype(np.float16))
+    return replace(node, weight=node.weight.astype(np.float16), storage=HALF)

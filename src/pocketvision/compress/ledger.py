@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.cost import rules
 from pocketvision.graph.graph import Affine, Array, Conv, Graph, Linear
 from pocketvision.packing import DEFLATE, packed_bytes
 
@@ -54,8 +55,8 @@ def layers_of(graph: Graph) -> list[Conv | Linear | Affine]:
 
 
 def weight_bytes(graph: Graph) -> int:
-    """Count the bytes of all weights, biases and weight scales."""
-    return sum(array.nbytes for node in layers_of(graph) for array in _arrays(node))
+    """Count the bytes of all weights, biases and weight scales as they are stored."""
+    return sum(rules.weight_bytes(node) for node in graph.nodes)
 
 
 def weight_content(graph: Graph) -> bytes:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.cost.rules import PALETTE_BITS, palette_bits, palette_bytes
 from pocketvision.errors import GraphError
 from pocketvision.graph.graph import Conv, Graph, Linear, Node
 from pocketvision.graph.lower import without_affines
+from pocketvision.graph.storage import TABLE_BITS, Palette, fitted
 
 Values = NDArray[np.float64]
 _ROUNDS = 100
@@ -22,44 +22,39 @@ _BINS = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class Palette:
-    """A layer's weights as table[places] * scale."""
+class Table:
+    """A layer's weights as values[places] * scale."""
 
-    table: Values
-    """[2**bits], all float16 values, from -1 to 1."""
+    values: Values
+    """[2**bits], all float16 numbers, from -1 to 1."""
     places: NDArray[np.uint8]
     """[O, ...], one for each weight."""
     scale: Values
-    """[O, 1, ...], all float16 values."""
-    bits: int
+    """[O, 1, ...]"""
 
 
-def palettized(graph: Graph, bits: int) -> Graph:
+def palettized(graph: Graph, palette: Palette) -> Graph:
     """Return a float graph whose layers hold at most 2**bits different weights, but for a scale of each channel.
 
-    Layers that a table would make no smaller are left alone, and depthwise ones get 8 bits. Raises GraphError for
-    integers, for weights beyond float16's range and for other numbers of bits.
+    Raises GraphError for integers, for weights beyond float16's range and for other numbers of bits than TABLE_BITS.
     """
     if graph.quant is not None:
         raise GraphError("the graph is quantized already; start from the float graph")
-    if bits not in PALETTE_BITS:
-        raise GraphError(f"a palette has {', '.join(map(str, PALETTE_BITS))} bits, not {bits}")
-    return Graph(tuple(_palettized(node, bits) for node in without_affines(graph).nodes))
+    if palette.bits not in TABLE_BITS:
+        raise GraphError(f"a palette has {', '.join(map(str, TABLE_BITS))} bits, not {palette.bits}")
+    return Graph(tuple(_palettized(node, palette) for node in without_affines(graph).nodes))
 
 
-def palette_of(weight: NDArray[Any]) -> Palette | None:
-    """Return the palette of weights that `palettized` made, exactly; None for others.
+def table_of(node: Conv | Linear) -> Table:
+    """Return the table of weights that `palettized` made, exactly, also where channels were scaled since.
 
     Each channel's largest weight is one of the table's ends times the scale, and so tells the scale.
     """
-    scale = _largest(weight)
-    table, places = np.unique(_divided(weight, scale).astype(np.float16), return_inverse=True)
-    bits = next((bits for bits in PALETTE_BITS if len(table) <= 2**bits), None)
-    if bits is None or palette_bytes(weight.size, bits, len(weight)) >= 2 * weight.size:
-        return None
-    whole = np.concatenate([table.astype(np.float64), np.zeros(2**bits - len(table))])
-    found = Palette(whole, places.reshape(weight.shape).astype(np.uint8), scale, bits)
-    return found if np.array_equal(whole[found.places] * scale, weight) else None
+    assert isinstance(node.storage, Palette)
+    scale = _largest(node.weight)
+    values, places = np.unique(_divided(node.weight, scale).astype(np.float16), return_inverse=True)
+    whole = np.concatenate([values.astype(np.float64), np.zeros(2**node.storage.bits - len(values))])
+    return Table(whole, places.reshape(node.weight.shape).astype(np.uint8), scale)
 
 
 def centers(values: Values, count: int) -> Values:
@@ -85,19 +80,20 @@ def centers(values: Values, count: int) -> Values:
     return found
 
 
-def _palettized(node: Node, bits: int) -> Node:
+def _palettized(node: Node, palette: Palette) -> Node:
     if not isinstance(node, Conv | Linear):
         return node
     if float(np.abs(node.weight).max(initial=0)) > float(np.finfo(np.float16).max):
         raise GraphError(f"a weight of '{node.name}' is too large for float16; export it as int8")
-    taken = palette_bits(node, bits)
-    if taken is None:
-        return node
+    depthwise = isinstance(node, Conv) and node.groups > 1 and node.weight.shape[1] == 1
+    stored = fitted(palette, node.weight.size, len(node.bias), depthwise=depthwise)
+    if not isinstance(stored, Palette):
+        return replace(node, storage=stored)
     scale = _largest(node.weight).astype(np.float16).astype(np.float64)
     values = np.clip(_divided(node.weight, scale), -1, 1)
-    table = np.unique(centers(values, 2**taken).astype(np.float16)).astype(np.float64)
+    table = np.unique(centers(values, 2**stored.bits).astype(np.float16)).astype(np.float64)
     nearest = table[np.searchsorted((table[1:] + table[:-1]) / 2, values)]
-    return replace(node, weight=(nearest * scale).astype(np.float32))
+    return replace(node, weight=(nearest * scale).astype(np.float32), storage=stored)
 
 
 def _largest(weight: NDArray[Any]) -> Values:

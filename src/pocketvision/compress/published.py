@@ -20,6 +20,7 @@ from pocketvision.graph.graph import (
     Node,
     Quant,
 )
+from pocketvision.graph.storage import INT8, Integers
 from pocketvision.weights.load import StoredLevels
 from pocketvision.weights.tflite import Levels
 
@@ -73,7 +74,8 @@ def _layer(node: Conv | Linear, levels: StoredLevels) -> Levels:
 def _with(node: Conv | Linear, layer: Levels) -> Conv | Linear:
     small = np.abs(layer.weight).max(initial=0) <= 127
     weight = layer.weight.astype(np.int8) if small else layer.weight
-    return replace(node, weight=weight, bias=layer.bias, weight_scale=layer.weight_scale)
+    storage = INT8 if small else Integers(bits=9)
+    return replace(node, weight=weight, bias=layer.bias, weight_scale=layer.weight_scale, storage=storage)
 
 
 def _scale(node: Node, between: dict[str, Iterator[tuple[float, int]]]) -> Quant | None:
@@ -110,4 +112,5 @@ def _narrowed(node: Conv | Linear) -> tuple[Conv | Linear, int]:
     weight = np.rint(node.weight / spread).astype(np.int8)
     bias = np.rint(node.bias / factor).astype(np.int32)
     scale = (node.weight_scale * factor).astype(np.float32)
-    return replace(node, weight=weight, bias=bias, weight_scale=scale), int((factor > 1).sum())
+    narrow = replace(node, weight=weight, bias=bias, weight_scale=scale, storage=INT8)
+    return narrow, int((factor > 1).sum())

@@ -31,6 +31,7 @@ from pocketvision.graph.lower import with_gates, without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalize import with_deviation, with_mean
 from pocketvision.graph.run import Images
+from pocketvision.graph.storage import INT8
 from pocketvision.progress import Progress
 
 _SMALLEST_RANGE = 1e-4  # of a tensor that never moved during calibration
@@ -193,6 +194,5 @@ def _quantize_weights(node: Node, quants: Mapping[str, Quant]) -> Node:
     scale = np.maximum.reduce([largest / 127, *np.broadcast_arrays(*floors)]).astype(np.float32)
     steps = np.rint(node.weight / scale.reshape(-1, *[1] * (node.weight.ndim - 1)))
     bias = np.rint(node.bias / (np.float64(source) * scale))
-    return replace(
-        node, weight=np.clip(steps, -127, 127).astype(np.int8), bias=bias.astype(np.int32), weight_scale=scale
-    )
+    levels = np.clip(steps, -127, 127).astype(np.int8)
+    return replace(node, weight=levels, bias=bias.astype(np.int32), weight_scale=scale, storage=INT8)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pocketvision.cost.memory import peak_activation_bytes
 from pocketvision.cost.rules import macs, norm_params, params, weight_bytes, weights
 from pocketvision.graph.graph import Affine, Conv, Graph, Node, Shape
+from pocketvision.graph.storage import STORAGES, Integers
 from pocketvision.values import Cost, Precision
 
 
@@ -45,13 +46,15 @@ class KindCost:
     """All learned values."""
 
 
-def count(graph: Graph, *, precision: Precision = "float") -> Cost:
-    """Count a graph as it would be stored at `precision`; the same numbers whether its weights are there or not."""
+def count(graph: Graph, *, precision: Precision | None = None) -> Cost:
+    """Count a graph as its nodes are stored, or as they would be at `precision`; no values of weights are read."""
+    asked = None if precision is None else STORAGES[precision]
+    levels = graph.quant is not None or isinstance(asked, Integers)
     return Cost(
         params=sum(params(node) for node in graph.nodes),
         macs=sum(macs(node, graph.shapes[node.name]) for node in graph.nodes),
-        weight_bytes=sum(weight_bytes(node, precision) for node in graph.nodes),
-        peak_activation_bytes=peak_activation_bytes(graph, 1 if precision == "int8" else 4),
+        weight_bytes=sum(weight_bytes(node, asked) for node in graph.nodes),
+        peak_activation_bytes=peak_activation_bytes(graph, 1 if levels else 4),
         norm_params=sum(norm_params(node) for node in graph.nodes),
     )
 

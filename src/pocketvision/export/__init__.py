@@ -1,5 +1,10 @@
 """Graph to file: one writer per format, each loaded on first use."""
 
+from collections.abc import Mapping
+
+from pocketvision.graph.storage import STORAGES
+from pocketvision.values import Precision
+
 FORMATS = {
     "c": "pocketvision.export.c:write",
     "coreml": "pocketvision.export.coreml:write",
@@ -21,3 +26,13 @@ SUFFIXES = {
     "onnx": ".onnx",
     "openvino": ".xml",
 }
+_USUAL: tuple[Precision, ...] = ("float", "float16", "int8")
+HELD: Mapping[str, tuple[Precision, ...]] = {
+    "c": ("int8",),
+    "coreml": tuple(STORAGES),
+    "executorch": ("float", "int8"),
+    "litert": _USUAL,
+    "onnx": _USUAL,
+    "openvino": _USUAL,
+}
+"""Format's name to how its files can store weights."""

@@ -16,15 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.compress.palette import palette_of
-from pocketvision.cost.rules import PALETTE
+from pocketvision.compress.palette import Table, table_of
 from pocketvision.errors import GraphError, MissingExtra
 from pocketvision.export.coreml_boxes import located, pipeline
 from pocketvision.files import whole_folder
 from pocketvision.graph.graph import (
     Activate,
     Add,
-    Array,
     AvgPool,
     Clamp,
     Concat,
@@ -47,6 +45,7 @@ from pocketvision.graph.graph import (
     ToRows,
 )
 from pocketvision.graph.lower import real_layer, without_affines
+from pocketvision.graph.storage import Palette
 from pocketvision.runtime.quiet import quiet
 from pocketvision.values import Manifest, to_line
 
@@ -66,14 +65,13 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
     ct = _coremltools()
     graph = without_affines(graph)
     size = graph.input.resolution
-    palettes = manifest.precision.startswith(PALETTE)
-    target = ct.target.iOS18 if palettes else ct.target.iOS16 if graph.quant else ct.target.iOS15
+    target = getattr(ct.target, _oldest(graph))
     image = ct.ImageType(name="image", shape=(1, 3, size, size), color_layout=ct.colorlayout.RGB)
     last = graph.nodes[-1]
     labeled = None if isinstance(last, Suppress) else ct.ClassifierConfig(list(manifest.labels), "classLabel")
     with redirect_stderr(io.StringIO()):  # bars of a work that takes a second
         model = ct.convert(
-            _program(graph, target, palettes),
+            _program(graph, target),
             convert_to="mlprogram",
             inputs=[image],
             classifier_config=labeled,
@@ -90,6 +88,13 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
     return model
 
 
+def _oldest(graph: Graph) -> str:
+    """Return the oldest system that reads how the graph's weights are stored."""
+    if any(isinstance(node, Conv | Linear) and isinstance(node.storage, Palette) for node in graph.nodes):
+        return "iOS18"
+    return "iOS15" if graph.quant is None else "iOS16"
+
+
 def _coremltools() -> Any:
     logging.getLogger("coremltools").setLevel(logging.ERROR)  # it warns of frameworks that are not used here
     try:
@@ -100,7 +105,7 @@ def _coremltools() -> Any:
     return coremltools
 
 
-def _program(graph: Graph, target: Any, palettes: bool) -> Any:
+def _program(graph: Graph, target: Any) -> Any:
     from coremltools.converters.mil import Builder
 
     size = graph.input.resolution
@@ -108,7 +113,7 @@ def _program(graph: Graph, target: Any, palettes: bool) -> Any:
         raise GraphError(f"Core ML's images have three channels, this net takes {len(graph.input.mean)}")
 
     def program(image: Any) -> Any:
-        writer = _Writer(graph, Builder, palettes)
+        writer = _Writer(graph, Builder)
         writer.values[graph.input.name] = writer.image(graph.input, image)
         for node in graph.nodes[1:]:
             inputs = [writer.values[name] for name in node.inputs]
@@ -123,9 +128,8 @@ def _program(graph: Graph, target: Any, palettes: bool) -> Any:
 class _Writer:
     """Adds one operation after the other to a program; `values` are their outputs by the graph's names."""
 
-    def __init__(self, graph: Graph, builder: Any, palettes: bool) -> None:
+    def __init__(self, graph: Graph, builder: Any) -> None:
         self.graph = graph
-        self.palettes = palettes
         self.mb = builder
         self.values: dict[str, Any] = {}
 
@@ -179,8 +183,8 @@ class _Writer:
     def _weights(self, node: Conv | Linear) -> tuple[Any, Any]:
         """Return weight and bias; of an int8 graph the weight stays integers that Core ML scales when it loads."""
         if self.graph.quant is None or node.weight_scale is None:
-            weight = self._from_palette(node.weight) if self.palettes else None
-            return _half(node.weight) if weight is None else weight, _half(node.bias)
+            in_table = isinstance(node.storage, Palette)
+            return self._from_table(table_of(node)) if in_table else _half(node.weight), _half(node.bias)
         if node.weight.dtype != np.int8:  # published levels of 9 bits, which Core ML has no integers for
             real = real_layer(node, self.graph.quant[node.inputs[0]])
             return _half(real.weight), _half(real.bias)
@@ -190,17 +194,15 @@ class _Writer:
         )
         return weight, _half(node.bias * (source * node.weight_scale.astype(np.float64)))
 
-    def _from_palette(self, values: Array) -> Any:
-        """Return weights that Core ML looks up in a table and scales when it loads; None where they have no palette."""
-        found = palette_of(values)
-        if found is None:
-            return None
+    def _from_table(self, table: Table) -> Any:
+        """Return weights that Core ML looks up in a table and scales when it loads."""
         from coremltools.converters.mil.mil import types
 
-        table = _half(found.table).reshape(*[1] * values.ndim, -1, 1)
-        places = found.places.astype(types.type_mapping.string_to_nptype(f"uint{found.bits}"))
-        weight = self.mb.constexpr_lut_to_dense(indices=places, lut=table)
-        return self.mb.constexpr_blockwise_shift_scale(data=weight, scale=_half(found.scale))
+        bits = len(table.values).bit_length() - 1
+        places = table.places.astype(types.type_mapping.string_to_nptype(f"uint{bits}"))
+        values = _half(table.values).reshape(*[1] * places.ndim, -1, 1)
+        weight = self.mb.constexpr_lut_to_dense(indices=places, lut=values)
+        return self.mb.constexpr_blockwise_shift_scale(data=weight, scale=_half(table.scale))
 
     def _window(self, stride: tuple[int, int], pads: Sequence[int]) -> dict[str, Any]:
         top, left, bottom, right = pads

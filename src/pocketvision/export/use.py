@@ -11,11 +11,12 @@ from pocketvision.export.c import symbol
 from pocketvision.export.coreml_boxes import padded
 from pocketvision.export.io_types import FACTS, NO_BROWSER, io_of
 from pocketvision.graph.boxes import anchors
+from pocketvision.graph.storage import STORAGES, Floats, Integers, Palette
 from pocketvision.images.code import prepare_code
 from pocketvision.runs import ExportFolder
 from pocketvision.runtime.boxes import suppression
 from pocketvision.runtime.litert import read_manifest
-from pocketvision.values import BoxEnds, ImageSpec, Io, Manifest, Precision
+from pocketvision.values import BoxEnds, ImageSpec, Io, Manifest
 
 _MOST_LABELS = 12
 """More labels than these are not listed on the page."""
@@ -27,7 +28,7 @@ _BOX_OUTCOME = """\
 from 0 at its upper left to 1, and may lie a little outside it. Labels are counted from 0: $labels. A box counts from a
 score of **$threshold** on; the file gives those from $least on, for other choices."""
 _FROM_15, _FROM_16, _FROM_18 = (f"iOS {ios} or macOS {mac}, or newer." for ios, mac in ((15, 12), (16, 13), (18, 15)))
-_CORE_ML: dict[Precision, str] = {"float": _FROM_15, "float16": _FROM_15, "int8": _FROM_16}
+_CORE_ML = {Floats: _FROM_15, Integers: _FROM_16, Palette: _FROM_18}
 
 
 def write_use(folder: Path, manifest: Manifest) -> Path:
@@ -142,7 +143,7 @@ def _named(name: str, manifest: Manifest) -> dict[str, object]:
         "prepare": prepare_code(image),
         "vision": ".scaleFill" if image.crop_mode == "squash" else ".centerCrop",
         "visionnote": _vision_note(image),
-        "needs": _CORE_ML.get(manifest.precision, _FROM_18),
+        "needs": _CORE_ML[type(STORAGES[manifest.precision])],
     }
 
 

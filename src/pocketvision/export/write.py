@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.cost import count
-from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import MissingExtra, UnknownName, UsageError
-from pocketvision.export import FORMATS, PACKAGES, PROVERS, SUFFIXES
+from pocketvision.export import FORMATS, HELD, PACKAGES, PROVERS, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
@@ -90,13 +89,12 @@ def suppression_of(graph: Graph) -> Suppression | None:
 
 def refusal(name: str, precision: Precision) -> str:
     """Say why a format cannot hold a precision; empty where it can."""
-    if name == "c" and precision != "int8":
-        return "the C format is for int8 nets: export with --precision int8"
-    if name == "executorch" and precision == "float16":
-        return "ExecuTorch files hold no float16 weights: export with --precision float or int8"
-    if precision.startswith(PALETTE) and name != "coreml":
-        return f"only Core ML stores a palette: give --format coreml, or another precision than {precision}"
-    return ""
+    if precision in HELD[name]:
+        return ""
+    others = ",".join(other for other, held in HELD.items() if precision in held)
+    return (
+        f"{name} files hold {' or '.join(HELD[name])}, not {precision}: give another --precision, or --format {others}"
+    )
 
 
 def write_trained(
@@ -144,7 +142,7 @@ def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     size = getattr(importlib.import_module(module), function)(graph, own, path)
     beside = ExportFolder(path.parent)
     beside.manifest.write(manifest)
-    beside.cost.write(count(graph, precision=manifest.precision))
+    beside.cost.write(count(graph))
     write_use(path.parent, manifest)
     return Exported(
         path.as_posix(), size, manifest.precision, replace(own, created=manifest.created), check(path, graph)

@@ -140,6 +140,6 @@ def decide(
 
 
 def _broken(variant: Variant, graphs: dict[Precision, Graph], budget: Budget) -> list[str]:
-    cost = count(graphs[variant.precision], precision=variant.precision)
+    cost = count(graphs[variant.precision])
     known = Measured(variant.size_bytes, cost, variant.latency, download_bytes=variant.download_bytes)
     return broken(replace(known, predicted=predicted_latency(graphs["float"], budget, variant.precision)), budget)

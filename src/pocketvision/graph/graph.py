@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import GraphError
+from pocketvision.graph.storage import FLOAT, Storage
 
 Clamp = Literal["none", "relu", "relu6"]
 """What a kernel can do to its own output; runtimes fuse these for nothing."""
@@ -71,6 +72,7 @@ class Conv(Node):
     """[O] float32 when quantized."""
     norm: int = 0
     """How many of `learned` are a batch norm's."""
+    storage: Storage = FLOAT
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,7 @@ class Linear(Node):
     learned: int
     weight_scale: Array | None = None
     norm: int = 0
+    storage: Storage = FLOAT
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from pocketvision.graph.graph import Activate, Activation, Affine, AvgPool, Conv, Graph, Linear, Mul, Node, Quant
+from pocketvision.graph.storage import FLOAT, INT8
 
 _GATES: dict[Activation, Activation] = {"silu": "sigmoid", "hardswish": "hardsigmoid"}
 """Activations that weigh each value by a function of itself."""
@@ -46,6 +47,7 @@ def average_as_conv(node: AvgPool, channels: int) -> Conv:
         activation="none",
         learned=0,
         weight_scale=np.full(channels, 1 / (height * width), np.float32),
+        storage=INT8,
     )
 
 
@@ -88,4 +90,5 @@ def real_layer(node: Conv | Linear, source: Quant) -> Conv | Linear:
     scale = node.weight_scale.astype(np.float64)
     weight = node.weight.astype(np.float64) * scale.reshape(-1, *[1] * (node.weight.ndim - 1))
     bias = node.bias.astype(np.float64) * (scale * source.scale)
-    return replace(node, weight=weight.astype(np.float32), bias=bias.astype(np.float32), weight_scale=None)
+    real = weight.astype(np.float32), bias.astype(np.float32)
+    return replace(node, weight=real[0], bias=real[1], weight_scale=None, storage=FLOAT)

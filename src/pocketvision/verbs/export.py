@@ -7,7 +7,6 @@ from typing import get_args
 from pocketvision.compress.compress import compress
 from pocketvision.compress.half import halved
 from pocketvision.compress.palette import palettized
-from pocketvision.cost.rules import PALETTE
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import UnknownName, UsageError
 from pocketvision.export import SUFFIXES
@@ -26,6 +25,7 @@ from pocketvision.export.write import (
 from pocketvision.files import claim, user_path
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
+from pocketvision.graph.storage import STORAGES, Palette
 from pocketvision.progress import Progress
 from pocketvision.runs import ExportFolder, RunFolder, require_plain
 from pocketvision.settings.option import verb
@@ -124,8 +124,8 @@ def _rounded(opened: OpenedSource, precision: Precision, progress: Progress) -> 
         return opened.whole
     if precision in ("float", "float16"):
         return opened.graph
-    if precision.startswith(PALETTE):
-        return palettized(opened.graph, int(precision.removeprefix(PALETTE)))
+    if isinstance(stored := STORAGES[precision], Palette):
+        return palettized(opened.graph, stored)
     images = calibration(opened.images(), opened.manifest.image, progress)
     return compress(opened.graph, images, progress=progress).graph
 

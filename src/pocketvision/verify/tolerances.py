@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pocketvision.graph.storage import STORAGES, Floats, Integers, Palette
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.tasks import load, spec_of
 from pocketvision.values import Manifest, Precision, Score
@@ -47,13 +48,13 @@ FIGURES = {"test": "test", "val": "validation"}
 
 def tolerance(precision: Precision, *, narrow: bool = False) -> Tolerance:
     """Return how far a file of this precision may be from the trained net; `narrow` computes in float16."""
-    if precision == "int8":
-        return INT8
-    if precision.startswith("palette"):
-        return PALETTE
-    if narrow:
-        return NARROW
-    return FLOAT if precision == "float" else HALF
+    match STORAGES[precision]:
+        case Integers():
+            return INT8
+        case Palette():
+            return PALETTE
+        case Floats(bits=bits):
+            return NARROW if narrow else FLOAT if bits == 32 else HALF
 
 
 def failures(
