@@ -1,7 +1,10 @@
 """A small detector with six maps whose scores spread, so that some of its boxes overlap and most are below 0.3."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from PIL import Image
 
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.graph.graph import Graph
@@ -59,3 +62,20 @@ def detector() -> Graph:
 def quantized(graph: Graph) -> Graph:
     """Return the graph in integers."""
     return quantize(graph, calibrate(graph, np.concatenate([images(), _coarse(12, 2)])))
+
+
+def scenes(folder: Path, count: int = 30) -> Path:
+    """Write noise with two rectangles an image, and a table of their boxes; return the folder."""
+    rng = np.random.default_rng(5)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    for number in range(count):
+        pixels = rng.integers(100, 156, (SIDE, SIDE, 3)).astype(np.uint8)
+        for left in (0, SIDE // 2):
+            tall, wide = rng.integers(24, 40, 2)
+            y, x, label = rng.integers(0, SIDE - tall), left + rng.integers(0, SIDE // 2 - wide), rng.integers(0, 3)
+            pixels[y : y + tall, x : x + wide] = (20, 240, 128)[label]
+            rows.append(f"{number}.png,{SIDE},{SIDE},{LABELS[label].split(',')[0]},{x},{y},{x + wide},{y + tall}")
+        Image.fromarray(pixels).save(folder / f"{number}.png", compress_level=1)
+    (folder / "boxes.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder

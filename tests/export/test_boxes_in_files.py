@@ -199,9 +199,3 @@ def test_what_a_detector_gives_is_asked_of_detectors_only(tmp_path):
         pocketvision.export(tmp_path / "m.onnx", format="litert", ends="raw")
     with pytest.raises(UnknownName, match="boxes"):
         pocketvision.export(tmp_path / "m.onnx", ends="rows")
-
-
-def test_a_detectors_file_is_not_read_back(graphs, tmp_path):
-    write_graph(graphs["int8"], words("int8"), tmp_path / "model.tflite")
-    with pytest.raises(WeightsError, match="name the folder of its run"):
-        pocketvision.export(tmp_path / "model.tflite", format="onnx")

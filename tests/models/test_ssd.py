@@ -1,6 +1,7 @@
 """Detectors: the papers' counts to the last parameter, where maps are read, and every family that has the strides."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,17 @@ def test_a_finer_map_can_be_read_too() -> None:
     fine = ModelSpec("mobilenet_v2", 0.35, 96, 2, detector=DetectorSpec((AnchorMap(8, SHAPES[3]), *PAPER[:2])))
     net = build_spec(fine).eval()
     assert net(torch.zeros(1, 3, 96, 96)).shape == (1, 3 * 12 * 12 + 3 * 6 * 6 + 6 * 3 * 3, 6)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small"])
+def test_layers_behind_the_last_map_are_left_out(name: str) -> None:
+    fine = ModelSpec(name, 0.5, 96, 3, detector=DetectorSpec((AnchorMap(8, SHAPES[3]), AnchorMap(16, SHAPES[6]))))
+    graph = trace_spec(fine, ending=load("detect").ending(spec_for_net(TaskSpec("detect", ("a", "b", "c")), fine)))
+    read = {name for node in graph.nodes for name in node.inputs}
+    assert {node.name for node in graph.nodes} - read == {graph.output}
+    whole = build_spec(replace(fine, detector=None)).state_dict()
+    kept = {key for key in build_spec(fine).state_dict() if key.startswith("features")}
+    assert kept < set(whole)
 
 
 def test_reading_can_begin_behind_the_first_layers() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.values import ModelSpec
 from pocketvision.weights.recognize import Slot, _additions, _ordered, recognize_layers, slots
 from pocketvision.weights.tflite import label_lines, parse_tflite, read_tflite
 
@@ -467,7 +468,7 @@ def chain(name, width, *, relu_apart=False):
             source, out = out, writer.tensor([1, 8, 8, outputs], 0)
             writer.operator("RELU6" if number == 3 else "RELU", [source], [out])
         last = out
-    for _ in range(_additions(name, width, None)):
+    for _ in range(_additions(ModelSpec(name, width))):
         writer.operator("ADD", [last, last], [last])
     return writer.finish(entry, last)
 

@@ -1,9 +1,11 @@
 """Which layer costs what: the noise that 8 bits bring into each layer, and what each layer alone does to the answer."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.compress.quantize import lower
 from pocketvision.errors import GraphError
@@ -12,6 +14,9 @@ from pocketvision.graph.integer import dequantize, quantize
 from pocketvision.graph.run import Images, batches, kernel, rerun, tensors
 from pocketvision.graph.sums import Tensor
 from pocketvision.progress import Progress, Silent, track
+
+Alike = Callable[[Tensor, Tensor], NDArray[np.float64]]
+"""Tells of two nets' answers [N, ...] how much of each is the same, 0..1: [N]."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,19 @@ class LayerLoss:
     noise_db: float
     """Of the layer's output in the whole int8 net: everything before it is rounded too."""
     alone_db: float
-    """Of the logits when this layer alone has 8-bit weights and levels and all others are float."""
+    """Of what the ending reads, such as logits, when this layer alone has 8-bit weights and levels and all others are
+    float."""
     alone_same: float
-    """Share of images, 0..1, on which that net names the float net's class."""
+    """Share of images, 0..1, on which that net decides as the float net does."""
+
+
+def same_class(ones: Tensor, others: Tensor) -> NDArray[np.float64]:
+    """Return 1 for images of which two nets name the same class, by probabilities [N, classes]."""
+    return np.asarray(ones.argmax(axis=1) == others.argmax(axis=1), np.float64)
 
 
 def layer_losses(
-    plain: Graph, small: Graph, images: Images, *, progress: Progress | None = None
+    plain: Graph, small: Graph, images: Images, *, alike: Alike = same_class, progress: Progress | None = None
 ) -> tuple[LayerLoss, ...]:
     """Return the loss of every layer with weights; `plain` is the float graph that `small` was quantized from.
 
@@ -39,11 +50,13 @@ def layer_losses(
     """
     if small.quant is None or plain.quant is not None:
         raise GraphError("the losses of layers need the float graph and, second, the one quantized from it")
+    if not plain.ends:
+        raise GraphError("the losses of layers need a graph with an ending, such as a softmax")
     lowered = lower(plain).graph
     found: dict[str, _Sums] = defaultdict(_Sums)
     parts = batches(lowered, images)
     for batch in track(parts, progress or Silent(), "compare layers", len(parts)):
-        _compare(lowered, small, batch, found)
+        _compare(lowered, small, batch, found, alike)
     layers = [node for node in lowered.nodes if isinstance(node, Conv | Linear)]
     return tuple(found[node.name].loss(node, len(images)) for node in layers)
 
@@ -56,7 +69,7 @@ class _Sums:
     noise: float = 0.0
     answer: float = 0.0
     answer_noise: float = 0.0
-    same: int = 0
+    same: float = 0.0
 
     def loss(self, node: Conv | Linear, count: int) -> LayerLoss:
         noise, alone = _decibels(self.signal, self.noise), _decibels(self.answer, self.answer_noise)
@@ -77,10 +90,9 @@ def _decibels(signal: float, noise: float) -> float:
     return float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)))
 
 
-def _compare(plain: Graph, small: Graph, batch: Images, found: dict[str, _Sums]) -> None:
+def _compare(plain: Graph, small: Graph, batch: Images, found: dict[str, _Sums], alike: Alike) -> None:
     assert small.quant is not None
     exact = dict(tensors(plain, batch))
-    logits = plain.logits
     layers = {node.name: node for node in plain.nodes if isinstance(node, Conv | Linear)}
     rounded = {node.name: node for node in small.nodes if isinstance(node, Conv | Linear)}
     for name, levels in tensors(small, batch):
@@ -89,10 +101,11 @@ def _compare(plain: Graph, small: Graph, batch: Images, found: dict[str, _Sums])
             found[name].noise += _square(dequantize(levels, small.quant[name]) - exact[name])
     for name, node in layers.items():
         levels = quantize(kernel(plain, _with(node, rounded[name]), [exact[node.inputs[0]]]), small.quant[name])
-        changed = rerun(plain, exact, name, dequantize(levels, small.quant[name]))[logits]
-        found[name].answer += _square(exact[logits])
-        found[name].answer_noise += _square(changed - exact[logits])
-        found[name].same += int((changed.argmax(axis=1) == exact[logits].argmax(axis=1)).sum())
+        changed = rerun(plain, exact, name, dequantize(levels, small.quant[name]))
+        for end in plain.ends:
+            found[name].answer += _square(exact[end])
+            found[name].answer_noise += _square(changed[end] - exact[end]) if end in changed else 0.0
+        found[name].same += float(alike(changed[plain.output], exact[plain.output]).sum())
 
 
 def _with(node: Conv | Linear, rounded: Conv | Linear) -> Conv | Linear:

@@ -15,6 +15,7 @@ from pocketvision.images.prepare import load
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.metrics.refusal import Threshold
 from pocketvision.tasks import load as load_task
+from pocketvision.tasks import of_kind
 from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision, Probe, Refusal, Score, TaskSpec, Trained
 
 FORMAT_VERSION = 1
@@ -61,7 +62,7 @@ def manifest_of_file(spec: ModelSpec, image: ImageSpec, labels: tuple[str, ...])
     return Manifest(
         format_version=FORMAT_VERSION,
         name="",
-        task="classification",
+        task=of_kind("classes" if spec.detector is None else "boxes").WORD,
         labels=labels,
         image=image,
         model=spec,

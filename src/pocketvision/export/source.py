@@ -10,7 +10,7 @@ from pocketvision.compress.published import as_published, in_eight_bits
 from pocketvision.data.digits import resolve
 from pocketvision.data.layouts.labels import one_line
 from pocketvision.data.splits import find_dataset
-from pocketvision.errors import GraphError, UsageError, WeightsError
+from pocketvision.errors import GraphError, UsageError
 from pocketvision.export.manifest import make_manifest, manifest_of_file
 from pocketvision.export.unlabeled import load_images
 from pocketvision.files import user_path
@@ -121,8 +121,6 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
         weights, own = read_own_onnx(path)
     else:
         own = read_manifest(path)
-        if own is not None and own.model.detector is not None:
-            raise WeightsError(f"{path.name} holds a detector, which is not read back: name the folder of its run")
         weights = read(path, own.model if own else None)
     weights.tell(progress)
     given = None if labels is None else _lines(labels)
@@ -136,7 +134,8 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
     manifest = replace(manifest, name=manifest.name or path.stem)
     spec = spec_of(manifest)
     graph = trace(net.eval(), _traced_for(weights, own), load_task(spec.name).ending(spec))
-    dataset = None if data is None else load_images(data, manifest.splits, progress)
+    kind = load_task(spec.name).KIND
+    dataset = None if data is None else load_images(data, manifest.splits, progress, kind=kind)
     return OpenedSource(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 

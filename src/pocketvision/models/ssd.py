@@ -125,14 +125,15 @@ class Detector(Net):
     """The layers of a classifier, read at several strides, and prediction layers in place of its own.
 
     `forward` gives for each anchor the code of its box and a logit a class: [N, A, 4 + K]. `classifier` is all that is
-    not the backbone's. Deviates: batch norms as everywhere here (epsilon 1e-5, momentum 0.1).
+    not the backbone's, of which only what its last map needs is there. Deviates: batch norms as everywhere here
+    (epsilon 1e-5, momentum 0.1).
     """
 
     def __init__(self, net: Net, spec: ModelSpec) -> None:
         super().__init__()
         assert spec.detector is not None
-        self.features = net.features
         self.taps = taps(net, spec.detector)
+        self.features = _up_to(net.features, self.taps[-1])
         head = SsdHead([tap.channels for tap in self.taps], spec)
         self.classifier = head  # type: ignore[assignment]  # takes several maps, and is no sequence
 
@@ -177,6 +178,15 @@ def taps(net: Net, detector: DetectorSpec) -> tuple[Tap, ...]:
         expanded = _expansion(behind) if behind is not None else None
         found.append(Tap(layer, False, stages[stride].channels) if expanded is None else Tap(layer + 1, True, expanded))
     return tuple(found)
+
+
+def _up_to(features: nn.Sequential, last: Tap) -> nn.Sequential:
+    """Return the layers that make a map and those it reads: what comes behind would run for nothing."""
+    kept = list(features)[: last.layer + 1]
+    if last.inside:
+        block = kept[-1]
+        block.layers = cast(nn.Sequential, block.layers)[:1]
+    return nn.Sequential(*kept)
 
 
 def _expansion(block: nn.Module) -> int | None:

@@ -53,7 +53,7 @@ class CompressionStage:
     validation: Score | None
     """None where the images have no labels of the net's."""
     same_answer: float
-    """Share of images, 0..1, on which it names the float net's class."""
+    """Share of images, 0..1, on which it decides as the float net does: the class, or how many boxes of each."""
     packed_bytes: int
     """Bytes of the weights after deflate."""
 
@@ -95,7 +95,7 @@ def compress(options: CompressOptions) -> Compressing:
     """
     chosen, wanted = steps_named(options.steps), _wanted(options)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
-    judged = _judged(opened.images(), opened.manifest, options.progress)
+    judged = _judged(opened, options.progress)
     measured = calibration(opened.images(), opened.manifest.image, options.progress)
     ways = {", ".join(step.name for step in way): way for way in ((Quantize(),), chosen)}
     done = {
@@ -143,24 +143,38 @@ class _Judged:
 
     images: Images
     truth: NDArray[np.int64] | None
+    exact: NDArray[np.float32]
+    """The float net's answers."""
     spec: TaskSpec
 
-    def right(self, graph: Graph, exact: NDArray[np.float32]) -> float:
-        """Return a graph's accuracy, or how many answers are those of `exact` where there are no labels; 0..1."""
+    def right(self, graph: Graph) -> float:
+        """Return a graph's accuracy, or how many answers are the float net's where there are no labels; 0..1."""
         task, ask = load(self.spec.name), answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
         found = np.concatenate([ask(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
         if self.truth is not None:
             return task.score(found, self.truth, self.spec).value
-        return float((task.decide(found, self.spec).choices == task.decide(exact, self.spec).choices).mean())
+        return float(self.alike(found, self.exact).mean())
+
+    def alike(self, ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the share of each image's decisions that two nets' answers agree on [N]."""
+        task = load(self.spec.name)
+        first, second = (task.decide(found, self.spec).choices for found in (ones, others))
+        shares: NDArray[np.float64] = (first == second).reshape(len(ones), -1).mean(axis=1)
+        return shares
 
 
-def _judged(dataset: Dataset, manifest: Manifest, progress: Progress) -> _Judged:
+def _judged(opened: OpenedSource, progress: Progress) -> _Judged:
+    """Prepare the images; what a run's file would have settled on them, such as the score of a box, is settled too."""
+    dataset, manifest, spec = opened.images(), opened.manifest, spec_of(opened.manifest)
     examples = dataset.of("val")
     if not examples:
         raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
     images = prepared(dataset, examples, manifest.image, progress=progress)
-    return _Judged(images, _truth(dataset, examples, manifest), spec_of(manifest))
+    truth, exact = _truth(dataset, examples, manifest), answer(opened.graph, images)
+    if truth is not None and not spec.thresholds:
+        spec = load(spec.name).settle(exact, truth, spec)
+    return _Judged(images, truth, exact, spec)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +213,8 @@ def _place(search: RateSearch, opened: OpenedSource, judged: _Judged, wanted: _W
         name = formats_of(options.format)[0]
         return place_within(search, lambda graph: sent(graph, opened.manifest, name, wanted.compressor), wanted.allowed)
     most = wanted.max_drop or 0.0
-    exact = answer(opened.graph, judged.images)
-    before = judged.right(opened.graph, exact)
-    place = search.strongest(lambda graph: 100 * (before - judged.right(graph, exact)) <= most + 1e-9)
+    before = judged.right(opened.graph)
+    place = search.strongest(lambda graph: 100 * (before - judged.right(graph)) <= most + 1e-9)
     if place is None:
         raise BudgetMissed(f"no int8 weights lose {most:g} points or less; allow more with --max-drop")
     return place
@@ -218,26 +231,27 @@ def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) ->
     return np.array([manifest.labels.index(label) for label in dataset.labels])[truth]
 
 
-def _losses(done: Compressed, images: Images, progress: Progress) -> list[LayerLoss]:
-    few = images[:: -(-len(images) // FOR_LAYERS)]
-    return list(layer_losses(done.plain, done.graph, few, progress=progress))
+def _losses(done: Compressed, judged: _Judged, progress: Progress) -> list[LayerLoss]:
+    few = judged.images[:: -(-len(judged.images) // FOR_LAYERS)]
+    return list(layer_losses(done.plain, done.graph, few, alike=judged.alike, progress=progress))
 
 
 def _told(options: CompressOptions, graphs: dict[str, Graph], last: Compressed, judged: _Judged) -> Compressing:
     """Judge every graph, and the layers of the last steps."""
     task, spec = load(judged.spec.name), judged.spec
-    answers = {name: answer(graph, judged.images) for name, graph in graphs.items()}
-    exact = task.decide(answers["float"], spec).choices
+    answers = {
+        name: judged.exact if name == "float" else answer(graph, judged.images) for name, graph in graphs.items()
+    }
     entries = {name: LedgerEntry(name, graph) for name, graph in graphs.items()}
     stages = [
         CompressionStage(
             name,
             entries[name].weight_bytes,
             None if judged.truth is None else task.score(found, judged.truth, spec),
-            float((task.decide(found, spec).choices == exact).mean()),
+            float(judged.alike(found, judged.exact).mean()),
             entries[name].packed(),
         )
         for name, found in answers.items()
     ]
-    losses = _losses(last, judged.images, options.progress)
+    losses = _losses(last, judged, options.progress)
     return Compressing(Path(options.source).as_posix(), stages, len(judged.images), losses)

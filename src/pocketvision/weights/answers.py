@@ -11,18 +11,21 @@ from pocketvision.weights.recognize import slots
 if TYPE_CHECKING:
     from pocketvision.weights.load import Weights
 
-SOFTMAX, SIGMOID, NOTHING = "softmax", "sigmoid", "nothing"
-"""Endings: of a file that says nothing of it the first; the last where there is no classifier at all."""
+SOFTMAX, SIGMOID, NOTHING, BOXES = "softmax", "sigmoid", "nothing", "boxes"
+"""Endings: of a file that says nothing of it the first; `nothing` where there is no classifier at all."""
 _TRAIN = "as a start for `pocketvision train DATA --weights FILE` it serves as it is"
 
 
 def answering(weights: "Weights", file: str, *, names: int | None) -> "Weights":
     """Return weights whose softmax gives the file's own answers; `WeightsError` where there are none, or other ones.
+    Those of a detector, whose boxes come from its anchors, are returned as they are.
 
     One output through a sigmoid is the same as two through a softmax, the first of which is always 0. Whether one
     output is such a yes or no, only the file or two `names` of classes can say.
     """
     outputs, ending = weights.spec.num_classes, weights.ending
+    if ending == BOXES:
+        return weights
     if ending == NOTHING:
         raise WeightsError(f"{file} has no classifier, so it answers nothing; {_TRAIN}")
     if outputs == 1 and (ending == SIGMOID or (ending == SOFTMAX and names == 2)):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pocketvision.errors import WeightsError
 from pocketvision.values import ModelSpec
-from pocketvision.weights.recognize import skeleton
+from pocketvision.weights.recognize import skeleton_of
 from pocketvision.words import some
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ def shortened(weights: "Weights", depth: int | None) -> "Weights":
     tensors = {key: value for key, value in weights.tensors.items() if _is_kept(key, depth)}
     # The parts of a net that is cut answer nothing, and a file's whole numbers are those of all its layers.
     return replace(weights, spec=wanted, tensors=tensors, labels=None, levels=None, ending="nothing")
-
-
-def skeleton_of(spec: ModelSpec) -> "nn.Module":
-    """Build the net of a spec, of shapes without values."""
-    return skeleton(spec.name, spec.width, spec.num_classes, spec.groups, spec.depth)
 
 
 def _names(net: "nn.Module", *, folded: bool) -> set[str]:

@@ -13,7 +13,7 @@ from pocketvision.files import stand_in
 from pocketvision.models.catalogue import family_of
 from pocketvision.progress import Progress
 from pocketvision.values import ImageSpec, ModelSpec
-from pocketvision.weights.answers import NOTHING, SOFTMAX
+from pocketvision.weights.answers import BOXES, NOTHING, SOFTMAX
 from pocketvision.weights.checkpoint import WeightsCheckpoint, read_checkpoint, without_wrappers
 from pocketvision.weights.deep_compression import read_deep_compression
 from pocketvision.weights.depth import shortened
@@ -153,7 +153,7 @@ def _read_tflite(path: Path, known: ModelSpec | None) -> Weights:
     levels = None
     if found.image is not None and len(layers) == len(found.layers):
         levels = StoredLevels(found.image, layers, found.between)
-    ending, eps = found.ending, FOLDED_EPS
+    ending, eps = found.ending if spec.detector is None else BOXES, FOLDED_EPS
     return Weights(spec, image, found.labels, True, eps, dict(tensors), levels=levels, ending=ending)
 
 
@@ -161,7 +161,8 @@ def _read_safetensors(path: Path) -> Weights:
     header, tensors = read_safetensors(path)
     if header is None:
         return _foreign(WeightsCheckpoint(without_wrappers(tensors), Words()), path)
-    return Weights(header.spec, header.image, header.labels, folded=False, norm_eps=header.norm_eps, tensors=tensors)
+    ending = SOFTMAX if header.spec.detector is None else BOXES
+    return Weights(header.spec, header.image, header.labels, False, header.norm_eps, tensors, ending=ending)
 
 
 def _read_deep_compression(path: Path) -> Weights:
@@ -246,6 +247,8 @@ def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
     _check_padding(net, weights)
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     tensors, dropped = _head(weights, _last_layer(net)) if keep_head else (dict(weights.tensors), False)
+    if _is_detector(net):
+        tensors = _read_by(net, tensors)
     if weights.folded:
         tensors = unfold(net, tensors, weights.norm_eps)
     fresh = () if keep_head else _fresh(tensors, shapes, _last_layer(net)[0])
@@ -271,7 +274,7 @@ def _load_backbone(net: "Net", weights: Weights) -> LoadReport:
     backbone = nn.Module()
     backbone.features = net.features
     _check_padding(net, weights)
-    tensors = {key: value for key, value in weights.tensors.items() if not key.startswith(_HEAD)}
+    tensors = _read_by(net, {key: value for key, value in weights.tensors.items() if not key.startswith(_HEAD)})
     if weights.folded:
         tensors = unfold(backbone, tensors, weights.norm_eps)
     _check_fit(tensors, {key: tuple(value.shape) for key, value in backbone.state_dict().items()}, ())
@@ -279,6 +282,20 @@ def _load_backbone(net: "Net", weights: Weights) -> LoadReport:
     _copy(net, {}, weights.norm_eps)  # all norms of a net have one epsilon
     fresh = tuple(key for key in net.state_dict() if key.startswith(_HEAD))
     return LoadReport(len(tensors), fresh, False, None, weights.folded)
+
+
+def _read_by(net: "Net", tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the tensors without those of backbone layers behind a detector's last map, which it has not."""
+    last = len(net.features) - 1
+    inner = {name for name, _ in net.features[last].named_modules()}
+
+    def there(key: str) -> bool:
+        half, place, *rest = key.split(".")
+        if half != "features" or int(place) < last:
+            return True
+        return int(place) == last and ".".join(rest[:-1]) in inner
+
+    return {key: value for key, value in tensors.items() if there(key)}
 
 
 def _depth(net: "Net") -> int | None:

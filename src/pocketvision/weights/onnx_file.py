@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.values import Manifest, from_json
+from pocketvision.weights.answers import BOXES, SOFTMAX
 from pocketvision.weights.load import StoredLevels, Weights
 from pocketvision.weights.norms import FOLDED_EPS
 from pocketvision.weights.numbers import check_numbers
-from pocketvision.weights.recognize import Slot, slots
+from pocketvision.weights.recognize import Slot, slots_of
 from pocketvision.weights.tflite import Levels
 from pocketvision.weights.tflite_file import FileScale
 
@@ -80,7 +81,7 @@ class _Reader:
     def weights(self, manifest: Manifest) -> Weights:
         """Match the layers with the net's that the manifest names, in order."""
         spec = manifest.model
-        expected = slots(spec.name, spec.width, spec.num_classes, spec.groups, spec.depth)
+        expected = slots_of(spec)
         layers = [node for node in self.nodes if node.op_type in _LAYERS]
         shapes = [self.stored(node.input[1]).shape for node in layers]
         wanted = [slot.shape for slot in expected]
@@ -94,9 +95,16 @@ class _Reader:
             tensors[f"{slot.name}.weight"] = self.real(node.input[1])
             tensors[f"{slot.name}.bias"] = self.real(node.input[2])
         levels = self.levels(dict(zip(expected, layers, strict=True)))
-        return Weights(
-            spec, manifest.image, manifest.labels, folded=True, norm_eps=FOLDED_EPS, tensors=tensors, levels=levels
-        )
+        ending = SOFTMAX if spec.detector is None else BOXES
+        return Weights(spec, manifest.image, manifest.labels, True, FOLDED_EPS, tensors, levels=levels, ending=ending)
+
+    def net(self) -> list[Any]:
+        """Return the nodes without those that make boxes of what a detector's layers give, in float."""
+        if "probabilities" in self.makers:
+            return self.nodes
+        rounded = {node.input[0] for node in self.nodes if node.op_type == "QuantizeLinear"}
+        rounded |= {node.input[0] for node in self.nodes if node.op_type in _CLAMPS and node.output[0] in rounded}
+        return [node for node in self.nodes if node.output[0] in rounded]
 
     def stored(self, name: str) -> Array:
         """Return the numbers that the file holds for a weight or a bias."""
@@ -121,7 +129,7 @@ class _Reader:
             scale = self.constants[self.makers[node.input[1]].input[1]]
             weight, bias = self.stored(node.input[1]).astype(np.int16), self.stored(node.input[2])
             held[slot.name] = Levels(weight, scale, bias, self.level(node.output[0]))
-        between = [(kind, node) for node in self.nodes if (kind := _BETWEEN.get(node.op_type)) is not None]
+        between = [(kind, node) for node in self.net() if (kind := _BETWEEN.get(node.op_type)) is not None]
         scales = tuple((kind, self.level(node.output[0])) for kind, node in between)
         return StoredLevels(self.scale_of(self.users[image]), held, scales)
 

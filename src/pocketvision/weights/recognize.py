@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
-from pocketvision.models.catalogue import build, family_of
+from pocketvision.models.catalogue import build_spec, family_of
 from pocketvision.models.figures import figures
 from pocketvision.values import ModelSpec
 from pocketvision.weights.sources import sources
@@ -87,20 +87,31 @@ def _nearest(values: int, features: int, classes: int) -> list[Setting]:
 
 def skeleton(name: str, width: float, num_classes: int, groups: int | None = None, depth: int | None = None) -> "Net":
     """Build a net of shapes without values, on torch's meta device."""
+    return skeleton_of(ModelSpec(name, width, num_classes=num_classes, groups=groups, depth=depth))
+
+
+def skeleton_of(spec: ModelSpec) -> "Net":
+    """Build the net of a spec of shapes without values, at its usual resolution and padding."""
     import torch
 
-    rule: Any = family_of(name).paddings[0]
+    family = family_of(spec.name)
+    rule: Any = family.paddings[0]
     with torch.device("meta"):
-        net = build(name, width=width, num_classes=num_classes, padding=rule, groups=groups, depth=depth)
+        net = build_spec(replace(spec, resolution=family.resolution, padding=rule))
     return net.eval()
 
 
-@cache
 def slots(
     name: str, width: float, num_classes: int, groups: int | None = None, depth: int | None = None
 ) -> tuple[Slot, ...]:
     """Return a net's layers in order."""
-    return tuple(_slots(skeleton(name, width, num_classes, groups, depth), ""))
+    return slots_of(ModelSpec(name, width, num_classes=num_classes, groups=groups, depth=depth))
+
+
+@cache
+def slots_of(spec: ModelSpec) -> tuple[Slot, ...]:
+    """Return the layers of a spec's net in order."""
+    return tuple(_slots(skeleton_of(spec), ""))
 
 
 def _slots(module: "nn.Module", prefix: str) -> Iterator[Slot]:
@@ -130,7 +141,7 @@ def _activation(module: "nn.Module | None") -> Activation:
     return "relu" if isinstance(module, nn.ReLU) else "none"
 
 
-def _additions(name: str, width: float, groups: int | None, depth: int | None = None) -> int:
+def _additions(spec: ModelSpec) -> int:
     """Count the sums of two maps in a net, by running it on no values."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -142,7 +153,7 @@ def _additions(name: str, width: float, groups: int | None, depth: int | None = 
             self.count += func in (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
             return func(*args, **(kwargs or {}))
 
-    net, side = skeleton(name, width, 1000, groups, depth), family_of(name).resolution
+    net, side = skeleton_of(spec), family_of(spec.name).resolution
     with Sums() as sums, torch.no_grad():  # type: ignore[no-untyped-call]
         net(torch.empty(1, 3, side, side, device="meta"))
     return int(sums.count)
@@ -160,24 +171,31 @@ def recognize_layers(found: TfliteNet, file: str, known: ModelSpec | None = None
     values = sum(layer.weight.size + layer.bias.size for layer in found.layers)
     nearest: tuple[float, str] = (-math.inf, "")
     near = _nearest(values, last.weight[0].size, found.num_classes)[:_NEAREST]
-    for setting in near if known is None else [_setting(known, values)]:
-        name, width, groups, _, depth = setting
-        expected = slots(name, width, found.num_classes, groups, depth)
+    for spec in _specs(near, found.num_classes) if known is None else [_counted(known, found.num_classes)]:
+        expected = slots_of(spec)
         difference = _difference(found.layers, expected)
-        if not difference and (sums := _additions(name, width, groups, depth)) != found.shortcuts:
+        if not difference and (sums := _additions(spec)) != found.shortcuts:
             difference = f"it has {found.shortcuts} additions, not {sums}"
         if not difference:
-            padding = _padding(found.layers, name, file)
-            spec = ModelSpec(name, width, found.resolution, found.num_classes, padding, groups, depth=depth)
-            return Recognized(spec, *_named(found.layers, expected))
-        nearest = max(nearest, (_alike(found.layers, expected), f"{name} of width {width:g}, but {difference}"))
+            padding = _padding(found.layers, spec.name, file)
+            whole = replace(spec, resolution=found.resolution, padding=padding)
+            return Recognized(whole, *_named(found.layers, expected))
+        words = f"{spec.name} of width {spec.width:g}, but {difference}"
+        nearest = max(nearest, (_alike(found.layers, expected), words))
     raise WeightsError(
         f"{file} holds no net of the catalogue, which `pocketvision models` lists. It is nearest to {nearest[1]}"
     )
 
 
-def _setting(known: ModelSpec, values: int) -> Setting:
-    return Setting(known.name, known.width, known.groups, values, known.depth)
+def _specs(near: Sequence[Setting], classes: int) -> Iterator[ModelSpec]:
+    for one in near:
+        yield ModelSpec(one.name, one.width, num_classes=classes, groups=one.groups, depth=one.depth)
+
+
+def _counted(known: ModelSpec, classes: int) -> ModelSpec:
+    """Return a net with as many outputs as a file's last layer; a detector's has those of several anchors."""
+    plain = ModelSpec(known.name, known.width, num_classes=classes, groups=known.groups, depth=known.depth)
+    return plain if known.detector is None else replace(known, resolution=plain.resolution)
 
 
 def _difference(layers: Sequence[TfliteLayer], expected: Sequence[Slot]) -> str:

@@ -22,6 +22,8 @@ Activation = Literal["none", "relu", "relu6"]
 Padding = Literal["same", "symmetric", "either", "none"]
 _FUSED: dict[int, Activation] = {0: "none", 1: "relu", 3: "relu6"}
 _ALONE: dict[str, Activation] = {"RELU": "relu", "RELU6": "relu6"}
+SUPPRESSION = "TFLite_Detection_PostProcess"
+"""The operator that a detector's boxes come from."""
 _LAYERS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "linear"}
 _WHOLE = {"ADD": "add", "AVERAGE_POOL_2D": "mean", "MEAN": "mean", "MAX_POOL_2D": "max", "CONCATENATION": "concat"}
 """Operators between layers whose output has a scale of its own in a quantized file."""
@@ -30,7 +32,10 @@ _PASSED_OVER = {
     *_ALONE,
     *("DEQUANTIZE", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MUL", "PAD", "QUANTIZE", "RESHAPE", "SOFTMAX"),
     *("SPLIT", "SQUEEZE", "STRIDED_SLICE", "SUB", "TRANSPOSE"),
+    *("CAST", "GATHER", SUPPRESSION),
 }
+_ROWS = 3
+"""Axes of rows, [1, L, values]."""
 _SHAPES_ONLY = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "SQUEEZE")
 """What may stand behind the operator that gives the answers."""
 
@@ -278,6 +283,8 @@ class _Reader:
     def _pad(self, operator: Any) -> None:
         amounts = self.file.stored(operator.Inputs(1))
         shape = self.file.shape(operator.Inputs(0))
+        if len(shape) == _ROWS:
+            return  # of a detector's scores: no layer is behind it
         if amounts.shape != (4, 2) or len(shape) != 4 or amounts[[0, 3]].any() or shape[1] != shape[2]:
             raise self.file.error(f"PAD by {amounts.tolist()} is not padding of a square map")
         top, bottom, left, right = (int(amount) for amount in amounts[1:3].ravel())

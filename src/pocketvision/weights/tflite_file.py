@@ -78,6 +78,8 @@ class TfliteFile:
         code = self.model.OperatorCodes(index)
         # Old files keep the number in the deprecated byte, new ones in the wide field.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        if number == self.schema.BuiltinOperator.CUSTOM:
+            return str((code.CustomCode() or b"").decode("utf-8", "replace")) or "CUSTOM"
         names = {value: key for key, value in vars(self.schema.BuiltinOperator).items() if isinstance(value, int)}
         return str(names.get(number, f"operator {number}"))
 
