@@ -1,11 +1,12 @@
 """Bytes under the compressors that stores and web servers use."""
 
+import gzip
 import zlib
 
 import pytest
 
 from pocketvision.errors import MissingExtra, UnknownName
-from pocketvision.packing import COMPRESSORS, installed, packed_bytes
+from pocketvision.packing import COMPRESSORS, copies_of, installed, packed_bytes
 
 TEXT = b"the same words, " * 500
 
@@ -43,3 +44,20 @@ def test_zstd_restores():
 def test_another_name_is_told():
     with pytest.raises(UnknownName, match="brotli"):
         packed_bytes(TEXT, "brotly")
+
+
+def test_copies_restore_and_are_the_same_bytes_each_time():
+    found = copies_of(TEXT)
+    assert gzip.decompress(found[".gz"]) == TEXT
+    assert found == copies_of(TEXT)
+    assert (".br" in found) == ("brotli" in installed())
+
+
+@pytest.mark.extra("brotli")
+def test_copies_of_large_files_restore():
+    import brotli
+
+    content = TEXT * 600
+    found = copies_of(content)
+    assert len(content) > 4_000_000
+    assert brotli.decompress(found[".br"]) == gzip.decompress(found[".gz"]) == content

@@ -166,6 +166,7 @@ def test_a_page_has_a_section_for_each_file_and_nothing_left_open(tmp_path):
         "## d.pte: ExecuTorch",
         "## e.tflite: LiteRT",
         "## f-1.c: C, for TensorFlow Lite Micro",
+        "## From a web server",
         "## Preparing an image in Python",
     ]
     assert page.count("```") % 2 == 0
@@ -175,6 +176,14 @@ def test_a_page_has_a_section_for_each_file_and_nothing_left_open(tmp_path):
     assert "F_1_ARENA_BYTES" in page
     assert "$name" not in page
     assert max(map(len, page.splitlines())) <= 240
+
+
+def test_a_page_tells_how_to_host_what_browsers_run():
+    page = use_text(["a.onnx", "e.tflite"], manifest_of(ImageSpec(24)))
+    assert "brotli -k a.onnx" in page
+    assert 'fetch("a.onnx.gz")' in page
+    assert page.count("From a web server") == 1
+    assert "From a web server" not in use_text(["b.mlpackage", "f-1.c"], manifest_of(ImageSpec(24)))
 
 
 def test_the_threshold_and_long_lists_of_labels_are_told():

@@ -143,6 +143,7 @@ def test_a_page_has_a_section_for_each_file_and_nothing_left_open():
         "## d.pte: ExecuTorch",
         "## e.tflite: LiteRT",
         "## f-1.c: C, for TensorFlow Lite Micro",
+        "## From a web server",
         "## Leaving out what overlaps",
         "## Preparing an image in Python",
     ]

@@ -1,5 +1,6 @@
 """The verb `demo`: the folder it writes, what it refuses, what it says while it serves."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -95,11 +96,30 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+def copies(folder: Path) -> set[str]:
+    return {name for name in names(folder) if name.endswith((".gz", ".br"))}
+
+
+def test_copies_are_packed_beside_what_packs_well(built: Path, run: Path) -> None:
+    (built / "assets" / "index-1.js").write_text("the same words, " * 500)
+    folder = Path(demo(run, serve=False).folder)
+    assert {"model.onnx.gz", "assets/index-1.js.gz"} <= copies(folder)
+    assert "index.html.gz" not in copies(folder)
+    assert gzip.decompress((folder / "model.onnx.gz").read_bytes()) == (folder / "model.onnx").read_bytes()
+    worker = (folder / "sw.js").read_text(encoding="utf-8")
+    assert ".gz" not in worker, "a browser keeps files, not copies"
+    demo(deliver(run / "another.tflite", WORDS), output=folder, serve=False)
+    assert "model.onnx.gz" not in copies(folder)
+    assert "model.tflite.gz" in copies(folder)
+
+
 def test_a_run_gets_a_folder_with_all_it_needs_and_no_more(built: Path, run: Path) -> None:
     written = demo(run, serve=False)
     folder = run / "demo"
     assert (written.folder, written.files, written.address) == (folder.as_posix(), ("model.onnx",), None)
-    assert names(folder) == {name for name in PARTS if "litert" not in name and name != "calibrate.html"} | {
+    assert names(folder) - copies(folder) == {
+        name for name in PARTS if "litert" not in name and name != "calibrate.html"
+    } | {
         "demo.json",
         "model.onnx",
         "reference.onnx",
@@ -286,7 +306,7 @@ def test_calibration_nets_get_a_page_that_times_them(built: Path, tmp_path: Path
     nets = calibration_nets(tmp_path / "nets")
     written = demo(nets, output=tmp_path / "out", serve=False)
     assert written.files == ("first.onnx", "second.onnx")
-    assert names(tmp_path / "out") == {
+    assert names(tmp_path / "out") - copies(tmp_path / "out") == {
         "index.html",
         "sw.js",
         "icon.svg",

@@ -22,8 +22,10 @@ from pocketvision.export.onnx import write
 from pocketvision.graph.sketch import Sketch
 from pocketvision.latency.device_file import read_calibration, read_device
 from pocketvision.latency.measurements import read_measurement
+from pocketvision.packing import CODINGS, installed
+from pocketvision.serve import server
 from pocketvision.serve.folder import RUNTIMES
-from pocketvision.serve.server import make_server
+from pocketvision.serve.server import Sent, make_server, to_send
 from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision, Score
 from tests.images.orientations import JPEG, cases, marked, short, xmp
 from tests.images.strange import STRANGE
@@ -73,6 +75,20 @@ def test_every_image_is_answered_as_in_python(
     assert unsure["label"] == "Not sure"
     assert unsure["spoken"].startswith("Not sure. Perhaps ")
     assert unsure["sub"].startswith("perhaps ")
+
+
+def test_model_and_runtime_come_packed(
+    folder: Path, file: Path, sample: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Sent] = []
+    monkeypatch.setattr(server, "to_send", lambda *asked: sent.append(to_send(*asked)) or sent[-1])
+    seen = use(folder, {"do": "choose", "images": [str(sample[0])]})
+    assert seen.results[0]["check"].startswith("answers as it should")
+    assert seen.results[1][0]["top"][0][0] == predict(file, [sample[0]])[0].label
+    best = "br" if "brotli" in installed() else "gzip"
+    packed = {one.path.name.removesuffix(CODINGS[best]) for one in sent if one.coding == best}
+    assert {"model.onnx", "ort-wasm-simd-threaded.wasm", "demo.json"} <= packed
+    assert seen.complaints == []
 
 
 def test_nothing_leaves_the_device(folder: Path, sample: list[Path]) -> None:

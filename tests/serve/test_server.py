@@ -1,14 +1,18 @@
 """The small server: what it gives, what it refuses, and the headers that threads and safety need."""
 
+import gzip
 import http.client
+import os
 import socket
 import ssl
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pocketvision.errors import UsageError
 from pocketvision.serve.certificate import context_of
+from pocketvision.serve.copies import accepted, write_copies
 from pocketvision.serve.server import make_server
 from tests.serve.browser import running
 
@@ -57,6 +61,64 @@ def test_what_a_browser_has_is_not_sent_again(folder: Path) -> None:
         assert ask(port, "/index.html", **{"If-None-Match": tag}).status == 304
         (folder / "index.html").write_text("<!doctype html>another page")
         assert ask(port, "/index.html", **{"If-None-Match": tag}).status == 200
+
+
+def test_browsers_get_the_copy_that_they_take(folder: Path) -> None:
+    content = b"the same words, " * 500
+    (folder / "model.onnx").write_bytes(content)
+    write_copies(folder, ["model.onnx", "index.html"])
+    (folder / "model.onnx.br").write_bytes(b"as brotli")
+    with running(make_server(folder, HOST, 0)) as port:
+        plain = ask(port, "/model.onnx")
+        assert (plain.body, plain.headers["Content-Encoding"]) == (content, None)
+        zipped = ask(port, "/model.onnx", **{"Accept-Encoding": "gzip, deflate"})
+        assert (gzip.decompress(zipped.body), zipped.headers["Content-Encoding"]) == (content, "gzip")
+        assert int(zipped.headers["Content-Length"]) == len(zipped.body) < 200
+        best = ask(port, "/model.onnx", **{"Accept-Encoding": "gzip, deflate, br, zstd"})
+        assert (best.body, best.headers["Content-Encoding"]) == (b"as brotli", "br")
+        assert {answer.headers["Vary"] for answer in (plain, zipped, best)} == {"Accept-Encoding"}
+        assert {answer.headers["Content-Type"] for answer in (plain, zipped, best)} == {"application/octet-stream"}
+        tags = [answer.headers["ETag"] for answer in (plain, zipped, best)]
+        assert len(set(tags)) == 3, "a cache must not take one for the other"
+        known = ask(port, "/model.onnx", **{"Accept-Encoding": "gzip", "If-None-Match": tags[1]})
+        assert (known.status, known.headers["Vary"]) == (304, "Accept-Encoding")
+        page = ask(port, "/", **{"Accept-Encoding": "gzip, br"})
+        assert (page.body, page.headers["Vary"]) == (b"<!doctype html>page", None), "too short for a copy"
+        # Who asks for the copy by its name gets it as it lies.
+        assert ask(port, "/model.onnx.gz").headers["Content-Encoding"] is None
+
+
+def test_a_copy_of_an_older_file_is_not_given(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(b"the same words, " * 500)
+    write_copies(folder, ["model.onnx"])
+    later = (folder / "model.onnx.gz").stat().st_mtime + 1
+    (folder / "model.onnx").write_bytes(b"another net")
+    os.utime(folder / "model.onnx", (later, later))
+    with running(make_server(folder, HOST, 0)) as port:
+        answer = ask(port, "/model.onnx", **{"Accept-Encoding": "gzip, br"})
+        assert (answer.body, answer.headers["Vary"]) == (b"another net", None)
+
+
+def test_files_that_do_not_pack_get_no_copies(folder: Path) -> None:
+    (folder / "noise.bin").write_bytes(np.random.default_rng(0).bytes(5000))
+    write_copies(folder, ["noise.bin", "index.html"])
+    assert not list(folder.glob("*.gz"))
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", ()),
+        ("gzip, deflate, br", ("br", "gzip")),
+        ("br;q=0, gzip;q=0.5", ("gzip",)),
+        ("BR ; q=1.0", ("br",)),
+        ("*", ("br", "gzip")),
+        ("*;q=0.000, gzip", ("gzip",)),
+        ("identity", ()),
+    ],
+)
+def test_what_a_browser_takes_is_read(header: str, expected: tuple[str, ...]) -> None:
+    assert accepted(header) == expected
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ _MOST_LABELS = 12
 """More labels than these are not listed on the page."""
 _TWO_FORMS = ("onnx", "tflite", "xml")
 """Suffixes of files that give boxes or, raw, what is said of every anchor."""
+_IN_BROWSERS = (".onnx", ".tflite")
 _OUTCOME = "**What comes out.** $classes probabilities$sums, in this order: $labels. $unsure"
 _BOX_OUTCOME = """\
 **What comes out.** Boxes, each with a label and a score. Corners are y1, x1, y2, x2 as shares of the prepared image,
@@ -52,7 +53,7 @@ def use_text(names: Sequence[str], manifest: Manifest, *, io_types: Mapping[str,
     sections = [Template(page).substitute(_facts(name, manifest, known.get(name, manifest.io))) for name, page in pages]
     facts = _facts(manifest.name, manifest, manifest.io)
     head, tail = (Template(_text(part)).substitute(facts) for part in ("head", "tail"))
-    return "\n".join((head, *sections, tail))
+    return "\n".join((head, *sections, *_hosting(names), tail))
 
 
 def boxes_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, BoxEnds] | None = None) -> str:
@@ -68,7 +69,7 @@ def boxes_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, B
     facts = _box_facts(manifest.name, manifest)
     parts = ("head", *(["boxes/suppress"] if suppressing else []), "tail")
     head, *tail = (Template(_text(part)).substitute(facts) for part in parts)
-    return "\n".join((head, *sections, *tail))
+    return "\n".join((head, *sections, *_hosting(names), *tail))
 
 
 def ends_of(file: Path, manifest: Manifest) -> BoxEnds:
@@ -100,6 +101,12 @@ def _kind(name: str) -> str:
 
 def _text(page: str) -> str:
     return files("pocketvision.export").joinpath("pages", f"{page}.md").read_text(encoding="utf-8")
+
+
+def _hosting(names: Sequence[str]) -> list[str]:
+    """Return how a web server sends the first file that browsers run; nothing where none is there."""
+    found = [name for name in names if Path(name).suffix in _IN_BROWSERS]
+    return [Template(_text("hosting")).substitute(file=name) for name in found[:1]]
 
 
 def _facts(name: str, manifest: Manifest, io: Io) -> dict[str, object]:

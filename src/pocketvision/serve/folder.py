@@ -16,6 +16,7 @@ from pocketvision.latency.device_file import CALIBRATION, Calibration, read_cali
 from pocketvision.latency.measure import reference_graph
 from pocketvision.runtime import open as open_model
 from pocketvision.runtime.litert import manifest_of
+from pocketvision.serve.copies import write_copies
 from pocketvision.tasks import spec_of
 from pocketvision.values import Manifest
 
@@ -55,7 +56,9 @@ class Facts:
 
 
 def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Facts:
-    """Write the folder for files of one net, the quicker one first; an older demo in its place is replaced.
+    """Write the folder for files of one net, the quicker one first, and packed copies of what packs well.
+
+    An older demo in its place is replaced.
 
     Raises RunExists where the folder holds something else, DataError where the files differ in labels or image
     rule, UsageError for one that browsers cannot run, PocketvisionError where the page was not built.
@@ -71,6 +74,7 @@ def write_demo(models: Sequence[Path], target: Path, *, page: Path = PAGE) -> Fa
     on_use += _copied(page, target, [file.runtime for file in files])
     _clear(target, {*shell, *on_use, WORKER})
     _write_worker(page, target, shell=shell, files=[*shell, *on_use])
+    write_copies(target, [*shell, *on_use, WORKER])
     return facts
 
 
@@ -95,6 +99,7 @@ def write_calibration(folder: Path, target: Path, *, page: Path = PAGE) -> Calib
     nets = [f"{NETS}/{net.file}" for net in calibration.nets]
     _clear(target, {*shell, *on_use, *nets, WORKER})
     _write_worker(page, target, shell=shell, files=[*shell, *on_use])
+    write_copies(target, [*shell, *on_use, *nets, WORKER])
     return calibration
 
 

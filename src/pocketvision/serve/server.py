@@ -1,4 +1,7 @@
-"""A small server of one folder, for the local network: only files that lay there when it started, only to read."""
+"""A small server of one folder, for the local network: only files that lay there when it started, only to read.
+
+Where a packed copy lies beside a file, browsers that take it get the copy.
+"""
 
 import mimetypes
 import shutil
@@ -7,10 +10,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pocketvision.errors import UsageError
+from pocketvision.packing import CODINGS
+from pocketvision.serve.copies import accepted
 
 HEADERS = {
     # With these two a page may share memory between threads: without them WebAssembly has one.
@@ -25,7 +30,9 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 TYPES = {
+    ".br": "application/octet-stream",
     ".css": "text/css; charset=utf-8",
+    ".gz": "application/gzip",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
@@ -51,6 +58,29 @@ def make_server(folder: Path, host: str, port: int, *, context: ssl.SSLContext |
         # The handshake waits for the client, so it belongs to the client's own thread.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     return server
+
+
+class Sent(NamedTuple):
+    """What is sent for a file: the file itself, or a packed copy."""
+
+    path: Path
+    coding: str
+    """As HTTP calls it; empty for the file itself."""
+    varies: bool
+    """Whether other requests may get another."""
+
+
+def to_send(name: str, files: Mapping[str, Path], accept: str) -> Sent:
+    """Choose between a file and its copies, for a request's Accept-Encoding; copies older than the file are ignored."""
+    file = files[name]
+    copies = {coding: files[name + suffix] for coding, suffix in CODINGS.items() if name + suffix in files}
+    fresh = {coding: copy for coding, copy in copies.items() if _changed(copy) >= _changed(file)}
+    taken = next((coding for coding in accepted(accept) if coding in fresh), "")
+    return Sent(fresh.get(taken, file), taken, bool(fresh))
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 class _Server(ThreadingHTTPServer):
@@ -85,19 +115,24 @@ class _Handler(BaseHTTPRequestHandler):
         if path is None or not path.is_file():
             self._head(HTTPStatus.NOT_FOUND, length=0)
             return None
-        state = path.stat()
-        tag = f'"{state.st_mtime_ns:x}-{state.st_size:x}"'
-        if self.headers.get("If-None-Match") == tag:
-            self._head(HTTPStatus.NOT_MODIFIED, tag=tag)
+        sent = to_send(name, self.files, self.headers.get("Accept-Encoding", ""))
+        state = sent.path.stat()
+        given = {"ETag": f'"{state.st_mtime_ns:x}-{state.st_size:x}{sent.coding}"'}
+        if sent.varies:
+            given["Vary"] = "Accept-Encoding"
+        if self.headers.get("If-None-Match") == given["ETag"]:
+            self._head(HTTPStatus.NOT_MODIFIED, given)
             return None
-        kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        self._head(HTTPStatus.OK, tag=tag, kind=kind, length=state.st_size)
-        return path
+        known = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+        given["Content-Type"] = known or "application/octet-stream"
+        given["Content-Encoding"] = sent.coding
+        self._head(HTTPStatus.OK, given, length=state.st_size)
+        return sent.path
 
-    def _head(self, status: HTTPStatus, *, tag: str = "", kind: str = "", length: int | None = None) -> None:
+    def _head(self, status: HTTPStatus, given: Mapping[str, str] = {}, *, length: int | None = None) -> None:
         self.send_response(status)
-        given = {"ETag": tag, "Content-Type": kind, "Content-Length": "" if length is None else str(length)}
-        for name, value in (HEADERS | given).items():
+        counted = {} if length is None else {"Content-Length": str(length)}
+        for name, value in (HEADERS | dict(given) | counted).items():
             if value:
                 self.send_header(name, value)
         self.end_headers()
