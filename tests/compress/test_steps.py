@@ -5,13 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pocketvision.compress.compress import DEFAULT_STEPS, compress, steps_named
+from pocketvision.compress.compress import DEFAULT_STEPS, compress
 from pocketvision.compress.layers import layer_losses
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.compress.ranges import search
 from pocketvision.compress.steps.bias import CorrectBias
+from pocketvision.compress.steps.compensate import Compensate
 from pocketvision.compress.steps.equalize import Equalize
+from pocketvision.compress.steps.named import steps_named
+from pocketvision.compress.steps.prune import Magnitude, Prune
 from pocketvision.compress.steps.quantize import Quantize
+from pocketvision.compress.steps.share import Share
 from pocketvision.errors import GraphError, UnknownName, UsageError
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run
@@ -37,7 +41,9 @@ def test_the_default_is_nearer_to_float_than_plain_int8(uneven, draw):
 
 def test_wrong_steps_are_told(uneven, draw):
     graph, images = uneven(), draw(1)
-    with pytest.raises(UnknownName, match=r"Did you mean 'equalize'\? Known: bias, equalize, int8, ranges"):
+    with pytest.raises(
+        UnknownName, match=r"Did you mean 'equalize'\? Known: bias, compensate, equalize, "
+    ):
         steps_named("equalise,int8")
     with pytest.raises(UsageError, match="add int8"):
         steps_named("equalize")
@@ -47,6 +53,31 @@ def test_wrong_steps_are_told(uneven, draw):
         compress(graph, images, steps=(Equalize(),))
     with pytest.raises(UsageError, match="put int8 before it"):
         compress(graph, images, steps=(CorrectBias(), Quantize()))
+
+
+def test_steps_have_values():
+    assert steps_named("share=5, prune=0.4,int8") == (Prune(0.4), Share(5), Quantize())
+    named = steps_named("bias,compensate,quantize=4,magnitude=.25")
+    assert named[:-1] == (Magnitude(0.25), Quantize(4), Compensate())
+    assert [step.name for step in named] == ["magnitude=0.25", "quantize=4", "compensate", "bias"]
+    assert steps_named("quantize=8") == (Quantize(),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prune,int8", r"prune needs a share of the weights between 0 and 1, such as prune=0\.5"),
+        ("prune=1,int8", "between 0 and 1"),
+        ("prune=half,int8", "between 0 and 1"),
+        ("share=9", "share needs a number of bits from 2 to 8"),
+        ("quantize=3.5", "bits from 2 to 8"),
+        ("int8=4", "int8 takes no value, and int8=4 gives one"),
+        ("int8,quantize=4", "named twice"),
+    ],
+)
+def test_wrong_values_are_told(text, message):
+    with pytest.raises(UsageError, match=message):
+        steps_named(text)
 
 
 def pointwise():

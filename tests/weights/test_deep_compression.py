@@ -8,7 +8,8 @@ import pytest
 from pocketvision.errors import WeightsError
 from pocketvision.models import build_spec
 from pocketvision.weights import load_into, read
-from pocketvision.weights.deep_compression import read_deep_compression
+from pocketvision.weights.deep_compression import coded, deep_compression_bytes, read_deep_compression
+from pocketvision.weights.recognize import slots
 
 FILE = "compressed_SqueezeNet.net"
 
@@ -88,3 +89,28 @@ def test_random_damage_of_the_real_file_never_raises_anything_else(shared_weight
         path.write_bytes(damaged)
         with contextlib.suppress(WeightsError):
             read(path)
+
+
+def test_the_real_file_is_written_again_bit_for_bit(shared_weights):
+    shapes = [slot.shape for slot in slots("squeezenet1_0", 1.0, 1000)]
+    layers = read_deep_compression(shared_weights / FILE, shapes)
+    assert deep_compression_bytes(layers) == (shared_weights / FILE).read_bytes()
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 0.97, 1.0])
+def test_what_is_written_is_read_back(zeros, tmp_path):
+    rng = np.random.default_rng(0)
+    weights = [rng.choice(rng.standard_normal(200), (*shape, 40)).astype(np.float32) for shape in ((7, 3), (5,))]
+    for weight in weights:
+        weight[rng.random(weight.shape) < zeros] = 0
+    layers = [coded(weight, rng.standard_normal(len(weight)).astype(np.float32)) for weight in weights]
+    path = tmp_path / "a.net"
+    path.write_bytes(deep_compression_bytes(layers))
+    for layer, found in zip(layers, read_deep_compression(path, [weight.shape for weight in weights]), strict=True):
+        for one, other in zip(layer, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_more_values_than_codes_are_told():
+    with pytest.raises(WeightsError, match="256 different weights, and a code has 8 bits"):
+        coded(np.arange(1, 257, dtype=np.float32), np.zeros(1, np.float32))

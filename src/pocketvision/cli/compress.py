@@ -21,11 +21,20 @@ def show(found: "Compressing") -> None:
         for stage in found.stages
     ]
     table(["steps", "weight bytes", "after deflate", "validation", "same as float"], rows)
-    print(f"\n{found.images} validation images. Layer by layer, noise in decibels (more is better):")
+    print(f"\n{found.images} validation images.")
+    if found.layers:
+        _layers(found)
+    if found.file is not None:
+        strength = "" if found.strength is None else f", strength {found.strength:.3g}"
+        print(f"\n{found.file}: {found.download_bytes:,} bytes under {found.compressor}{strength}")
+
+
+def _layers(found: "Compressing") -> None:
+    from pocketvision.cli.terminal import table
+
+    print("Layer by layer, noise in decibels (more is better):")
     layers = [
         [loss.layer, loss.kind, f"{loss.noise_db:.1f}", f"{loss.alone_db:.1f}", f"{loss.alone_same:.1%}"]
         for loss in found.layers
     ]
     table(["layer", "kind", "in the int8 net", "logits, if alone int8", "same, if alone int8"], layers)
-    if found.file is not None:
-        print(f"\n{found.file}: {found.download_bytes:,} bytes under {found.compressor}, strength {found.strength:.3g}")

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from pocketvision.cost import rules
 from pocketvision.graph.graph import Affine, Array, Conv, Graph, Linear
+from pocketvision.graph.storage import Shared, Sparse
 from pocketvision.packing import DEFLATE, packed_bytes
+from pocketvision.weights.deep_compression import codes_of, gaps_of, packed_gaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +62,27 @@ def weight_bytes(graph: Graph) -> int:
 
 
 def weight_content(graph: Graph) -> bytes:
-    """Return weights, biases and scales one after the other, weights in the order of LiteRT files."""
+    """Return weights, biases and scales one after the other, dense weights in the order of LiteRT files."""
     return b"".join(np.ascontiguousarray(array).tobytes() for node in layers_of(graph) for array in _arrays(node))
 
 
 def _arrays(node: Conv | Linear | Affine) -> list[Array]:
     weight = node.weight
+    if not isinstance(node, Affine) and isinstance(node.storage, Sparse | Shared):
+        return [*_entries(weight, node.storage), node.bias]
     if weight.ndim == 4:
         weight = weight.transpose(1, 2, 3, 0) if weight.shape[1] == 1 else weight.transpose(0, 2, 3, 1)
     scale = None if isinstance(node, Affine) else node.weight_scale
     return [weight, node.bias] if scale is None else [weight, node.bias, scale]
+
+
+def _entries(weight: Array, stored: Sparse | Shared) -> list[Array]:
+    """Return what lies in a file of weights that are not zero: values, or a table and a byte for each place in it, and
+    gaps."""
+    found = gaps_of(weight)
+    if isinstance(stored, Shared):
+        table, codes = codes_of(weight, found)
+        return [table, codes, packed_gaps(found)]
+    values = np.zeros(len(found.gaps), np.float32)
+    values[found.ends] = weight[weight != 0]
+    return [values, packed_gaps(found)]

@@ -85,7 +85,7 @@ def _palettized(node: Node, palette: Palette) -> Node:
         return node
     if float(np.abs(node.weight).max(initial=0)) > float(np.finfo(np.float16).max):
         raise GraphError(f"a weight of '{node.name}' is too large for float16; export it as int8")
-    depthwise = isinstance(node, Conv) and node.groups > 1 and node.weight.shape[1] == 1
+    depthwise = isinstance(node, Conv) and node.depthwise
     stored = fitted(palette, node.weight.size, len(node.bias), depthwise=depthwise)
     if not isinstance(stored, Palette):
         return replace(node, storage=stored)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.compress.measure import Range, measure, require_float
 from pocketvision.errors import GraphError
@@ -31,7 +32,7 @@ from pocketvision.graph.lower import with_gates, without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.normalize import with_deviation, with_mean
 from pocketvision.graph.run import Images
-from pocketvision.graph.storage import INT8
+from pocketvision.graph.storage import Integers, Shared
 from pocketvision.progress import Progress
 
 _SMALLEST_RANGE = 1e-4  # of a tensor that never moved during calibration
@@ -46,6 +47,9 @@ _CLAMPED: Mapping[Activation, Range] = {
     "hardsigmoid": (0.0, 1.0),
 }
 _PROBABILITY = Quant(1 / 256, 0)
+_CUTS = np.linspace(1, 0.3, 29)
+"""Of the largest weight, where fewer than 8 bits end."""
+_TINY = 1e-30
 _SMALLEST_RATIO = 2.0**-31  # below it XNNPACK leaves the kernel to a slower one
 
 
@@ -54,16 +58,21 @@ def calibrate(graph: Graph, images: Images, *, progress: Progress | None = None)
     return {name: spread.range for name, spread in measure(graph, images, progress=progress).items()}
 
 
-def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
-    """Return the graph in integers; `ranges` as `calibrate` gives them.
+def quantize(graph: Graph, ranges: Mapping[str, Range], *, bits: int = 8) -> Graph:
+    """Return the graph in integers, its weights of 2 to 8 bits; `ranges` as `calibrate` gives them.
 
     Normalization moves into the first convolution, so that the pixels themselves are the input's levels; batch norms
     that no convolution took in become convolutions of their own, SiLU and hard swish a gate and a product.
     """
     require_float(graph)
     lowered = lower(graph)
-    quants = _choose_levels(lowered.graph, {**ranges, **dict.fromkeys(lowered.gates, (0.0, 1.0))}, lowered.pixels)
-    nodes = tuple(_quantize_weights(node, quants) for node in lowered.graph.nodes)
+    own = {**ranges, **dict.fromkeys(lowered.gates, (0.0, 1.0))}
+    quants = _choose_levels(lowered.graph, own, lowered.pixels, bits)
+    stored = Integers(bits)
+    nodes = tuple(
+        _quantize_weights(node, quants, stored) if isinstance(node, Conv | Linear) else node
+        for node in lowered.graph.nodes
+    )
     return Graph(nodes, quants)
 
 
@@ -95,7 +104,7 @@ def _fold_normalization(graph: Graph) -> tuple[Graph, Quant]:
     return folded, Quant(_float32(1 / 255), zero_point)
 
 
-def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant) -> dict[str, Quant]:
+def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant, bits: int) -> dict[str, Quant]:
     limits = {node.name: _clamped(node, ranges) for node in graph.nodes if not isinstance(node, Ending)}
     groups = _same_scale(graph, limits)
     quants = {name: _levels(*_union(group, limits)) for name, group in groups.items()}
@@ -103,13 +112,13 @@ def _choose_levels(graph: Graph, ranges: Mapping[str, Range], pixels: Quant) -> 
     # The one range of a sigmoid under which every runtime computes it in integers.
     quants |= {node.name: _PROBABILITY for node in graph.nodes if _is_sigmoid(node) and len(groups[node.name]) == 1}
     fixed = {graph.input.name} | {name for name, quant in quants.items() if quant is _PROBABILITY}
-    while raised := _out_of_proportion(graph, quants, fixed):
+    while raised := _out_of_proportion(graph, quants, fixed, Integers(bits).largest):
         for name, least in raised.items():
             quants |= dict.fromkeys(groups[name], _stretched(quants[name], least))
     return quants
 
 
-def _out_of_proportion(graph: Graph, quants: Mapping[str, Quant], fixed: Set[str]) -> dict[str, float]:
+def _out_of_proportion(graph: Graph, quants: Mapping[str, Quant], fixed: Set[str], largest: int) -> dict[str, float]:
     """Return the smallest allowed scale of each tensor whose scale no runtime takes beside its neighbors'.
 
     Tensors that hardly move beside others that do, as of a net whose training went wrong, have such scales. Raising
@@ -120,7 +129,7 @@ def _out_of_proportion(graph: Graph, quants: Mapping[str, Quant], fixed: Set[str
         if not isinstance(node, Conv | Linear | Add | Mul | AvgPool | GlobalAvgPool):
             continue
         sources = [quants[name].scale for name in node.inputs]
-        weight = float(np.abs(node.weight).max()) / 127 if isinstance(node, Conv | Linear) else 1.0
+        weight = float(np.abs(node.weight).max()) / largest if isinstance(node, Conv | Linear) else 1.0
         product = math.prod(sources) if isinstance(node, Mul) else max(sources) * weight
         if quants[node.name].scale < (least := _float32(product / _LARGEST_RATIO)):
             raised[node.name] = least
@@ -185,14 +194,30 @@ def _float32(value: float) -> float:
     return float(np.float32(value))
 
 
-def _quantize_weights(node: Node, quants: Mapping[str, Quant]) -> Node:
-    if not isinstance(node, Conv | Linear):
-        return node
+def _quantize_weights(node: Conv | Linear, quants: Mapping[str, Quant], stored: Integers) -> Conv | Linear:
     source, target = quants[node.inputs[0]].scale, quants[node.name].scale
-    largest = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
     floors = np.abs(node.bias) / (source * LARGEST_BIAS), target / source * _SMALLEST_RATIO
-    scale = np.maximum.reduce([largest / 127, *np.broadcast_arrays(*floors)]).astype(np.float32)
+    wanted = _weight_scales(node, stored.largest)
+    scale = np.maximum.reduce([wanted, *np.broadcast_arrays(*floors)]).astype(np.float32)
     steps = np.rint(node.weight / scale.reshape(-1, *[1] * (node.weight.ndim - 1)))
     bias = np.rint(node.bias / (np.float64(source) * scale))
-    levels = np.clip(steps, -127, 127).astype(np.int8)
-    return replace(node, weight=levels, bias=bias.astype(np.int32), weight_scale=scale, storage=INT8)
+    levels = np.clip(steps, -stored.largest, stored.largest).astype(np.int8)
+    return replace(node, weight=levels, bias=bias.astype(np.int32), weight_scale=scale, storage=stored)
+
+
+def _weight_scales(node: Conv | Linear, largest: int) -> NDArray[np.floating]:
+    """Return the step of each channel's weights, [O].
+
+    At 8 bits the largest weight is the largest level. Of fewer levels larger weights are cut where the squared error is
+    least. Shared weights have one step for their layer, so that equal ones stay equal and pack well.
+    """
+    rows: NDArray[np.floating] = np.abs(node.weight).reshape(len(node.weight), -1)
+    ends = np.full(len(rows), rows.max(), rows.dtype) if isinstance(node.storage, Shared) else rows.max(axis=1)
+    if largest == Integers().largest:
+        return np.asarray(ends / largest)
+    tried = np.maximum(ends, _TINY)[:, None] / largest * _CUTS
+    errors = [
+        np.square(rows - step[:, None] * np.minimum(np.rint(rows / step[:, None]), largest)).sum(axis=1)
+        for step in tried.T
+    ]
+    return np.asarray(tried[np.arange(len(rows)), np.argmin(errors, axis=0)])

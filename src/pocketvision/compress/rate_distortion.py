@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.compress.columns import Column, column_by_column, sensitivity_of, solver_of
 from pocketvision.compress.moments import LayerMoments, Moments
 from pocketvision.graph.graph import Conv, Graph, Linear, Quant
 
@@ -20,14 +21,8 @@ _Float = NDArray[np.float64]
 _Levels = NDArray[np.int64]
 PASSES = 3
 """Through all weights: the first prices symbols as rounding would have them, each further one as they have become."""
-_SHRINKING = 0.5
-"""How far covariances of few rows are drawn to none between different weights (Ledoit and Wolf 2004): what a weight
-makes up for another must hold for other images too."""
 _COARSER = 1.4
 """Squared steps beside those of high-rate theory: below 4 bits coarser ones lost less at the same bits."""
-_DAMPING = 0.01
-"""Of the mean variance, added to each."""
-_BLOCK = 32
 _SHARED = 64.0
 """Symbols of the whole net that are added to each layer's own before its code is made."""
 _LARGEST = 127
@@ -35,11 +30,6 @@ _LARGEST_RATIO = 127.0
 """Of input times weight scale to output scale, as `quantize` has it."""
 _NOTCHES = 4
 """Steps to each doubling of a scale: fewer different scales pack better."""
-_LOGITS = 0.3
-"""Of its mean sensitivity what the layer of logits counts for each of its outputs: other layers' errors add up on their
-way to it, which their own sensitivities do not know."""
-_LEAST = 1e-3
-"""Of a layer's mean sensitivity: channels that no image reached keep this much."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,31 +75,16 @@ def _prepared(
 ) -> RoundingLayer:
     assert node.weight_scale is not None
     groups, size = moments.mean.shape
-    shrunk = _SHRINKING * size / (size + moments.rows)
-    seen = moments.inputs * (1 - shrunk * (1 - np.eye(size)))
-    diagonal = np.trace(seen, axis1=1, axis2=2)[:, None, None] / size
-    seen = seen + (_DAMPING * diagonal + 1e-12) * np.eye(size)
-    solver = np.linalg.cholesky(np.linalg.inv(seen)).swapaxes(1, 2)
-    spread = moments.gradients.reshape(groups, -1)
-    sensitivity = _softened(spread, flat=node.name == last)
     source, target = quants
     return RoundingLayer(
         node,
         exact.weight.astype(np.float64).reshape(groups, -1, size),
-        solver,
-        sensitivity,
+        solver_of(moments),
+        sensitivity_of(moments, flat=node.name == last),
         node.weight_scale.astype(np.float64).reshape(groups, -1),
         _LARGEST_RATIO * target.scale / source.scale,
         moments.mean,
     )
-
-
-def _softened(gradients: _Float, *, flat: bool) -> _Float:
-    """Return sensitivities between each channel's own and the layer's mean."""
-    mean = max(float(gradients.mean()), 1e-30)
-    if flat:
-        return np.full_like(gradients, _LOGITS * mean)
-    return mean * np.sqrt(np.maximum(gradients / mean, _LEAST))
 
 
 def rate_distorted(small: Graph, layers: Sequence[RoundingLayer], price: float) -> Graph:
@@ -121,7 +96,7 @@ def rate_distorted(small: Graph, layers: Sequence[RoundingLayer], price: float) 
     for _ in range(PASSES):
         codes = code_lengths(levels)
         levels = [rounded(layer, step, code, price) for layer, step, code in zip(layers, steps, codes, strict=True)]
-    made = [_layer(layer, found, step, small) for layer, found, step in zip(layers, levels, steps, strict=True)]
+    made = [with_levels(layer, found, step, small) for layer, found, step in zip(layers, levels, steps, strict=True)]
     by_name = {node.name: node for node in made}
     return Graph(tuple(by_name.get(node.name, node) for node in small.nodes), small.quant)
 
@@ -155,24 +130,15 @@ def rounded(layer: RoundingLayer, step: _Float, code: _Float, price: float) -> _
     solver = layer.solver.astype(np.float32)
     per_bit = (price * code).astype(np.float32)
     cost = (layer.sensitivity * step**2 / 2).astype(np.float32)
-    levels = np.empty(weight.shape, np.int64)
-    size = weight.shape[2]
-    for start in range(0, size, _BLOCK):
-        stop = min(start + _BLOCK, size)
-        errors = np.empty((*weight.shape[:2], stop - start), np.float32)
-        for column in range(start, stop):
-            own = solver[:, column, column, None]
-            values = weight[:, :, column]
-            taken = _cheapest(values, cost / own**2, per_bit)
-            levels[:, :, column] = taken
-            error = (values - taken) / own
-            errors[:, :, column - start] = error
-            weight[:, :, column + 1 : stop] -= error[..., None] * solver[:, None, column, column + 1 : stop]
-        weight[:, :, stop:] -= errors @ solver[:, start:stop, stop:]
-    return levels
+
+    def choose(column: int, values: Column) -> Column:
+        own = solver[:, column, column, None]
+        return _cheapest(values, cost / own**2, per_bit)
+
+    return column_by_column(weight, solver, choose).astype(np.int64)
 
 
-def _cheapest(values: NDArray[np.float32], cost: NDArray[np.float32], per_bit: NDArray[np.float32]) -> _Levels:
+def _cheapest(values: Column, cost: Column, per_bit: Column) -> Column:
     nearest = np.clip(np.rint(values), -_LARGEST, _LARGEST)
     toward = np.sign(nearest)
     best, least = nearest, np.full(values.shape, np.inf, np.float32)
@@ -180,10 +146,10 @@ def _cheapest(values: NDArray[np.float32], cost: NDArray[np.float32], per_bit: N
         total = cost * np.square(values - candidate) + per_bit[candidate.astype(np.int64) + _LARGEST]
         better = total < least
         best, least = np.where(better, candidate, best), np.where(better, total, least)
-    return best.astype(np.int64)
+    return best
 
 
-def _layer(layer: RoundingLayer, levels: _Levels, step: _Float, small: Graph) -> Conv | Linear:
+def with_levels(layer: RoundingLayer, levels: _Levels, step: _Float, small: Graph) -> Conv | Linear:
     """Return the layer in its new levels, with what they change on average in its bias."""
     assert small.quant is not None
     assert layer.node.weight_scale is not None

@@ -104,7 +104,7 @@ def kind(node: Node) -> str:
         return "batch norm"
     if not isinstance(node, Conv):
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower()
-    _, inputs, height, width = node.weight.shape
-    if inputs == 1 and node.groups > 1:
+    height, width = node.weight.shape[2:]
+    if node.depthwise:
         return f"conv dw {height}x{width}"
     return f"conv {height}x{width}" + (f" in {node.groups} groups" if node.groups > 1 else "")

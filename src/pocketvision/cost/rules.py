@@ -74,6 +74,6 @@ def weight_bytes(node: Node, asked: Storage | None = None) -> int:
     if asked is None:
         stored = FLOAT if isinstance(node, Affine) else node.storage
     else:
-        depthwise = isinstance(node, Conv) and node.groups > 1 and node.weight.shape[1] == 1
+        depthwise = isinstance(node, Conv) and node.depthwise
         stored = fitted(asked, size, channels, depthwise=depthwise)
     return stored.file_bytes(size, channels)

@@ -11,6 +11,7 @@ from pocketvision.data.digits import resolve
 from pocketvision.data.layouts.labels import one_line
 from pocketvision.data.splits import find_dataset
 from pocketvision.errors import GraphError, UsageError
+from pocketvision.export.deep_compression import SUFFIX, manifest_beside
 from pocketvision.export.manifest import make_manifest, manifest_of_file
 from pocketvision.export.unlabeled import load_images
 from pocketvision.files import user_path
@@ -120,7 +121,7 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
         require_whole(path.read_bytes(), path.name)
         weights, own = read_own_onnx(path)
     else:
-        own = read_manifest(path)
+        own = read_manifest(path) or manifest_beside(path)
         weights = read(path, own.model if own else None)
     weights.tell(progress)
     given = None if labels is None else _lines(labels)
@@ -133,14 +134,16 @@ def _file(path: Path, data: str | Path | None, labels: str | Path | None, progre
         manifest = replace(own, labels=names, io="mixed", versions=manifest.versions, created=manifest.created)
     manifest = replace(manifest, name=manifest.name or path.stem)
     spec = spec_of(manifest)
-    graph = trace(net.eval(), _traced_for(weights, own), load_task(spec.name).ending(spec))
+    image = _traced_for(weights, own, plain=path.suffix.lower() == SUFFIX)
+    graph = trace(net.eval(), image, load_task(spec.name).ending(spec))
     kind = load_task(spec.name).KIND
     dataset = None if data is None else load_images(data, manifest.splits, progress, kind=kind)
     return OpenedSource(graph, manifest, dataset, whole=_whole(graph, weights, progress))
 
 
-def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:
-    """Return how the file's first layer takes its pixels: ours have normalization worked into them."""
+def _traced_for(weights: Weights, own: Manifest | None, *, plain: bool) -> ImageSpec:
+    """Return how the file's first layer takes its pixels: ours for runtimes, not the `plain` ones, have normalization
+    worked into them."""
     image = own.image if own else weights.image
     if own is None:
         return image
@@ -148,7 +151,9 @@ def _traced_for(weights: Weights, own: Manifest | None) -> ImageSpec:
         scale, zero_point = weights.levels.image
         mean, deviation = zero_point / 255, 1 / (255 * scale)
         return replace(image, mean=(mean,) * 3, std=(deviation,) * 3)
-    return image if own.precision == "float16" else replace(image, std=(1 / 255,) * 3)
+    if plain or own.precision == "float16":
+        return image
+    return replace(image, std=(1 / 255,) * 3)
 
 
 def _whole(graph: Graph, weights: Weights, progress: Progress) -> Graph | None:

@@ -142,7 +142,7 @@ def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     size = getattr(importlib.import_module(module), function)(graph, own, path)
     beside = ExportFolder(path.parent)
     beside.manifest.write(manifest)
-    beside.cost.write(count(graph))
+    beside.cost.write(count(graph, precision=manifest.precision))
     write_use(path.parent, manifest)
     return Exported(
         path.as_posix(), size, manifest.precision, replace(own, created=manifest.created), check(path, graph)

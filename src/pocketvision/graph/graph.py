@@ -74,6 +74,11 @@ class Conv(Node):
     """How many of `learned` are a batch norm's."""
     storage: Storage = FLOAT
 
+    @property
+    def depthwise(self) -> bool:
+        """Whether each output channel reads one of many input channels."""
+        return self.groups > 1 and self.weight.shape[1] == 1
+
 
 @dataclass(frozen=True, eq=False)
 class Linear(Node):

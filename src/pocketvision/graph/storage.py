@@ -31,6 +31,11 @@ class Integers:
     bits: int = 8
     """How many bits a weight needs; files have whole bytes for it."""
 
+    @property
+    def largest(self) -> int:
+        """Return the largest level; the smallest is its negative."""
+        return int(2 ** (self.bits - 1)) - 1
+
     def file_bytes(self, weights: int, channels: int) -> int:
         """Return the bytes of so many weights, and of a bias and a scale for each channel."""
         return weights * math.ceil(self.bits / 8) + 8 * channels
@@ -48,7 +53,38 @@ class Palette:
         return math.ceil(weights * self.bits / 8) + 2 * (int(2**self.bits) + 2 * channels)
 
 
-Storage = Floats | Integers | Palette
+GAP_BITS = 4
+"""Of the distance from one stored weight to the next."""
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Weights that are not zero, each as float32 with its distance from the one before; biases float32."""
+
+    entries: int
+    """Weights that are stored: those that are not zero, and zeros that bridge distances beyond 2**GAP_BITS."""
+
+    def file_bytes(self, _: int, channels: int) -> int:
+        """Return the bytes of the stored weights, and of a bias for each channel."""
+        return math.ceil(self.entries * (32 + GAP_BITS) / 8) + 4 * channels
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Weights that are not zero, each as a place in a table of its layer with its distance from the one before; tables
+    and biases float32."""
+
+    entries: int
+    """As in Sparse."""
+    bits: int
+    """Of a place."""
+
+    def file_bytes(self, _: int, channels: int) -> int:
+        """Return the bytes of the stored places with their table, and of a bias for each channel."""
+        return math.ceil(self.entries * (self.bits + GAP_BITS) / 8) + 4 * (int(2**self.bits) + channels)
+
+
+Storage = Floats | Integers | Palette | Sparse | Shared
 
 FLOAT, HALF, INT8 = Floats(), Floats(16), Integers()
 STORAGES: Mapping[Precision, Storage] = {

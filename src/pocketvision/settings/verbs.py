@@ -116,7 +116,7 @@ class ProbeOptions(BudgetConfig, DeviceConfig, CropConfig, DataConfig, FetchConf
 
 @dataclass(frozen=True)
 class CompressOptions(Settings):
-    """Show what int8 costs the net of a run or a file, by steps and by layers; `--to` makes a small download of it."""
+    """Show what makes the net of a run or a file smaller, and what that costs; `--to` makes a small download of it."""
 
     source: str | Path = field(metadata=argument(SOURCE, metavar="RUN|FILE", shell=Path))
     data: str | Path | None = field(
@@ -126,13 +126,17 @@ class CompressOptions(Settings):
         ),
     )
     _: KW_ONLY
-    steps: str = option("equalize,ranges,int8,bias", "Out of equalize, ranges, int8 and bias, with commas.")
+    steps: str = option(
+        "equalize,ranges,int8,bias",
+        "With commas, out of equalize, prune=SHARE, magnitude=SHARE, share=BITS, ranges, int8, quantize=BITS, "
+        "compensate and bias.",
+    )
     to: Amount = option(
         None, "Write the best file within a download such as 300KB after deflate, or 300KB:brotli.", shell=str
     )
     max_drop: float | None = option(None, "Write the smallest download that loses at most so many points.")
-    format: str = option("onnx", f"Of the file: {_FORMATS}")
-    output: str | Path | None = option(None, _FOLDER, shell=Path)
+    format: str = option("onnx", f"Of the file: {_FORMATS} Or net: shared weights as Deep Compression stores them.")
+    output: str | Path | None = option(None, f"Writes the net. {_FOLDER}", shell=Path)
     name: str | None = option(None, "Name of the file without suffix; by default small.")
     labels: str | Path | None = option(None, _LABELS, shell=Path)
 

@@ -9,19 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.budget.limits import LIMITS, sent_under
-from pocketvision.compress.compress import Compressed, steps_named
+from pocketvision.compress.compress import Compressed
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.compress.ledger import LedgerEntry
 from pocketvision.compress.search import STRENGTHS, RateSearch
+from pocketvision.compress.steps.named import STEPS_THAT_WEIGH, steps_named
 from pocketvision.compress.steps.quantize import Quantize
+from pocketvision.compress.steps.share import Share
+from pocketvision.compress.steps.step import CompressionStep
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import BudgetMissed, DataError, UsageError
-from pocketvision.export.calibrate import SENSITIVITY_IMAGES, calibration
+from pocketvision.export.calibrate import CALIBRATION_IMAGES, SENSITIVITY_IMAGES, calibration
+from pocketvision.export.deep_compression import NET, SUFFIX, beside, write_net
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.smaller import place_within, sent
 from pocketvision.export.source import OpenedSource, open_source
 from pocketvision.export.write import Exported, formats_of, require_packages
+from pocketvision.files import claim
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
@@ -32,14 +37,15 @@ from pocketvision.runtime.onnx import answer_of
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import CompressOptions, ExportOptions
 from pocketvision.tasks import load, spec_of
-from pocketvision.values import Dataset, Example, Manifest, Score, TaskSpec
-from pocketvision.verbs.export import deliver
+from pocketvision.values import Dataset, Example, Manifest, Precision, Score, TaskSpec
+from pocketvision.verbs.export import deliver, output_of
 
 MOST_JUDGED = 500
 """Validation images, evenly spread; the numpy reference answers some 40 a second."""
 FOR_LAYERS = 25
 """Of those, for the losses of layers, whose time grows with the square of the layers."""
 BATCH = 20
+_NAME = "small"
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,12 @@ class Compressing:
     source: str
     """Path of the run's folder, or of the file."""
     stages: list[CompressionStage]
-    """The float net, int8 by itself, int8 with the chosen steps, a quantized file's own integers, the written file."""
+    """The float net, int8 by itself, the net after each chosen step that takes weights away and after the last one, a
+    quantized file's own integers, the written file of chosen weights."""
     images: int
     """How many it was judged on."""
     layers: list[LayerLoss]
-    """Of the last steps, in running order."""
+    """Of the last steps, in running order; none where they leave the net in float."""
     file: str | None = None
     """Path of the file that was written; null where none was asked for."""
     download_bytes: int | None = None
@@ -77,35 +84,45 @@ class Compressing:
     compressor: str | None = None
     """What it is packed with on its way."""
     strength: float | None = None
-    """How strongly its weights were chosen for the bytes that they cost."""
+    """How strongly its weights were chosen for the bytes that they cost; null where the steps made it."""
 
 
 @verb(CompressOptions)
 def compress(options: CompressOptions) -> Compressing:
-    """Make the best net of a training's folder, or the net of a file, int8 by `steps`, and tell what that costs.
+    """Make the best net of a training's folder, or the net of a file, smaller by `steps`, and tell what that costs.
 
-    `steps` are names with commas out of equalize, ranges, int8 and bias; `export` takes all four. It is judged on the
-    run's validation images, which `data` finds if they were moved. A file needs `data`, the folder of images to
-    calibrate and to judge on; accuracies are told where the folder has classes of the file's names, or of those in
-    `labels`, a text with one a line. Nothing is written, but in two cases: `to`, such as '300KB' or '300KB:brotli',
-    writes the file that loses least within that download, and `max_drop` the smallest that loses at most so many
-    points of accuracy, or of equal answers where there are no labels. Its weights are chosen by their loss and the
-    bits that they cost a compressor; `format`, `output` and `name` are as in `export`. Raises UnknownName for another
-    step, UsageError where `int8` or a file's images are missing, BudgetMissed where no choice of weights suffices.
+    `steps` are names with commas. `export` takes equalize, ranges, int8 and bias. Beside these, `prune=SHARE` leaves
+    out weights by the loss of the answer, `magnitude=SHARE` the smallest of each layer, `share=BITS` lets a layer's
+    weights share a few values, `quantize=BITS` is int8 with weights of fewer bits, and `compensate` rounds them against
+    each other's errors. It is judged on the run's validation images, which `data` finds if they were moved. A file
+    needs `data`, the folder of images to calibrate and to judge on; accuracies are told where the folder has classes of
+    the file's names, or of those in `labels`, a text with one a line. Nothing is written, but in three cases: `output`
+    gets the net of the steps, as `format` or, of shared weights, as `net`, the layout of Deep Compression; `to`, such
+    as '300KB' or '300KB:brotli', writes the file that loses least within that download, and `max_drop` the smallest
+    that loses at most so many points of accuracy, or of equal answers where there are no labels: their weights are
+    chosen by their loss and the bits that they cost a compressor. `format` and `name` are as in `export`. Raises
+    UnknownName for another step, UsageError where none makes the net smaller or a file's images are missing,
+    BudgetMissed where no choice of weights suffices.
     """
     chosen, wanted = steps_named(options.steps), _wanted(options)
+    _require_writable(options, chosen)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
     judged = _judged(opened, options.progress)
-    measured = calibration(opened.images(), opened.manifest.image, options.progress)
-    ways = {", ".join(step.name for step in way): way for way in ((Quantize(),), chosen)}
-    done = {
-        name: compress_graph(opened.graph, measured, steps=way, progress=options.progress) for name, way in ways.items()
-    }
-    graphs = {"float": opened.graph} | {name: compressed.graph for name, compressed in done.items()}
+    weighing = any(isinstance(step, STEPS_THAT_WEIGH) for step in chosen)
+    most = SENSITIVITY_IMAGES if weighing else CALIBRATION_IMAGES
+    measured = calibration(opened.images(), opened.manifest.image, options.progress, most=most)
+    plain, done = (
+        compress_graph(opened.graph, measured, steps=steps, progress=options.progress)
+        for steps in ((Quantize(),), chosen)
+    )
+    graphs = {"float": opened.graph, Quantize().name: plain.graph, **_stages(done)}
     if opened.whole is not None:
         graphs["as in the file"] = opened.whole
     if wanted is None:
-        return _told(options, graphs, list(done.values())[-1], judged)
+        found = _told(options, graphs, done, judged)
+        return (
+            found if options.output is None and options.format != NET else _written(found, opened, done.graph, options)
+        )
     smaller = _smaller(opened, judged, wanted, options)
     graphs |= {", ".join(entry.step for entry in smaller.compressed.ledger[1:]): smaller.compressed.graph}
     return replace(
@@ -115,6 +132,16 @@ def compress(options: CompressOptions) -> Compressing:
         compressor=wanted.compressor,
         strength=smaller.strength,
     )
+
+
+def _require_writable(options: CompressOptions, chosen: Sequence[CompressionStep]) -> None:
+    """Raise UsageError where the net of the steps cannot be written as it should be: before any work."""
+    if options.format != NET:
+        require_packages(formats_of(options.format))
+    elif options.to is not None or options.max_drop is not None:
+        raise UsageError(f"--format {NET} is for shared weights; --to and --max-drop write files for runtimes")
+    elif not isinstance(chosen[-1], Share):
+        raise UsageError(f"--format {NET} stores shared weights: let --steps end in share, as in prune=0.5,share=8")
 
 
 @dataclass(frozen=True)
@@ -131,10 +158,47 @@ def _wanted(options: CompressOptions) -> _Wanted | None:
         return None
     if options.to is not None and options.max_drop is not None:
         raise UsageError("--to asks for the best file of a size, --max-drop for the smallest of a loss; give one")
-    require_packages(formats_of(options.format))
     amount, compressor = sent_under(options.to)
     allowed = None if options.to is None else LIMITS["max_download"].unit.read("to", amount)
     return _Wanted(allowed, compressor or DEFLATE, options.max_drop)
+
+
+def _stages(done: Compressed) -> dict[str, Graph]:
+    """Return the net after each step that takes weights away, and after the last one, by the steps so far."""
+    first, *others = done.ledger
+    found, names = {}, []
+    for entry in others:
+        names.append(entry.step)
+        if entry is others[-1] or (entry.graph.quant is None and entry.weight_bytes < first.weight_bytes):
+            found[", ".join(names)] = entry.graph
+    return found
+
+
+def _written(found: Compressing, opened: OpenedSource, graph: Graph, options: CompressOptions) -> Compressing:
+    """Write the net of the steps."""
+    if options.format == NET:
+        target = output_of(options.output, options.source)
+        path = target / f"{options.name or _NAME}{SUFFIX}"
+        claim(target, path.name, beside(path).name)
+        write_net(graph, opened.manifest, path)
+        file = path.as_posix()
+    else:
+        file = deliver(opened, graph, _asked(options, "float" if graph.quant is None else "int8")).file
+    return replace(found, file=file, download_bytes=download_bytes(Path(file)), compressor=DEFLATE)
+
+
+def _asked(options: CompressOptions, precision: Precision) -> ExportOptions:
+    """Return the options of a file's writing."""
+    return ExportOptions(
+        options.source,
+        options.data,
+        format=options.format,
+        precision=precision,
+        output=options.output,
+        name=options.name or _NAME,
+        labels=options.labels,
+        progress=options.progress,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,18 +253,8 @@ def _smaller(opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: Co
     images = calibration(opened.images(), opened.manifest.image, options.progress, most=SENSITIVITY_IMAGES)
     search = RateSearch(opened.graph, images, progress=options.progress)
     place = _place(search, opened, judged, wanted, options)
-    asked = ExportOptions(
-        options.source,
-        options.data,
-        format=options.format,
-        precision="int8",
-        output=options.output,
-        name=options.name or "small",
-        labels=options.labels,
-        progress=options.progress,
-    )
     while True:
-        exported = deliver(opened, search.at(place).graph, asked)
+        exported = deliver(opened, search.at(place).graph, _asked(options, "int8"))
         size = download_bytes(Path(exported.file), wanted.compressor)
         if wanted.allowed is None or size <= wanted.allowed or place == search.last:
             return _Smaller(search.at(place), STRENGTHS[place], exported)
@@ -253,5 +307,5 @@ def _told(options: CompressOptions, graphs: dict[str, Graph], last: Compressed, 
         )
         for name, found in answers.items()
     ]
-    losses = _losses(last, judged, options.progress)
+    losses = [] if last.graph.quant is None else _losses(last, judged, options.progress)
     return Compressing(Path(options.source).as_posix(), stages, len(judged.images), losses)

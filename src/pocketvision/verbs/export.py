@@ -88,7 +88,7 @@ def deliver(opened: OpenedSource, graph: Graph, options: ExportOptions) -> Expor
         ends=options.ends,
         probes=make_probes(ready, manifest.image, _tiny(opened)),
     )
-    target = Path(options.output) if options.output is not None else _beside(user_path(options.source))
+    target = output_of(options.output, options.source)
     paths = [target / f"{options.name or 'model'}{SUFFIXES[each]}" for each in formats]
     claim(target, *ExportFolder.BESIDE, *(part.name for path in paths for part in (path, *_beside_it(path))))
     written = [write_graph(ready, manifest, path) for path in paths]
@@ -163,6 +163,11 @@ def _tiny(opened: OpenedSource) -> tuple[str, ...]:
 def _beside_it(path: Path) -> tuple[Path, ...]:
     """Return the file that a format writes beside the one that is named."""
     return tuple(path.with_suffix(more) for suffix, more in ((".c", ".h"), (".xml", ".bin")) if path.suffix == suffix)
+
+
+def output_of(output: str | Path | None, source: str | Path) -> Path:
+    """Return the folder that files go to: by default the run's, or one beside the source file."""
+    return _beside(user_path(source)) if output is None else Path(output)
 
 
 def _beside(source: Path) -> Path:

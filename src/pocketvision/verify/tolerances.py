@@ -53,8 +53,9 @@ def tolerance(precision: Precision, *, narrow: bool = False) -> Tolerance:
             return INT8
         case Palette():
             return PALETTE
-        case Floats(bits=bits):
-            return NARROW if narrow else FLOAT if bits == 32 else HALF
+        case Floats(bits=16) if not narrow:
+            return HALF
+    return NARROW if narrow else FLOAT
 
 
 def failures(

@@ -114,8 +114,9 @@ def read(path: Path, known: ModelSpec | None = None) -> Weights:
     """Read a weights file by its suffix: ours and others' `.safetensors`, PyTorch checkpoints, Keras' `.h5`
     and `.keras`, `.tflite`, and the `.net` of Deep Compression.
 
-    `known` names the net of a `.tflite` file whose width is none of the published ones. Nothing in the file is run.
-    `WeightsError` where it is damaged, holds no net of the catalogue, or numbers that are not finite.
+    `known` names the net of a `.tflite` file whose width is none of the published ones, and of a `.net`
+    file of ours. Nothing in the file is run. `WeightsError` where it is damaged, holds no net of the catalogue, or
+    numbers that are not finite.
     """
     weights = _read(path, known)
     check_numbers(weights.tensors, weights.norm_eps, path.name)
@@ -136,7 +137,7 @@ def _read(path: Path, known: ModelSpec | None) -> Weights:
     if path.suffix == ".tflite":
         return _read_tflite(path, known)
     if path.suffix == ".net":
-        return _read_deep_compression(path)
+        return _read_deep_compression(path) if known is None else _read_coded(path, known)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in KERAS:
@@ -176,6 +177,16 @@ def _read_deep_compression(path: Path) -> Weights:
     spec = ModelSpec("squeezenet1_0", resolution=227)
     red_first = _red_first(tensors, expected[0].name)
     return Weights(spec, image, None, folded=False, norm_eps=1e-5, tensors=red_first)
+
+
+def _read_coded(path: Path, spec: ModelSpec) -> Weights:
+    """Read a file of ours in the same layout: its net's layers, batch norms folded."""
+    expected = slots(spec.name, spec.width, spec.num_classes, spec.groups, spec.depth)
+    shapes = [slot.shape[:2] if slot.linear else slot.shape for slot in expected]
+    tensors: dict[str, Array] = {}
+    for slot, layer in zip(expected, read_deep_compression(path, shapes), strict=True):
+        tensors |= {f"{slot.name}.weight": layer.weight, f"{slot.name}.bias": layer.bias}
+    return Weights(spec, ImageSpec(spec.resolution), None, True, FOLDED_EPS, tensors)
 
 
 def _red_first(tensors: Mapping[str, Array], first: str) -> dict[str, Array]:

@@ -26,12 +26,12 @@ class RateDistortion:
         return replace(state, small=small)
 
 
-def weighed(state: State) -> State:
+def weighed(state: State, step: str = "rate") -> State:
     """Return the same net with what `rate` needs to know of it, which takes longer than choosing the weights."""
     if state.layers is not None:
         return state
     from pocketvision.compress.sensitivity import moments_of
 
-    small, lowered = state.rounded(RateDistortion.name), lower(state.plain).graph
+    small, lowered = state.rounded(step), lower(state.plain).graph
     moments = moments_of(lowered, state.images, progress=state.progress)
     return replace(state, layers=layers_to_round(small, lowered, moments))

@@ -1,10 +1,11 @@
 """What a step is, and what goes from one to the next."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
+from pocketvision.compress.means import correct_means
 from pocketvision.compress.measure import Measured, Range, measure
 from pocketvision.compress.rate_distortion import RoundingLayer
 from pocketvision.errors import UsageError
@@ -53,6 +54,12 @@ class State:
             raise UsageError(f"the step {step} needs the net in integers; put int8 before it")
         return self.small
 
+    def unrounded(self, step: str) -> Graph:
+        """Return the net in float; raises UsageError where `step` comes too late."""
+        if self.small is not None:
+            raise UsageError(f"the step {step} needs the net in float; put it before int8")
+        return self.plain
+
 
 class CompressionStep(Protocol):
     """One thing that is done to a net."""
@@ -73,6 +80,14 @@ def begin(graph: Graph, images: Images, progress: Progress = Silent()) -> State:
     measured = measure(plain, _some(images), progress=progress)
     ranges = {name: spread.range for name, spread in measured.items()}
     return State(plain, measured, ranges, images, progress=progress)
+
+
+def with_float(state: State, plain: Graph) -> State:
+    """Return the state with other weights in float, whose biases give every layer's sums their means again."""
+    corrected = correct_means(plain, measure(state.plain, state.few), state.few, progress=state.progress)
+    measured = measure(corrected, _some(state.images), progress=state.progress)
+    ranges = {name: spread.range for name, spread in measured.items()}
+    return replace(state, plain=corrected, measured=measured, ranges=ranges)
 
 
 def _some(images: Images) -> Images:
