@@ -74,7 +74,7 @@ DOORS = {
     "huggingface_hub": ("weights/fetch.py",),
     "jinja2": ("report/page.py",),
     "mlflow": ("train/logs.py",),
-    "onnx": ("export/onnx.py", "weights/onnx_file.py"),
+    "onnx": ("export/onnx.py", "weights/onnx_nodes.py"),
     "onnxruntime": ("runtime/onnx.py",),
     "openvino": ("export/openvino.py", "runtime/openvino.py"),
     "pi_heif": ("images/decode.py",),

@@ -32,15 +32,19 @@ def show_predict(predicted: "list[Predicted]") -> None:
     """Print what `latency predict` returns."""
     from pocketvision.cli.terminal import table
 
-    rows = [
-        (
-            line.net,
-            f"{line.median_ms:.3f}",
-            f"{line.low_ms:.3f} to {line.high_ms:.3f}",
-            "" if line.covered else "no such net was timed",
-        )
-        for line in predicted
-    ]
-    table(("net", "ms", "nine of ten are", "note"), rows)
-    first = predicted[0]
-    print(f"{first.runtime}, {first.precision}, {first.threads} thread(s), {first.machine}")
+    timed = any(line.measured for line in predicted)
+    heads = ("net", "ms", "nine of ten are", *(("measured", "off") if timed else ()), "note")
+    rows = []
+    for line in predicted:
+        times = [f"{line.median_ms:.3f}", f"{line.low_ms:.3f} to {line.high_ms:.3f}"]
+        if line.measured:
+            took = line.measured.median_ms
+            times += [f"{took:.3f}", f"{100 * (line.median_ms / took - 1):+.1f}%"]
+        rows.append((line.net, *times, line.note))
+    table(heads, rows)
+    places: dict[str, list[str]] = {}
+    for line in predicted:
+        place = f"{line.runtime}, {line.precision}, {line.threads} thread(s), {line.machine}"
+        places.setdefault(place, []).append(line.net)
+    for place, nets in places.items():
+        print(place if len(places) == 1 else f"{', '.join(nets)}: {place}")

@@ -18,6 +18,7 @@ from pocketvision.graph.lower import without_affines
 from pocketvision.graph.moves import is_move
 from pocketvision.graph.order import best_order
 from pocketvision.latency.adapt import adapted
+from pocketvision.latency.assembly import FileNet
 from pocketvision.latency.calibrate import Open, RuntimeSetting, labels, make_profile, rounds_in, time_nets
 from pocketvision.latency.device_file import CALIBRATION, NETS_FORMAT, VERSION, Calibration, CalibrationNet
 from pocketvision.latency.emitted import LISTING, SUFFIXES, Emitted, EmittedNet
@@ -28,6 +29,7 @@ from pocketvision.latency.profile import RUNTIMES, Profile, own_path, read_profi
 from pocketvision.latency.reading import kernels
 from pocketvision.progress import Progress, Silent
 from pocketvision.runtime import litert, onnx
+from pocketvision.tasks import ending_of
 from pocketvision.values import ModelSpec
 
 _PARTS = {"onnx": (onnx, onnx_file.to_bytes), "litert": (litert, litert_file.to_bytes)}
@@ -112,6 +114,20 @@ def opener(setting: RuntimeSetting) -> Open:
     return opened
 
 
+def call_of(net: FileNet, file: Path | None, *, threads: int, resolution: int | None = None) -> tuple[Call, str]:
+    """Open a file, or a net that is written with fresh weights where there is none, as a call; with its runtime's name.
+
+    `resolution` is for an ONNX file that takes images of any size.
+    """
+    setting = setting_of(net.runtime, precision=net.precision, threads=threads)
+    if file is None:
+        return opener(setting)(with_fresh_weights(net.graph, np.random.default_rng(0))), setting.runtime_name
+    content = file.read_bytes()
+    if net.runtime == "onnx":
+        return onnx.call_of(content, threads=threads, side=resolution), setting.runtime_name
+    return litert.call_of(content, threads=threads), setting.runtime_name
+
+
 def as_delivered(graph: Graph, precision: str) -> Graph:
     """Return a float graph in its delivered order, quantized with stand-in ranges for int8."""
     ordered = without_affines(best_order(graph))
@@ -154,7 +170,7 @@ def trace(spec: ModelSpec) -> Graph:
     """Trace a net of the catalogue without its weights."""
     from pocketvision.graph.trace import trace_spec
 
-    return trace_spec(spec)
+    return trace_spec(spec, ending=ending_of(spec))
 
 
 def _ranges(graph: Graph) -> dict[str, Range]:

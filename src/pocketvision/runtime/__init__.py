@@ -39,6 +39,11 @@ def installed() -> tuple[str, ...]:
     return tuple(name for name, package in PACKAGES.items() if find_spec(package) is not None)
 
 
+def means_file(given: str | Path) -> bool:
+    """Tell whether what was given is meant as a file, not as the name of a net."""
+    return isinstance(given, Path) or Path(given).exists() or Path(given).suffix.lower() in RUNTIMES or "/" in given
+
+
 def runs_together(path: Path) -> bool:
     """Tell whether files of this format take several images a call; others are given them one after the other."""
     return path.suffix.lower() in _TOGETHER

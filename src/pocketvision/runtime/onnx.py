@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.runtime import Images, Probabilities, Runner
 from pocketvision.runtime.boxes import kept, require_fit
@@ -18,6 +20,8 @@ from pocketvision.values import Manifest, from_json
 DIGEST = "sha256"
 """The entry of the metadata that holds a digest of all bytes before it."""
 _DIGITS = 64
+_TYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(uint8)": "u1", "tensor(int8)": "i1"}
+"""Of images, as onnxruntime names them."""
 _APART = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12", re.DOTALL)
 """A tensor's field 13, external_data, with the key `location`; behind it stand a length and a file's name."""
 _SEAL = bytes((14 << 3 | 2, 4 + len(DIGEST) + _DIGITS, 1 << 3 | 2, len(DIGEST))) + DIGEST.encode() + b"\x12@"
@@ -33,6 +37,19 @@ def answer_of(content: bytes, *, threads: int = 1) -> Callable[[Images], Probabi
     """Open content that has no manifest yet, such as a candidate to be timed, as a bare function."""
     session = _session(content, "the model", threads)
     return _boxes_of(session) if len(session.get_outputs()) > 1 else _caller(session)
+
+
+def call_of(content: bytes, *, threads: int = 1, side: int | None = None) -> Callable[[], object]:
+    """Open any ONNX file as a call with one image of noise, to be timed; `side` is for one that takes any size."""
+    session = _session(content, "the file", threads)
+    rng, given = np.random.default_rng(0), {}
+    for entry in session.get_inputs():
+        shape = [each if isinstance(each, int) else side if place else 1 for place, each in enumerate(entry.shape)]
+        known = [each for each in shape if each is not None]
+        if entry.type not in _TYPES or len(known) < len(shape):
+            raise WeightsError(f"an input of {entry.type} {entry.shape} cannot be filled; is a --resolution missing?")
+        given[entry.name] = rng.integers(0, 128, known).astype(_TYPES[entry.type])
+    return lambda: session.run(None, given)
 
 
 def optimized(content: bytes) -> bytes:

@@ -367,11 +367,14 @@ class LatencyFitOptions(Settings):
 
 @dataclass(frozen=True)
 class LatencyPredictOptions(LatencyConfig, SizeConfig):
-    """Predict the time of nets for one image, without running them."""
+    """Predict the time of nets and files for one image, without running them."""
 
-    nets: Sequence[str] | str = field(metadata=argument(_NET, metavar="NAME...", shell=list[str]))
+    nets: Sequence[str | Path] | str | Path = field(
+        metadata=argument("Nets' names, and .onnx or .tflite files.", metavar="NAME|FILE...", shell=list[str])
+    )
     _: KW_ONLY
     profile: str | Path | None = option(
         None, "Profile that `latency calibrate` wrote; by default this machine's.", shell=Path
     )
-    num_classes: int = option(1000, "Outputs of the nets.")
+    num_classes: int = option(1000, "Outputs of the nets that are named.")
+    measure: bool = option(False, "Time them here too, a second each, beside what is predicted.")

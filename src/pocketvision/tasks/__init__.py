@@ -290,6 +290,12 @@ def spec_for_net(spec: TaskSpec, model: ModelSpec) -> TaskSpec:
     return replace(spec, maps=model.detector.maps, resolution=model.resolution)
 
 
+def ending_of(model: ModelSpec, labels: Sequence[str] = ()) -> Ends:
+    """Return what makes the endings of a net's graph by what the net is alone: of a detector boxes, else one class."""
+    task = of_kind("classes" if model.detector is None else "boxes")
+    return task.ending(spec_for_net(TaskSpec(task.WORD, tuple(labels)), model))
+
+
 def spec_of(manifest: Manifest) -> TaskSpec:
     """Return what a delivered file was made for; raises WeightsError for a task that this version does not know."""
     words = {word: name for name in names() for word in (name, load(name).WORD)}

@@ -12,7 +12,7 @@ from pocketvision.latency.measure import noise_words
 from pocketvision.latency.measurements import read_measurement
 from pocketvision.models.catalogue import check_spec, parse_name
 from pocketvision.progress import track
-from pocketvision.runtime import PACKAGES, RUNTIMES, digest, installed, runs_together, size_bytes
+from pocketvision.runtime import PACKAGES, digest, installed, means_file, runs_together, size_bytes
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import BenchOptions
 from pocketvision.values import Latency, ModelSpec
@@ -66,11 +66,11 @@ def bench(options: BenchOptions) -> list[BenchResult]:
     if not given:
         raise UsageError("give at least one file, or the name of a net")
     runtimes = _runtimes(options.runtime)
-    paths = [Path(each) for each in given if _is_file(each)]
+    paths = [Path(each) for each in given if means_file(each)]
     for path in paths:
         if not path.exists():
             raise DataError(f"there is no file {path}; give the path of an exported model, or the name of a net")
-    specs = {str(each): _spec(str(each), options) for each in given if not _is_file(each)}
+    specs = {str(each): _spec(str(each), options) for each in given if not means_file(each)}
     elsewhere = _measured([Path(path) for path in options.measured or ()], paths)
     with TemporaryDirectory() as folder:
         subjects = [
@@ -111,10 +111,6 @@ def _runtimes(given: Sequence[str] | str | None) -> tuple[str, ...]:
         if name not in (*PACKAGES, ALL):
             raise UnknownName("runtime", name, (*PACKAGES, ALL))
     return tuple(dict.fromkeys(each for name in names for each in (installed() if name == ALL else (name,))))
-
-
-def _is_file(given: str | Path) -> bool:
-    return isinstance(given, Path) or Path(given).exists() or Path(given).suffix.lower() in RUNTIMES or "/" in given
 
 
 def _spec(name: str, options: BenchOptions) -> ModelSpec:

@@ -1,5 +1,6 @@
 """The verbs of `pocketvision latency`: calibrate this machine, predict nets, make a profile of another device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,14 +9,22 @@ import numpy as np
 from pocketvision.clock import seconds
 from pocketvision.errors import UsageError
 from pocketvision.files import make_folder, user_path
-from pocketvision.fit.profiles import calibrated, default_profile, emit, fitted, setting_of, trace
+from pocketvision.fit.profiles import calibrated, call_of, default_profile, emit, fitted, setting_of, trace
 from pocketvision.graph.graph import Graph
+from pocketvision.latency.assembly import FileNet, net_of
 from pocketvision.latency.calibrate import RuntimeSetting
 from pocketvision.latency.emitted import Emitted, read_emitted
+from pocketvision.latency.files import read_net
+from pocketvision.latency.measure import noise_words
 from pocketvision.latency.profile import Profile, own_path, read_profile, write_profile
 from pocketvision.models.catalogue import parse_name
+from pocketvision.runtime import means_file
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import LatencyCalibrateOptions, LatencyFitOptions, LatencyPredictOptions
+from pocketvision.values import Latency
+from pocketvision.verify.timing import time_calls
+
+_FRESH = "with fresh weights it finds boxes everywhere, which takes longer to measure"
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,10 @@ class Predicted:
     """Float or int8."""
     threads: int
     """Threads of the runtime."""
+    note: str = ""
+    """Why it is not covered, and other things to know; empty where there is nothing."""
+    measured: Latency | None = None
+    """Time on this machine, where that was asked for."""
 
 
 @verb(LatencyCalibrateOptions)
@@ -102,31 +115,28 @@ def fit(options: LatencyFitOptions) -> Calibrated:
 
 @verb(LatencyPredictOptions)
 def predict(options: LatencyPredictOptions) -> list[Predicted]:
-    """Predict the time of nets of the catalogue for one image, without running them.
+    """Predict the time of nets of the catalogue, and of `.onnx` and `.tflite` files, for one image.
 
-    The profile is `profile`, else this machine's own or the shipped one, brought to today's speed in some seconds.
-    Raises UnknownName for a net, DataError for a damaged profile.
+    A file is predicted as what it is, with its own runtime and precision, whoever wrote it; a net's name as `runtime`
+    and `precision` say. The profile is `profile`, else this machine's own or the shipped one, brought to today's speed
+    in some seconds. With `measure` they are timed here too.
+    Raises UnknownName for a net, DataError for a damaged profile or a missing file, WeightsError for a file that holds
+    what no net of the catalogue has.
     """
-    names = [options.nets] if isinstance(options.nets, str) else list(options.nets)
-    if not names:
-        raise UsageError("name at least one net, such as mobilenet_v2")
-    graphs = [_graph(name, options) for name in names]
-    profile = _profile(options)
-    found = profile.predict(graphs)
-    return [
-        Predicted(
-            name,
-            median_ms=float(found.median_ms[place]),
-            low_ms=float(found.low_ms[place]),
-            high_ms=float(found.high_ms[place]),
-            covered=bool(found.covered[place]),
-            machine=profile.machine,
-            runtime=profile.runtime_name,
-            precision=profile.precision,
-            threads=profile.threads,
-        )
-        for place, name in enumerate(names)
-    ]
+    given = [options.nets] if isinstance(options.nets, str | Path) else list(options.nets)
+    if not given:
+        raise UsageError("name at least one net, such as mobilenet_v2, or a file")
+    asked = [_asked(each, options) for each in given]
+    own = None if options.profile is None else read_profile(user_path(options.profile))
+    profiles: dict[tuple[str, str], Profile] = {}
+    for one in asked:
+        key = one.net.runtime, one.net.precision
+        if key not in profiles:
+            profiles[key] = own or default_profile(
+                one.net.precision, runtime=one.net.runtime, threads=options.threads, progress=options.progress
+            )
+    found = [_predicted(one, profiles[one.net.runtime, one.net.precision]) for one in asked]
+    return _measured(found, asked, options) if options.measure else found
 
 
 def _emitted(options: LatencyCalibrateOptions, setting: RuntimeSetting) -> Emitted:
@@ -138,18 +148,60 @@ def _emitted(options: LatencyCalibrateOptions, setting: RuntimeSetting) -> Emitt
     return emit(folder, setting, count=options.nets, seed=options.seed)
 
 
-def _profile(options: LatencyPredictOptions) -> Profile:
-    if options.profile is not None:
-        return read_profile(user_path(options.profile))
-    return default_profile(
-        options.precision, runtime=options.runtime, threads=options.threads, progress=options.progress
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A net or a file."""
+
+    name: str
+    net: FileNet
+    file: Path | None = None
+
+
+def _asked(given: str | Path, options: LatencyPredictOptions) -> _Asked:
+    if means_file(given):
+        path = user_path(given)
+        return _Asked(path.as_posix(), read_net(path, resolution=options.resolution), path)
+    graph = _graph(str(given), options)
+    return _Asked(str(given), net_of(graph, runtime=options.runtime, precision=options.precision))
+
+
+def _predicted(one: _Asked, profile: Profile) -> Predicted:
+    found = profile.predict([one.net.graph])
+    covered, notes = bool(found.covered[0]), list(one.net.odd)
+    if not covered:
+        notes.append("no net of this kind or size was timed")
+    if (profile.runtime, profile.precision) != (one.net.runtime, one.net.precision):
+        notes.append(f"the file is for {one.net.runtime} in {one.net.precision}, the profile of {profile.runtime}")
+    return Predicted(
+        one.name,
+        median_ms=float(found.median_ms[0]),
+        low_ms=float(found.low_ms[0]),
+        high_ms=float(found.high_ms[0]),
+        covered=covered and not one.net.odd,
+        machine=profile.machine,
+        runtime=profile.runtime_name,
+        precision=profile.precision,
+        threads=profile.threads,
+        note="; ".join(notes),
     )
+
+
+def _measured(found: Sequence[Predicted], asked: Sequence[_Asked], options: LatencyPredictOptions) -> list[Predicted]:
+    """Time what was predicted, side by side."""
+    calls = [call_of(one.net, one.file, threads=options.threads, resolution=options.resolution) for one in asked]
+    times = time_calls(calls, threads=options.threads, progress=options.progress)
+    notes = [_FRESH if one.file is None and one.net.odd else "" for one in asked]
+    return [
+        replace(line, measured=time, note="; ".join(filter(None, (line.note, note, noise_words(time)))))
+        for line, time, note in zip(found, times, notes, strict=True)
+    ]
 
 
 def _graph(name: str, options: LatencyPredictOptions) -> Graph:
     spec = parse_name(name)
     width, resolution = options.width or spec.width, options.resolution or spec.resolution
-    return trace(replace(spec, width=width, resolution=resolution, num_classes=options.num_classes))
+    classes = options.num_classes if spec.detector is None else spec.num_classes
+    return trace(replace(spec, width=width, resolution=resolution, num_classes=classes))
 
 
 def _told(found: Profile, path: Path) -> Calibrated:

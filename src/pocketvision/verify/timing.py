@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.export.onnx import to_bytes
-from pocketvision.latency.measure import measure, measure_in_turns, reference_graph
+from pocketvision.latency.measure import Call, measure, measure_in_turns, reference_graph
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.runtime import Runner
 from pocketvision.runtime import open as open_model
@@ -51,10 +51,15 @@ def time_settings(settings: Sequence[TimedFile], *, progress: Progress = Silent(
     for threads in dict.fromkeys(setting.threads for setting in settings):
         group = [setting for setting in dict.fromkeys(settings) if setting.threads == threads]
         calls = [_call(setting) for setting in group]
-        rounds = track(range(ROUNDS), progress, f"timing on {threads} thread(s)", ROUNDS)
-        timed = measure_in_turns(calls, _reference(threads), threads=threads, rounds=rounds)
+        timed = time_calls(calls, threads=threads, progress=progress)
         found |= {setting: _of_one(latency, setting.batch) for setting, latency in zip(group, timed, strict=True)}
     return [found[setting] for setting in settings]
+
+
+def time_calls(calls: Sequence[tuple[Call, str]], *, threads: int, progress: Progress = Silent()) -> list[Latency]:
+    """Time calls, each given with the name of its runtime, in turns with each other and with the reference net."""
+    rounds = track(range(ROUNDS), progress, f"timing on {threads} thread(s)", ROUNDS)
+    return measure_in_turns(calls, _reference(threads), threads=threads, rounds=rounds)
 
 
 def _call(setting: TimedFile) -> tuple[Callable[[], object], str]:

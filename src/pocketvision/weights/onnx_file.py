@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.errors import MissingExtra, WeightsError
+from pocketvision.errors import WeightsError
 from pocketvision.values import Manifest, from_json
 from pocketvision.weights.answers import BOXES, SOFTMAX
 from pocketvision.weights.load import StoredLevels, Weights
 from pocketvision.weights.norms import FOLDED_EPS
 from pocketvision.weights.numbers import check_numbers
+from pocketvision.weights.onnx_nodes import OnnxFile
 from pocketvision.weights.recognize import Slot, slots_of
 from pocketvision.weights.tflite import Levels
 from pocketvision.weights.tflite_file import FileScale
@@ -43,27 +44,19 @@ class OwnFile(NamedTuple):
 
 def read_own_onnx(path: Path) -> OwnFile:
     """Read a file that `export` wrote; WeightsError where it is damaged, of others, or of a net that is not known."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingExtra("onnx", "onnx") from error
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-        words = {entry.key: entry.value for entry in model.metadata_props}
-    except Exception as error:  # protobuf's own classes
-        raise WeightsError(f"{path.name} is no ONNX file, or was cut short ({type(error).__name__})") from error
-    if "pocketvision" not in words:
+    file = OnnxFile(path.read_bytes(), path.name)
+    if "pocketvision" not in file.words:
         raise WeightsError(
             f"{path.name} was not written by pocketvision, and other ONNX files are not read. Name the weights that it "
             "was made of (.safetensors, .pth, .h5, .tflite), or the folder of the run"
         )
     try:
-        manifest = from_json(Manifest, json.loads(words["pocketvision"]))
+        manifest = from_json(Manifest, json.loads(file.words["pocketvision"]))
     except (ValueError, TypeError) as error:
         raise WeightsError(f"the manifest in {path.name} cannot be read ({error})") from error
     try:
-        constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
-        weights = _Reader(model.graph.node, constants, path.name).weights(manifest)
+        constants = {name: file.values(name) for name in file.stored}
+        weights = _Reader(file.nodes, constants, path.name).weights(manifest)
     except LookupError as error:
         raise WeightsError(f"{path.name} is damaged ({error}); export the net again") from error
     check_numbers(weights.tensors, weights.norm_eps, path.name)

@@ -5,10 +5,11 @@ The file is untrusted: every index, shape and type is checked, and whatever does
 
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.files import lines_of
 from pocketvision.weights.tflite_file import DAMAGE, Array, FileScale, TfliteFile
 
+T = TypeVar("T")
 LARGEST_FILE = 512 * 1024 * 1024
 Activation = Literal["none", "relu", "relu6"]
 Padding = Literal["same", "symmetric", "either", "none"]
@@ -97,13 +99,18 @@ def read_tflite(path: Path) -> TfliteNet:
 
 def parse_tflite(content: bytes, name: str) -> TfliteNet:
     """Parse a file's bytes; `name` is for messages. Raises as `read_tflite` does."""
+    # Overflow is looked for where values are made real, so numpy need not warn of it.
+    with np.errstate(all="ignore"):
+        return opened(content, name, lambda file: _Reader(file).net())
+
+
+def opened(content: bytes, name: str, read: Callable[[TfliteFile], T]) -> T:
+    """Open a file's bytes and read them; raises WeightsError where they are damaged, MissingExtra without `tflite`."""
     if content[4:8] != b"TFL3":
         raise WeightsError(f"{name} is not a TFLite file: it does not carry the mark TFL3")
     schema = _schema()
     try:
-        # Overflow is looked for where values are made real, so numpy need not warn of it.
-        with np.errstate(all="ignore"):
-            return _Reader(TfliteFile(content, name, schema)).net()
+        return read(TfliteFile(content, name, schema))
     except DAMAGE as error:
         if isinstance(error, WeightsError):
             raise

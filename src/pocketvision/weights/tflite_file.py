@@ -69,9 +69,10 @@ class TfliteFile:
     def operators(self) -> list[tuple[str, Any]]:
         """Return all operators with their names, in running order."""
         found = [self.graph.Operators(index) for index in range(self.graph.OperatorsLength())]
-        return [(self._operator_name(operator), operator) for operator in found]
+        return [(self.operator_name(operator), operator) for operator in found]
 
-    def _operator_name(self, operator: Any) -> str:
+    def operator_name(self, operator: Any) -> str:
+        """Return the name of an operator's kind."""
         index = operator.OpcodeIndex()
         if not 0 <= index < self.model.OperatorCodesLength():
             raise self.error(f"an operator refers to code {index} of {self.model.OperatorCodesLength()}")
