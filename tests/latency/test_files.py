@@ -124,6 +124,7 @@ def test_a_detector_is_flagged_by_name_and_as_file(tmp_path: Path) -> None:
     spec = ModelSpec("mobilenet_v2", 0.35)
     detector = parse_name("mobilenet_v2_ssdlite").detector
     graph = trace(ModelSpec(spec.name, spec.width, 96, 3, detector=detector))
+    assert not shipped(runtime="litert", precision="float").predict([graph]).covered.any()
     for suffix in WRITERS:
         path = written(with_fresh_weights(graph, np.random.default_rng(0)), "float", tmp_path / f"net{suffix}")
         found = read_net(path)

@@ -147,6 +147,8 @@ class Kernels:
     """Of the graph that it was read off."""
     flexible: bool
     """Whether the net takes other resolutions: not where a classifier stands on flattened maps."""
+    boxes: bool = False
+    """Whether maps become rows, a detector's, whose kernels are left out."""
 
     @cached_property
     def columns(self) -> Ints:

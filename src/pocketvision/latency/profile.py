@@ -118,7 +118,7 @@ class Profile:
         ]
         median = np.concatenate([np.zeros(0), *medians]) * self.scale
         width = np.exp(self.margin)
-        known = np.array([self._knows(net) for net, _ in nets for _ in range(1)], bool)
+        known = np.array([self._knows(net) for net, _ in nets], bool)
         covered = np.repeat(known, [len(resolutions) for _, resolutions in nets])
         low, high = self.range_ms[0] * self.scale / _BEYOND, self.range_ms[1] * self.scale * _BEYOND
         return LatencyPrediction(median, median / width, median * width, covered & (low <= median) & (median <= high))
@@ -129,7 +129,7 @@ class Profile:
 
     def _knows(self, net: Kernels) -> bool:
         kinds = {KINDS[place] for place in net.columns[0]}
-        return kinds <= set(self.kinds) and net.weights <= self.largest_weights * _BEYOND
+        return not net.boxes and kinds <= set(self.kinds) and net.weights <= self.largest_weights * _BEYOND
 
     def scaled(self, measured_ms: Sequence[float], *, machine: str) -> "Profile":
         """Return the profile as it is where the anchors take these times: one factor for all, and wider intervals."""

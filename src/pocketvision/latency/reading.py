@@ -65,11 +65,12 @@ def kernels(graph: Graph, *, runtime: str, precision: str) -> Kernels:
     else:
         graph = without_affines(graph)
     reader = (_Blocked if (runtime, precision) == ("onnx", "float") else _Reader)(graph)
-    for node in graph.nodes:
-        if len(graph.shapes[node.name]) != ROWS:
-            reader.take(node)
-    found = Counter(reader.rows)
-    return Kernels(tuple(found), tuple(found.values()), reader.sizes, graph.input.resolution, reader.flexible)
+    maps = [node for node in graph.nodes if len(graph.shapes[node.name]) != ROWS]
+    for node in maps:
+        reader.take(node)
+    found, side = Counter(reader.rows), graph.input.resolution
+    boxes = len(maps) < len(graph.nodes)
+    return Kernels(tuple(found), tuple(found.values()), reader.sizes, side, reader.flexible, boxes)
 
 
 class _Reader:

@@ -168,7 +168,7 @@ def _asked(given: str | Path, options: LatencyPredictOptions) -> _Asked:
 def _predicted(one: _Asked, profile: Profile) -> Predicted:
     found = profile.predict([one.net.graph])
     covered, notes = bool(found.covered[0]), list(one.net.odd)
-    if not covered:
+    if not covered and not notes:
         notes.append("no net of this kind or size was timed")
     if (profile.runtime, profile.precision) != (one.net.runtime, one.net.precision):
         notes.append(f"the file is for {one.net.runtime} in {one.net.precision}, the profile of {profile.runtime}")
