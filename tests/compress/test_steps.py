@@ -41,9 +41,7 @@ def test_the_default_is_nearer_to_float_than_plain_int8(uneven, draw):
 
 def test_wrong_steps_are_told(uneven, draw):
     graph, images = uneven(), draw(1)
-    with pytest.raises(
-        UnknownName, match=r"Did you mean 'equalize'\? Known: bias, compensate, equalize, "
-    ):
+    with pytest.raises(UnknownName, match=r"Did you mean 'equalize'\? Known: bias, compensate, equalize, "):
         steps_named("equalise,int8")
     with pytest.raises(UsageError, match="add int8"):
         steps_named("equalize")

@@ -23,13 +23,14 @@ def shared(graph: Graph, bits: int) -> Graph:
     """Return a float graph each of whose layers holds fewer than 2**bits different weights, and zeros."""
     if graph.quant is not None:
         raise GraphError("the graph is quantized already; share the float graph's weights")
-    return with_layers(graph, {node.name: _shared(node, bits) for node in weighted(graph)})
+    return with_layers(graph, {node.name: with_few_values(node, bits) for node in weighted(graph)})
 
 
-def _shared(node: Layer, bits: int) -> Layer:
+def with_few_values(node: Layer, bits: int) -> Layer:
+    """Return a layer with fewer than 2**bits different weights, and zeros; one that has so few already keeps them."""
     weight = node.weight.astype(np.float32)
     values = weight[weight != 0]
-    if len(values):
+    if len(np.unique(values)) >= 2**bits:
         centers = np.unique(means_from_even(values.astype(np.float64), 2**bits - 1).astype(np.float32))
         weight = np.where(weight == 0, np.float32(0), centers[_nearest(centers, weight)])
     return replace(node, weight=weight, storage=Shared(len(gaps_of(weight).gaps), bits))
@@ -37,11 +38,14 @@ def _shared(node: Layer, bits: int) -> Layer:
 
 def means_from_even(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Return at most `count` values, ascending, near all given ones in the least squares (Lloyd 1957)."""
-    found = np.linspace(values.min(), values.max(), count)
+    ordered = np.sort(values)
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    found = np.linspace(ordered[0], ordered[-1], count)
     for _ in range(_ROUNDS):
-        places = _nearest(found, values)
-        sizes = np.bincount(places, minlength=len(found))
-        moved = np.bincount(places, values, len(found))[sizes > 0] / sizes[sizes > 0]
+        inner = np.searchsorted(ordered, (found[1:] + found[:-1]) / 2, side="right")
+        ends = np.concatenate([[0], inner, [len(ordered)]])
+        there = np.diff(ends) > 0
+        moved = np.diff(sums[ends])[there] / np.diff(ends)[there]
         if np.array_equal(moved, found):
             break
         found = moved

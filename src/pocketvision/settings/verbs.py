@@ -295,7 +295,10 @@ class ReproduceOptions(Settings):
 
     name: str = field(metadata=argument("A net's name, such as mobilenet_v1."))
     _: KW_ONLY
-    table: str | None = option(None, "A table of its paper, such as 2, or of a release, such as slim; else all.")
+    table: str | None = option(
+        None,
+        "A table of its paper, such as 2, or of a release, such as slim; else all. SqueezeNet has compression.",
+    )
 
 
 _SOURCE = "A provider's or a file's name, where the preferred one is not wanted."
