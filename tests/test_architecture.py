@@ -69,7 +69,7 @@ DOORS = {
     "coremltools": ("export/coreml.py", "runtime/mil_file.py"),
     "datasets": ("data/layouts/hub.py",),
     "executorch": ("export/executorch.py", "runtime/executorch.py"),
-    "flatbuffers": ("export/tables.py",),
+    "flatbuffers": ("export/tables.py", "weights/tflite_detector.py"),
     "h5py": ("weights/keras.py",),
     "huggingface_hub": ("weights/fetch.py",),
     "jinja2": ("report/page.py",),

@@ -132,6 +132,7 @@ class Detector(Net):
     def __init__(self, net: Net, spec: ModelSpec) -> None:
         super().__init__()
         assert spec.detector is not None
+        self.detector = spec.detector
         self.taps = taps(net, spec.detector)
         self.features = _up_to(net.features, self.taps[-1])
         head = SsdHead([tap.channels for tap in self.taps], spec)

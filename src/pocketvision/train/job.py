@@ -22,7 +22,7 @@ from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import Loaded, image_spec, published_weights
 from pocketvision.train.recipe import Recipe, balance_for, recipe_for
 from pocketvision.values import ImageSpec, ModelSpec
-from pocketvision.weights.load import Weights, load_into
+from pocketvision.weights.load import Weights, load_into, without_predictors
 from pocketvision.weights.norms import restore_batch_norms
 
 DETAIL = 1.25
@@ -141,11 +141,12 @@ def started_net(job: Job, images: TrainImages, device: torch.device, *, progress
     if weights.spec.width != job.spec.width:
         drawn = _drawn(job, images, _SLIM_IMAGES, _SLIM_BATCH)
         shown = [to_input(images.train[np.sort(part)], job.image, torch.device("cpu")) for part in drawn]
-        weights = sliced(weights, job.spec, shown, progress=progress)
-    report = load_into(net, weights, keep_head=job.keep_head)
+        weights = sliced(without_predictors(weights), job.spec, shown, progress=progress)
+    report = load_into(net, weights, keep_head=job.keep_head, labels=job.data.dataset.labels)
     if report.folded:
         drawn = _drawn(job, images, _NORM_IMAGES, _NORM_BATCH)
-        restore_batch_norms(net, (to_input(images.train[part], job.image, device) for part in drawn))
+        batches = (to_input(images.train[part], job.image, device) for part in drawn)
+        restore_batch_norms(net, batches, fresh=report.fresh)
     return net
 
 

@@ -1,27 +1,29 @@
 """Weights files into records and records into nets, strictly: nothing missing, nothing left over, nothing misshapen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import WeightsError
 from pocketvision.files import stand_in
-from pocketvision.models.catalogue import family_of
+from pocketvision.models.catalogue import build_spec, family_of
 from pocketvision.progress import Progress
 from pocketvision.values import ImageSpec, ModelSpec
 from pocketvision.weights.answers import BOXES, NOTHING, SOFTMAX
 from pocketvision.weights.checkpoint import WeightsCheckpoint, read_checkpoint, without_wrappers
+from pocketvision.weights.copying import check_fit, check_padding, copy_into
 from pocketvision.weights.deep_compression import read_deep_compression
 from pocketvision.weights.depth import shortened
+from pocketvision.weights.into_detectors import Names, backbone_into, detector_into, read_by
 from pocketvision.weights.keras import read_keras
 from pocketvision.weights.layouts import Renamed, rename
 from pocketvision.weights.norms import FOLDED_EPS, unfold
 from pocketvision.weights.numbers import check_numbers, state_of_reals
-from pocketvision.weights.recognize import differences, last_weight, recognize_layers, recognize_state, slots
+from pocketvision.weights.recognize import last_weight, recognize_layers, recognize_state, slots
 from pocketvision.weights.safetensors import read_safetensors
 from pocketvision.weights.sources import IMAGENET, published_file
 from pocketvision.weights.tflite import Levels, read_tflite
@@ -29,9 +31,8 @@ from pocketvision.weights.tflite_file import FileScale
 from pocketvision.weights.words import Words, check_named, config_beside, image_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from pocketvision.models.blocks import Net
+    from pocketvision.models.ssd import Detector
 
 Array = NDArray[Any]
 CHECKPOINTS = (".pth", ".pt", ".tar", ".bin", ".ckpt")
@@ -147,10 +148,10 @@ def _read(path: Path, known: ModelSpec | None) -> Weights:
 
 
 def _read_tflite(path: Path, known: ModelSpec | None) -> Weights:
-    found = read_tflite(path)
+    found = read_tflite(path, plain=known is not None)
     spec, tensors, layers = recognize_layers(found, path.name, known)
-    # The files' authors evaluate on the central 87.5% of the image, with values from -1 to 1.
-    image = ImageSpec(spec.resolution, "crop", 0.875)
+    # Values are from -1 to 1. The files' authors evaluate classifiers on the central 87.5% of the image.
+    image = ImageSpec(spec.resolution, "crop", 0.875) if spec.detector is None else ImageSpec(spec.resolution)
     levels = None
     if found.image is not None and len(layers) == len(found.layers):
         levels = StoredLevels(found.image, layers, found.between)
@@ -242,34 +243,60 @@ def _usual_image(renamed: Renamed, resolution: int) -> ImageSpec:
     return ImageSpec(resolution, "crop", 0.875, mean=IMAGENET[0], std=IMAGENET[1])
 
 
+def without_predictors(weights: Weights) -> Weights:
+    """Return a detector's weights as those of its backbone without a classifier; others as they are."""
+    if weights.spec.detector is None:
+        return weights
+    tensors = {key: value for key, value in weights.tensors.items() if not key.startswith(_HEAD)}
+    spec = replace(weights.spec, detector=None)
+    return replace(weights, spec=spec, tensors=tensors, labels=None, levels=None, ending=NOTHING)
+
+
 # ---------------------------------------------------------------- into a net
 
 
-def load_into(net: "Net", weights: Weights, *, keep_head: bool) -> LoadReport:
+def load_into(net: "Net", weights: Weights, *, keep_head: bool, labels: Sequence[str] = ()) -> LoadReport:
     """Load weights into a net of the same family, width and padding, or into one that is cut after fewer layers.
 
     With `keep_head` the classifier is loaded too and must have as many outputs as the net's; of a 1001-class file
     the background class is dropped for a net of 1000. Without it the net keeps its own, fresh last layer, and what
-    else of its classifier has another shape. `WeightsError` names every missing, left-over and misshapen tensor.
+    else of its classifier has another shape; a detector, whose classes are `labels`, takes what another one predicts
+    by the same anchors, of boxes and of classes of one name. `WeightsError` names every missing, left-over and
+    misshapen tensor.
     """
     if _is_detector(net) and not (keep_head and weights.spec.detector is not None):
-        return _load_backbone(net, weights)
+        return _into_detector(net, weights, labels)
     weights = shortened(weights, _depth(net))
-    _check_padding(net, weights)
+    check_padding(net, weights.spec)
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     tensors, dropped = _head(weights, _last_layer(net)) if keep_head else (dict(weights.tensors), False)
     if _is_detector(net):
-        tensors = _read_by(net, tensors)
+        tensors = read_by(net, tensors)
     if weights.folded:
         tensors = unfold(net, tensors, weights.norm_eps)
     fresh = () if keep_head else _fresh(tensors, shapes, _last_layer(net)[0])
-    _check_fit(tensors, shapes, fresh)
+    check_fit(tensors, shapes, fresh)
     taken = {key: value for key, value in tensors.items() if key not in fresh}
-    _copy(net, taken, weights.norm_eps)
-    labels = weights.labels if keep_head else None
-    if labels is not None and dropped:
-        labels = labels[1:]
-    return LoadReport(len(taken), fresh, dropped, labels, weights.folded)
+    copy_into(net, taken, weights.norm_eps)
+    names = weights.labels if keep_head else None
+    if names is not None and dropped:
+        names = names[1:]
+    return LoadReport(len(taken), fresh, dropped, names, weights.folded)
+
+
+def _into_detector(net: "Net", weights: Weights, labels: Sequence[str]) -> LoadReport:
+    """Load a classifier's features, or what fits of another detector's layers, into a detector of the same family."""
+    check_padding(net, weights.spec)
+    if weights.spec.detector is None:
+        taken = backbone_into(net, weights.tensors, folded=weights.folded, eps=weights.norm_eps)
+    else:
+        donor = build_spec(weights.spec)
+        load_into(donor, weights, keep_head=True)
+        pair = cast("Detector", net), cast("Detector", donor)
+        taken = detector_into(*pair, Names(tuple(labels), weights.labels or ()))
+        copy_into(net, {}, weights.norm_eps)
+    fresh = tuple(key for key in net.state_dict() if key not in taken and not key.endswith(_COUNTER))
+    return LoadReport(len(taken), fresh, False, None, weights.folded)
 
 
 def _is_detector(net: "Net") -> bool:
@@ -278,61 +305,10 @@ def _is_detector(net: "Net") -> bool:
     return isinstance(net, Detector)
 
 
-def _load_backbone(net: "Net", weights: Weights) -> LoadReport:
-    """Load a classifier's features into a detector of the same family, whose prediction layers stay fresh."""
-    from torch import nn
-
-    backbone = nn.Module()
-    backbone.features = net.features
-    _check_padding(net, weights)
-    tensors = _read_by(net, {key: value for key, value in weights.tensors.items() if not key.startswith(_HEAD)})
-    if weights.folded:
-        tensors = unfold(backbone, tensors, weights.norm_eps)
-    _check_fit(tensors, {key: tuple(value.shape) for key, value in backbone.state_dict().items()}, ())
-    _copy(backbone, tensors, weights.norm_eps)
-    _copy(net, {}, weights.norm_eps)  # all norms of a net have one epsilon
-    fresh = tuple(key for key in net.state_dict() if key.startswith(_HEAD))
-    return LoadReport(len(tensors), fresh, False, None, weights.folded)
-
-
-def _read_by(net: "Net", tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the tensors without those of backbone layers behind a detector's last map, which it has not."""
-    last = len(net.features) - 1
-    inner = {name for name, _ in net.features[last].named_modules()}
-
-    def there(key: str) -> bool:
-        half, place, *rest = key.split(".")
-        if half != "features" or int(place) < last:
-            return True
-        return int(place) == last and ".".join(rest[:-1]) in inner
-
-    return {key: value for key, value in tensors.items() if there(key)}
-
-
 def _depth(net: "Net") -> int | None:
     from pocketvision.models.blocks import CutNet
 
     return len(net.features) if isinstance(net, CutNet) else None
-
-
-def _check_padding(net: "nn.Module", weights: Weights) -> None:
-    """Refuse the other padding rule: all shapes would fit, and the answers would be quietly worse."""
-    if len(family_of(weights.spec.name).paddings) == 1:
-        return
-    rule = "same" if any(_pads_as_tensorflow(module) for module in net.modules()) else "symmetric"
-    if rule != weights.spec.padding:
-        raise WeightsError(f"these weights need a net built with padding='{weights.spec.padding}', not '{rule}'")
-
-
-def _pads_as_tensorflow(module: "nn.Module") -> bool:
-    """Tell a layer that only nets with padding='same' have; TensorFlow's average leaves the padding out."""
-    from torch import nn
-
-    from pocketvision.models.blocks import Conv2dSame, MaxPool2dSame
-
-    if isinstance(module, nn.AvgPool2d):
-        return not module.count_include_pad
-    return isinstance(module, Conv2dSame | MaxPool2dSame)
 
 
 def _last_layer(net: "Net") -> tuple[str, int]:
@@ -365,24 +341,3 @@ def _fresh(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], 
     return tuple(
         key for key in head if key.startswith(f"{last}.") or key not in tensors or tensors[key].shape != shapes[key]
     )
-
-
-def _check_fit(tensors: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], fresh: tuple[str, ...]) -> None:
-    """Hold the file's tensors against the net's; those of a fresh classifier may be absent or of any shape."""
-    needed = {key: shape for key, shape in wanted.items() if not key.endswith(_COUNTER) and key not in fresh}
-    found = {key: value.shape for key, value in tensors.items() if key not in fresh and not key.endswith(_COUNTER)}
-    if complaint := differences(needed, found):
-        raise WeightsError(f"the weights do not fit the net; {complaint}")
-
-
-def _copy(net: "nn.Module", tensors: Mapping[str, Array], eps: float) -> None:
-    import torch
-    from torch import nn
-
-    state = net.state_dict()
-    with torch.no_grad():
-        for key, value in tensors.items():
-            state[key].copy_(torch.from_numpy(np.array(value)))
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = eps

@@ -1,6 +1,6 @@
 """Batch norms for weights that were folded: an exact neutral state first, then statistics from real images."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -49,19 +49,23 @@ def unfold(net: "nn.Module", tensors: Mapping[str, Array], eps: float) -> dict[s
     return full
 
 
-def restore_batch_norms(net: "Net", batches: "Iterable[Tensor]", *, progress: Progress = Silent()) -> int:
+def restore_batch_norms(
+    net: "Net", batches: "Iterable[Tensor]", *, fresh: Collection[str] = (), progress: Progress = Silent()
+) -> int:
     """Give batch norms the statistics of real images without changing the net's answers; return how many images.
 
     `batches` are normalized [N, 3, R, R], best some hundred images in random order. Each norm takes the mean and
     variance of what its convolution yields, and gamma and beta undo both. After that the net can be trained at the
-    usual learning rates; straight after loading folded weights it cannot. `WeightsError` if there is no image.
+    usual learning rates; straight after loading folded weights it cannot. Norms with parameters in `fresh` were not
+    loaded and stay as they are. `WeightsError` if there is no image.
     """
     import torch
 
-    from pocketvision.models.ssd import Detector
-
-    begun = net.features if isinstance(net, Detector) else net  # a detector's prediction layers are fresh
-    norms = [module for module in begun.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    norms = [
+        module
+        for name, module in net.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d) and f"{name}.weight" not in fresh
+    ]
     moments = {norm: _Moments(norm.num_features) for norm in norms}
     hooks = [norm.register_forward_pre_hook(lambda module, args: moments[module].add(args[0])) for norm in norms]
     training, count = net.training, 0

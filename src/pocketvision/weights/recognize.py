@@ -28,6 +28,10 @@ Shape = tuple[int, ...]
 T = TypeVar("T", bound=np.generic)
 _HEAD = "classifier."
 _COUNTER = "num_batches_tracked"
+_DETECTORS = ("mobilenet_v1", "mobilenet_v2")
+"""Backbones of the detectors that TensorFlow published as SSD and SSDLite."""
+_STEM = 32
+"""Channels of their first layer at width 1."""
 _NEAREST = 12
 """So many nets of a similar number of weights are held against a file before it is called unknown."""
 
@@ -171,7 +175,8 @@ def recognize_layers(found: TfliteNet, file: str, known: ModelSpec | None = None
     values = sum(layer.weight.size + layer.bias.size for layer in found.layers)
     nearest: tuple[float, str] = (-math.inf, "")
     near = _nearest(values, last.weight[0].size, found.num_classes)[:_NEAREST]
-    for spec in _specs(near, found.num_classes) if known is None else [_counted(known, found.num_classes)]:
+    usual = _specs(near, found.num_classes) if found.detector is None else _detectors(found)
+    for spec in usual if known is None else [_counted(known, found.num_classes)]:
         expected = slots_of(spec)
         difference = _difference(found.layers, expected)
         if not difference and (sums := _additions(spec)) != found.shortcuts:
@@ -190,6 +195,16 @@ def recognize_layers(found: TfliteNet, file: str, known: ModelSpec | None = None
 def _specs(near: Sequence[Setting], classes: int) -> Iterator[ModelSpec]:
     for one in near:
         yield ModelSpec(one.name, one.width, num_classes=classes, groups=one.groups, depth=one.depth)
+
+
+def _detectors(found: TfliteNet) -> Iterator[ModelSpec]:
+    """Yield TensorFlow's published detectors with a file's maps."""
+    from pocketvision.models.blocks import scale
+
+    first = len(found.layers[0].bias)
+    for name in _DETECTORS:
+        for width in (one for one in widths(name) if scale(_STEM, one) == first):
+            yield ModelSpec(name, width, num_classes=found.num_classes, detector=found.detector)
 
 
 def _counted(known: ModelSpec, classes: int) -> ModelSpec:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtra, WeightsError
 from pocketvision.files import lines_of
+from pocketvision.values import DetectorSpec
+from pocketvision.weights.tflite_detector import SUPPRESSION, Walked
 from pocketvision.weights.tflite_file import DAMAGE, Array, FileScale, TfliteFile
 
 T = TypeVar("T")
@@ -24,8 +26,6 @@ Activation = Literal["none", "relu", "relu6"]
 Padding = Literal["same", "symmetric", "either", "none"]
 _FUSED: dict[int, Activation] = {0: "none", 1: "relu", 3: "relu6"}
 _ALONE: dict[str, Activation] = {"RELU": "relu", "RELU6": "relu6"}
-SUPPRESSION = "TFLite_Detection_PostProcess"
-"""The operator that a detector's boxes come from."""
 _LAYERS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "linear"}
 _WHOLE = {"ADD": "add", "AVERAGE_POOL_2D": "mean", "MEAN": "mean", "MAX_POOL_2D": "max", "CONCATENATION": "concat"}
 """Operators between layers whose output has a scale of its own in a quantized file."""
@@ -88,20 +88,25 @@ class TfliteNet:
     """Kind and scale of what else gives a tensor in a quantized file: add, mean, max, concat, in its order."""
     ending: str = "softmax"
     """What makes answers of the last layer's outputs: sigmoid, or softmax, also where the file leaves that out."""
+    detector: DetectorSpec | None = None
+    """Of a detector; its layers are then in the order backbone, further maps, boxes, classes, without a background."""
 
 
-def read_tflite(path: Path) -> TfliteNet:
-    """Read a file; `WeightsError` if it is damaged or no plain classifier, `MissingExtra` without `tflite`."""
+def read_tflite(path: Path, *, plain: bool = False) -> TfliteNet:
+    """Read a file; `WeightsError` if it is damaged or no net of convolutions, `MissingExtra` without `tflite`.
+
+    With `plain` a detector's layers are given as they stand, and nothing is asked of its ending.
+    """
     if path.stat().st_size > LARGEST_FILE:
         raise WeightsError(f"{path.name} has over {LARGEST_FILE // 1024**2} MiB; no classifier for phones does")
-    return parse_tflite(path.read_bytes(), path.name)
+    return parse_tflite(path.read_bytes(), path.name, plain=plain)
 
 
-def parse_tflite(content: bytes, name: str) -> TfliteNet:
+def parse_tflite(content: bytes, name: str, *, plain: bool = False) -> TfliteNet:
     """Parse a file's bytes; `name` is for messages. Raises as `read_tflite` does."""
     # Overflow is looked for where values are made real, so numpy need not warn of it.
     with np.errstate(all="ignore"):
-        return opened(content, name, lambda file: _Reader(file).net())
+        return opened(content, name, lambda file: _Reader(file).net(plain=plain))
 
 
 def opened(content: bytes, name: str, read: Callable[[TfliteFile], T]) -> T:
@@ -133,12 +138,14 @@ class _Reader:
         self.file = file
         self.padded: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
         self.layers: list[TfliteLayer] = []
+        self.sources: list[int] = []
+        """Tensors that the layers read."""
         self.between: list[tuple[str, FileScale]] = []
         self.made: dict[int, int] = {}
         """Tensors that a layer gives -> the layer's place."""
         self.shortcuts = 0
 
-    def net(self) -> TfliteNet:
+    def net(self, *, plain: bool) -> TfliteNet:
         operators = self.file.operators()
         if unknown := sorted({name for name, _ in operators} - _PASSED_OVER - set(_LAYERS)):
             raise self.file.error(
@@ -151,7 +158,7 @@ class _Reader:
             raise self.file.error("expected convolutions, found none")
         classes = len(self.layers[-1].bias)
         entry = self.file.graph.Inputs(0)
-        return TfliteNet(
+        found = TfliteNet(
             tuple(self.layers),
             resolution=self._resolution(),
             num_classes=classes,
@@ -160,6 +167,31 @@ class _Reader:
             image=self.file.level(entry),
             between=tuple(self.between),
             ending=self._ending(operators),
+        )
+        ends = [operator for name, operator in operators if name == SUPPRESSION]
+        return found if plain or not ends else self._with_boxes(found, operators, ends[0])
+
+    def _with_boxes(self, found: TfliteNet, operators: list[tuple[str, Any]], end: Any) -> TfliteNet:
+        """Return a detector with its layers in our order."""
+        makers = {self.file.index(one.Outputs(0)): (name, one) for name, one in operators if one.OutputsLength()}
+        outputs = [len(layer.bias) for layer in self.layers]
+        depthwise = [layer.kind == "depthwise" for layer in self.layers]
+        walked = Walked(self.file, found.resolution, makers, self.made, self.sources, outputs, depthwise)
+        detector = walked.detector(end)
+        layers = (
+            self.layers[place]
+            if place not in detector.background
+            else _without_background(self.layers[place], detector.background[place])
+            for place in detector.order
+        )
+        classes, content = detector.num_classes, self.file.content
+        return replace(
+            found,
+            layers=tuple(layers),
+            num_classes=classes,
+            labels=_labels(content, classes) or (_labels(content, classes + 1) or ())[1:] or None,
+            between=tuple(pair for pair in self.between if pair[0] != "concat"),  # joined in float here
+            detector=detector.spec,
         )
 
     def _ending(self, operators: list[tuple[str, Any]]) -> str:
@@ -178,6 +210,7 @@ class _Reader:
             layer = self._layer(name, operator)
             self.made[self.file.index(operator.Outputs(0))] = len(self.layers)
             self.layers.append(layer)
+            self.sources.append(self.file.index(operator.Inputs(0)))
         elif name in _ALONE:
             self._activate(operator, _ALONE[name])
         elif name == "PAD":
@@ -296,6 +329,18 @@ class _Reader:
             raise self.file.error(f"PAD by {amounts.tolist()} is not padding of a square map")
         top, bottom, left, right = (int(amount) for amount in amounts[1:3].ravel())
         self.padded[self.file.index(operator.Outputs(0))] = shape[1], (top, bottom, left, right)
+
+
+def _without_background(layer: TfliteLayer, columns: int) -> TfliteLayer:
+    """Return a class predictor without the first of so many outputs of each anchor."""
+    kept = np.arange(len(layer.bias)) % columns > 0
+    levels = layer.levels and replace(
+        layer.levels,
+        weight=layer.levels.weight[kept],
+        weight_scale=layer.levels.weight_scale[kept],
+        bias=layer.levels.bias[kept],
+    )
+    return replace(layer, weight=layer.weight[kept], bias=layer.bias[kept], levels=levels)
 
 
 def _operands(name: str, operator: Any) -> list[int]:

@@ -19,7 +19,7 @@ from pocketvision.graph.real import sigmoid
 from pocketvision.metrics import detection
 from pocketvision.metrics.box_matches import CROWD, DIFFICULT, ClassMatches
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers, Judgment
-from pocketvision.tasks.detect.anchors import fitted_maps, plain_boxes
+from pocketvision.tasks.detect.anchors import coverage, fitted_maps, plain_boxes
 from pocketvision.tasks.detect.text import boxes_of, read, write
 from pocketvision.values import (
     AttributeScore,
@@ -46,6 +46,8 @@ TEMPERED = False
 CROPS = False
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.05, 0.5, 100
 """What a file gives at all: boxes from this score on, no two of a class that overlap more, so many an image."""
+REACHED = 0.9
+"""Share of each class's boxes that a net's own anchors are to reach, so that none are fitted anew."""
 USUAL, SMALLEST, STEP = 320, 128, 32
 """Resolution that the papers' detectors take, the smallest, and what all are multiples of: the coarsest stride."""
 NONE = "(none)"
@@ -61,8 +63,12 @@ def resolution(short_side: int) -> int:
 
 
 def fitted(model: ModelSpec, examples: Sequence[Example]) -> ModelSpec:
-    """Return the net with maps and anchors for the things in these examples."""
+    """Return the net with maps and anchors for the things in these examples, or with its own where these reach them."""
     things, labels = plain_boxes(targets(examples))
+    if model.detector is not None and len(things):
+        reached = coverage(things, labels, model.detector.maps, model.resolution, num_classes=model.num_classes)
+        if np.nanmin(reached) >= REACHED:
+            return model
     return replace(model, detector=DetectorSpec(fitted_maps(things, model.resolution, labels=labels)))
 
 
