@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pocketvision.errors import DataError, UsageError
-from pocketvision.probe.heads import LabeledFeatures, best_logistic, class_means, logistic_path
+from pocketvision.probe.heads import LabeledFeatures, best_logistic, best_sigmoid, class_means, logistic_path
 
 
 def clouds(count: int, *, classes: int = 3, channels: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -84,3 +84,33 @@ def test_one_class_and_a_class_without_images_are_told() -> None:
         LabeledFeatures(features, np.zeros(30, np.int64), 1)
     with pytest.raises(DataError, match="class number 3"):
         LabeledFeatures(features, labels, 4)
+
+
+def seen(count: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and two attributes that each show in one channel, a third cell of which is unknown."""
+    dice = np.random.default_rng(seed)
+    targets = dice.integers(0, 2, (count, 2))
+    features = dice.normal(size=(count, 12)) + 10
+    features[:, :2] += 1.5 * targets
+    targets[dice.random(targets.shape) < 1 / 3] = -1
+    return features.astype(np.float32), targets
+
+
+def test_attributes_are_told_each_by_itself_and_unknown_cells_teach_nothing() -> None:
+    (features, targets), (val, val_targets) = seen(400), seen(300, seed=1)
+    head = best_sigmoid(features, targets, val, val_targets)
+    assert head.weight.shape == (2, 12)
+    assert head.strength > 0
+    answers, known = head.logits(val) > 0, val_targets != -1
+    assert ((answers == (val_targets == 1)) & known).sum(axis=0).min() / known.sum(axis=0).max() > 0.7
+    assert np.array_equal(best_sigmoid(features, targets, val, val_targets).weight, head.weight)
+    for column in range(2):  # what is not known of one attribute changes nothing of the other
+        only = targets[:, column] != -1
+        alone = best_sigmoid(features[only], targets[only][:, [column]], val, val_targets[:, [column]])
+        assert np.corrcoef(alone.logits(val)[:, 0], head.logits(val)[:, column])[0, 1] > 0.95
+
+
+def test_without_known_validation_cells_no_strength_is_chosen() -> None:
+    features, targets = seen(40)
+    with pytest.raises(UsageError, match="none of theirs is known"):
+        best_sigmoid(features, targets, features, np.full_like(targets, -1))

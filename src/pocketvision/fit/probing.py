@@ -6,22 +6,25 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.budget.space import Space
 from pocketvision.cost.count import count
 from pocketvision.cost.graphs import graph_at
-from pocketvision.metrics.accuracy import accuracy
 from pocketvision.probe.depths import DepthBackbone
 from pocketvision.probe.features import ProbeImages, extract
-from pocketvision.probe.heads import LabeledFeatures, best_logistic
+from pocketvision.probe.heads import Head, LabeledFeatures, best_logistic, best_sigmoid
 from pocketvision.progress import Progress
-from pocketvision.tasks.classify.answers import targets
+from pocketvision.tasks import load as load_task
+from pocketvision.tasks import spec_for
 from pocketvision.train.device import device_for
 from pocketvision.train.inputs import Loaded, image_spec
 from pocketvision.values import CropMode, Example, ModelSpec, Probed, Score
 from pocketvision.weights.load import Weights
 
 T = TypeVar("T")
+Rows = NDArray[np.float32]
+Targets = NDArray[np.int64]
 IMAGES, JUDGED = 800, 400
 """So many training and validation images at most are shown to frozen nets."""
 DEPTHS, SIDES = 7, 2
@@ -51,11 +54,12 @@ def probe(
 ) -> tuple[Probed, ...]:
     """Fit heads on frozen features of each net at several depths and resolutions of a space, whole widths only.
 
-    Nothing is told where the images have no classes of which exactly one is true, or too few of them.
+    They are judged by the task's own metric. Nothing is told where there are boxes, or too few images to learn from.
     """
-    dataset = loaded.dataset
+    dataset, spec = loaded.dataset, spec_for(loaded.dataset)
     train, val = _some(dataset.of("train"), IMAGES), _some(dataset.of("val"), JUDGED)
-    if dataset.kind != "classes" or not val or len({one.target for one in train}) < len(dataset.labels):
+    task = load_task(spec.name)
+    if dataset.kind == "boxes" or not val or not _teaches(task.targets(train), task.targets(val), dataset.labels):
         return ()
     backbones = [backbone for one in given for backbone in _backbones(one, space, crop)]
     images = ProbeImages(dataset, (*train, *val), loaded.decoded)
@@ -64,11 +68,28 @@ def probe(
     for one, features in zip(backbones, found, strict=True):
         rows, judged = features.of(train), features.of(val)
         for depth, columns in one.backbone.columns.items():
-            learned = LabeledFeatures(rows[:, columns], targets(train), len(dataset.labels))
-            head = best_logistic(learned, judged[:, columns], targets(val))
-            score = accuracy(head.logits(judged[:, columns]), targets(val))
+            shown = rows[:, columns], judged[:, columns]
+            head = _head(shown, (task.targets(train), task.targets(val)), len(dataset.labels))
+            answers = task.probabilities(head.logits(shown[1]), spec)
+            score = task.score(answers, task.targets(val), spec)
             probed.append(_record(one, depth, score, len(dataset.labels)))
     return tuple(probed)
+
+
+def _teaches(train: Targets, val: Targets, labels: Sequence[str]) -> bool:
+    """Tell whether there are images of every class, or, of attributes, both of some to learn and some to judge."""
+    if train.ndim == 1:
+        return len(set(train.tolist())) == len(labels)
+    learned = (train == 1).any(axis=0) & (train == 0).any(axis=0)
+    return bool((learned & (val == 1).any(axis=0)).any())
+
+
+def _head(features: tuple[Rows, Rows], targets: tuple[Targets, Targets], num_classes: int) -> Head:
+    """Fit a head on training features, its strength chosen on the others: of classes, or of attributes."""
+    (rows, judged), (truth, known) = features, targets
+    if truth.ndim == 1:
+        return best_logistic(LabeledFeatures(rows, truth, num_classes), judged, known)
+    return best_sigmoid(rows, truth, judged, known)
 
 
 @dataclass(frozen=True, eq=False)
