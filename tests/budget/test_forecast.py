@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pocketvision.budget import forecast as module
-from pocketvision.budget.forecast import Forecast, forecast
+from pocketvision.budget.forecast import Forecast, _Surface, forecast
 from pocketvision.budget.space import Space, Trunk
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.values import ModelSpec, Probed, StartKind
@@ -145,3 +145,17 @@ def test_a_training_is_foretold_to_lift_frozen_features() -> None:
     found = forecast(SPACE, (probed(180),), images=500)
     odds = module.LIFT + module.LIFT_SLOPE * math.log(180.5 / 20.5)
     assert of(found, SPACE, 0, depth=None, resolution=128)[0] == pytest.approx(1 / (1 + math.exp(-odds)))
+
+
+def test_pixels_count_for_more_where_boxes_were_probed() -> None:
+    spec = ModelSpec("mobilenet_v2", 1.0, 320)
+    slopes = []
+    for metric in ("accuracy", "AP50"):
+        scores = [replace(wilson(right, 80), metric=metric) for right in (56, 40)]
+        pair = [
+            Probed("w", replace(spec, resolution=side), 1, 1, score)
+            for side, score in zip((320, 224), scores, strict=True)
+        ]
+        slopes.append(_Surface(pair).slope)
+    assert slopes[0] == pytest.approx(0.55, abs=0.06)
+    assert slopes[1] > 1.2

@@ -13,12 +13,13 @@ from pocketvision.clock import Clock
 from pocketvision.errors import WeightsError
 from pocketvision.fit import racing
 from pocketvision.fit.probing import Given
-from pocketvision.fit.racing import FINALISTS, FIRST_SHARE, TRY_SHARE, Race, race, same_as_best, second, taken_of
+from pocketvision.fit.racing import FIRST_SHARE, TRY_SHARE, Race, race, same_as_best, second, taken_of
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.models.catalogue import build_spec
 from pocketvision.progress import Progress, Silent
 from pocketvision.runs import RunFolder
 from pocketvision.settings.verbs import FitOptions
+from pocketvision.tasks import TrainDefaults
 from pocketvision.train.inputs import load_data
 from pocketvision.train.job import Job
 from pocketvision.values import Budget, Candidate, Choice, Cost, ImageSpec, ModelSpec, StartKind, Trained
@@ -283,10 +284,10 @@ def test_an_interruption_repeats_no_training(entry: Race, monkeypatch: pytest.Mo
         race(entry, asked)
     monkeypatch.setattr(racing, "run_job", made)
     choice, _ = race(entry, asked)
-    assert len(made.done) == 4 + FINALISTS
+    assert len(made.done) == 4 + TrainDefaults().finalists
     assert choice.taken.spec.depth == 9
     again, job = race(entry, choice)  # all is done: nothing more is trained
-    assert (again, job.spec.depth, len(made.done)) == (choice, 9, 4 + FINALISTS)
+    assert (again, job.spec.depth, len(made.done)) == (choice, 9, 4 + TrainDefaults().finalists)
 
 
 def test_stopped_after_the_choice_was_told_it_ends_the_same(entry: Race, train: Callable[[Results], Trainings]) -> None:
@@ -315,7 +316,7 @@ def test_a_real_race_is_resumed_where_it_was_stopped(entry: Race, monkeypatch: p
         race(quick, asked)
     choice, job = race(quick, asked)
     assert [folder for folder in set(begun) if begun.count(folder) > 1] == [begun[1]]  # the one that was stopped
-    assert len(set(begun)) == FINALISTS
+    assert len(set(begun)) == TrainDefaults().finalists
     assert real(job, progress=Silent()).validation == choice.taken.validation
 
 

@@ -12,16 +12,18 @@ from pocketvision.budget.choose import Considered, key_of, on_record, shortlist,
 from pocketvision.budget.forecast import forecast
 from pocketvision.budget.limits import LIMITS, budget_of
 from pocketvision.budget.prediction import prediction_words
-from pocketvision.clock import Watch
+from pocketvision.clock import Watch, seconds
 from pocketvision.export.confidence import abstain_of, require_refusable
 from pocketvision.fit.considering import counted, wanted_of
 from pocketvision.fit.foretelling import foretold_latency
 from pocketvision.fit.probing import Given, probe
+from pocketvision.fit.probing_boxes import probe_boxes
 from pocketvision.fit.timing import Timer
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.settings.verbs import FitOptions
-from pocketvision.tasks import spec_for
+from pocketvision.tasks import learning, spec_for
+from pocketvision.tasks import load as load_task
 from pocketvision.train.inputs import Loaded, image_spec
 from pocketvision.train.memory import require_memory
 from pocketvision.values import Budget, Choice, Probed, Verdict
@@ -29,10 +31,10 @@ from pocketvision.values import Budget, Choice, Probed, Verdict
 UNASKED_MACS = {False: 100_000_000, True: 320_000_000}
 """Without any budget larger nets are not considered, from scratch and with weights to start from: two cores would train
 them for hours."""
-PICKED = 4
-"""So many different nets are trained for a few epochs, where there are weights to start from."""
 PROBED = 3
 """The weights of so many nets at most are probed, the most promising by their published accuracy."""
+PROBE_SHARE = 0.1
+"""Of a time limit, for the probes of detectors."""
 
 
 def choose_net(run: Path, loaded: Loaded, given: Sequence[Given], options: FitOptions, *, progress: Progress) -> Choice:
@@ -41,7 +43,7 @@ def choose_net(run: Path, loaded: Loaded, given: Sequence[Given], options: FitOp
     if record.exists():
         return record.read()
     require_refusable(abstain_of(options.abstain), spec_for(loaded.dataset))
-    choice = chosen(loaded, given, options, count=PICKED, progress=progress)
+    choice = chosen(loaded, given, options, progress=progress)
     require_memory(loaded, choice.taken.spec, options.device)
     record.write(choice)
     for note in choice.notes:
@@ -50,8 +52,8 @@ def choose_net(run: Path, loaded: Loaded, given: Sequence[Given], options: FitOp
     return choice
 
 
-def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count: int, progress: Progress) -> Choice:
-    """Count all settings, probe the weights at hand, and pick up to `count` different nets that keep the budget."""
+def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, progress: Progress) -> Choice:
+    """Count all settings, probe the weights at hand, and pick the task's number of nets that keep the budget."""
     watch = Watch()
     asked, notes = budget_of(options), []
     budget = asked
@@ -64,8 +66,8 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, count
     found, probed, said = foretold(loaded, given, options, budget, watch=watch)
     scale = Timer(spec_for(loaded.dataset), image_spec(224, options.crop_mode, None), budget)
     with watch.step("picking"):
-        several = bool(given) and loaded.dataset.kind != "boxes"  # a few epochs tell nothing of a detector
-        listed = shortlist(found, scale.weigh, count=count if several else 1, progress=progress)
+        count = learning(loaded.spec.name).DEFAULTS.picked if given else 1
+        listed = shortlist(found, scale.weigh, count=count, progress=progress)
     first = replace(listed.picked[0], status="taken", reason=_reason(budget, bool(probed)))
     told = {key_of(one): one for one in (first, *listed.picked[1:], *listed.refused)}
     return Choice(
@@ -90,8 +92,9 @@ def foretold(
     wanted, notes = wanted_of(loaded, options)
     with watch.step("counting"):
         space = counted(given, wanted, options, loaded, progress)
-    foretells = loaded.dataset.kind != "boxes"
-    found = Considered(space, forecast(space, (), images=images), budget, foretells=foretells)
+    found = Considered(
+        space, forecast(space, (), images=images), budget, foretells=load_task(loaded.spec.name).FORETOLD
+    )
     with watch.step("latency"):
         found = replace(found, latency=foretold_latency(found, progress=progress))
     with watch.step("probing"):
@@ -124,8 +127,11 @@ def _probed(
     chosen = sorted(
         (one for one in given if one.origin in turns), key=lambda one: (turns[one.origin], -best[one.origin])
     )
-    rows = found.space.rows(found.keeping())
-    return probe(chosen[:PROBED], rows, loaded, crop=options.crop_mode, device=options.device, progress=progress)
+    rows, crop = found.space.rows(found.keeping()), options.crop_mode
+    if learning(loaded.spec.name).PLACED:
+        allowed = PROBE_SHARE * seconds(options.time_limit)
+        return probe_boxes(chosen[:PROBED], rows, loaded, crop=crop, allowed_s=allowed, progress=progress)
+    return probe(chosen[:PROBED], rows, loaded, crop=crop, device=options.device, progress=progress)
 
 
 def _told(choice: Choice) -> str:

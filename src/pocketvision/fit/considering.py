@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from pocketvision.budget.space import Space, space_of
@@ -16,6 +17,7 @@ from pocketvision.tasks import load as load_task
 from pocketvision.tasks import spec_for
 from pocketvision.train.inputs import Loaded, fits
 from pocketvision.train.memory import require_memory
+from pocketvision.train.teacher import teachers_of
 from pocketvision.values import ModelSpec
 from pocketvision.weights.available import available, load, path_of
 
@@ -67,16 +69,30 @@ def wanted_of(loaded: Loaded, options: FitOptions) -> tuple[Wanted, tuple[str, .
         wanted.groups if wanted else None,
         fitted.detector,
     )
+    if options.teacher is not None and fitted.detector is not None:
+        return _as_taught(wish, options.teacher)
     if options.resolution is not None:
         return wish, ()
     return wish, (f"The images' median short side is {side} pixels: nets take at most {largest} here.",)
+
+
+def _as_taught(wish: Wanted, teachers: str) -> tuple[Wanted, tuple[str, ...]]:
+    """Take the anchors and the resolution of a teacher, which speaks of its own anchors only."""
+    spec = teachers_of(teachers)[0].trained.spec
+    if wish.resolution not in (None, spec.resolution):
+        raise UsageError(
+            f"the teacher's anchors are for {spec.resolution} pixels: give --resolution {spec.resolution}, or leave it "
+            "away"
+        )
+    taught = replace(wish, largest=spec.resolution, resolution=spec.resolution, detector=spec.detector)
+    return taught, (f"The student has its teacher's anchors, at {spec.resolution} pixels.",)
 
 
 def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: Loaded, progress: Progress) -> Space:
     """Count every setting that the wish allows; raises UsageError where there is none."""
     spec = spec_for(loaded.dataset)
     boxes = wish.detector is not None
-    known = _broadest(given) if boxes else given
+    known = _broadest(given) if boxes else [one for one in given if one.spec.detector is None]
     trunks = trunks_for(
         [Pretrained(one.origin, one.spec, slices=family_of(one.spec.name).narrows) for one in known],
         wish,

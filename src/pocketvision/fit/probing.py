@@ -54,12 +54,12 @@ def probe(
 ) -> tuple[Probed, ...]:
     """Fit heads on frozen features of each net at several depths and resolutions of a space, whole widths only.
 
-    They are judged by the task's own metric. Nothing is told where there are boxes, or too few images to learn from.
+    They are judged by the task's own metric. Nothing is told where there are too few images to learn from.
     """
     dataset, spec = loaded.dataset, spec_for(loaded.dataset)
-    train, val = _some(dataset.of("train"), IMAGES), _some(dataset.of("val"), JUDGED)
+    train, val = some(dataset.of("train"), IMAGES), some(dataset.of("val"), JUDGED)
     task = load_task(spec.name)
-    if dataset.kind == "boxes" or not val or not _teaches(task.targets(train), task.targets(val), dataset.labels):
+    if not val or not _teaches(task.targets(train), task.targets(val), dataset.labels):
         return ()
     backbones = [backbone for one in given for backbone in _backbones(one, space, crop)]
     images = ProbeImages(dataset, (*train, *val), loaded.decoded)
@@ -121,7 +121,7 @@ def _spread(items: Sequence[T], count: int) -> list[T]:
     return [items[place] for place in places]
 
 
-def _some(examples: Sequence[Example], count: int) -> tuple[Example, ...]:
+def some(examples: Sequence[Example], count: int) -> tuple[Example, ...]:
     """Pick some examples evenly, in their order, so that every class keeps its share."""
     ordered = sorted(examples, key=lambda one: (str(one.target), one.sha256))
     return tuple(_spread(ordered, count))

@@ -24,8 +24,6 @@ from pocketvision.weights.available import NO_WEIGHTS
 
 TRIED_EPOCHS, TRIED_SHARE = 2, 0.25
 """Epochs of a try at least, and as a share of the whole training: small nets, which have many, tell little by two."""
-FINALISTS = 2
-"""So many nets are trained to the end."""
 MOST_TIMES, USUAL_MACS = 10 / 3, 150_000_000
 """How many times the task's epochs from given weights the smallest nets take at most: they rise with the root of what a
 net takes less multiply-adds than usual, since narrow and cut nets have more to learn anew and each epoch costs less."""
@@ -48,6 +46,11 @@ class Race:
     options: FitOptions
     clock: Clock
     progress: Progress
+
+    @property
+    def finalists(self) -> int:
+        """Return how many nets are trained to the end."""
+        return learning(self.loaded.spec.name).DEFAULTS.finalists
 
     def job(self, candidate: Candidate, folder: Path, *, few: bool = False) -> Job:
         """Return the training of one candidate, to its end or for a few epochs."""
@@ -87,8 +90,9 @@ def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions)
         settings = settings_for(one, options, learning(loaded.spec.name).DEFAULTS, few=few)
         return training_seconds(one.spec, kind, examples, validation=validation, options=settings, task=loaded.spec)
 
-    ended = sum(seconds(one) for one in listed[:FINALISTS])
-    if len(listed) <= FINALISTS:
+    finalists = learning(loaded.spec.name).DEFAULTS.finalists
+    ended = sum(seconds(one) for one in listed[:finalists])
+    if len(listed) <= finalists:
         return ended
     return ended + sum(seconds(one, few=True) for one in listed if one.start != "scratch")
 
@@ -103,7 +107,7 @@ def race(entry: Race, choice: Choice) -> tuple[Choice, Job]:
     if len(listed) < 2 or run.trained.exists() or (entry.clock.limited and entry.clock.left() < LEAST_S):
         return choice, entry.job(choice.taken, entry.run)
     tried = _tried(entry, listed)
-    finalists = finalists_of(tried)
+    finalists = finalists_of(tried, entry.finalists)
     ended = [replace(one, validation=_whole(entry, one, finalists).validation) for one in finalists]
     best = taken_of(ended, choice.budget.limits.get("min_accuracy"))
     choice = _told(choice, tried, ended, best)
@@ -143,7 +147,7 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
     found = []
     some = [one for one in listed if one.start != "scratch"]
     for place, one in enumerate(listed):
-        if one not in some or len(some) <= FINALISTS:
+        if one not in some or len(some) <= entry.finalists:
             found.append(one)
             continue
         entry.progress.say(f"trying {place + 1} of {len(listed)}: {one.spec}, {_begun(one)}")
@@ -156,13 +160,13 @@ def _tried(entry: Race, listed: Sequence[Candidate]) -> list[Candidate]:
     return found
 
 
-def finalists_of(tried: Sequence[Candidate]) -> list[Candidate]:
-    """Return the best of the tries; what was not tried goes by its place."""
+def finalists_of(tried: Sequence[Candidate], count: int) -> list[Candidate]:
+    """Return so many of the best of the tries; what was not tried goes by its place."""
     order = sorted(
         range(len(tried)),
         key=lambda place: (-_value(tried[place].tried), tried[place].size_bytes if _seen(tried) else place),
     )
-    return [tried[place] for place in order[:FINALISTS]]
+    return [tried[place] for place in order[:count]]
 
 
 def _seen(tried: Sequence[Candidate]) -> bool:

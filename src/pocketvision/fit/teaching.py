@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pocketvision.errors import UsageError
 from pocketvision.files import write_bytes, write_json
 from pocketvision.fit.racing import learned
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.settings.groups import TrainConfig
-from pocketvision.tasks import learning
 from pocketvision.train.distillation import Distillation, check_splits, for_distillation, from_teacher
 from pocketvision.train.inputs import Loaded
 from pocketvision.train.job import Job
@@ -38,10 +36,6 @@ class Teaching:
 def teachers_for(runs: str | None, loaded: Loaded, options: TrainConfig) -> tuple[Teacher, ...]:
     """Load the teachers, if any; raises where they have other classes, or learned from images kept apart here."""
     found = teachers_of(runs) if runs else ()
-    if found and learning(loaded.spec.name).PLACED:
-        raise UsageError(
-            "fit chooses a detector's anchors anew: teach one by `distill`, and write its file by `export`"
-        )
     for teacher in found:
         check_labels(teacher, loaded.dataset.labels, loaded.spec.name)
     check_splits(found, loaded, options)

@@ -94,6 +94,8 @@ class TaskAnswers(Protocol):
 
     CROPS: bool
     """Whether the middle of an image may stand for all of it."""
+    FORETOLD: bool
+    """Whether published accuracies and frozen features foretell the metric; else they only put nets in an order."""
 
     def resolution(self, short_side: int) -> int:
         """Return the pixels a side beyond which images of this median short side tell a net nothing more."""
@@ -223,6 +225,10 @@ class TrainDefaults:
     """Whether early epochs from given weights may see smaller images."""
     momentum: bool = True
     """Whether a net with batch norms is trained by SGD with momentum from scratch; else by AdamW."""
+    picked: int = 4
+    """Different nets that are trained for a few epochs, where there are weights to start from."""
+    finalists: int = 2
+    """Nets of those that are trained to the end."""
 
 
 class Learning(Protocol):

@@ -7,7 +7,7 @@ from pocketvision.budget.limits import budget_of
 from pocketvision.clock import Watch
 from pocketvision.data.check import load_dataset
 from pocketvision.data.digits import resolve
-from pocketvision.fit.choosing import PICKED, chosen
+from pocketvision.fit.choosing import chosen
 from pocketvision.fit.considering import weights_at_hand
 from pocketvision.fit.options import command
 from pocketvision.fit.racing import training_s
@@ -63,7 +63,7 @@ def plan(options: PlanOptions) -> Plan:
         )
         loaded = Loaded(dataset, health, decoded, Path(place))
     given = weights_at_hand(wanted, progress)
-    choice = chosen(loaded, given, wanted, count=PICKED, progress=progress)
+    choice = chosen(loaded, given, wanted, progress=progress)
     with watch.step("timing"):
         seconds = training_s(choice.shortlist, loaded, wanted)
     listed = {one.spec for one in choice.shortlist}

@@ -29,6 +29,7 @@ METRIC = "mean average precision"
 WATCHED = "accuracy"
 TEMPERED = True
 CROPS = True
+FORETOLD = True
 
 
 NONE = "(none)"

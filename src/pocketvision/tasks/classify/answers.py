@@ -28,6 +28,7 @@ METRIC = "accuracy"
 WATCHED = "accuracy"
 TEMPERED = True
 CROPS = True
+FORETOLD = True
 
 
 def ending(spec: TaskSpec) -> Ends:

@@ -15,7 +15,14 @@ from pocketvision.tasks import Integers, Targeted, TrainDefaults
 from pocketvision.values import TaskSpec
 
 DEFAULTS = TrainDefaults(
-    transfer_epochs=24, scratch_epochs=150, head_epochs=0, upper=False, progressive=False, momentum=False
+    transfer_epochs=24,
+    scratch_epochs=150,
+    head_epochs=0,
+    upper=False,
+    progressive=False,
+    momentum=False,
+    picked=3,
+    finalists=1,
 )
 """docs/measurements/detection.md has what each costs and gains."""
 PLACED = True
