@@ -17,6 +17,8 @@ export interface Accuracy {
 
 export interface Manifest {
   readonly name: string;
+  /** What is asked of the net: `classification`, `attributes`, `detection`. */
+  readonly task?: string;
   readonly labels: readonly string[];
   readonly image: ImageSpec;
   readonly model: { readonly name: string; readonly width: number; readonly resolution: number; readonly detector?: object };
@@ -25,13 +27,18 @@ export interface Manifest {
   readonly probes: readonly { readonly png_base64: string; readonly probabilities: readonly number[] }[];
   readonly created: string;
   readonly abstain_below: number | null;
-  /** Of a detector, per label the score from which on a box counts. */
+  /** Per label the probability from which on an attribute is there, or of a detector the score from which on a box counts. */
   readonly thresholds?: readonly number[];
 }
 
 /** From which score on a detector's boxes count; null for files that find none. */
 export function thresholdOf({ model, thresholds }: Manifest): number | null {
   return model.detector ? (thresholds?.[0] ?? 0.5) : null;
+}
+
+/** Of each label the probability from which on it counts as there; null for files whose labels exclude each other. */
+export function thresholdsOf({ task, thresholds }: Manifest): readonly number[] | null {
+  return task === "attributes" ? (thresholds ?? []) : null;
 }
 
 export type RuntimeName = "litert" | "onnxruntime";

@@ -1,8 +1,9 @@
 // The page: opens the model, answers images and frames, measures the time.
 
 import { answer, sentence } from "./answer";
+import { attributesIn, told as named } from "./attributes";
 import { Camera, cameraAllowed, CameraError, severalCameras } from "./camera";
-import { readDemo, thresholdOf, type Demo } from "./demo";
+import { readDemo, thresholdOf, thresholdsOf, type Demo } from "./demo";
 import { foundIn, told } from "./found";
 import { noise, record, time, type Timing } from "./measure";
 import { keep } from "./offline";
@@ -163,6 +164,12 @@ class Page {
       const found = foundIn(numbers, labels, this.least, prepared);
       view.showFound(found, took);
       return { label: told(found), sentence: told(found) };
+    }
+    const thresholds = thresholdsOf(this.demo.manifest);
+    if (thresholds !== null) {
+      const attributes = attributesIn(numbers, labels, thresholds);
+      view.showAttributes(attributes, took);
+      return { label: named(attributes), sentence: named(attributes) };
     }
     const found = answer(numbers, labels, least);
     view.showAnswer(found, took);

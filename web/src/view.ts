@@ -1,7 +1,8 @@
 // What the page shows: the answer with its bars, the image with what the net sees of it, facts and figures.
 
 import { percent, SHOWN, type Answer } from "./answer";
-import { thresholdOf, type Accuracy, type Demo } from "./demo";
+import { told as named, type Attribute } from "./attributes";
+import { thresholdOf, thresholdsOf, type Accuracy, type Demo } from "./demo";
 import { counted, told, type FoundBox } from "./found";
 import type { Kept } from "./offline";
 import type { Opened } from "./open";
@@ -51,6 +52,44 @@ export function showAnswer(found: Answer, took: Took): void {
   write("sub", found.sure ? sure : `perhaps ${first.label}, or none of its labels`);
   showGuesses(found);
   write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the image`);
+}
+
+/** Show a bar for each attribute, marked where it begins to count. */
+export function showAttributes(found: readonly Attribute[], took: Took): void {
+  const box = element("answer");
+  box.className = "";
+  box.dataset["sure"] = "true";
+  const words = named(found);
+  write("label", words);
+  element("label").classList.toggle("long", words.length > LONG_LABEL);
+  const there = found.filter((one) => one.there).length;
+  write("sub", `${there} of ${found.length === 1 ? "1 attribute" : `${found.length} attributes`}, each from its own probability on`);
+  const list = element("guesses");
+  list.classList.add("each");
+  list.setAttribute("aria-label", "Attributes, with the probability of each and that from which on it is there");
+  while (list.children.length < found.length) list.append(marked());
+  found.forEach((one, place) => showAttribute(list.children[place] as HTMLElement, one));
+  show("guesses", true);
+  write("took", `${ms(took.net_ms)} for the net on this device, ${ms(took.prepare_ms)} to prepare the image`);
+}
+
+function showAttribute(item: HTMLElement, { label, share, least, there }: Attribute): void {
+  const [name, number, track] = item.children;
+  const [fill, mark] = track.children;
+  item.classList.toggle("there", there);
+  item.dataset["share"] = share.toFixed(6);
+  name.textContent = label;
+  number.textContent = `${percent(share)} ${there ? "≥" : "<"} ${percent(least)}`;
+  (fill as HTMLElement).style.width = `${share * 100}%`;
+  (mark as HTMLElement).style.left = `${least * 100}%`;
+}
+
+function marked(): HTMLLIElement {
+  const item = guess();
+  const mark = document.createElement("i");
+  mark.className = "mark";
+  item.children[2].append(mark);
+  return item;
 }
 
 /** Colors of boxes, of the labels in turn; those that `predict --draw` has. */
@@ -182,21 +221,35 @@ export function showDemo({ manifest }: Demo): void {
   write("title", name);
   const named = labels.slice(0, NAMED_LABELS).join(", ");
   const more = labels.length > NAMED_LABELS ? `${named} and ${labels.length - NAMED_LABELS} more` : named;
-  const kinds = labels.length === 1 ? "1 kind" : `${labels.length} kinds`;
-  write("lead", thresholdOf(manifest) === null ? `Tells apart ${kinds} of images: ${more}.` : `Finds ${kinds} of things: ${more}.`);
+  write("lead", leadOf(manifest, more));
   show("labels", labels.length > NAMED_LABELS);
   write("all-labels", labels.join(", "));
 }
 
+function leadOf(manifest: Demo["manifest"], named: string): string {
+  const count = manifest.labels.length;
+  const kinds = count === 1 ? "1 kind" : `${count} kinds`;
+  if (thresholdsOf(manifest) !== null) return `Tells of each image which ${count === 1 ? "attribute" : "attributes"} it has: ${named}.`;
+  return thresholdOf(manifest) === null ? `Tells apart ${kinds} of images: ${named}.` : `Finds ${kinds} of things: ${named}.`;
+}
+
+/** Name and words of the row that says when an answer counts. */
+function ruleOf(manifest: Demo["manifest"]): [string, string] {
+  const { abstain_below: least, labels } = manifest;
+  const [score, thresholds] = [thresholdOf(manifest), thresholdsOf(manifest)];
+  if (score !== null) return ["Counts", `from a score of ${score.toFixed(2)}, where F1 was best`];
+  if (thresholds === null) return ["Not sure", least === null ? "never: it always answers" : `below a probability of ${percent(least)}`];
+  const each = labels.map((label, place) => `${label} ${percent(thresholds[place] ?? 0.5)}`).join(", ");
+  return ["Counts", labels.length > NAMED_LABELS ? "each from its own probability, marked on its bar" : `from a probability of: ${each}`];
+}
+
 export function showFile({ manifest }: Demo, { file }: Opened): void {
-  const { model, precision, image, abstain_below: least, figures } = manifest;
+  const { model, precision, image, figures } = manifest;
   const figure = figures["test"] ?? figures["validation"];
   const facts: [string, string][] = [
     ["Net", `${model.name} ${model.width}, ${image.resolution} px, ${precision}`],
     ["File", `${file.path}, ${file.size_bytes.toLocaleString("en")} bytes`],
-    thresholdOf(manifest) === null
-      ? ["Not sure", least === null ? "never: it always answers" : `below a probability of ${percent(least)}`]
-      : ["Counts", `from a score of ${thresholdOf(manifest)?.toFixed(2)}, where F1 was best`],
+    ruleOf(manifest),
     ["SHA-256", file.sha256.slice(0, 16)],
   ];
   if (figure) facts.splice(2, 0, figured(figure, figures["test"] ? "test" : "validation"));

@@ -24,7 +24,7 @@ FORMAT_VERSION = 1
 PAGE = Path(__file__).with_name("page")
 FACTS, WORKER = "demo.json", "sw.js"
 NETS, MEASURING = "nets", "calibrate.html"
-SHOWN = ("classify", "detect")
+SHOWN = ("attributes", "classify", "detect")
 """Tasks whose answers the page can show."""
 RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime"}
 """Suffix to the runtime that runs it in a browser, the usually quicker one first."""
@@ -108,7 +108,7 @@ def _manifest(models: Sequence[Path]) -> Manifest:
     for model, manifest in zip(models, manifests, strict=True):
         if spec_of(manifest).name not in SHOWN:
             raise UsageError(
-                f"{model.name} is for {manifest.task}, and the page shows one class an image, or boxes; "
+                f"{model.name} is for {manifest.task}, and the page shows classes, attributes and boxes; "
                 "`pocketvision predict` tells what the file says"
             )
         if manifest.ends == "raw":
