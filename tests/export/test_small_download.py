@@ -35,6 +35,13 @@ def test_a_file_within_a_download_is_written(trained: Any, tmp_path: Path, capsy
     last = found["stages"][-1]
     assert last["steps"] == "equalize, ranges, int8, rate, bias"
     assert last["packed_bytes"] < 0.6 * found["stages"][-2]["packed_bytes"]
+    sizes = [trial["download_bytes"] for trial in found["trials"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert found["trials"][0]["strength"] is None
+    (taken,) = [trial for trial in found["trials"] if trial["taken"]]
+    assert taken["strength"] == found["strength"]
+    assert taken["download_bytes"] == pytest.approx(found["download_bytes"], rel=0.05), "probes stand in"
+    assert taken["accuracy"] == pytest.approx(last["validation"]["value"], abs=0.01), "the reference rounds by itself"
     runner = open_model(file)
     assert runner.run(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 10)
     assert runner.manifest.precision == "int8"

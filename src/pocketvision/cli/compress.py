@@ -3,7 +3,13 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pocketvision.values import Trial
     from pocketvision.verbs.compress import Compressing
+
+
+def _trial(one: "Trial") -> list[str]:
+    strength = "as rounded" if one.strength is None else f"{one.strength:.3g}"
+    return [strength, f"{one.download_bytes:,}", f"{one.accuracy:.1%}", "written" if one.taken else ""]
 
 
 def show(found: "Compressing") -> None:
@@ -24,6 +30,9 @@ def show(found: "Compressing") -> None:
     print(f"\n{found.images} validation images.")
     if found.layers:
         _layers(found)
+    if found.trials:
+        print()
+        table(["strength", f"bytes under {found.compressor}", "validation", ""], [_trial(one) for one in found.trials])
     if found.file is not None:
         strength = "" if found.strength is None else f", strength {found.strength:.3g}"
         print(f"\n{found.file}: {found.download_bytes:,} bytes under {found.compressor}{strength}")

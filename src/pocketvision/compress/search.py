@@ -46,6 +46,11 @@ class RateSearch:
         return self._found[place]
 
     @property
+    def tried(self) -> dict[int, Graph]:
+        """Return the nets that were asked for so far, by place, the weakest first."""
+        return {place: self._found[place].graph for place in sorted(self._found)}
+
+    @property
     def last(self) -> int:
         """Return the strongest place."""
         return len(STRENGTHS) - 1

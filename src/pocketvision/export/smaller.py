@@ -2,11 +2,11 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pocketvision.compress.search import RateSearch
+from pocketvision.compress.search import STRENGTHS, RateSearch
 from pocketvision.errors import BudgetMissed
 from pocketvision.export import FORMATS, SUFFIXES
 from pocketvision.export.manifest import stand_in_probes
@@ -15,7 +15,7 @@ from pocketvision.graph.order import best_order
 from pocketvision.packing import DEFLATE
 from pocketvision.runtime import download_bytes
 from pocketvision.tasks import spec_of
-from pocketvision.values import Manifest
+from pocketvision.values import Manifest, Trial
 from pocketvision.words import bytes_text
 
 MARGIN = 0.998
@@ -42,3 +42,22 @@ def place_within(search: RateSearch, weigh: Callable[[Graph], int], allowed: flo
             "are allowed; take a smaller net"
         )
     return place
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """The net that is delivered, and how strongly its weights were chosen; None where they are as rounded."""
+
+    graph: Graph
+    strength: float | None
+
+
+def trials_of(
+    search: RateSearch, plain: Graph, taken: Taken, *, weigh: Callable[[Graph], int], judge: Callable[[Graph], float]
+) -> tuple[Trial, ...]:
+    """Return what a search tried, with the net in plain int8, the largest download first; `judge` gives accuracies."""
+    tried = [Taken(plain, None), *(Taken(graph, STRENGTHS[place]) for place, graph in search.tried.items())]
+    if not any(one.graph is taken.graph for one in tried):
+        tried.append(taken)
+    found = [Trial(one.strength, weigh(one.graph), judge(one.graph), one.graph is taken.graph) for one in tried]
+    return tuple(sorted(found, key=lambda trial: -trial.download_bytes))

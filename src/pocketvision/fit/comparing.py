@@ -14,7 +14,7 @@ from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.confidence import Settled, abstain_of, reason_of, settle, threshold_for
-from pocketvision.fit.lighter import ValidatedNet, lighter
+from pocketvision.fit.lighter import Lightened, ValidatedNet, lighter
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
@@ -26,7 +26,7 @@ from pocketvision.runtime.onnx import answer_of, runtime_name
 from pocketvision.settings.verbs import FitOptions
 from pocketvision.tasks import load, spec_for, spec_for_net
 from pocketvision.train.inputs import Loaded
-from pocketvision.values import Budget, Compression, Precision, TaskSpec, Trained, Variant
+from pocketvision.values import Budget, Compression, Confidence, Precision, TaskSpec, Trained, Variant
 
 FASTER = 0.95
 """int8 counts as faster below this share of the float file's latency; less is within the clock's noise."""
@@ -61,10 +61,11 @@ def compress_net(
     images = prepared(loaded.dataset, loaded.dataset.of("val"), trained.image, decoded=loaded.decoded)
     truth, budget = task.targets(loaded.dataset.of("val")), budget_of(options)
     small = compress(plain, calibration(loaded.dataset, trained.image), progress=progress).graph
+    light = Lightened(small)
     if options.pack or "max_download" in budget.limits:
         given = ValidatedNet(plain, small, trained, spec, images, truth)
-        small = lighter(given, loaded.dataset, budget, progress=progress)
-    graphs: dict[Precision, Graph] = {"float": plain, "int8": small}
+        light = lighter(given, loaded.dataset, budget, progress=progress)
+    graphs: dict[Precision, Graph] = {"float": plain, "int8": light.graph}
     judged = {
         precision: _judged(graph, precision, trained, (spec, budget), (images, truth))
         for precision, graph in graphs.items()
@@ -75,16 +76,30 @@ def compress_net(
     wanted = abstain_of(options.abstain)
     threshold = threshold_for(wanted, settled.probabilities, truth, settled.spec)
     told = reason_of(wanted, threshold, settled.spec)
-    untempered = None
-    if task.TEMPERED:
-        hot = task.logits(judged["float"][1].probabilities) * trained.temperature
-        untempered = task.confidence(task.probabilities(hot, spec), truth)
-    record = Compression(taken, reason, tuple(variants.values()), trained.temperature, untempered, told)
+    record = Compression(
+        taken,
+        reason,
+        tuple(variants.values()),
+        trained.temperature,
+        _untempered(judged["float"][1], truth, spec, trained.temperature),
+        told,
+        trials=light.trials,
+        compressor=(budget.compressor or DEFLATE) if light.trials else "",
+    )
     RunFolder(run).compression.write(record)
     progress.say(f"{taken}: {reason}")
     progress.say(told)
     faults = tuple(_broken(variants[taken], graphs, budget))
     return ComparedPrecisions(settled.graph, settled.spec, record, threshold, faults)
+
+
+def _untempered(plain: Settled, truth: NDArray[np.int64], spec: TaskSpec, temperature: float) -> Confidence | None:
+    """Return the confidence of the float net without its temperature, of tasks that have one."""
+    task = load(spec.name)
+    if not task.TEMPERED:
+        return None
+    hot = task.logits(plain.probabilities) * temperature
+    return task.confidence(task.probabilities(hot, spec), truth)
 
 
 def _judged(

@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.compress.search import STRENGTHS, RateSearch
 from pocketvision.export.calibrate import SENSITIVITY_IMAGES, calibration
 from pocketvision.export.onnx import to_bytes
+from pocketvision.export.smaller import Taken, trials_of
 from pocketvision.fit.weighing import content_of
 from pocketvision.graph.graph import Graph, Sigmoid, Softmax
 from pocketvision.metrics.paired import paired
@@ -17,7 +18,7 @@ from pocketvision.packing import DEFLATE, packed_bytes
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of
 from pocketvision.tasks import load
-from pocketvision.values import Budget, Dataset, TaskSpec, Trained
+from pocketvision.values import Budget, Dataset, TaskSpec, Trained, Trial
 
 BATCH = 32
 Rights = NDArray[np.bool_]
@@ -35,9 +36,16 @@ class ValidatedNet:
     spec: TaskSpec
     images: NDArray[np.uint8]
     truth: NDArray[np.int64]
+    _known: dict[int, tuple[Graph, Rights]] = field(default_factory=dict)
+    """By the graph's identity, which is held so that no other gets it."""
 
     def right(self, graph: Graph) -> Rights:
         """Tell which answers of a graph's file are right."""
+        if id(graph) not in self._known:
+            self._known[id(graph)] = graph, self._judged(graph)
+        return self._known[id(graph)][1]
+
+    def _judged(self, graph: Graph) -> Rights:
         answer = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
         found = np.concatenate([answer(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
         return np.asarray(load(self.spec.name).decide(found, self.spec).choices == self.truth).ravel()
@@ -47,14 +55,22 @@ class ValidatedNet:
         return packed_bytes(content_of(graph, self.trained, self.spec, precision="int8"), compressor)
 
 
-def lighter(net: ValidatedNet, dataset: Dataset, budget: Budget, *, progress: Progress) -> Graph:
+@dataclass(frozen=True, eq=False)
+class Lightened:
+    """The int8 graph that is delivered, and what was tried on the way to it."""
+
+    graph: Graph
+    trials: tuple[Trial, ...] = ()
+
+
+def lighter(net: ValidatedNet, dataset: Dataset, budget: Budget, *, progress: Progress) -> Lightened:
     """Return the int8 graph of the strongest setting that answers as well as plain int8 but for what chance explains.
 
     A limit of the download may ask for a stronger one; where every one costs accuracy, plain int8 stays.
     """
     if not isinstance(net.plain.nodes[-1], Softmax | Sigmoid):
         progress.say("weights are as rounded: only nets of classes or attributes have them chosen by their bytes")
-        return net.small
+        return Lightened(net.small)
     images = calibration(dataset, net.trained.image, progress, most=SENSITIVITY_IMAGES)
     search, before = RateSearch(net.plain, images, progress=progress), net.right(net.small)
     free = place = search.strongest(lambda graph: as_right(before, net.right(graph)))
@@ -63,7 +79,7 @@ def lighter(net: ValidatedNet, dataset: Dataset, budget: Budget, *, progress: Pr
         place = search.weakest(lambda graph: net.sent(graph, compressor) <= allowed)
     if place is None:
         progress.say("weights are as rounded: to choose them by their bytes costs accuracy")
-        return net.small
+        return _lightened(net, search, Taken(net.small, None), compressor)
     graph = search.at(place).graph
     sizes = [net.sent(each, compressor) for each in (net.small, graph)]
     forced = "" if place == free else ", as the limit of the download asks"
@@ -71,7 +87,18 @@ def lighter(net: ValidatedNet, dataset: Dataset, budget: Budget, *, progress: Pr
         f"weights chosen at strength {STRENGTHS[place]:.3g}{forced}: {sizes[0]:,} bytes become {sizes[1]:,} under "
         f"{compressor}; beside plain int8 {paired(net.right(graph), before)}"
     )
-    return graph
+    return _lightened(net, search, Taken(graph, STRENGTHS[place]), compressor)
+
+
+def _lightened(net: ValidatedNet, search: RateSearch, taken: Taken, compressor: str) -> Lightened:
+    trials = trials_of(
+        search,
+        net.small,
+        taken,
+        weigh=lambda graph: net.sent(graph, compressor),
+        judge=lambda graph: float(net.right(graph).mean()),
+    )
+    return Lightened(taken.graph, trials)
 
 
 def as_right(before: Rights, after: Rights) -> bool:

@@ -17,6 +17,7 @@ from pocketvision.report import plots, tables
 from pocketvision.report.boxes import BoxSection, box_section
 from pocketvision.report.choice import Said, answers, foretold, known_ms, raced
 from pocketvision.report.confidence import ConfidenceSection, confidence_section
+from pocketvision.report.download import DownloadSection, download_section
 from pocketvision.report.run import Run, contents
 from pocketvision.report.thumbnails import thumbnail
 from pocketvision.report.untested import Gap, untested
@@ -127,6 +128,8 @@ class Page:
     pairs: tuple[Mistake, ...]
     mistakes: tuple[Mistaken, ...]
     thresholds: tuple[tables.ThresholdLine, ...]
+    download: DownloadSection | None
+    """None where no weights were chosen by their bytes."""
     confidence: ConfidenceSection | None
     """None where not every test answer was kept."""
     boxes: BoxSection | None
@@ -193,6 +196,7 @@ def _page(run: Run, progress: Progress) -> Page:
         pairs=tables.pairs(run.proof),
         mistakes=() if run.placed else _mistakes(run, progress),
         thresholds=tables.thresholds(run.proof),
+        download=download_section(run.compression, run.choice.budget.limits.get("max_download"), run.metric),
         confidence=confidence_section(run),
         boxes=box_section(run, progress),
         untested=untested(run),

@@ -24,7 +24,7 @@ from pocketvision.report.candidate_plot import (
     families_of,
     traces,
 )
-from pocketvision.values import AttributeScore, Choice, Curve, Epoch, Refusal, Score
+from pocketvision.values import AttributeScore, Choice, Curve, Epoch, Refusal, Score, Trial
 
 CURVE_COLORS = ("var(--c2)", "var(--c1)")
 CLASS_COLORS = tuple(f"var(--c{number})" for number in range(1, 9))
@@ -168,6 +168,45 @@ def risk_coverage(points: Sequence[Point], below: float | None, found: Refusal |
     figure.update_xaxes(title_text="Share of images answered", tickformat=".0%", range=(0, 1.03))
     figure.update_yaxes(title_text="Wrong among them", tickformat=".1%", rangemode="tozero")
     return Chart(_json(figure))
+
+
+def downloads(trials: Sequence[Trial], compressor: str, *, limit: float | None, metric: str) -> Chart:
+    """Draw accuracy against bytes sent, plain int8 as a square, the taken one ringed, a line at the limit."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=_layout())
+    hover = "%{text}<br>%{x:,} bytes, %{y:.1%} right<extra></extra>"
+    squares = ["square" if one.strength is None else "circle" for one in trials]
+    figure.add_scatter(
+        **_of_trials(trials),
+        mode="lines+markers",
+        line={"color": CURVE_COLORS[1], "width": 2.5},
+        marker={"size": 9, "symbol": squares},
+        hovertemplate=hover,
+    )
+    ring = {"symbol": "circle-open", "size": 17, "color": INK, "line": {"width": 2}}
+    figure.add_scatter(
+        **_of_trials([one for one in trials if one.taken]), mode="markers", marker=ring, hovertemplate="taken: " + hover
+    )
+    sizes = [one.download_bytes for one in trials]
+    ends = [math.log10(min(*sizes, limit or math.inf)), math.log10(max(*sizes, limit or 0))]
+    title = f"Bytes of the file under {compressor} (log scale)"
+    figure.update_xaxes(type="log", title_text=title, range=(ends[0] - 0.05, ends[1] + 0.05), tickformat="~s")
+    lowest = min(one.accuracy for one in trials)
+    figure.update_yaxes(title_text=f"{metric} on validation", tickformat=".1%", range=(lowest - 0.015, 1.01))
+    if limit is not None:
+        figure.add_vline(x=limit, line={"color": "var(--fail)", "width": 1.5, "dash": "dot"})
+        note = {"text": "limit", "showarrow": False, "yref": "paper", "yanchor": "bottom"}
+        figure.add_annotation(x=math.log10(limit), y=1.0, font={"color": "var(--fail)", "size": 12}, **note)
+    return Chart(_json(figure))
+
+
+def _of_trials(trials: Sequence[Trial]) -> dict[str, Any]:
+    return {
+        "x": [one.download_bytes for one in trials],
+        "y": [one.accuracy for one in trials],
+        "text": ["plain int8" if one.strength is None else f"strength {one.strength:.3g}" for one in trials],
+    }
 
 
 def _whiskers(

@@ -1,5 +1,6 @@
 """Frozen records that cross packages, and their way to JSON and back. Units stand in the names."""
 
+from pocketvision.values.compressing import Compression, Trial, Variant
 from pocketvision.values.costs import (
     Amount,
     Budget,
@@ -34,7 +35,6 @@ from pocketvision.values.results import (
     Agreement,
     Answer,
     BoxEnds,
-    Compression,
     Epoch,
     Io,
     Judged,
@@ -45,7 +45,6 @@ from pocketvision.values.results import (
     Schedule,
     Suppression,
     Trained,
-    Variant,
     Verdict,
 )
 from pocketvision.values.scores import AttributeScore, Confidence, Curve, CurvePoint, Refusal, Score
@@ -104,6 +103,7 @@ __all__ = [
     "Target",
     "TaskSpec",
     "Trained",
+    "Trial",
     "Variant",
     "Verdict",
     "from_json",

@@ -16,39 +16,6 @@ BoxEnds = Literal["boxes", "raw"]
 
 
 @dataclass(frozen=True)
-class Variant:
-    """The same trained net at one precision, judged on the validation images."""
-
-    precision: Precision
-    validation: Score
-    size_bytes: int
-    latency: Latency
-    confidence: Confidence | None = None
-    """On the validation images, as the file is delivered."""
-    temperature: float = 1.0
-    """What this precision's logits were divided by, beside the trained net's own temperature."""
-    as_rounded: Confidence | None = None
-    """Before that; None where nothing was divided."""
-    download_bytes: int | None = None
-    """Of the file after deflate, or the compressor that the budget names."""
-
-
-@dataclass(frozen=True)
-class Compression:
-    """Which precision was delivered, and why."""
-
-    taken: Precision
-    reason: str
-    variants: tuple[Variant, ...]
-    temperature: float = 1.0
-    """The trained net's, folded into its weights."""
-    untempered: Confidence | None = None
-    """The trained net without its temperature, on the validation images."""
-    abstain: str = ""
-    """Which threshold for refusing was taken, and why; empty in older runs."""
-
-
-@dataclass(frozen=True)
 class Probe:
     """A small image inside the file with the answer expected for it."""
 

@@ -23,7 +23,7 @@ from pocketvision.errors import BudgetMissed, DataError, UsageError
 from pocketvision.export.calibrate import CALIBRATION_IMAGES, SENSITIVITY_IMAGES, calibration
 from pocketvision.export.deep_compression import NET, SUFFIX, beside, write_net
 from pocketvision.export.onnx import to_bytes
-from pocketvision.export.smaller import place_within, sent
+from pocketvision.export.smaller import Taken, place_within, sent, trials_of
 from pocketvision.export.source import OpenedSource, open_source
 from pocketvision.export.write import Exported, formats_of, require_packages
 from pocketvision.files import claim
@@ -37,7 +37,7 @@ from pocketvision.runtime.onnx import answer_of
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import CompressOptions, ExportOptions
 from pocketvision.tasks import load, spec_of
-from pocketvision.values import Dataset, Example, Manifest, Precision, Score, TaskSpec
+from pocketvision.values import Dataset, Example, Manifest, Precision, Score, TaskSpec, Trial
 from pocketvision.verbs.export import deliver, output_of
 
 MOST_JUDGED = 500
@@ -85,6 +85,8 @@ class Compressing:
     """What it is packed with on its way."""
     strength: float | None = None
     """How strongly its weights were chosen for the bytes that they cost; null where the steps made it."""
+    trials: tuple[Trial, ...] = ()
+    """Strengths that were tried on the way to it, the largest download first."""
 
 
 @verb(CompressOptions)
@@ -123,7 +125,7 @@ def compress(options: CompressOptions) -> Compressing:
         return (
             found if options.output is None and options.format != NET else _written(found, opened, done.graph, options)
         )
-    smaller = _smaller(opened, judged, wanted, options)
+    smaller = _smaller(opened, judged, wanted, options, plain=done.graph)
     graphs |= {", ".join(entry.step for entry in smaller.compressed.ledger[1:]): smaller.compressed.graph}
     return replace(
         _told(options, graphs, smaller.compressed, judged),
@@ -131,6 +133,7 @@ def compress(options: CompressOptions) -> Compressing:
         download_bytes=download_bytes(Path(smaller.exported.file), wanted.compressor),
         compressor=wanted.compressor,
         strength=smaller.strength,
+        trials=smaller.trials,
     )
 
 
@@ -246,18 +249,28 @@ class _Smaller:
     compressed: Compressed
     strength: float
     exported: Exported
+    trials: tuple[Trial, ...]
 
 
-def _smaller(opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions) -> _Smaller:
+def _smaller(
+    opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions, *, plain: Graph
+) -> _Smaller:
     """Search the strength and write the file; where that became larger than weighed, take the next strength."""
     images = calibration(opened.images(), opened.manifest.image, options.progress, most=SENSITIVITY_IMAGES)
     search = RateSearch(opened.graph, images, progress=options.progress)
-    place = _place(search, opened, judged, wanted, options)
+    place, name = _place(search, opened, judged, wanted, options), formats_of(options.format)[0]
     while True:
         exported = deliver(opened, search.at(place).graph, _asked(options, "int8"))
         size = download_bytes(Path(exported.file), wanted.compressor)
         if wanted.allowed is None or size <= wanted.allowed or place == search.last:
-            return _Smaller(search.at(place), STRENGTHS[place], exported)
+            trials = trials_of(
+                search,
+                plain,
+                Taken(search.at(place).graph, STRENGTHS[place]),
+                weigh=lambda graph: sent(graph, opened.manifest, name, wanted.compressor),
+                judge=judged.right,
+            )
+            return _Smaller(search.at(place), STRENGTHS[place], exported, trials)
         place += 1
 
 
