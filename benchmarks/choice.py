@@ -27,7 +27,7 @@ import numpy as np
 from pocketvision.budget.choose import key_of
 from pocketvision.clock import Clock
 from pocketvision.data.arrays import prepared
-from pocketvision.fit.choosing import PICKED, chosen
+from pocketvision.fit.choosing import chosen
 from pocketvision.fit.considering import weights_at_hand
 from pocketvision.fit.racing import Race, finalists_of, settings_for, taken_of
 from pocketvision.metrics.accuracy import accuracy
@@ -158,20 +158,20 @@ def compare(data: Path, limit: str, record: Record, *, seed: int, further: int) 
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_data(data, Path(folder), val=options.val, test=options.test, seed=seed, progress=Silent())
         given = weights_at_hand(options, Silent())
-        choice = chosen(loaded, given, options, count=PICKED, progress=Silent())
+        choice = chosen(loaded, given, options, progress=Silent())
         key = f"choice of {data.name} at {limit}, seed {seed}"
         if key not in record.rows:
             probed = [to_json(one) for one in choice.probed]
             record.add(key, {"probed": probed, "data": data.name, "images": len(loaded.dataset.of("train"))})
         race = Race(Path(folder), loaded, given, options, Clock(), Silent())
         found = ended(race, choice, record, further)
-    summarize(found)
+    summarize(found, race.finalists)
 
 
-def summarize(found: list[Ended]) -> None:
+def summarize(found: list[Ended], count: int) -> None:
     """Print what is delivered, what it loses to the best, and what the intervals hold."""
     places = {key_of(one.candidate): one for one in found}
-    finalists = finalists_of([one.candidate for one in found if one.listed])
+    finalists = finalists_of([one.candidate for one in found if one.listed], count)
     taken = places[key_of(taken_of(finalists, None))]
     best = max(found, key=lambda one: one.test.value)
     held = sum(_held(one.candidate) for one in found)

@@ -212,7 +212,8 @@ def show(
     """Print one line."""
     source, task = loaded(asked.data), load("detect")
     targets = task.targets(source.dataset.of("test"))
-    found, parts = task.score(answers, targets, source.spec), task.parts(answers, targets, source.spec)
+    judged = task.judge(answers, targets, source.spec)
+    found, parts = judged.score, judged.parts
     classes = ", ".join(f"{part.name} {part.average_precision or 0:.1%}" for part in parts)
     macs = f", {size[1] / 1e6:.0f} M multiply-adds" if size[1] else ""
     print(

@@ -95,7 +95,8 @@ def ours(data: Path, weights: Path, size: str, *, seed: int) -> tuple[Result, st
         sys.exit(f"pocketvision fit failed:\n{done.stdout}{done.stderr}")
     said = json.loads(done.stdout)
     images = len(split_of(data, seed).dataset.of("test"))
-    score = Score(said["test_accuracy"], *said["interval"], images)
+    low, high = said["interval"]
+    score = Score(said["test_accuracy"], low, high, images)
     model = said["model"]
     depth = f" depth {model['depth']}" if model.get("depth") else ""
     net = f"{model['name']} {model['width']:g}{depth} @ {model['resolution']}px, {said['precision']}"
