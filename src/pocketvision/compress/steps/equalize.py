@@ -16,4 +16,4 @@ class Equalize:
         """Return the equal net whose channels are more alike."""
         plain, measured = equalize(state.plain, state.measured)
         ranges = {name: spread.range for name, spread in measured.items()}
-        return replace(state, plain=plain, measured=measured, ranges=ranges)
+        return replace(state, plain=plain, measured=measured, ranges=ranges, moments=None)

@@ -20,4 +20,4 @@ class Quantize:
 
     def __call__(self, state: State) -> State:
         """Return the net in integers too."""
-        return replace(state, small=quantize(state.plain, state.ranges, bits=self.bits))
+        return replace(state, small=quantize(state.plain, state.ranges, bits=self.bits), layers=None)

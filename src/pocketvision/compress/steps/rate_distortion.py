@@ -30,8 +30,15 @@ def weighed(state: State, step: str = "rate") -> State:
     """Return the same net with what `rate` needs to know of it, which takes longer than choosing the weights."""
     if state.layers is not None:
         return state
+    small, state = state.rounded(step), with_moments(state)
+    assert state.moments is not None
+    return replace(state, layers=layers_to_round(small, lower(state.plain).graph, state.moments))
+
+
+def with_moments(state: State) -> State:
+    """Return the same net with what its layers saw, which is the same for every rounding of it."""
+    if state.moments is not None:
+        return state
     from pocketvision.compress.sensitivity import moments_of
 
-    small, lowered = state.rounded(step), lower(state.plain).graph
-    moments = moments_of(lowered, state.images, progress=state.progress)
-    return replace(state, layers=layers_to_round(small, lowered, moments))
+    return replace(state, moments=moments_of(lower(state.plain).graph, state.images, progress=state.progress))

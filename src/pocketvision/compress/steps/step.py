@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pocketvision.compress.means import correct_means
 from pocketvision.compress.measure import Measured, Range, measure
+from pocketvision.compress.moments import Moments
 from pocketvision.compress.rate_distortion import RoundingLayer
 from pocketvision.errors import UsageError
 from pocketvision.graph.graph import Graph
@@ -34,6 +35,8 @@ class State:
     """[N, R, R, C], without labels."""
     small: Graph | None = None
     """In integers."""
+    moments: Moments | None = None
+    """Of the float graph as it is rounded, once they are known."""
     layers: tuple[RoundingLayer, ...] | None = None
     """What `rate` weighs errors by, once it is known."""
     progress: Progress = Silent()
@@ -87,7 +90,7 @@ def with_float(state: State, plain: Graph) -> State:
     corrected = correct_means(plain, measure(state.plain, state.few), state.few, progress=state.progress)
     measured = measure(corrected, _some(state.images), progress=state.progress)
     ranges = {name: spread.range for name, spread in measured.items()}
-    return replace(state, plain=corrected, measured=measured, ranges=ranges)
+    return replace(state, plain=corrected, measured=measured, ranges=ranges, moments=None, layers=None)
 
 
 def _some(images: Images) -> Images:
