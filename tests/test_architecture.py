@@ -45,6 +45,8 @@ EXCEPTIONS = {}
 TORCH_FREE = set(LEVEL) - {"__init__", "__main__", "cli", "verbs", "fit", "train", "probe", "weights", "models"}
 TORCH_FILES = {
     "compress/channels.py",
+    "compress/distill.py",
+    "compress/recover.py",
     "compress/sensitivity.py",
     "compress/slim.py",
     "data/augment.py",

@@ -26,7 +26,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_a_file_within_a_download_is_written(trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(["compress", str(trained), "--to", "40KB", "--output", str(tmp_path), "--json"]) == 0
+    assert (
+        command(["compress", str(trained), "--to", "40KB", "--recover", "off", "--output", str(tmp_path), "--json"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     file = tmp_path / "small.onnx"
     assert found["file"] == file.as_posix()
@@ -48,7 +51,7 @@ def test_a_file_within_a_download_is_written(trained: Any, tmp_path: Path, capsy
 
 
 def test_the_smallest_within_a_loss_keeps_it(trained: Any, tmp_path: Path) -> None:
-    found = pocketvision.compress(trained, max_drop=1, output=tmp_path, name="light", format="litert")
+    found = pocketvision.compress(trained, max_drop=1, recover="off", output=tmp_path, name="light", format="litert")
     assert found.file == (tmp_path / "light.tflite").as_posix()
     plain, last = found.stages[0], found.stages[-1]
     assert 100 * (plain.validation.value - last.validation.value) <= 1
@@ -64,14 +67,28 @@ def test_what_cannot_be_is_told(trained: Any, tmp_path: Path) -> None:
         pocketvision.compress(trained, to="90KB:gzip", output=tmp_path)
     with pytest.raises(UsageError, match="--to takes"):
         pocketvision.compress(trained, to="much", output=tmp_path)
+    with pytest.raises(UsageError, match="--recover takes auto, off, or a time"):
+        pocketvision.compress(trained, to="90KB", recover="long")
     assert not any(tmp_path.iterdir())
 
 
 def test_another_compressor_is_asked_or_its_package_named(trained: Any, tmp_path: Path) -> None:
     if "brotli" not in installed():
         with pytest.raises(MissingExtra, match="brotli"):
-            pocketvision.compress(trained, to="30KB:brotli", output=tmp_path)
+            pocketvision.compress(trained, to="30KB:brotli", recover="off", output=tmp_path)
         return
-    found = pocketvision.compress(trained, to="30KB:brotli", output=tmp_path)
+    found = pocketvision.compress(trained, to="30KB:brotli", recover="off", output=tmp_path)
     assert found.compressor == "brotli"
     assert found.download_bytes == download_bytes(Path(found.file), "brotli") <= 30_000
+
+
+def test_a_net_that_lost_answers_learns_as_long_as_it_may(trained: Any, tmp_path: Path) -> None:
+    plain, learned = (
+        pocketvision.compress(trained, to="29KB", recover=how, output=tmp_path, name=how) for how in ("off", "2s")
+    )
+    assert plain.stages[-1].steps == "equalize, ranges, int8, rate, bias"
+    assert learned.stages[-1].steps == "equalize, ranges, int8, rate, bias, recover"
+    assert learned.stages[-1].validation.value >= plain.stages[-1].validation.value
+    assert learned.download_bytes == download_bytes(tmp_path / "2s.onnx") <= 29_000
+    small = pocketvision.compress(trained, max_drop=2, recover="1s", output=tmp_path, name="drop")
+    assert small.stages[-1].validation.value >= small.stages[0].validation.value - 0.02

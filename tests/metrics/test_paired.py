@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from pocketvision.errors import DataError
-from pocketvision.metrics.paired import Paired, mcnemar, paired
+from pocketvision.metrics.paired import Paired, as_right, mcnemar, paired
 
 
 def answers(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,3 +67,13 @@ def test_the_same_answers_are_noise_and_no_image_is_an_error() -> None:
     assert same.low <= 0 <= same.high
     with pytest.raises(DataError, match="no image to compare"):
         paired(right[:0], right[:0])
+
+
+def test_one_standard_error_of_what_differs_is_chance() -> None:
+    before = np.array([True] * 90 + [False] * 10)
+    one, two, swapped = before.copy(), before.copy(), before.copy()
+    one[0], two[:2], swapped[:3], swapped[-1] = False, False, False, True
+    assert as_right(before, before)
+    assert as_right(before, one)
+    assert not as_right(before, two)
+    assert as_right(before, swapped)

@@ -1,6 +1,7 @@
 """The strength of `rate` searched: the strongest that keeps a condition, or the weakest."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pocketvision.compress.compress import Compressed, compressed
 from pocketvision.compress.ledger import LedgerEntry
@@ -9,6 +10,7 @@ from pocketvision.compress.steps.equalize import Equalize
 from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.compress.steps.ranges import Ranges
 from pocketvision.compress.steps.rate_distortion import RateDistortion, weighed
+from pocketvision.compress.steps.recover import Recover
 from pocketvision.compress.steps.step import CompressionStep, begin
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
@@ -18,6 +20,7 @@ STRENGTHS = tuple(2.0 ** (place / 4) for place in range(-44, 41))
 """From where next to nothing is saved to where next to nothing is left, for nets of two classes and of a thousand; a
 place takes off about an eighth of a bit."""
 BEFORE: Sequence[CompressionStep] = (Equalize(), Ranges(), Quantize())
+RECOVER = Recover()
 Keeps = Callable[[Graph], bool]
 """Tells whether a net in integers keeps a condition, which stronger settings break sooner than weaker ones."""
 
@@ -44,6 +47,15 @@ class RateSearch:
                 entries.append(LedgerEntry(step.name, state.graph))
             self._found[place] = compressed(state, entries)
         return self._found[place]
+
+    def recovered(self, place: int, images: Images, *, step: Recover = RECOVER) -> Compressed:
+        """Return the net at a place of STRENGTHS after its integers have learned what the float net answers to images.
+
+        [N, R, R, C] without labels: the more differ, the better.
+        """
+        found = self.at(place)
+        state = step(replace(self._state, small=found.graph, images=images))
+        return compressed(state, (*found.ledger, LedgerEntry(step.name, state.graph)))
 
     @property
     def tried(self) -> dict[int, Graph]:

@@ -12,6 +12,8 @@ from pocketvision.values import Dataset, ImageSpec
 CALIBRATION_IMAGES = 100
 SENSITIVITY_IMAGES = 500
 """For weights that are chosen by what they cost; the last layers see one row an image."""
+RECOVERY_IMAGES = 2000
+"""For integers that learn: each one more differs."""
 
 
 def calibration(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pocketvision.budget.limits import Measured, broken, budget_of
 from pocketvision.budget.prediction import predicted_latency
+from pocketvision.clock import Clock
 from pocketvision.compress.compress import compress
 from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
@@ -48,7 +49,7 @@ class ComparedPrecisions:
 
 
 def compress_net(
-    run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, progress: Progress
+    run: Path, loaded: Loaded, trained: Trained, options: FitOptions, *, clock: Clock, progress: Progress
 ) -> ComparedPrecisions:
     """Write both precisions, measure both, and take int8 where the budget needs it or it costs nothing."""
     from pocketvision.graph.trace import trace
@@ -64,7 +65,7 @@ def compress_net(
     light = Lightened(small)
     if options.pack or "max_download" in budget.limits:
         given = ValidatedNet(plain, small, trained, spec, images, truth)
-        light = lighter(given, loaded.dataset, budget, progress=progress)
+        light = lighter(given, loaded.dataset, budget, within_s=clock.left(), progress=progress)
     graphs: dict[Precision, Graph] = {"float": plain, "int8": light.graph}
     judged = {
         precision: _judged(graph, precision, trained, (spec, budget), (images, truth))

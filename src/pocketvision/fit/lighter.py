@@ -3,17 +3,19 @@
 import math
 import os
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.compress.search import STRENGTHS, RateSearch
-from pocketvision.export.calibrate import SENSITIVITY_IMAGES, calibration
+from pocketvision.export.calibrate import RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
+from pocketvision.export.chosen import Learning
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.smaller import Taken, trials_of
 from pocketvision.fit.weighing import content_of
 from pocketvision.graph.graph import Graph, Sigmoid, Softmax
-from pocketvision.metrics.paired import paired
+from pocketvision.metrics.paired import as_right, paired
 from pocketvision.packing import DEFLATE, packed_bytes
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of
@@ -63,10 +65,13 @@ class Lightened:
     trials: tuple[Trial, ...] = ()
 
 
-def lighter(net: ValidatedNet, dataset: Dataset, budget: Budget, *, progress: Progress) -> Lightened:
+def lighter(
+    net: ValidatedNet, dataset: Dataset, budget: Budget, *, within_s: float = math.inf, progress: Progress
+) -> Lightened:
     """Return the int8 graph of the strongest setting that answers as well as plain int8 but for what chance explains.
 
-    A limit of the download may ask for a stronger one; where every one costs accuracy, plain int8 stays.
+    A limit of the download may ask for a stronger one, whose integers then learn from the float net, for `within_s`
+    seconds at most. Where every one costs accuracy, and none is asked for, plain int8 stays.
     """
     if not isinstance(net.plain.nodes[-1], Softmax | Sigmoid):
         progress.say("weights are as rounded: only nets of classes or attributes have them chosen by their bytes")
@@ -81,6 +86,10 @@ def lighter(net: ValidatedNet, dataset: Dataset, budget: Budget, *, progress: Pr
         progress.say("weights are as rounded: to choose them by their bytes costs accuracy")
         return _lightened(net, search, Taken(net.small, None), compressor)
     graph = search.at(place).graph
+    if place != free:
+        few = partial(calibration, dataset, net.trained.image, progress, most=RECOVERY_IMAGES)
+        learned = Learning(search, net.right, few, within_s).best_at(place, before).graph
+        graph = learned if allowed is None or net.sent(learned, compressor) <= allowed else graph
     sizes = [net.sent(each, compressor) for each in (net.small, graph)]
     forced = "" if place == free else ", as the limit of the download asks"
     progress.say(
@@ -99,9 +108,3 @@ def _lightened(net: ValidatedNet, search: RateSearch, taken: Taken, compressor: 
         judge=lambda graph: float(net.right(graph).mean()),
     )
     return Lightened(taken.graph, trials)
-
-
-def as_right(before: Rights, after: Rights) -> bool:
-    """Tell whether what one net lost of another's right answers is within one standard error of chance."""
-    found = paired(before, after)
-    return found.only_first - found.only_second <= math.sqrt(found.only_first + found.only_second)

@@ -61,6 +61,12 @@ def paired(first_right: Booleans, second_right: Booleans) -> Paired:
     return Paired(difference, low, high, mcnemar(only_first, only_second), only_first, only_second, count)
 
 
+def as_right(before: Booleans, after: Booleans) -> bool:
+    """Tell whether what one net lost of another's right answers is within one standard error of chance."""
+    found = paired(before, after)
+    return found.only_first - found.only_second <= math.sqrt(found.only_first + found.only_second)
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p-value of McNemar's test, exact: the images that one net alone answers rightly fall to
     either with probability 1/2.

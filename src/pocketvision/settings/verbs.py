@@ -135,6 +135,9 @@ class CompressOptions(Settings):
         None, "Write the best file within a download such as 300KB after deflate, or 300KB:brotli.", shell=str
     )
     max_drop: float | None = option(None, "Write the smallest download that loses at most so many points.")
+    recover: str = option(
+        "auto", "How long a net that lost answers may learn from the float net: auto, off, or a time such as 3m."
+    )
     format: str = option("onnx", f"Of the file: {_FORMATS} Or net: shared weights as Deep Compression stores them.")
     output: str | Path | None = option(None, f"Writes the net. {_FOLDER}", shell=Path)
     name: str | None = option(None, "Name of the file without suffix; by default small.")

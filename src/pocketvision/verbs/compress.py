@@ -1,14 +1,17 @@
 """The verb `compress`: what int8 costs a trained net, as a whole and layer by layer; a file that is small to send."""
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.budget.limits import LIMITS, sent_under
+from pocketvision.clock import seconds
 from pocketvision.compress.compress import Compressed
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
@@ -20,7 +23,8 @@ from pocketvision.compress.steps.share import Share
 from pocketvision.compress.steps.step import CompressionStep
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import BudgetMissed, DataError, UsageError
-from pocketvision.export.calibrate import CALIBRATION_IMAGES, SENSITIVITY_IMAGES, calibration
+from pocketvision.export.calibrate import CALIBRATION_IMAGES, RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
+from pocketvision.export.chosen import Learning
 from pocketvision.export.deep_compression import NET, SUFFIX, beside, write_net
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.smaller import Taken, place_within, sent, trials_of
@@ -45,6 +49,7 @@ MOST_JUDGED = 500
 FOR_LAYERS = 25
 """Of those, for the losses of layers, whose time grows with the square of the layers."""
 BATCH = 20
+_LEARNING_S = {"auto": math.inf, "off": 0.0}
 _NAME = "small"
 
 
@@ -102,9 +107,10 @@ def compress(options: CompressOptions) -> Compressing:
     gets the net of the steps, as `format` or, of shared weights, as `net`, the layout of Deep Compression; `to`, such
     as '300KB' or '300KB:brotli', writes the file that loses least within that download, and `max_drop` the smallest
     that loses at most so many points of accuracy, or of equal answers where there are no labels: their weights are
-    chosen by their loss and the bits that they cost a compressor. `format` and `name` are as in `export`. Raises
-    UnknownName for another step, UsageError where none makes the net smaller or a file's images are missing,
-    BudgetMissed where no choice of weights suffices.
+    chosen by their loss and the bits that they cost a compressor. Where that loses answers, the integers learn from the
+    float net on the training images, without labels: for some minutes, as long as `recover` says, such as '3m', or with
+    'off' not at all. `format` and `name` are as in `export`. Raises UnknownName for another step, UsageError where none
+    makes the net smaller or a file's images are missing, BudgetMissed where no choice of weights suffices.
     """
     chosen, wanted = steps_named(options.steps), _wanted(options)
     _require_writable(options, chosen)
@@ -161,6 +167,7 @@ def _wanted(options: CompressOptions) -> _Wanted | None:
         return None
     if options.to is not None and options.max_drop is not None:
         raise UsageError("--to asks for the best file of a size, --max-drop for the smallest of a loss; give one")
+    _learning_s(options)
     amount, compressor = sent_under(options.to)
     allowed = None if options.to is None else LIMITS["max_download"].unit.read("to", amount)
     return _Wanted(allowed, compressor or DEFLATE, options.max_drop)
@@ -216,11 +223,20 @@ class _Judged:
 
     def right(self, graph: Graph) -> float:
         """Return a graph's accuracy, or how many answers are the float net's where there are no labels; 0..1."""
-        task, ask = load(self.spec.name), answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
-        found = np.concatenate([ask(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
+        found = self._answers(graph)
         if self.truth is not None:
-            return task.score(found, self.truth, self.spec).value
+            return load(self.spec.name).score(found, self.truth, self.spec).value
         return float(self.alike(found, self.exact).mean())
+
+    def rights(self, graph: Graph) -> NDArray[np.bool_]:
+        """Tell which answers are right, or the float net's where there are no labels."""
+        task = load(self.spec.name)
+        wanted = task.decide(self.exact, self.spec).choices if self.truth is None else self.truth
+        return np.asarray(task.decide(self._answers(graph), self.spec).choices == wanted).ravel()
+
+    def _answers(self, graph: Graph) -> NDArray[np.float32]:
+        ask = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
+        return np.concatenate([ask(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
 
     def alike(self, ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the share of each image's decisions that two nets' answers agree on [N]."""
@@ -256,35 +272,49 @@ def _smaller(
     opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions, *, plain: Graph
 ) -> _Smaller:
     """Search the strength and write the file; where that became larger than weighed, take the next strength."""
-    images = calibration(opened.images(), opened.manifest.image, options.progress, most=SENSITIVITY_IMAGES)
-    search = RateSearch(opened.graph, images, progress=options.progress)
-    place, name = _place(search, opened, judged, wanted, options), formats_of(options.format)[0]
-    while True:
-        exported = deliver(opened, search.at(place).graph, _asked(options, "int8"))
-        size = download_bytes(Path(exported.file), wanted.compressor)
-        if wanted.allowed is None or size <= wanted.allowed or place == search.last:
-            trials = trials_of(
-                search,
-                plain,
-                Taken(search.at(place).graph, STRENGTHS[place]),
-                weigh=lambda graph: sent(graph, opened.manifest, name, wanted.compressor),
-                judge=judged.right,
-            )
-            return _Smaller(search.at(place), STRENGTHS[place], exported, trials)
+    dataset, image, progress = opened.images(), opened.manifest.image, options.progress
+    search = RateSearch(opened.graph, calibration(dataset, image, progress, most=SENSITIVITY_IMAGES), progress=progress)
+    images = partial(calibration, dataset, image, progress, most=RECOVERY_IMAGES)
+    learning = Learning(search, judged.rights, images, _learning_s(options))
+    weigh = partial(sent, manifest=opened.manifest, name=formats_of(options.format)[0], compressor=wanted.compressor)
+    place, done = _chosen(learning, judged, wanted, opened.graph, weigh)
+    exported = deliver(opened, done.graph, _asked(options, "int8"))
+    while wanted.allowed is not None and place < search.last:
+        if download_bytes(Path(exported.file), wanted.compressor) <= wanted.allowed:
+            break
         place += 1
+        done = learning.best_at(place, judged.rights(opened.graph))
+        exported = deliver(opened, done.graph, _asked(options, "int8"))
+    taken = Taken(done.graph, STRENGTHS[place])
+    return _Smaller(done, STRENGTHS[place], exported, trials_of(search, plain, taken, weigh=weigh, judge=judged.right))
 
 
-def _place(search: RateSearch, opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions) -> int:
-    """Return the place of the strength that is asked for."""
+def _chosen(
+    learning: Learning, judged: _Judged, wanted: _Wanted, whole: Graph, weigh: Callable[[Graph], int]
+) -> tuple[int, Compressed]:
+    """Return the place of the strength that is asked for, and its net."""
     if wanted.allowed is not None:
-        name = formats_of(options.format)[0]
-        return place_within(search, lambda graph: sent(graph, opened.manifest, name, wanted.compressor), wanted.allowed)
-    most = wanted.max_drop or 0.0
-    before = judged.right(opened.graph)
-    place = search.strongest(lambda graph: 100 * (before - judged.right(graph)) <= most + 1e-9)
-    if place is None:
+        place = place_within(learning.search, weigh, wanted.allowed)
+        return place, learning.best_at(place, judged.rights(whole))
+    most, before = wanted.max_drop or 0.0, judged.right(whole)
+
+    def keeps(graph: Graph) -> bool:
+        return 100 * (before - judged.right(graph)) <= most + 1e-9
+
+    weakest = learning.search.strongest(keeps)
+    if weakest is None:
         raise BudgetMissed(f"no int8 weights lose {most:g} points or less; allow more with --max-drop")
-    return place
+    return learning.beyond(weakest, keeps)
+
+
+def _learning_s(options: CompressOptions) -> float:
+    """Return how long a net may learn; raises UsageError for what is no time."""
+    if options.recover in _LEARNING_S:
+        return _LEARNING_S[options.recover]
+    try:
+        return seconds(options.recover)
+    except UsageError:
+        raise UsageError(f"--recover takes auto, off, or a time such as 3m, not '{options.recover}'") from None
 
 
 def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) -> NDArray[np.int64] | None:

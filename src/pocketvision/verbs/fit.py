@@ -73,10 +73,10 @@ def _story(run: Path, options: FitOptions, formats: tuple[str, ...]) -> Summary:
         choice, job = race(entry, choice)
         trained = train_or_teach(job, teachers, options, progress=progress)
     with watch.step("compress"):
-        compared = compress_net(run, loaded, trained, options, progress=progress)
+        compared = compress_net(run, loaded, trained, options, clock=clock, progress=progress)
         while compared.broken and not teachers and (other := second(entry, choice, "; ".join(compared.broken))):
             choice, trained = other
-            compared = compress_net(run, loaded, trained, options, progress=progress)
+            compared = compress_net(run, loaded, trained, options, clock=clock, progress=progress)
     with watch.step("export"):
         files = export_net(run, loaded, trained, compared, formats=formats, progress=progress)
     with watch.step("verify"):
