@@ -5,18 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pocketvision.compress import measure, ranges
 from pocketvision.compress.compress import compress
 from pocketvision.compress.ledger import weight_bytes
 from pocketvision.compress.quantize import calibrate, quantize
 from pocketvision.errors import GraphError
 from pocketvision.export import litert, onnx
 from pocketvision.graph import run as reference
-from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear
+from pocketvision.graph.graph import Activate, Conv, Ending, Graph, Input, Linear
 from pocketvision.graph.integer import bounds, dequantize
 from pocketvision.graph.run import activations, run
 from pocketvision.graph.sketch import Sketch
 from pocketvision.runtime import litert as litert_runtime
 from pocketvision.runtime.onnx import answer_of as onnx_answer
+from tests.export.detector import detector, images
 
 
 def image_batch(count, size, seed=0):
@@ -236,7 +238,7 @@ def test_calibration_does_not_depend_on_batches(monkeypatch):
     together = calibrate(graph, images)
     monkeypatch.setattr(reference, "_VALUES_AT_ONCE", 1)
     apart = calibrate(graph, images)
-    assert together.keys() == apart.keys() == {node.name for node in graph.nodes}
+    assert together.keys() == apart.keys() == {node.name for node in graph.nodes if not isinstance(node, Ending)}
     for name, limits in together.items():
         assert limits == pytest.approx(apart[name], abs=1e-5)
 
@@ -265,3 +267,25 @@ def test_ledger_counts_bytes():
     ]  # fmt: skip
     assert weight_bytes(done.graph) == done.ledger[-1].weight_bytes
     assert isinstance(done.graph.input, Input)
+
+
+READERS = {measure.__name__: "_spreads", ranges.__name__: "_histograms"}
+
+
+def test_torch_and_the_reference_measure_the_same(monkeypatch):
+    graph = detector()
+    fast = measure.measure(graph, images())
+    narrowed = ranges.search(graph, {name: spread.range for name, spread in fast.items()}, images())
+    for module in (measure, ranges):
+        monkeypatch.setattr(module, "_reader", lambda module=module: getattr(module, READERS[module.__name__]))
+    exact = measure.measure(graph, images())
+    for name, (low, high) in ranges.search(graph, {n: s.range for n, s in exact.items()}, images()).items():
+        np.testing.assert_allclose(narrowed[name], (low, high), atol=0.011 * (high - low))
+    assert set(fast) == set(exact) == {node.name for node in graph.nodes if not isinstance(node, Ending)}
+    layers = {node.name for node in graph.nodes if isinstance(node, Conv)}
+    for name, spread in exact.items():
+        size = spread.peak.max()
+        np.testing.assert_allclose(fast[name].low, spread.low, atol=1e-3 * size)
+        np.testing.assert_allclose(fast[name].high, spread.high, atol=1e-3 * size)
+        if name in layers:
+            np.testing.assert_allclose(fast[name].mean, spread.mean, atol=1e-3 * size)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from pocketvision.errors import GraphError
-from pocketvision.graph.autograd import logits, sums_of
-from pocketvision.graph.graph import Conv, Linear
+from pocketvision.graph.autograd import ends, logits, sums_of
+from pocketvision.graph.graph import Conv, Graph, Linear, Node, Softmax
 from pocketvision.graph.run import tensors
 from pocketvision.graph.sketch import Sketch
+from tests.export.detector import detector, images
 
 ACTIVATIONS = ("hardswish", "hardsigmoid", "sigmoid", "silu", "relu6", "leaky_relu")
 
@@ -63,8 +64,22 @@ def test_gradients_reach_the_first_layer():
     assert all(float(weight.grad.abs().max()) > 0 for weight in weights.values())
 
 
+class Strange(Node):
+    """A kernel that nothing knows."""
+
+
 def test_a_kernel_without_gradients_is_told():
     sketch = Sketch(16)
-    graph = sketch.finish(sketch.linear(sketch.mean(sketch.affine(sketch.conv("image", 4))), 2))
-    with pytest.raises(GraphError, match="no gradients are known through Affine"):
+    whole = sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 4)), 2))
+    graph = Graph((whole.input, Strange("strange", ("image",)), Softmax("answers", ("strange",))))
+    with pytest.raises(GraphError, match="no gradients are known through Strange"):
         logits(graph, np.zeros((1, 16, 16, 3), np.uint8), plain(graph))
+
+
+def test_a_detectors_ends_are_those_of_the_reference():
+    graph, pixels = detector(), images()[:2]
+    exact = dict(tensors(graph, pixels))
+    found = dict(ends(graph, pixels, plain(graph)))
+    assert tuple(found) == tuple(name for name in exact if name in graph.ends)
+    for name, rows in found.items():
+        np.testing.assert_allclose(rows.numpy(), np.moveaxis(exact[name], -1, 1), atol=2e-3)

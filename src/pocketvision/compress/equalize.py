@@ -21,6 +21,7 @@ from pocketvision.graph.graph import (
     AvgPool,
     Concat,
     Conv,
+    Ending,
     Flatten,
     GlobalAvgPool,
     Graph,
@@ -138,10 +139,12 @@ def _channels(graph: Graph, node: Node, inputs: list[Places], classes: _Classes)
 def _factors(graph: Graph, channels: Mapping[str, Places], measured: Measured) -> Values:
     """Return the factor of every number of a channel."""
     count = 1 + max(int(places.max()) for places in channels.values())
+    ended = {node.name for node in graph.nodes if isinstance(node, Ending)}
     peaks, largest = np.full(count, _SMALLEST_PEAK), np.zeros(count)
     strength, most = np.full(count, FREE), np.full(count, _MOST)
     for name, places in channels.items():
-        np.maximum.at(peaks, places, _of(measured, name).peak)
+        if name not in ended:  # it answers as it is
+            np.maximum.at(peaks, places, _of(measured, name).peak)
     for places in channels.values():
         np.maximum.at(largest, places, peaks[places].max())
     for node in graph.nodes:

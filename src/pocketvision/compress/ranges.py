@@ -4,7 +4,7 @@ The smallest and largest value seen are often a few outliers' work. A narrower r
 values finer levels. The squared error of a histogram decides, tensor by tensor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,31 @@ def search(
     The logits keep theirs: their largest value is the answer. Images are [N, R, R, C].
     """
     require_float(graph)
+    net = Graph(tuple(node for node in graph.nodes if not isinstance(node, Ending)))
     counts = {name: np.zeros(_BINS, np.int64) for name in ranges}
-    parts = batches(graph, images)
+    parts, reader = batches(graph, images), _reader()
+    ends = {name: _ends(each) for name, each in ranges.items()}
     for batch in track(parts, progress or Silent(), "search ranges", len(parts)):
-        for name, tensor in tensors(graph, batch):
-            counts[name] += np.histogram(tensor, _BINS, _ends(ranges[name]))[0]
+        for name, found in reader(net, batch, ends, _BINS):
+            counts[name] += found
     kept = {name for node in graph.nodes if isinstance(node, Ending) for name in (node.name, *node.inputs)}
-    return {name: ends if name in kept else _narrowed(ends, counts[name]) for name, ends in ranges.items()}
+    return {name: each if name in kept else _narrowed(each, counts[name]) for name, each in ranges.items()}
+
+
+def _reader() -> Callable[[Graph, Images, Mapping[str, Range], int], Iterator[tuple[str, NDArray[np.int64]]]]:
+    """Return what counts values in bins: by torch, several times as fast, where it is there."""
+    try:
+        from pocketvision.compress.torch_measure import histograms
+    except ImportError:
+        return _histograms
+    return histograms
+
+
+def _histograms(
+    graph: Graph, images: Images, ends: Mapping[str, Range], bins: int
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    for name, tensor in tensors(graph, images):
+        yield name, np.histogram(tensor, bins, ends[name])[0]
 
 
 def _ends(ends: Range) -> Range:

@@ -1,6 +1,6 @@
 """The float kernels in PyTorch, [N, C, H, W] or [N, C], so that gradients reach every layer of a graph."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from pocketvision.graph.graph import (
     Activate,
     Activation,
     Add,
+    Affine,
     AvgPool,
     Concat,
     Conv,
@@ -29,6 +30,7 @@ from pocketvision.graph.graph import (
     Pads,
     Shuffle,
     Slice,
+    ToRows,
 )
 
 Sums = Callable[[Conv | Linear, Tensor], Tensor]
@@ -38,21 +40,36 @@ Passed = Callable[[Node, Tensor], Tensor]
 
 
 def logits(graph: Graph, images: NDArray[np.uint8], sums: Sums, passed: Passed = lambda _, value: value) -> Tensor:
-    """Answer images [N, R, R, C] with the logits of a float graph without Affines, [N, classes].
+    """Answer images [N, R, R, C] with the logits of a float graph, [N, classes]; see `values`."""
+    return dict(ends(graph, images, sums, passed))[graph.logits]
+
+
+def ends(
+    graph: Graph, images: NDArray[np.uint8], sums: Sums, passed: Passed = lambda _, value: value
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors that a graph's endings read, by name: of a detector the codes and logits of each map."""
+    wanted = set(graph.ends)
+    return (pair for pair in values(graph, images, sums, passed) if pair[0] in wanted)
+
+
+def values(
+    graph: Graph, images: NDArray[np.uint8], sums: Sums, passed: Passed = lambda _, value: value
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor of a float graph up to its endings by name, [N, C, H, W], [N, C] or rows [N, values, L].
 
     `sums` runs the layers with weights, so that it may look at what they read, or give them other weights; `sums_of`
     runs them as they are.
     """
-    values: dict[str, Tensor] = {}
+    alive: dict[str, Tensor] = {}
     last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     for index, node in enumerate(graph.nodes):
         if isinstance(node, Ending):
-            break
-        inputs = [values[name] for name in node.inputs]
-        values[node.name] = passed(node, _run(graph, node, inputs, images, sums))
+            continue
+        inputs = [alive[name] for name in node.inputs]
+        alive[node.name] = passed(node, _run(graph, node, inputs, images, sums))
+        yield node.name, alive[node.name]
         del inputs
-        values = {name: value for name, value in values.items() if last_use.get(name, -1) > index}
-    return values[graph.logits]
+        alive = {name: value for name, value in alive.items() if last_use.get(name, -1) > index}
 
 
 def sums_of(graph: Graph, node: Conv | Linear, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -80,6 +97,10 @@ def _run(graph: Graph, node: Node, inputs: list[Tensor], images: NDArray[np.uint
             return inputs[0] * inputs[1]
         case Activate():
             return _activated(inputs[0], node.activation, node.slope)
+        case Affine():
+            weight, bias = (torch.from_numpy(np.asarray(each, np.float32)) for each in (node.weight, node.bias))
+            ones = (-1,) + (1,) * (inputs[0].ndim - 2)
+            return _activated(inputs[0] * weight.view(ones) + bias.view(ones), node.activation)
         case Concat():
             return torch.cat(inputs, 1)
     return _of_one(graph, node, inputs[0])
@@ -99,6 +120,8 @@ def _of_one(graph: Graph, node: Node, x: Tensor) -> Tensor:
             return x.view(len(x), node.groups, -1, *x.shape[2:]).transpose(1, 2).reshape(x.shape)
         case Flatten():
             return x.flatten(1)
+        case ToRows():
+            return x.permute(0, 2, 3, 1).reshape(len(x), -1, node.values).transpose(1, 2)
         case LocalNorm():
             return functional.local_response_norm(x, node.size, node.alpha, node.beta, node.k)
     raise GraphError(f"no gradients are known through {type(node).__name__} ('{node.name}')")
