@@ -1,19 +1,24 @@
 """`compress --to` and `--max-drop` write a file that is small to send."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pocketvision
 from pocketvision.cli.app import run as command
 from pocketvision.compress.search import STRENGTHS
 from pocketvision.errors import BudgetMissed, MissingExtra, UnknownName, UsageError
+from pocketvision.export.manifest import stand_in_probes, thumbnails
 from pocketvision.packing import installed
 from pocketvision.runtime import download_bytes
 from pocketvision.runtime import open as open_model
+from pocketvision.values import TaskSpec, to_line
 
 TINY = {"model": "mobilenet_v1", "width": 0.125, "resolution": 32, "epochs": 2, "device": "cpu", "weights": "none"}
 
@@ -92,3 +97,16 @@ def test_a_net_that_lost_answers_learns_as_long_as_it_may(trained: Any, tmp_path
     assert learned.download_bytes == download_bytes(tmp_path / "2s.onnx") <= 29_000
     small = pocketvision.compress(trained, max_drop=2, recover="1s", output=tmp_path, name="drop")
     assert small.stages[-1].validation.value >= small.stages[0].validation.value - 0.02
+
+
+def test_probes_take_little_of_a_download() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    for text in thumbnails(images):
+        content = base64.b64decode(text)
+        pixels = np.asarray(Image.open(io.BytesIO(content)))
+        assert pixels.shape == (16, 16, 3)
+        assert len(np.unique(pixels)) <= 16
+        assert len(content) < 0.6 * pixels.size + 100
+    (probe, *_) = stand_in_probes(TaskSpec("classify", tuple(f"class {number}" for number in range(500))))
+    assert len(probe.probabilities) == 500
+    assert len(to_line(probe)) < 5000

@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,16 @@ from pocketvision.tasks import load as load_task
 from pocketvision.tasks import of_kind
 from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision, Probe, Refusal, Score, TaskSpec, Trained
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 FORMAT_VERSION = 1
 PROBES = 3
 PROBE_PIXELS = 16
+_SHADES = 16
+"""Of each color that a probe has: half the bytes of all of them, and any image does to compare answers."""
+_DIGITS = 4
+"""Of a probability: what is allowed between runtimes is 0.001 or more, and of a thousand classes most then are 0."""
 PROBE_BOXES = 20
 """The most boxes that a probe keeps."""
 _PACKAGES = ("pocketvision", "torch", "onnx", "numpy", "pillow")
@@ -77,16 +85,21 @@ def manifest_of_file(spec: ModelSpec, image: ImageSpec, labels: tuple[str, ...])
 
 
 def thumbnails(images: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Shrink images [N, R, R, 3] to tiny PNGs in base64, for probes."""
-    from PIL import Image
+    """Shrink images [N, R, R, 3] to tiny PNGs of few colors in base64, for probes."""
+    from PIL.Image import Resampling, fromarray
 
     texts = []
     for image in images:
         stream = io.BytesIO()
-        small = Image.fromarray(image).resize((PROBE_PIXELS, PROBE_PIXELS), Image.Resampling.BOX)
-        small.save(stream, "PNG", optimize=True)
+        small = fromarray(image).resize((PROBE_PIXELS, PROBE_PIXELS), Resampling.BOX)
+        _in_shades(small).save(stream, "PNG", optimize=True)
         texts.append(base64.b64encode(stream.getvalue()).decode())
     return tuple(texts)
+
+
+def _in_shades(image: "Image") -> "Image":
+    width = 256 // _SHADES
+    return image.point([width * (value // width) + width // 2 for value in range(256)] * 3)
 
 
 def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[Probe, ...]:
@@ -94,7 +107,7 @@ def make_probes(graph: Graph, image: ImageSpec, pngs: tuple[str, ...]) -> tuple[
     inputs = np.stack([load(base64.b64decode(png), image) for png in pngs])
     answers = run(graph, inputs)
     return tuple(
-        Probe(png, tuple(round(float(value), 6) for value in stored(row)))
+        Probe(png, tuple(round(float(value), _DIGITS) for value in stored(row)))
         for png, row in zip(pngs, answers, strict=True)
     )
 
@@ -109,7 +122,7 @@ def stored(answer: NDArray[np.float32]) -> NDArray[np.float32]:
 def stand_in_probes(spec: TaskSpec) -> tuple[Probe, ...]:
     """Return probes of noise, which take as much room as any: for weighing a file before there is a trained net."""
     answers, _ = load_task(spec.name).stand_in(spec, 1)
-    return tuple(Probe(png, (0.123456,) * stored(answers[0]).size) for png in stand_in_images())
+    return tuple(Probe(png, (0.1234,) * stored(answers[0]).size) for png in stand_in_images())
 
 
 def stand_in_images() -> tuple[str, ...]:

@@ -84,6 +84,15 @@ def open_source(
     return _file(path, data, labels, progress)
 
 
+def open_delivered(source: str | Path, data: str | Path | None, *, progress: Progress) -> OpenedSource:
+    """Open a run's delivered ONNX file, with the run's images; raises UsageError where there is none."""
+    folder = user_path(source)
+    file = RunFolder(folder).export.model()
+    if not file.is_file():
+        raise UsageError(f"--delivered: {folder} is no run of `fit`, there is no {file}; leave it away")
+    return replace(_file(file, None, None, progress), dataset=_run(folder, data, progress).dataset)
+
+
 def some(examples: Sequence[Example], most: int) -> list[Example]:
     """Return a seeded choice, in order."""
     order = np.random.default_rng(0).permutation(len(examples))[:most]

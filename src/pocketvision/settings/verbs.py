@@ -162,6 +162,9 @@ class ExportOptions(Settings):
         "float, float16, int8, and for coreml palette8, palette6, palette4, palette2; by default float, or a "
         "quantized FILE's own int8.",
     )
+    delivered: bool = option(
+        False, "Write the very numbers of the RUN's delivered file, such as weights that `fit` chose by their bytes."
+    )
     io: Io = option(
         "mixed", "Types of input and output of int8 LiteRT and C files: mixed (uint8 in, float32 out), uint8 or int8."
     )

@@ -13,7 +13,7 @@ from pocketvision.export import SUFFIXES
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.confidence import Abstain, abstain_of, reason_of, require_refusable, settle, threshold_for
 from pocketvision.export.manifest import PROBES, make_probes, stand_in_images, thumbnails
-from pocketvision.export.source import OpenedSource, open_source, some
+from pocketvision.export.source import OpenedSource, open_delivered, open_source, some
 from pocketvision.export.write import (
     Exported,
     Further,
@@ -49,13 +49,14 @@ def export(options: ExportOptions) -> Exported:
     numbers, as int8. `float16` halves the bytes of the weights and computes in 32 bits; `palette8`, `palette6`,
     `palette4` and `palette2`, for `coreml` alone, give each layer so many bits' worth of different weights. int8 is
     calibrated on the run's own training images, or on `data`, the folder of images given beside a float file; for a run
-    it is where its own lie now, if they were moved, and float needs none. `io` makes both ends of LiteRT and C files
-    `uint8` or `int8`; `ends` says whether a detector's LiteRT and ONNX files give the boxes that are kept or, with
-    `raw`, what is said of every anchor. `abstain` says below which top probability the file refuses to answer: `auto`
-    chooses on the run's validation images or keeps the file's own, `off` never refuses, or a probability. `labels` is a
-    text with one label a line, for files that hold none. `output` defaults to the run's `export` folder, for a file to
-    `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown format or precision,
-    VerificationFailed where a written file does not answer as the net.
+    it is where its own lie now, if they were moved, and float needs none. `delivered` takes the numbers of the file
+    that `fit` delivered, such as weights that were chosen by their bytes, rather than those of training. `io` makes
+    both ends of LiteRT and C files `uint8` or `int8`; `ends` says whether a detector's LiteRT and ONNX files give the
+    boxes that are kept or, with `raw`, what is said of every anchor. `abstain` says below which top probability the
+    file refuses to answer: `auto` chooses on the run's validation images or keeps the file's own, `off` never refuses,
+    or a probability. `labels` is a text with one label a line, for files that hold none. `output` defaults to the run's
+    `export` folder, for a file to `<file>-export` beside it, `name` to `model`. Raises UnknownName for an unknown
+    format or precision, VerificationFailed where a written file does not answer as the net.
     """
     for name, known in (("io", Io), ("ends", BoxEnds)):
         if getattr(options, name) not in get_args(known):
@@ -67,12 +68,23 @@ def export(options: ExportOptions) -> Exported:
         raise UnknownName("precision", options.precision, get_args(Precision))
     require_packages(formats)
     wanted = abstain_of(options.abstain)
-    opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
+    opened = _opened(options)
     require_refusable(wanted, spec_of(opened.manifest))
     _require_boxes(opened.manifest, options)
-    precision = options.precision or ("float" if opened.whole is None else "int8")
+    kept = opened.manifest.precision if options.delivered else "float"
+    precision = options.precision or (kept if opened.whole is None else "int8")
     _require(formats, precision, options.io)
     return deliver(opened, _rounded(opened, precision, options.progress), replace(options, precision=precision))
+
+
+def _opened(options: ExportOptions) -> OpenedSource:
+    if not options.delivered:
+        return open_source(options.source, options.data, labels=options.labels, progress=options.progress)
+    opened = open_delivered(options.source, options.data, progress=options.progress)
+    own = opened.manifest.precision
+    if options.labels is not None or (options.precision or own) != own:
+        raise UsageError(f"--delivered: the file is in {own} and has its labels; leave --precision and --labels away")
+    return opened
 
 
 def deliver(opened: OpenedSource, graph: Graph, options: ExportOptions) -> Exported:
