@@ -57,6 +57,10 @@ class RateSearch:
         state = step(replace(self._state, small=found.graph, images=images))
         return compressed(state, (*found.ledger, LedgerEntry(step.name, state.graph)))
 
+    def rounded(self) -> Graph:
+        """Return the net in plain int8, which strengths are compared with."""
+        return CorrectBias()(self._state).graph
+
     @property
     def tried(self) -> dict[int, Graph]:
         """Return the nets that were asked for so far, by place, the weakest first."""

@@ -1,15 +1,17 @@
 """Candidates as files with fresh weights: their bytes, and their time in the delivered runtime."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from pocketvision.budget.prediction import predicted_latency
 from pocketvision.compress.compress import compress
+from pocketvision.compress.stand_in import packs_as_chosen
 from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.fit.weighing import caller, content_of, reference_caller
 from pocketvision.graph.endings import Ends
-from pocketvision.graph.graph import Graph
+from pocketvision.graph.graph import Graph, Sigmoid, Softmax
 from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.packing import DEFLATE, packed_bytes
@@ -18,9 +20,15 @@ from pocketvision.tasks import load, spec_for_net
 from pocketvision.train.inputs import SCRATCH
 from pocketvision.values import Budget, Candidate, ImageSpec, ModelSpec, Score, TaskSpec, Trained
 
-CHOSEN = 0.6
-"""Of a plain int8 file's download what is left at about no loss where weights are chosen by their bytes: half to six
-tenths for published nets, less for nets of few classes (docs/measurements/download.md)."""
+BITS_OF_FEW, BITS_OF_MANY = 2.5, 4.0
+"""Bits a weight at about no loss, where weights are chosen by their bytes: of nets of ten classes or fewer, and of a
+thousand (docs/measurements/download.md)."""
+
+
+def chosen_bits(classes: int) -> float:
+    """Return what weights take that are chosen at about no loss; between ten and a thousand classes it is guessed."""
+    share = min(max((math.log10(classes) - 1) / 2, 0.0), 1.0)
+    return BITS_OF_FEW + share * (BITS_OF_MANY - BITS_OF_FEW)
 
 
 class Timer:
@@ -55,17 +63,21 @@ class Timer:
             splits,
         )
         content = content_of(graph, trained, self.spec, precision=candidate.precision)
-        candidate = replace(candidate, size_bytes=len(content), download_bytes=self._sent(candidate, content))
+        sent = content
+        if self._chooses(graph):
+            chosen = packs_as_chosen(graph, chosen_bits(candidate.spec.num_classes))
+            sent = content_of(chosen, trained, self.spec, precision=candidate.precision)
+        download = packed_bytes(sent, self.budget.compressor or DEFLATE)
+        candidate = replace(candidate, size_bytes=len(content), download_bytes=download)
         if predicted := predicted_latency(plain, self.budget, candidate.precision):
             return replace(candidate, predicted=predicted)
         run = caller(content, image.resolution)
         return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))
 
-    def _sent(self, candidate: Candidate, content: bytes) -> int:
-        """Return the bytes that a candidate's file will take as it is sent."""
-        sent = packed_bytes(content, self.budget.compressor or DEFLATE)
-        chosen = candidate.precision == "int8" and "max_download" in self.budget.limits
-        return round(CHOSEN * sent) if chosen else sent
+    def _chooses(self, graph: Graph) -> bool:
+        """Tell whether the weights of a net would be chosen by their bytes."""
+        answers = isinstance(graph.nodes[-1], Softmax | Sigmoid)
+        return graph.quant is not None and "max_download" in self.budget.limits and answers
 
 
 def _stated(spec: TaskSpec) -> Score:

@@ -131,7 +131,7 @@ def compress(options: CompressOptions) -> Compressing:
         return (
             found if options.output is None and options.format != NET else _written(found, opened, done.graph, options)
         )
-    smaller = _smaller(opened, judged, wanted, options, plain=done.graph)
+    smaller = _smaller(opened, judged, wanted, options)
     graphs |= {", ".join(entry.step for entry in smaller.compressed.ledger[1:]): smaller.compressed.graph}
     return replace(
         _told(options, graphs, smaller.compressed, judged),
@@ -268,9 +268,7 @@ class _Smaller:
     trials: tuple[Trial, ...]
 
 
-def _smaller(
-    opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions, *, plain: Graph
-) -> _Smaller:
+def _smaller(opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions) -> _Smaller:
     """Search the strength and write the file; where that became larger than weighed, take the next strength."""
     dataset, image, progress = opened.images(), opened.manifest.image, options.progress
     search = RateSearch(opened.graph, calibration(dataset, image, progress, most=SENSITIVITY_IMAGES), progress=progress)
@@ -286,7 +284,8 @@ def _smaller(
         done = learning.best_at(place, judged.rights(opened.graph))
         exported = deliver(opened, done.graph, _asked(options, "int8"))
     taken = Taken(done.graph, STRENGTHS[place])
-    return _Smaller(done, STRENGTHS[place], exported, trials_of(search, plain, taken, weigh=weigh, judge=judged.right))
+    trials = trials_of(search, search.rounded(), taken, weigh=weigh, judge=judged.right)
+    return _Smaller(done, STRENGTHS[place], exported, trials)
 
 
 def _chosen(
