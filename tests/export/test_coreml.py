@@ -11,12 +11,15 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvision.compress.compress import compress
 from pocketvision.compress.palette import palettized
 from pocketvision.compress.quantize import calibrate, quantize
+from pocketvision.compress.steps.prune import Magnitude
+from pocketvision.compress.steps.share import Share
 from pocketvision.data.tensors import to_input
 from pocketvision.errors import GraphError, MissingExtra, WeightsError
 from pocketvision.export.manifest import manifest_of_file
-from pocketvision.export.use import use_text
+from pocketvision.export.use import needs_of, use_text
 from pocketvision.export.write import write_graph
 from pocketvision.graph.graph import Activate, Conv, Graph, Input, Linear
 from pocketvision.graph.lower import with_real_weights, without_affines
@@ -143,6 +146,23 @@ def test_palettes_are_stored_as_tables_and_read_back(bits, tmp_path):
     delivered(plain, large)
     assert size_bytes(large) - size_bytes(small) > 0.8 * 128 * 16 * 9 * (2 - bits / 8) - 3000
     assert "iOS 18 or macOS 15" in use_text([small.name], runner.manifest)
+
+
+@pytest.mark.parametrize(("steps", "kind"), [((Magnitude(0.8),), "sparse"), ((Magnitude(0.5), Share(4)), "lut")])
+def test_pruned_and_shared_weights_are_stored_as_such(steps, kind, tmp_path):
+    sketch = Sketch(17, seed=5)
+    maps = sketch.conv(sketch.conv("image", 16, kernel=3), 128, kernel=3)
+    plain, images = sketch.finish(sketch.linear(sketch.mean(maps), 7)), kernels.image_batch(17, 4)
+    graph = compress(plain, images, steps=steps).graph
+    small, large = tmp_path / "model.mlpackage", tmp_path / "large.mlpackage"
+    assert apart(delivered(graph, small).run(images), run(graph, images)) < 0.05
+    delivered(plain, large)
+    found = [step for step in read_mil(small).operations if step.kind == f"constexpr_{kind}_to_dense"]
+    assert len(found) == 3
+    assert read_mil(small).version == 7
+    assert "iOS 16" in needs_of(small)
+    assert size_bytes(small) < 0.5 * size_bytes(large)
+    assert needs_of(tmp_path / "other.onnx") == ""
 
 
 @pytest.mark.parametrize("family", sorted({family.names[0] for family in families().values()}))

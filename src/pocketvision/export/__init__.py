@@ -36,3 +36,5 @@ HELD: Mapping[str, tuple[Precision, ...]] = {
     "openvino": _USUAL,
 }
 """Format's name to how its files can store weights."""
+SPARSE = ("coreml",)
+"""Formats whose files store pruned and shared weights as such, not one by one."""

@@ -3,8 +3,9 @@
 Input `image`, an RGB image that iOS resizes and hands over; outputs `classLabel` and `classLabel_probs`, or boxes.
 Normalization is part of the program, one value a channel. All is float16, the type of Apple's GPU and Neural Engine,
 but for what would leave its range. A float graph needs iOS 15 or macOS 12. Of an int8 graph the weights are stored as
-its own integers, a quarter of the size; they need iOS 16 or macOS 13, and activations stay float16. Weights of a
-palette are stored as a table, places in it and a scale for each output channel; they need iOS 18 or macOS 15.
+its own integers, a quarter of the size, pruned ones as those that are not zero with a mask, shared ones as places in a
+table; they need iOS 16 or macOS 13, and activations stay float16. Weights of a palette have a scale for each output
+channel besides; they need iOS 18 or macOS 15.
 """
 
 import io
@@ -45,7 +46,7 @@ from pocketvision.graph.graph import (
     ToRows,
 )
 from pocketvision.graph.lower import real_layer, without_affines
-from pocketvision.graph.storage import Palette
+from pocketvision.graph.storage import TABLE_BITS, Integers, Palette, Shared, Sparse
 from pocketvision.runtime.quiet import quiet
 from pocketvision.values import Manifest, to_line
 
@@ -90,9 +91,8 @@ def to_model(graph: Graph, manifest: Manifest) -> Any:
 
 def _oldest(graph: Graph) -> str:
     """Return the oldest system that reads how the graph's weights are stored."""
-    if any(isinstance(node, Conv | Linear) and isinstance(node.storage, Palette) for node in graph.nodes):
-        return "iOS18"
-    return "iOS15" if graph.quant is None else "iOS16"
+    stored = {type(node.storage) for node in graph.nodes if isinstance(node, Conv | Linear)}
+    return "iOS18" if Palette in stored else "iOS16" if stored & {Integers, Sparse, Shared} else "iOS15"
 
 
 def _coremltools() -> Any:
@@ -183,8 +183,7 @@ class _Writer:
     def _weights(self, node: Conv | Linear) -> tuple[Any, Any]:
         """Return weight and bias; of an int8 graph the weight stays integers that Core ML scales when it loads."""
         if self.graph.quant is None or node.weight_scale is None:
-            in_table = isinstance(node.storage, Palette)
-            return self._from_table(table_of(node)) if in_table else _half(node.weight), _half(node.bias)
+            return self._real(node), _half(node.bias)
         if node.weight.dtype != np.int8:  # published levels of 9 bits, which Core ML has no integers for
             real = real_layer(node, self.graph.quant[node.inputs[0]])
             return _half(real.weight), _half(real.bias)
@@ -193,6 +192,24 @@ class _Writer:
             quantized_data=node.weight, zero_point=np.int8(0), scale=_half(node.weight_scale), axis=0
         )
         return weight, _half(node.bias * (source * node.weight_scale.astype(np.float64)))
+
+    def _real(self, node: Conv | Linear) -> Any:
+        """Return real weights, or what Core ML makes them of when it loads."""
+        weight, there = _half(node.weight), node.weight != 0
+        shape = np.array(weight.shape, np.uint32)
+        match node.storage:
+            case Palette():
+                return self._from_table(table_of(node))
+            case Sparse() if there.any():
+                mask = np.packbits(there, bitorder="little")
+                return self.mb.constexpr_sparse_to_dense(nonzero_data=weight[there], mask=mask, shape=shape)
+            case Shared():
+                values, places = np.unique(weight, return_inverse=True)
+                bits = next(bits for bits in (1, *TABLE_BITS) if len(values) <= 2**bits)
+                table = np.append(values, np.zeros(2**bits - len(values), np.float16))
+                packed = np.packbits(places.reshape(-1, 1) >> np.arange(bits) & 1, bitorder="little")
+                return self.mb.constexpr_lut_to_dense(indices=packed, lut=table, shape=shape)
+        return weight
 
     def _from_table(self, table: Table) -> Any:
         """Return weights that Core ML looks up in a table and scales when it loads."""

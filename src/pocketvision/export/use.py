@@ -39,18 +39,27 @@ def write_use(folder: Path, manifest: Manifest) -> Path:
     if manifest.model.detector is not None:
         page.write(boxes_text(found, manifest, ends={name: ends_of(folder / name, manifest) for name in found}))
     else:
-        page.write(use_text(found, manifest, io_types={name: io_of(folder / name) for name in found}))
+        needs = {name: text for name in found if (text := needs_of(folder / name))}
+        page.write(use_text(found, manifest, io_types={name: io_of(folder / name) for name in found}, needs=needs))
     return page.path
 
 
-def use_text(names: Sequence[str], manifest: Manifest, *, io_types: Mapping[str, Io] | None = None) -> str:
+def use_text(
+    names: Sequence[str],
+    manifest: Manifest,
+    *,
+    io_types: Mapping[str, Io] | None = None,
+    needs: Mapping[str, str] | None = None,
+) -> str:
     """Return the page for files of these names; each suffix that has a page of its own gets its section.
 
-    `io_types` are the types of the files' inputs and outputs, by default those of the manifest.
+    `io_types` are the types of the files' inputs and outputs, `needs` the systems that Core ML's need, by default those
+    of the manifest.
     """
-    known = io_types or {}
-    pages = [(name, page) for name in names if (page := _page(name)) is not None]
-    sections = [Template(page).substitute(_facts(name, manifest, known.get(name, manifest.io))) for name, page in pages]
+    known, pages = io_types or {}, [(name, page) for name in names if (page := _page(name)) is not None]
+    facts_of = {name: _facts(name, manifest, known.get(name, manifest.io)) for name, _ in pages}
+    own = {name: {"needs": text} for name, text in (needs or {}).items()}
+    sections = [Template(page).substitute(facts_of[name] | own.get(name, {})) for name, page in pages]
     facts = _facts(manifest.name, manifest, manifest.io)
     head, tail = (Template(_text(part)).substitute(facts) for part in ("head", "tail"))
     return "\n".join((head, *sections, *_hosting(names), tail))
@@ -70,6 +79,16 @@ def boxes_text(names: Sequence[str], manifest: Manifest, *, ends: Mapping[str, B
     parts = ("head", *(["boxes/suppress"] if suppressing else []), "tail")
     head, *tail = (Template(_text(part)).substitute(facts) for part in parts)
     return "\n".join((head, *sections, *_hosting(names), *tail))
+
+
+def needs_of(package: Path) -> str:
+    """Return which systems a Core ML package needs, as it says itself; empty for other files."""
+    program = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
+    if not program.is_file():
+        return ""
+    with program.open("rb") as stream:
+        head = stream.read(2)  # protobuf's first field is the version
+    return {b"\x08\x06": _FROM_15, b"\x08\x07": _FROM_16, b"\x08\x09": _FROM_18}.get(head, "")
 
 
 def ends_of(file: Path, manifest: Manifest) -> BoxEnds:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import MissingExtra, UnknownName, UsageError
-from pocketvision.export import FORMATS, HELD, PACKAGES, PROVERS, SUFFIXES
+from pocketvision.export import FORMATS, HELD, PACKAGES, PROVERS, SPARSE, SUFFIXES
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
@@ -142,7 +142,7 @@ def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
     size = getattr(importlib.import_module(module), function)(graph, own, path)
     beside = ExportFolder(path.parent)
     beside.manifest.write(manifest)
-    beside.cost.write(count(graph, precision=manifest.precision))
+    beside.cost.write(count(graph, precision=None if name in SPARSE else manifest.precision))
     write_use(path.parent, manifest)
     return Exported(
         path.as_posix(), size, manifest.precision, replace(own, created=manifest.created), check(path, graph)

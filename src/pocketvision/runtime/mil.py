@@ -6,6 +6,7 @@ not Core ML: Apple's compiler, its own order of sums and its Neural Engine are n
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -207,12 +208,26 @@ def _softmax(given: Arguments) -> Tensor:
 
 
 def _from_palette(given: Arguments) -> Tensor:
-    """Look weights up in the one table of a tensor."""
+    """Look weights up in the one table of a tensor; until iOS 17 places are bits in bytes, the lowest first."""
     table = np.asarray(given["lut"])
+    if "shape" in given:
+        bits, shape = table.size.bit_length() - 1, [int(side) for side in given["shape"]]
+        ones = np.unpackbits(np.asarray(given["indices"]), bitorder="little")[: math.prod(shape) * bits]
+        found: Tensor = table[ones.reshape(*shape, bits) @ (1 << np.arange(bits))]
+        return found
     if table.size != table.shape[-2]:
         raise WeightsError("the reader of Core ML programs does not know several tables for one tensor")
     weight: Tensor = table.reshape(-1)[np.asarray(given["indices"])]
     return weight
+
+
+def _from_mask(given: Arguments) -> Tensor:
+    """Put weights where a bit of the mask is set, the lowest of each byte first, and zeros elsewhere."""
+    shape = [int(side) for side in given["shape"]]
+    there = np.unpackbits(np.asarray(given["mask"]), bitorder="little")[: math.prod(shape)].astype(bool)
+    weight = np.zeros(math.prod(shape), np.float16)
+    weight[there] = given["nonzero_data"]
+    return weight.reshape(shape)
 
 
 def _scaled(given: Arguments) -> Tensor:
@@ -249,6 +264,7 @@ _KERNELS: Mapping[str, Callable[[Arguments], Any]] = {
     "constexpr_affine_dequantize": _from_levels,
     "constexpr_blockwise_shift_scale": _scaled,
     "constexpr_lut_to_dense": _from_palette,
+    "constexpr_sparse_to_dense": _from_mask,
     "conv": _conv,
     "exp": lambda given: np.exp(_wide(given["x"])),
     "greater_equal": lambda given: _wide(given["x"]) >= _wide(given["y"]),

@@ -27,6 +27,7 @@ _DTYPES = {"BOOL": "?", "FLOAT16": "<f2", "FLOAT32": "<f4", "FLOAT64": "<f8", "I
     "INT64": "<i8",
     "UINT8": "u1",
     "UINT16": "<u2",
+    "UINT32": "<u4",
 }
 """MIL's names of types to numpy's."""
 _NARROW = {"UINT1": 1, "UINT2": 2, "UINT4": 4, "UINT6": 6}
