@@ -82,11 +82,18 @@ def suppress(
 def _unsuppressed(boxes: Floats, threshold: float, most: int) -> list[int]:
     """Return the places of boxes, the best first, that no better kept one overlaps by more than the threshold."""
     left = np.arange(len(boxes))
+    # As `iou` has it, but side by side: rows of four numbers take five times as long.
+    low, high = np.ascontiguousarray(boxes[:, :2].T), np.ascontiguousarray(boxes[:, 2:].T)
+    areas = np.clip(high - low, 0, None).prod(axis=0)
     kept: list[int] = []
     while len(left) and len(kept) < most:
         kept.append(int(left[0]))
-        overlaps = iou(boxes[left[:1]], boxes[left[1:]])[0]
-        left = left[1:][overlaps <= threshold]
+        sides = np.minimum(high[:, 1:], high[:, :1]) - np.maximum(low[:, 1:], low[:, :1])
+        np.maximum(sides, 0, out=sides)
+        shared = sides[0] * sides[1]
+        union = areas[0] + areas[1:] - shared
+        apart = np.flatnonzero(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0) <= threshold) + 1
+        left, low, high, areas = left[apart], low[:, apart], high[:, apart], areas[apart]
     return kept
 
 
