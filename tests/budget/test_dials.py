@@ -8,6 +8,7 @@ import numpy as np
 from pocketvision.budget.dials import dials_of, turned_up
 from pocketvision.budget.space import Space, Trunk
 from pocketvision.values import Candidate, Cost, ModelSpec
+from tests.budget.columns import columns
 
 DEPTHS, RESOLUTIONS = (10, None), (96, 160)
 
@@ -19,7 +20,7 @@ def space():
     )
     rows = np.array(list(itertools.product(range(3), range(2), RESOLUTIONS)))
     trunk, depth, resolution = rows.T
-    return Space(trunks, trunk, depth, resolution, np.zeros(len(rows), int), np.ones((len(rows), 7), int), 0)
+    return Space(trunks, trunk, depth, resolution, np.zeros(len(rows), int), columns(len(rows)), 0, 0)
 
 
 def taken(row):

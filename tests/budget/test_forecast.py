@@ -11,6 +11,7 @@ from pocketvision.budget.forecast import Forecast, _Surface, forecast
 from pocketvision.budget.space import Space, Trunk
 from pocketvision.metrics.accuracy import wilson
 from pocketvision.values import ModelSpec, Probed, StartKind
+from tests.budget.columns import columns
 
 DEPTHS, SIDES = (6, 10, 14, None), (64, 96, 128)
 WIDE = ModelSpec("mobilenet_v2", 1.0, 128, 4)
@@ -31,8 +32,8 @@ def space_of(*trunks: Trunk) -> Space:
     ]
     place, depth, side, precision = np.array(rows).T
     scale = np.array([one.spec.width**2 for one in trunks])[place] * (1 + depth) ** 2
-    counted = np.stack([1e5 * scale, 1e3 * scale * side**2, 4e5 * scale, 1e5 * scale, side**2, depth, depth], axis=1)
-    return Space(trunks, place, depth, side, precision, counted.astype(np.int64), 100)
+    counted = columns(len(place), params=1e5 * scale, macs=1e3 * scale * side**2, weights=1e5 * scale, peak=side**2)
+    return Space(trunks, place, depth, side, precision, counted, 4, 100)
 
 
 OWN = trunk(WIDE, ("cut", "cut", "cut", "own"), "v2")

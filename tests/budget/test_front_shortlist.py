@@ -23,9 +23,10 @@ from pocketvision.budget.choose import (
 )
 from pocketvision.budget.forecast import Forecast
 from pocketvision.budget.limits import LIMITS
-from pocketvision.budget.space import Space, Trunk
+from pocketvision.budget.space import COLUMNS, Space, Trunk
 from pocketvision.errors import BudgetMissed
 from pocketvision.values import Budget, Candidate, Latency, ModelSpec, StartKind
+from tests.budget.columns import columns
 
 SEEDS = range(60)
 NAMES = ("mobilenet_v1", "mobilenet_v2", "squeezenet1_1")
@@ -46,10 +47,9 @@ def made_up(seed: int) -> Considered:
     scale = np.exp(dice.normal(0, 0.4, len(trunks)))[trunk] * (1 + depth)
     weights = np.round(20_000 * scale).astype(np.int64)
     macs = np.round(1e6 * scale * np.array(SIDES)[side] ** 2 / 4096 * np.exp(dice.normal(0, 0.2, len(trunks)))[trunk])
-    counted = np.stack(
-        [weights, macs, 4 * weights, weights + 700, 9 * np.array(SIDES)[side] ** 2, depth * 9, depth * 14]
-    )
-    space = Space(trunks, trunk, depth, np.array(SIDES)[side], precision, counted.T.astype(np.int64), 60)
+    counted = columns(len(trunk), params=weights, macs=macs, peak=9 * np.array(SIDES)[side] ** 2, weights=weights)
+    counted[:, COLUMNS.index("layers")], counted[:, COLUMNS.index("sums")] = depth * 9, depth * 5
+    space = Space(trunks, trunk, depth, np.array(SIDES)[side], precision, counted, 3, 60)
     middle = np.round(0.5 + 0.4 * np.tanh(np.log(macs) / 4 - 3.5) + dice.normal(0, 0.04, len(space)), 2)
     middle = np.clip(middle, 0.05, 0.99)
     took = macs / np.where(precision == 1, 2e7, 1e7)

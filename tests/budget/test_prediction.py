@@ -28,6 +28,7 @@ from pocketvision.values import (
     to_json,
 )
 from pocketvision.verify.outcome import verdict_line
+from tests.budget.columns import columns
 
 HERE = Latency(1.0, 1.2, 100, 1, "onnxruntime", "a workstation", 0.5)
 
@@ -137,8 +138,8 @@ def test_the_choice_goes_by_the_device() -> None:
         Trunk(ModelSpec("mobilenet_v1", width, 96, 10), (None,), (96,), ("own",)) for width in (1, 0.5, 0.25)
     )
     place, none, precision = np.arange(3), np.zeros(3, np.int64), np.zeros(3, np.int64)
-    counted = np.array([[1, macs, 1, 1, 1, 1, 1] for macs in (30_000_000, 9_500_000, 2_000_000)])
-    space = Space(trunks, place, none, np.full(3, 96), precision, counted, 0)
+    counted = columns(3, macs=(30_000_000, 9_500_000, 2_000_000))
+    space = Space(trunks, place, none, np.full(3, 96), precision, counted, 0, 0)
     middle = np.array([0.9, 0.8, 0.7])
     times = space.macs / 1e6
     found = Considered(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pocketvision import cache
-from pocketvision.budget.space import PRECISIONS, Space, Trunk, cut, space_of
+from pocketvision.budget.space import Space, Trunk, cut, space_of
 from pocketvision.budget.trunks import Pretrained, Wanted, trunks_for
 from pocketvision.cost import count
 from pocketvision.cost.graphs import graph_at
@@ -54,8 +54,7 @@ def test_random_settings_are_counted_as_the_built_nets_are(name: str, width: flo
     assert len(space) == 2 * 2 * (len(space.trunks[0].depths))
     for row in range(len(space)):
         built = count(best_order(graph_at(space.spec(row))), precision=space.precision_of(row))
-        column = 2 + PRECISIONS.index(space.precision_of(row))
-        told = (space.params[row], space.macs[row], space.counted[row, column], space.peak_bytes[row])
+        told = (space.params[row], space.macs[row], space.weight_bytes[row], space.peak_bytes[row])
         assert told == (built.params, built.macs, built.weight_bytes, built.peak_activation_bytes), space.spec(row)
 
 
@@ -125,7 +124,7 @@ def test_labels_take_room_in_the_file() -> None:
     short, long = (
         space_of([trunk], trace_spec, [word * 3 for word in words]) for words in ("abc", ("ä" * 9, "b", "c"))
     )
-    assert (long.size_bytes - short.size_bytes == 3 * 17).all()
+    assert (np.abs(long.size_bytes - short.size_bytes - 2 * 17 * 3) <= 1).all()  # in the manifest, and as a list
 
 
 def test_thousands_of_settings_come_from_a_few_traces() -> None:

@@ -81,10 +81,8 @@ class Considered:
         """Return a row as a record."""
         space = self.space
         spec, precision = space.spec(row), space.precision_of(row)
-        counted = space.counted[row]
-        cost = Cost(
-            int(counted[0]), int(counted[1]), int(counted[2 if precision == "float" else 3]), int(space.peak_bytes[row])
-        )
+        columns = (space.params, space.macs, space.weight_bytes, space.peak_bytes)
+        cost = Cost(*(int(column[row]) for column in columns))
         foretold = None
         if self.latency is not None and np.isfinite(self.latency.middle[row]):
             parts = (self.latency.middle, self.latency.low, self.latency.high)

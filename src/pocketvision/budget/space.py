@@ -10,31 +10,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import resources
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision import cache as disk
+from pocketvision.budget.filesize import Structure, added_bytes, predicted_bytes, stored_bytes, structure_of
 from pocketvision.cost.graphs import without_shapes
-from pocketvision.cost.rules import macs, params, weight_bytes
+from pocketvision.cost.rules import macs, params
 from pocketvision.errors import GraphError, UsageError
-from pocketvision.graph.graph import Activate, Add, Concat, Conv, GlobalAvgPool, Graph, Linear, Mul, Node
+from pocketvision.graph.graph import Activate, Add, Concat, GlobalAvgPool, Graph, Linear, Mul, Node
 from pocketvision.graph.order import best_order, flow, steps
-from pocketvision.graph.storage import FLOAT, INT8
 from pocketvision.values import ModelSpec, Precision, StartKind
 
 PRECISIONS: tuple[Precision, ...] = ("float", "int8")
 KINDS: tuple[StartKind, ...] = get_args(StartKind)
 Counts = NDArray[np.int64]
 
-_FILE_BYTES, _LABEL_BYTES = {"float": 5_400, "int8": 4_950}, 40
-_NODE_BYTES, _LAYER_BYTES, _CHANNEL_BYTES = {"float": 37, "int8": 152}, {"float": 65, "int8": 128}, 5.25
-"""What a file holds besides weights: manifest and probes, then names and settings of each node, of each layer with
-weights, and of each channel's scale in int8. Fitted to written files: `benchmarks/predicted_bytes.py` prints how far
-off they are, at most 1.5% for 30 nets."""
 _KEPT_BYTES = 20_000_000
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -53,17 +48,8 @@ class Trunk:
     """Of the weights that it is sliced from."""
 
 
-class _Column(NamedTuple):
-    """What is counted of one setting, whatever its precision."""
-
-    params: int
-    macs: int
-    float_bytes: int
-    int8_bytes: int
-    peak: int
-    """In values."""
-    layers: int
-    nodes: int
+COLUMNS = ("params", "macs", "peak", *Structure._fields)
+"""What is counted of one setting, whatever its precision; the peak in values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +65,13 @@ class Space:
     precision: Counts
     """Place in PRECISIONS."""
     counted: Counts
-    """[n, 7], a column for each field of `_Column`."""
+    """[n, columns], a column for each name in `COLUMNS`."""
+    labels: int
+    """How many outputs have names."""
     label_bytes: int
+    """Of all these names together."""
+    formats: tuple[str, ...] = ("onnx",)
+    """Of the files that are wanted."""
 
     def __len__(self) -> int:
         return len(self.trunk)
@@ -95,23 +86,35 @@ class Space:
         """Return the multiply-adds of one image."""
         return self.counted[:, 1]
 
+    @property
+    def structure(self) -> dict[str, Counts]:
+        """Return what files have to describe, by the fields of `Structure`."""
+        return dict(zip(COLUMNS[3:], self.counted[:, 3:].T, strict=True))
+
+    @cached_property
+    def weight_bytes(self) -> Counts:
+        """Return the bytes of the weights and biases at each row's precision, with what they are stored by."""
+        each = [stored_bytes(self.structure, precision) for precision in PRECISIONS]
+        return np.asarray(np.where(self.precision == 0, *each), np.int64)
+
     @cached_property
     def size_bytes(self) -> Counts:
-        """Return the predicted bytes of the ONNX file."""
-        weights = self.counted[:, 2], self.counted[:, 3]
-        channels = (weights[1] - weights[0] / 4) / 7  # 8 bytes a bias and a scale, where float has 4
-        layers, nodes = self.counted[:, 5], self.counted[:, 6]
-        each = {
-            name: _FILE_BYTES[name] + stored + _LAYER_BYTES[name] * layers + _NODE_BYTES[name] * nodes
-            for name, stored in zip(PRECISIONS, weights, strict=True)
-        }
-        found = np.where(self.precision == 0, each["float"], each["int8"] + _CHANNEL_BYTES * channels)
-        return np.asarray(found + self.label_bytes, np.int64)
+        """Return the predicted bytes of the file, of several formats the largest one; of a format that does not hold a
+        row's precision nothing is written."""
+        each = [np.zeros(len(self))]
+        for place, precision in enumerate(PRECISIONS):
+            for name in self.formats:
+                if (name, precision) in added_bytes():
+                    found = predicted_bytes(
+                        name, precision, self.structure, labels=self.labels, text_bytes=self.label_bytes
+                    )
+                    each.append(np.where(self.precision == place, found, 0.0))
+        return np.asarray(np.max(each, axis=0), np.int64)
 
     @cached_property
     def peak_bytes(self) -> Counts:
         """Return the peak of activation memory."""
-        return np.asarray(self.counted[:, 4] * np.where(self.precision == 0, 4, 1), np.int64)
+        return np.asarray(self.counted[:, 2] * np.where(self.precision == 0, 4, 1), np.int64)
 
     @cached_property
     def kind(self) -> Counts:
@@ -145,7 +148,13 @@ class Space:
         )
 
 
-def space_of(trunks: Sequence[Trunk], graph_of: Callable[[ModelSpec], Graph], labels: Sequence[str]) -> Space:
+def space_of(
+    trunks: Sequence[Trunk],
+    graph_of: Callable[[ModelSpec], Graph],
+    labels: Sequence[str],
+    *,
+    formats: Sequence[str] = ("onnx",),
+) -> Space:
     """Count every depth and resolution of every trunk at both precisions.
 
     `graph_of` gives the graph of a whole net, with weights or with stand-ins of their shape; it is asked for what was
@@ -159,28 +168,28 @@ def space_of(trunks: Sequence[Trunk], graph_of: Callable[[ModelSpec], Graph], la
         rows = (np.full(depth.shape, place), depth, np.array(trunk.resolutions, np.int64)[side], precision)
         parts.append((*(row[fits] for row in rows), found[depth, side][fits]))
     trunk_, depth_, side_, precision_, counted = (np.concatenate(part) for part in zip(*parts, strict=True))
-    text = sum(len(label.encode()) for label in labels) + _LABEL_BYTES * len(labels)
-    return Space(tuple(trunks), trunk_, depth_, side_, precision_, counted, text)
+    text = sum(len(label.encode()) for label in labels)
+    return Space(tuple(trunks), trunk_, depth_, side_, precision_, counted, len(labels), text, tuple(formats))
 
 
 # ---------------------------------------------------------------- counting
 
 
 def _counted(trunk: Trunk, graph_of: Callable[[ModelSpec], Graph]) -> Counts:
-    """Return [depths, resolutions, 7], -1 where a net does not take a resolution."""
+    """Return [depths, resolutions, columns], -1 where a net does not take a resolution."""
     trunk = replace(trunk, spec=without_shapes(trunk.spec))
     said = repr((_VERSION, _sources(), replace(trunk, kinds=(), origin="", own_width=1.0)))
     path = disk.root() / "counts" / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.npy"
     try:
         kept: Counts = np.load(path, allow_pickle=False)
-        if kept.shape == (len(trunk.depths), len(trunk.resolutions), len(_Column._fields)):
+        if kept.shape == (len(trunk.depths), len(trunk.resolutions), len(COLUMNS)):
             return kept
     except (OSError, ValueError, EOFError):
         pass  # not counted yet, or damaged
     try:
         found = _count(best_order(graph_of(trunk.spec)), trunk)
     except UsageError:  # a width that the family does not have
-        return np.full((len(trunk.depths), len(trunk.resolutions), len(_Column._fields)), -1, np.int64)
+        return np.full((len(trunk.depths), len(trunk.resolutions), len(COLUMNS)), -1, np.int64)
     try:
         with disk.whole_file(path, found.nbytes) as stream:
             np.save(stream, found)
@@ -202,7 +211,7 @@ def _sources() -> str:
 
 
 def _count(graph: Graph, trunk: Trunk) -> Counts:
-    found = np.full((len(trunk.depths), len(trunk.resolutions), len(_Column._fields)), -1, np.int64)
+    found = np.full((len(trunk.depths), len(trunk.resolutions), len(COLUMNS)), -1, np.int64)
     for side, resolution in enumerate(trunk.resolutions):
         there = graph.at(resolution)
         try:
@@ -213,42 +222,27 @@ def _count(graph: Graph, trunk: Trunk) -> Counts:
     return found
 
 
-def _depths(graph: Graph, trunk: Trunk) -> Iterator[_Column]:
+def _depths(graph: Graph, trunk: Trunk) -> Iterator[tuple[int, ...]]:
     """Count every depth of a graph: the layers so far, and a classifier on what they give."""
     nodes = graph.nodes
     own = np.array(
-        [
-            (
-                params(node),
-                macs(node, graph.shapes[node.name]),
-                weight_bytes(node, FLOAT),
-                weight_bytes(node, INT8),
-                isinstance(node, Conv | Linear),
-                1,
-            )
-            for node in nodes
-        ],
+        [(params(node), macs(node, graph.shapes[node.name]), 0, *structure_of(node, graph)) for node in nodes],
         np.int64,
     ).cumsum(axis=0)
-    peaks = np.maximum.accumulate([step.values for step in steps(flow(graph), range(len(nodes)))])
+    own[:, 2] = np.maximum.accumulate([step.values for step in steps(flow(graph), range(len(nodes)))])
     for depth in trunk.depths:
         end = len(nodes) if depth is None else _end_of(nodes, depth)
-        learned, work, plain, small, layers, count = own[end - 1]
-        if depth is None:
-            yield _Column(learned, work, plain, small, peaks[-1], layers, count)
-            continue
-        channels, classes = graph.shapes[nodes[end - 1].name][0], trunk.spec.num_classes
-        matrix = channels * classes
-        last = math.prod(graph.shapes[nodes[end - 1].name]) + channels
-        yield _Column(
-            learned + matrix + classes,
-            work + matrix,
-            plain + 4 * (matrix + classes),
-            small + matrix + 8 * classes,
-            max(peaks[end - 1], last),
-            layers + 1,
-            count + 3,  # the mean, the classifier, the probabilities
-        )
+        found = own[end - 1].copy()
+        if depth is not None:
+            channels, classes = graph.shapes[nodes[end - 1].name][0], trunk.spec.num_classes
+            last = math.prod(graph.shapes[nodes[end - 1].name]) + channels
+            found[2] = max(found[2], last)
+            # The mean, the classifier, the probabilities.
+            matrix = channels * classes
+            head = {"params": matrix + classes, "macs": matrix, "weights": matrix, "channels": classes}
+            for name, more in (head | {"layers": 1, "pools": 1, "others": 1}).items():
+                found[COLUMNS.index(name)] += more
+        yield tuple(found.tolist())
 
 
 def cut(graph: Graph, trunk: Trunk, place: int) -> Graph:

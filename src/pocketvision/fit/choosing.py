@@ -16,6 +16,7 @@ from pocketvision.clock import Watch, seconds
 from pocketvision.export.confidence import abstain_of, require_refusable
 from pocketvision.fit.considering import counted, wanted_of
 from pocketvision.fit.foretelling import foretold_latency
+from pocketvision.fit.options import formats_asked
 from pocketvision.fit.probing import Given, probe
 from pocketvision.fit.probing_boxes import probe_boxes
 from pocketvision.fit.timing import Timer
@@ -64,7 +65,8 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, progr
             "which two cores train in minutes. Allow more with --max-macs."
         )
     found, probed, said = foretold(loaded, given, options, budget, watch=watch)
-    scale = Timer(spec_for(loaded.dataset), image_spec(224, options.crop_mode, None), budget)
+    formats = formats_asked(options.format)
+    scale = Timer(spec_for(loaded.dataset), image_spec(224, options.crop_mode, None), budget, formats=formats)
     with watch.step("picking"):
         count = learning(loaded.spec.name).DEFAULTS.picked if given else 1
         listed = shortlist(found, scale.weigh, count=count, progress=progress)

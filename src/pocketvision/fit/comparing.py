@@ -16,11 +16,12 @@ from pocketvision.data.arrays import prepared
 from pocketvision.export.calibrate import calibration
 from pocketvision.export.confidence import Settled, abstain_of, reason_of, settle, threshold_for
 from pocketvision.fit.lighter import Lightened, ValidatedNet, lighter
-from pocketvision.fit.weighing import caller, content_of, reference_caller
+from pocketvision.fit.options import formats_asked
+from pocketvision.fit.weighing import caller, reference_caller, weighed
 from pocketvision.graph.graph import Graph
 from pocketvision.latency.measure import measure
 from pocketvision.metrics.refusal import Threshold
-from pocketvision.packing import DEFLATE, packed_bytes
+from pocketvision.packing import DEFLATE
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.runtime.onnx import answer_of, runtime_name
@@ -67,9 +68,9 @@ def compress_net(
         given = ValidatedNet(plain, small, trained, spec, images, truth)
         light = lighter(given, loaded.dataset, budget, within_s=clock.left(), progress=progress)
     graphs: dict[Precision, Graph] = {"float": plain, "int8": light.graph}
+    asked = spec, budget, formats_asked(options.format)
     judged = {
-        precision: _judged(graph, precision, trained, (spec, budget), (images, truth))
-        for precision, graph in graphs.items()
+        precision: _judged(graph, precision, trained, asked, (images, truth)) for precision, graph in graphs.items()
     }
     variants = {precision: variant for precision, (variant, _) in judged.items()}
     taken, reason = decide(variants, graphs, options)
@@ -107,23 +108,24 @@ def _judged(
     graph: Graph,
     precision: Precision,
     trained: Trained,
-    asked: tuple[TaskSpec, Budget],
+    asked: tuple[TaskSpec, Budget, tuple[str, ...]],
     examples: tuple[NDArray[np.uint8], NDArray[np.int64]],
 ) -> tuple[Variant, Settled]:
-    spec, budget = asked
-    content = content_of(graph, trained, spec, precision=precision)
-    run = caller(content, trained.image.resolution)
+    spec, budget, formats = asked
+    compressor = budget.compressor or DEFLATE
+    file = weighed(graph, trained, spec, (precision, formats), compressor=compressor)
+    run = caller(file.content, trained.image.resolution)
     latency = measure(run, reference_caller(), threads=1, runtime=runtime_name())
-    answer = answer_of(content, threads=os.cpu_count() or 1)
+    answer = answer_of(file.content, threads=os.cpu_count() or 1)
     images, truth = examples
     answers = np.concatenate([answer(images[s : s + BATCH]) for s in range(0, len(images), BATCH)])
     settled = settle(graph, answers, truth, spec, folded=trained.temperature)
     variant = Variant(
         precision,
         load(spec.name).score(answers, truth, settled.spec),
-        len(content),
+        file.size_bytes,
         latency,
-        download_bytes=packed_bytes(content, budget.compressor or DEFLATE),
+        download_bytes=file.download_bytes,
         confidence=settled.confidence,
         temperature=settled.temperature,
         as_rounded=settled.before,

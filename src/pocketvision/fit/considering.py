@@ -9,6 +9,7 @@ from pocketvision.budget.space import Space, space_of
 from pocketvision.budget.trunks import Pretrained, Wanted, trunks_for
 from pocketvision.cost.graphs import traced
 from pocketvision.errors import MissingExtra, UsageError, WeightsError
+from pocketvision.fit.options import formats_asked
 from pocketvision.fit.probing import Given
 from pocketvision.models.catalogue import families, family_of, parse_name
 from pocketvision.progress import Progress, track
@@ -100,7 +101,8 @@ def counted(given: Sequence[Given], wish: Wanted, options: FitOptions, loaded: L
     )
     if not trunks:
         _explain_nothing(given, wish)
-    space = space_of(list(track(trunks, progress, "counting nets", len(trunks))), traced, spec.labels)
+    listed = list(track(trunks, progress, "counting nets", len(trunks)))
+    space = space_of(listed, traced, spec.labels, formats=formats_asked(options.format))
     if not len(space):
         _explain_nothing(given, wish)
     # Before candidates are written and timed, which takes memory too.

@@ -1,6 +1,7 @@
 """Candidates as files with fresh weights: their bytes, and their time in the delivered runtime."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,12 @@ from pocketvision.budget.prediction import predicted_latency
 from pocketvision.compress.compress import compress
 from pocketvision.compress.stand_in import packs_as_chosen
 from pocketvision.compress.steps.quantize import Quantize
-from pocketvision.fit.weighing import caller, content_of, reference_caller
+from pocketvision.fit.weighing import caller, reference_caller, weighed
 from pocketvision.graph.endings import Ends
 from pocketvision.graph.graph import Graph, Sigmoid, Softmax
 from pocketvision.latency.measure import quick
 from pocketvision.metrics.accuracy import wilson
-from pocketvision.packing import DEFLATE, packed_bytes
+from pocketvision.packing import DEFLATE
 from pocketvision.runtime.onnx import runtime_name
 from pocketvision.tasks import load, spec_for_net
 from pocketvision.train.inputs import SCRATCH
@@ -34,13 +35,15 @@ def chosen_bits(classes: int) -> float:
 class Timer:
     """Weighs and times candidates: written with fresh weights, run in the delivered runtime beside the reference.
 
-    Where the budget names the profile of another device, their time there is predicted instead.
+    Of several formats the largest file counts. Where the budget names the profile of another device, their time there
+    is predicted instead.
     """
 
-    def __init__(self, spec: TaskSpec, image: ImageSpec, budget: Budget) -> None:
+    def __init__(self, spec: TaskSpec, image: ImageSpec, budget: Budget, *, formats: Sequence[str] = ("onnx",)) -> None:
         self.spec = spec
         self.image = image
         self.budget = budget
+        self.formats = formats
         self.reference = reference_caller()
 
     def weigh(self, candidate: Candidate) -> Candidate:
@@ -62,16 +65,16 @@ class Timer:
             "0" * 64,
             splits,
         )
-        content = content_of(graph, trained, self.spec, precision=candidate.precision)
-        sent = content
+        compressor, asked = self.budget.compressor or DEFLATE, (candidate.precision, self.formats)
+        found = weighed(graph, trained, self.spec, asked, compressor=compressor)
+        download = found.download_bytes
         if self._chooses(graph):
             chosen = packs_as_chosen(graph, chosen_bits(candidate.spec.num_classes))
-            sent = content_of(chosen, trained, self.spec, precision=candidate.precision)
-        download = packed_bytes(sent, self.budget.compressor or DEFLATE)
-        candidate = replace(candidate, size_bytes=len(content), download_bytes=download)
+            download = weighed(chosen, trained, self.spec, asked, compressor=compressor).download_bytes
+        candidate = replace(candidate, size_bytes=found.size_bytes, download_bytes=download)
         if predicted := predicted_latency(plain, self.budget, candidate.precision):
             return replace(candidate, predicted=predicted)
-        run = caller(content, image.resolution)
+        run = caller(found.content, image.resolution)
         return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))
 
     def _chooses(self, graph: Graph) -> bool:

@@ -1,32 +1,77 @@
 """Files that are not delivered, but weighed and timed to decide: their content, and a call to run it once."""
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
+from pocketvision.export import FORMATS, SUFFIXES
 from pocketvision.export.manifest import make_manifest, stand_in_probes, stand_in_threshold, stand_in_thresholds
 from pocketvision.export.onnx import to_bytes
+from pocketvision.export.write import RAW_ONLY, refusal
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.latency.measure import reference_graph
+from pocketvision.packing import packed_bytes
+from pocketvision.runtime import download_bytes
 from pocketvision.runtime.onnx import answer_of
-from pocketvision.values import Precision, TaskSpec, Trained
+from pocketvision.values import BoxEnds, Manifest, Precision, TaskSpec, Trained
+
+
+class Weighed(NamedTuple):
+    """What files of a net take, of several formats the largest one."""
+
+    content: bytes
+    """Of the ONNX file, to be timed."""
+    size_bytes: int
+    download_bytes: int
+    """As it is sent, packed."""
 
 
 def content_of(graph: Graph, trained: Trained, spec: TaskSpec, *, precision: Precision) -> bytes:
     """Write the file in the order of a delivered one, with a manifest that takes as much room as the real one."""
-    figures = {"validation": trained.validation, "test": trained.validation}
-    probes = stand_in_probes(spec)
-    manifest = make_manifest(
+    return to_bytes(best_order(graph), stand_in_manifest(trained, spec, precision))
+
+
+def weighed(
+    graph: Graph, trained: Trained, spec: TaskSpec, asked: tuple[Precision, Sequence[str]], *, compressor: str
+) -> Weighed:
+    """Write the file at a precision in every format that is wanted and holds it; a limit is to be kept by each."""
+    precision, formats = asked
+    manifest, ordered = stand_in_manifest(trained, spec, precision), best_order(graph)
+    content = to_bytes(ordered, manifest)
+    sizes, sent = [len(content)], [packed_bytes(content, compressor)]
+    with TemporaryDirectory() as folder:
+        for name in formats:
+            if name != "onnx" and not refusal(name, precision):
+                path = Path(folder, f"model{SUFFIXES[name]}")
+                ends: BoxEnds = "raw" if name in RAW_ONLY and manifest.model.detector else manifest.ends
+                sizes.append(_writer(name)(ordered, replace(manifest, created="", ends=ends), path))
+                sent.append(download_bytes(path, compressor))
+    return Weighed(content, max(sizes), max(sent))
+
+
+def _writer(name: str) -> Callable[[Graph, Manifest, Path], int]:
+    module, function = FORMATS[name].split(":")
+    writer: Callable[[Graph, Manifest, Path], int] = getattr(importlib.import_module(module), function)
+    return writer
+
+
+def stand_in_manifest(trained: Trained, spec: TaskSpec, precision: Precision) -> Manifest:
+    """Return a manifest that takes as much room as that of a trained net."""
+    return make_manifest(
         trained,
         stand_in_thresholds(spec),
         name="weighed",
         precision=precision,
-        figures=figures,
-        probes=probes,
+        figures={"validation": trained.validation, "test": trained.validation},
+        probes=stand_in_probes(spec),
         threshold=stand_in_threshold(),
     )
-    return to_bytes(best_order(graph), manifest)
 
 
 def caller(content: bytes, resolution: int) -> Callable[[], object]:

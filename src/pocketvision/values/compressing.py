@@ -13,6 +13,7 @@ class Variant:
     precision: Precision
     validation: Score
     size_bytes: int
+    """Of several formats the largest file's."""
     latency: Latency
     confidence: Confidence | None = None
     """On the validation images, as the file is delivered."""

@@ -139,7 +139,7 @@ class Candidate:
     cost: Cost
     """What one inference takes, counted."""
     size_bytes: int
-    """Of the exported file: estimated from the count, exact once it was written."""
+    """Of the exported file, of several formats the largest: estimated from the count, exact once it was written."""
     suggested_top1: float
     """ImageNet top-1 in percent that the published figures suggest: an order, not a promise."""
     status: Literal["taken", "trained", "tried", "over budget", "too slow", "not needed"]
