@@ -13,7 +13,8 @@ a cache. Brotli is of the net alone in a LiteRT file. A cell has the points of t
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pocketvision.compress.steps.equalize import Equalize
 from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.compress.steps.ranges import Ranges
 from pocketvision.compress.steps.rate_distortion import with_moments
-from pocketvision.compress.steps.step import begin, with_float
+from pocketvision.compress.steps.step import CompressionStep, State, begin, with_float
 from pocketvision.export.litert import to_bytes
 from pocketvision.graph.graph import Graph
 from pocketvision.metrics.paired import paired
@@ -46,8 +47,8 @@ PARTS = {
     "shared": ("bits", ("shared", "equalized, shared")),
 }
 """What a part varies, and the ways that it compares."""
-Row = tuple[str, str, Graph]
-"""A setting, a way, and what comes of it."""
+Row = tuple[str, str, Callable[[], Graph]]
+"""A setting, a way, and what makes the graph."""
 
 
 def few_bits(case: Case) -> Iterator[Row]:
@@ -56,40 +57,47 @@ def few_bits(case: Case) -> Iterator[Row]:
         state = step(state)
     state = with_moments(state)
     for bits in BITS:
-        rounded = Quantize(bits)(state)
         for way, steps in zip(PARTS["bits"][1], ((), (CorrectBias(),), (Compensate(), CorrectBias())), strict=True):
-            done = rounded
-            for step in steps:
-                done = step(done)
-            yield str(bits), way, done.graph
+            yield str(bits), way, partial(_after, state, (Quantize(bits), *steps))
+
+
+def _after(state: State, steps: Sequence[CompressionStep]) -> Graph:
+    for step in steps:
+        state = step(state)
+    return state.graph
 
 
 def pruned(case: Case) -> Iterator[Row]:
     state = begin(case.graph, case.seen)
     moments, (by_size, by_loss) = moments_of(state.plain, case.seen), PARTS["zeros"][1]
     for share in SHARES:
-        yield f"{share:.0%}", by_size, with_float(state, pruned_by_size(state.plain, share)).graph
-        yield f"{share:.0%}", by_loss, with_float(state, pruned_by_loss(state.plain, moments, share)).graph
+        ways = {by_size: partial(pruned_by_size, state.plain), by_loss: partial(pruned_by_loss, state.plain, moments)}
+        for way, prune in ways.items():
+            yield f"{share:.0%}", way, lambda prune=prune, share=share: with_float(state, prune(share=share)).graph
 
 
 def few_values(case: Case) -> Iterator[Row]:
     plain = begin(case.graph, case.seen)
     for bits in SHARED:
         for way, state in zip(PARTS["shared"][1], (plain, Equalize()(plain)), strict=True):
-            yield str(bits), way, with_float(state, shared(state.plain, bits)).graph
+            yield str(bits), way, lambda state=state, bits=bits: with_float(state, shared(state.plain, bits)).graph
 
 
 MAKERS = {"bits": few_bits, "zeros": pruned, "shared": few_values}
 
 
 def measure(net: Net, part: str, options: argparse.Namespace, half: int) -> None:
-    """Measure a part of a net by one half, and keep every row as it is found."""
+    """Measure a part of a net by one half, and keep every row as it is found; what was kept is not found anew."""
+    path = options.cache / f"{part}-{net.file}-{half}.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    known = {(row["setting"], row["way"]) for row in rows}
     case = case_of(net, options, half)
     exact = answer_of(to_bytes(case.graph))(case.judged)
-    rows = []
-    for setting, way, graph in MAKERS[part](case):
-        rows.append({"setting": setting, "way": way, **judged(graph, case, exact)})
-        (options.cache / f"{part}-{net.file}-{half}.json").write_text(json.dumps(rows))
+    for setting, way, make in MAKERS[part](case):
+        if (setting, way) in known:
+            continue
+        rows.append({"setting": setting, "way": way, **judged(make(), case, exact)})
+        path.write_text(json.dumps(rows))
         print(f"{net.name}, half {half}, {part} {setting}, {way}: {np.mean(rows[-1]['same']):.1%} same", flush=True)
 
 
