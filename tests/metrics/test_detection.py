@@ -278,6 +278,17 @@ def test_intervals_hold_their_value_and_are_those_of_images_drawn_anew() -> None
     assert np.std(slowly) == pytest.approx((found.high - found.low) / 3.92, rel=0.3)
 
 
+def test_a_class_that_is_all_found_has_an_interval_of_some_width() -> None:
+    truth = np.stack([things((0, *ONE, 0), (1, *OTHER, 0))[0]] * 10)
+    answers = np.zeros((10, 3, 6), np.float32)
+    answers[:, 0] = (*ONE, 0, 0.9)
+    found = average_precision(match(truth, answers, 2))
+    assert found.classes.tolist() == [1, 0]
+    assert (found.class_low[0], found.class_high[0]) == (pytest.approx(0.722, abs=1e-3), 1)
+    assert (found.class_low[1], found.class_high[1]) == (0, pytest.approx(0.278, abs=1e-3))
+    assert found.low < found.value == 0.5 < found.high
+
+
 # ---------------------------------------------------------------- VOC
 
 

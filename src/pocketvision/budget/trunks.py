@@ -24,10 +24,6 @@ SMALLEST = 64
 """Pixels a side that pretrained nets are considered from on, where the images have them."""
 
 
-SMALLEST_DETECTOR = 128
-"""Pixels a side that detectors are considered from on: things are a part of the image only."""
-
-
 @dataclass(frozen=True)
 class Pretrained:
     """Weights at hand."""
@@ -53,6 +49,8 @@ class Wanted:
     groups: int | None = None
     detector: DetectorSpec | None = None
     """Maps and head of the detectors that are wanted; None for classifiers."""
+    smallest: int = 0
+    """Pixels a side that detectors are considered from on: things are a part of the image only."""
 
 
 def trunks_for(pretrained: Sequence[Pretrained], wanted: Wanted, *, scratch: bool) -> list[Trunk]:
@@ -75,7 +73,7 @@ def _detecting(wanted: Wanted, trunk: Trunk) -> Trunk | None:
     if not places or not strides <= set(strides_of(trunk.spec.name)):
         return None
     kinds = tuple(trunk.kinds[place] for place in places)
-    sides = tuple(side for side in trunk.resolutions if side >= SMALLEST_DETECTOR or side == wanted.resolution)
+    sides = tuple(side for side in trunk.resolutions if side >= wanted.smallest or side == wanted.resolution)
     return replace(
         trunk, spec=replace(trunk.spec, detector=wanted.detector), depths=(None,), kinds=kinds, resolutions=sides
     )

@@ -16,6 +16,7 @@ from pocketvision.data.layouts.manifest import read_manifest, read_manifests, sa
 from pocketvision.data.layouts.table import TABLE_SUFFIXES
 from pocketvision.data.layouts.tree import files, folders, is_image, walk
 from pocketvision.data.layouts.voc import is_voc, read_voc
+from pocketvision.data.layouts.voc_beside import is_voc_beside, read_voc_beside
 from pocketvision.data.layouts.yolo import SUFFIXES as YAML_SUFFIXES
 from pocketvision.data.layouts.yolo import is_yolo, read_yolo, read_yolo_folder, yolo_file
 from pocketvision.errors import DataError
@@ -81,6 +82,8 @@ def _boxes(root: Path) -> Listing | None:
     """List a folder of boxes; None where it is of none of their layouts."""
     if is_voc(root):
         return read_voc(root)
+    if is_voc_beside(root):
+        return read_voc_beside(root)
     if coco_files(root):
         return read_coco_folder(root)
     if create_ml := create_ml_files(root):

@@ -69,6 +69,7 @@ def wanted_of(loaded: Loaded, options: FitOptions) -> tuple[Wanted, tuple[str, .
         options.resolution,
         wanted.groups if wanted else None,
         fitted.detector,
+        task.resolution(0),
     )
     if options.teacher is not None and fitted.detector is not None:
         return _as_taught(wish, options.teacher)

@@ -24,13 +24,17 @@ def wilson(correct: int, total: int, z: float = 1.959964) -> Score:
     assert 0 <= correct <= total or total == 0
     if total == 0:
         raise DataError("there is no image to measure accuracy on; give a split with at least one readable image")
-    share, square = correct / total, z * z
+    share = correct / total
+    return Score(share, *wilson_bounds(share, total, z), total)
+
+
+def wilson_bounds(share: float, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the ends of the Wilson score interval of a share of so many."""
+    square = z * z
     center = (share + square / (2 * total)) / (1 + square / total)
     half = z / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
     # Rounding may leave 1e-17 beyond the ends, which are exact: 0 for no right answer, 1 for nothing but.
-    low = 0.0 if correct == 0 else max(0.0, center - half)
-    high = 1.0 if correct == total else min(1.0, center + half)
-    return Score(share, low, high, total)
+    return 0.0 if share == 0 else max(0.0, center - half), 1.0 if share == 1 else min(1.0, center + half)
 
 
 def accuracy(probabilities: Floats, labels: Integers) -> Score:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.metrics.accuracy import wilson_bounds
 from pocketvision.metrics.box_matches import AREAS, THRESHOLDS, ClassMatches, Matches, match, overlaps
 
 __all__ = [
@@ -76,15 +77,18 @@ def average_precision(matches: Matches, *, overlap: float | None = FOUND_FROM) -
     """Return AP at one of COCO's thresholds of overlap, .5 by default, or the mean over all of them for None.
 
     Images are drawn anew, each with all its boxes: a box is not independent of the others of its image.
+    Where every draw gives the same, as for a class whose objects are all found, the interval is Wilson's of that share
+    of the images that show one: that none was missed in ten images does not say that none ever will be.
     Source: B. Efron, "Bootstrap Methods: Another Look at the Jackknife" (1979); percentile intervals.
     """
     rows = np.arange(len(THRESHOLDS)) if overlap is None else np.flatnonzero(np.isclose(THRESHOLDS, overlap))
     assert rows.size, f"no threshold of COCO: {overlap}"
     whole = _by_class(matches, np.ones((1, matches.images)), rows)[0]
     drawn = np.concatenate([_by_class(matches, weights, rows) for weights in _resamples(matches)])
-    low, high = _interval(_means(drawn)[:, None])
+    shown = np.stack([one.there[:, 0] > 0 for one in matches.classes], axis=1)
     value = _mean(whole)
-    low_k, high_k = _interval(drawn)
+    low, high = _interval(_means(drawn)[:, None], np.array([shown.any(axis=1).sum()]))
+    low_k, high_k = _interval(drawn, shown.sum(axis=0))
     if np.isnan(value):
         return AveragePrecision(0.0, 0.0, 1.0, whole, low_k, high_k)
     return AveragePrecision(value, min(float(low[0]), value), max(float(high[0]), value), whole, low_k, high_k)
@@ -152,13 +156,16 @@ def _means(drawn: Doubles) -> Doubles:
     return np.where(known.any(axis=1), totals / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
-def _interval(drawn: Doubles) -> tuple[Doubles, Doubles]:
-    """Return the 95% percentile interval of each column [R, K]; 0 to 1 where none has a value."""
+def _interval(drawn: Doubles, images: Integers) -> tuple[Doubles, Doubles]:
+    """Return the 95% percentile interval of each column [R, K]; Wilson's of so many images [K] where all rows are alike,
+    0 to 1 where none has a value."""
     low, high = np.zeros(drawn.shape[1]), np.ones(drawn.shape[1])
     for place, column in enumerate(drawn.T):
         known = column[~np.isnan(column)]
         if known.size:
             low[place], high[place] = np.quantile(known, (0.025, 0.975))
+            if known.min() == known.max() and images[place]:
+                low[place], high[place] = wilson_bounds(min(1.0, float(known[0])), int(images[place]))
     return low, high
 
 

@@ -56,12 +56,12 @@ def read_voc(root: Path) -> Listing:
     """List the annotated images; those without an annotation or in no set are told of."""
     stems = [name.removesuffix(".xml") for name in files(root / ANNOTATIONS) if name.endswith(".xml")]
     splits, unlisted = _splits(root, stems)
-    pages = [_page(root / ANNOTATIONS / f"{stem}.xml") for stem in stems if stem in splits]
+    pages = [read_page(root / ANNOTATIONS / f"{stem}.xml") for stem in stems if stem in splits]
     names = {thing.name for page in pages for thing in page.things}
     if not names:
         raise DataError(f"there is no box in '{root / ANNOTATIONS}'{' of the sets' if pages else ''}.")
     labels, lack = ordered(root, names, f"'{root / ANNOTATIONS}'")
-    shift = _shift(pages)
+    shift = shift_of(pages)
     warnings = (
         *unlisted,
         *(("No box begins at 0: they are taken to count pixels from 1, as VOC's do.",) * bool(shift)),
@@ -74,7 +74,7 @@ def read_voc(root: Path) -> Listing:
             detail = f"there is no image of this name in {IMAGES}; named in {ANNOTATIONS}/{page.stem}.xml"
             problems.append(Problem(f"{IMAGES}/{page.stem}", "missing", detail, left_out=True))
             continue
-        clipped = clip(f"{IMAGES}/{name}", _boxes(page, labels), page.size, shift=shift)
+        clipped = clip(f"{IMAGES}/{name}", boxes_on(page, labels), page.size, shift=shift)
         problems += clipped.problems
         found.append(Found(f"{IMAGES}/{name}", "", splits[page.stem], (), clipped.boxes, page.size))
     if images and not unlisted:
@@ -87,7 +87,7 @@ def read_voc(root: Path) -> Listing:
     return Listing(root, labels, in_order(found), tuple(problems), warnings, "boxes", lack=lack)
 
 
-def _shift(pages: Iterable[VocPage]) -> float:
+def shift_of(pages: Iterable[VocPage]) -> float:
     """Return what to take off x1 and y1: VOC's pixels count from 1, many tools write the same files from 0.
 
     VOC's box includes its last pixel: x1 - 1 to x2 are its edges.
@@ -96,7 +96,8 @@ def _shift(pages: Iterable[VocPage]) -> float:
     return 0.0 if any(corner < 1 for corner in corners) else 1.0
 
 
-def _boxes(page: VocPage, labels: tuple[str, ...]) -> list[Box]:
+def boxes_on(page: VocPage, labels: tuple[str, ...]) -> list[Box]:
+    """Return a page's boxes, corners as written."""
     boxes = []
     for thing in page.things:
         x1, y1, x2, y2 = thing.corners
@@ -134,7 +135,8 @@ def _set(path: Path) -> list[str]:
 # ---------------------------------------------------------------- one XML file
 
 
-def _page(path: Path) -> VocPage:
+def read_page(path: Path) -> VocPage:
+    """Read one annotation; raises DataError for what is none."""
     root = _tree(path)
     width, height = (_number(root, f"size/{side}", path, 0.0) for side in ("width", "height"))
     size = (int(width), int(height)) if 0 < width < 1e6 and 0 < height < 1e6 else None
