@@ -157,8 +157,10 @@ def _means(drawn: Doubles) -> Doubles:
 
 
 def _interval(drawn: Doubles, images: Integers) -> tuple[Doubles, Doubles]:
-    """Return the 95% percentile interval of each column [R, K]; Wilson's of so many images [K] where all rows are alike,
-    0 to 1 where none has a value."""
+    """Return the 95% percentile interval of each column [R, K].
+
+    Where all rows are alike it is Wilson's of so many images [K], and 0 to 1 where none has a value.
+    """
     low, high = np.zeros(drawn.shape[1]), np.ones(drawn.shape[1])
     for place, column in enumerate(drawn.T):
         known = column[~np.isnan(column)]
