@@ -47,6 +47,7 @@ TORCH_FILES = {
     "compress/channels.py",
     "compress/distill.py",
     "compress/recover.py",
+    "compress/retrain.py",
     "compress/sensitivity.py",
     "compress/slim.py",
     "data/augment.py",

@@ -27,6 +27,7 @@ JUDGED = 256
 """Images by which it is told how near the answers have come."""
 LOOKED = 50
 """Steps between two such looks."""
+_TINY = 1e-12
 _MEAN, _SQUARES = 0.9, 0.999
 """How slowly Adam forgets gradients and their squares."""
 _TIMED = 3
@@ -35,7 +36,7 @@ _WARMUP = 0.1
 """Share of the steps in which the rate rises."""
 
 
-class Student(Protocol):
+class StudentGraph(Protocol):
     """A graph whose weights are tensors that learn."""
 
     @property
@@ -68,18 +69,13 @@ class Course:
     """Seconds; the steps are fewer where they would take longer."""
 
 
-class SharedAdam:
-    """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980) with one second moment for each tensor.
-
-    Weights that the answer hardly depends on then hardly move. With a second moment for each weight, as in Adam, every
-    one moves as far, and integers all change their levels within the same few steps. Zhang et al. 2024
-    (https://arxiv.org/abs/2406.16793) share it within blocks to save memory.
-    """
+class Adam:
+    """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), whose rate is told with each step."""
 
     def __init__(self, values: Sequence[Tensor]) -> None:
         self._values = [value for value in values if value.numel()]
         self._means = [torch.zeros_like(value) for value in self._values]
-        self._squares = [0.0] * len(self._values)
+        self._squares = [self._square(mean) for mean in self._means]
         self._count = 0
 
     @torch.no_grad()
@@ -87,13 +83,27 @@ class SharedAdam:
         """Move all values against their gradients, and forget these."""
         self._count += 1
         warm, full = 1 - _MEAN**self._count, 1 - _SQUARES**self._count
-        for place, (value, mean) in enumerate(zip(self._values, self._means, strict=True)):
+        for value, mean, square in zip(self._values, self._means, self._squares, strict=True):
             assert value.grad is not None
             mean.lerp_(value.grad, 1 - _MEAN)
-            square = float(value.grad.square().mean())
-            self._squares[place] += (1 - _SQUARES) * (square - self._squares[place])
-            value.sub_(mean * (rate / warm / (math.sqrt(self._squares[place] / full) + 1e-20)))
+            square.lerp_(self._square(value.grad), 1 - _SQUARES)
+            value.sub_(mean * (rate / warm) / ((square / full).sqrt() + _TINY))
             value.grad = None
+
+    def _square(self, gradient: Tensor) -> Tensor:
+        return gradient.square()
+
+
+class SharedAdam(Adam):
+    """Adam with one second moment for each tensor.
+
+    Weights that the answer hardly depends on then hardly move. With a second moment for each weight every one moves as
+    far, and integers all change their levels within the same few steps. Zhang et al. 2024
+    (https://arxiv.org/abs/2406.16793) share it within blocks to save memory.
+    """
+
+    def _square(self, gradient: Tensor) -> Tensor:
+        return gradient.square().mean()
 
 
 class Lesson:
@@ -106,7 +116,7 @@ class Lesson:
         self._teacher, self._images, self._course = teacher, images, course
         self._weights = layer_weights(teacher)
 
-    def loss(self, student: Student, images: Images) -> Tensor:
+    def loss(self, student: StudentGraph, images: Images) -> Tensor:
         """Return the mean divergence over images [n, R, R, C]; its gradients are as large as at temperature 1."""
         answers = logits(student.graph, images, student.sums, _channels_last(student.passed))
         heat = self._course.temperature
@@ -118,7 +128,7 @@ class Lesson:
         return logits(self._teacher, images, fixed(self._teacher, self._weights), _channels_last(lambda _, x: x))
 
     @torch.no_grad()
-    def judged(self, student: Student) -> float:
+    def judged(self, student: StudentGraph) -> float:
         """Return the mean divergence over some of the images, as they are."""
         chosen = self._images[:: max(1, -(-len(self._images) // JUDGED))]
         parts = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
@@ -146,7 +156,15 @@ class Lesson:
 VIEWS = Augment()
 
 
-def learn(student: Student, teacher: Graph, images: Images, course: Course, progress: Progress = Silent()) -> bool:
+def learn(
+    student: StudentGraph,
+    teacher: Graph,
+    images: Images,
+    course: Course,
+    *,
+    optimizer: type[Adam],
+    progress: Progress = Silent(),
+) -> bool:
     """Let a student learn what a float graph answers to images [N, R, R, C]; tell whether it came nearer.
 
     It is left as it was when it was nearest. Raises GraphError for a teacher that answers with neither classes nor
@@ -155,10 +173,10 @@ def learn(student: Student, teacher: Graph, images: Images, course: Course, prog
     started = time.monotonic()
     lesson, values = Lesson(teacher, images, course), student.values()
     nearest, least = [value.detach().clone() for value in values], lesson.judged(student)
-    course, optimizer, better = _shortened(course, student, lesson, started), SharedAdam(values), False
+    course, adam, better = _shortened(course, student, lesson, started), optimizer(values), False
     for step in track(range(course.steps), progress, "learn from the float net", course.steps):
         lesson.loss(student, lesson.view(step)).backward()  # type: ignore[no-untyped-call]
-        optimizer.step(rate_at(course, step))
+        adam.step(rate_at(course, step))
         if (step + 1) % LOOKED == 0 or step + 1 == course.steps:
             loss = lesson.judged(student)
             if loss < least:
@@ -169,7 +187,7 @@ def learn(student: Student, teacher: Graph, images: Images, course: Course, prog
     return better
 
 
-def _shortened(course: Course, student: Student, lesson: Lesson, started: float) -> Course:
+def _shortened(course: Course, student: StudentGraph, lesson: Lesson, started: float) -> Course:
     """Leave as many steps as the time allows, after the judging before and with that to come."""
     if math.isinf(course.within_s):
         return course

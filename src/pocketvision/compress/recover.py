@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pocketvision.compress.bias import coarse_biases
-from pocketvision.compress.distill import Course, learn
+from pocketvision.compress.distill import Course, SharedAdam, learn
 from pocketvision.compress.quantize import LARGEST_BIAS
 from pocketvision.graph.autograd import sums_of
 from pocketvision.graph.graph import Array, Conv, Graph, Input, Linear, Node, Quant
@@ -36,7 +36,9 @@ def recovered(
     that answer with neither classes nor attributes.
     """
     student = RoundedStudent(small, lowered)
-    return student.rounded() if learn(student, lowered, images, course, progress) else small
+    return (
+        student.rounded() if learn(student, lowered, images, course, optimizer=SharedAdam, progress=progress) else small
+    )
 
 
 class RoundedStudent:

@@ -18,7 +18,7 @@ FURTHER = (8, 4)
 
 
 @dataclass(frozen=True, eq=False)
-class Learning:
+class Recovery:
     """How a net of a search learns, and what it is judged by."""
 
     search: RateSearch

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.compress.search import STRENGTHS, RateSearch
 from pocketvision.export.calibrate import RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
-from pocketvision.export.chosen import Learning
+from pocketvision.export.chosen import Recovery
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.smaller import Taken, trials_of
 from pocketvision.fit.weighing import content_of
@@ -88,7 +88,7 @@ def lighter(
     graph = search.at(place).graph
     if place != free:
         few = partial(calibration, dataset, net.trained.image, progress, most=RECOVERY_IMAGES)
-        learned = Learning(search, net.right, few, within_s).best_at(place, before).graph
+        learned = Recovery(search, net.right, few, within_s).best_at(place, before).graph
         graph = learned if allowed is None or net.sent(learned, compressor) <= allowed else graph
     sizes = [net.sent(each, compressor) for each in (net.small, graph)]
     forced = "" if place == free else ", as the limit of the download asks"

@@ -128,8 +128,8 @@ class CompressOptions(Settings):
     _: KW_ONLY
     steps: str = option(
         "equalize,ranges,int8,bias",
-        "With commas, out of equalize, prune=SHARE, magnitude=SHARE, share=BITS, ranges, int8, quantize=BITS, "
-        "compensate and bias.",
+        "With commas, out of slim=SHARE, equalize, prune=SHARE, magnitude=SHARE, share=BITS, ranges, int8, "
+        "quantize=BITS, compensate, bias and recover.",
     )
     to: Amount = option(
         None, "Write the best file within a download such as 300KB after deflate, or 300KB:brotli.", shell=str

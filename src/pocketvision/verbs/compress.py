@@ -17,14 +17,15 @@ from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.compress.ledger import LedgerEntry
 from pocketvision.compress.search import STRENGTHS, RateSearch
-from pocketvision.compress.steps.named import STEPS_THAT_WEIGH, steps_named
+from pocketvision.compress.steps.named import STEPS_THAT_LEARN, STEPS_THAT_WEIGH, steps_named
 from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.compress.steps.share import Share
+from pocketvision.compress.steps.slim import Slim
 from pocketvision.compress.steps.step import CompressionStep
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import BudgetMissed, DataError, UsageError
 from pocketvision.export.calibrate import CALIBRATION_IMAGES, RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
-from pocketvision.export.chosen import Learning
+from pocketvision.export.chosen import Recovery
 from pocketvision.export.deep_compression import NET, SUFFIX, beside, write_net
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.smaller import Taken, place_within, sent, trials_of
@@ -98,27 +99,27 @@ class Compressing:
 def compress(options: CompressOptions) -> Compressing:
     """Make the best net of a training's folder, or the net of a file, smaller by `steps`, and tell what that costs.
 
-    `steps` are names with commas. `export` takes equalize, ranges, int8 and bias. Beside these, `prune=SHARE` leaves
-    out weights by the loss of the answer, `magnitude=SHARE` the smallest of each layer, `share=BITS` lets a layer's
-    weights share a few values, `quantize=BITS` is int8 with weights of fewer bits, and `compensate` rounds them against
-    each other's errors. It is judged on the run's validation images, which `data` finds if they were moved. A file
-    needs `data`, the folder of images to calibrate and to judge on; accuracies are told where the folder has classes of
-    the file's names, or of those in `labels`, a text with one a line. Nothing is written, but in three cases: `output`
-    gets the net of the steps, as `format` or, of shared weights, as `net`, the layout of Deep Compression; `to`, such
-    as '300KB' or '300KB:brotli', writes the file that loses least within that download, and `max_drop` the smallest
-    that loses at most so many points of accuracy, or of equal answers where there are no labels: their weights are
-    chosen by their loss and the bits that they cost a compressor. Where that loses answers, the integers learn from the
-    float net on the training images, without labels: for some minutes, as long as `recover` says, such as '3m', or with
-    'off' not at all. `format` and `name` are as in `export`. Raises UnknownName for another step, UsageError where none
-    makes the net smaller or a file's images are missing, BudgetMissed where no choice of weights suffices.
+    `steps` are names with commas. `export` takes equalize, ranges, int8 and bias. Beside these, `slim=SHARE` cuts whole
+    channels until so much of the multiply-adds is left and lets the others learn from the uncut net, `prune=SHARE`
+    leaves out weights by the loss of the answer, `magnitude=SHARE` the smallest of each layer, `share=BITS` lets a
+    layer's weights share a few values, `quantize=BITS` is int8 with weights of fewer bits, and `compensate` rounds them
+    against each other's errors. It is judged on the run's validation images, which `data` finds if they were moved. A
+    file needs `data`, the folder of images to calibrate and to judge on; accuracies are told where the folder has
+    classes of the file's names, or of those in `labels`, a text with one a line. Nothing is written, but in three
+    cases: `output` gets the net of the steps, as `format` or, of shared weights, as `net`, the layout of Deep
+    Compression; `to`, such as '300KB' or '300KB:brotli', writes the file that loses least within that download, and
+    `max_drop` the smallest that loses at most so many points of accuracy, or of equal answers where there are no
+    labels: their weights are chosen by their loss and the bits that they cost a compressor. Where that loses answers,
+    the integers learn from the float net on the training images, without labels: for some minutes, as long as `recover`
+    says, such as '3m', or with 'off' not at all. `format` and `name` are as in `export`. Raises UnknownName for another
+    step, UsageError where none makes the net smaller or a file's images are missing, BudgetMissed where no choice of
+    weights suffices.
     """
     chosen, wanted = steps_named(options.steps), _wanted(options)
     _require_writable(options, chosen)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
     judged = _judged(opened, options.progress)
-    weighing = any(isinstance(step, STEPS_THAT_WEIGH) for step in chosen)
-    most = SENSITIVITY_IMAGES if weighing else CALIBRATION_IMAGES
-    measured = calibration(opened.images(), opened.manifest.image, options.progress, most=most)
+    measured = calibration(opened.images(), opened.manifest.image, options.progress, most=_images_for(chosen))
     plain, done = (
         compress_graph(opened.graph, measured, steps=steps, progress=options.progress)
         for steps in ((Quantize(),), chosen)
@@ -131,7 +132,8 @@ def compress(options: CompressOptions) -> Compressing:
         return (
             found if options.output is None and options.format != NET else _written(found, opened, done.graph, options)
         )
-    smaller = _smaller(opened, judged, wanted, options)
+    begun = done.plain if any(isinstance(step, Slim) for step in chosen) else opened.graph
+    smaller = _smaller(replace(opened, graph=begun), judged, wanted, options)
     graphs |= {", ".join(entry.step for entry in smaller.compressed.ledger[1:]): smaller.compressed.graph}
     return replace(
         _told(options, graphs, smaller.compressed, judged),
@@ -141,6 +143,13 @@ def compress(options: CompressOptions) -> Compressing:
         strength=smaller.strength,
         trials=smaller.trials,
     )
+
+
+def _images_for(chosen: Sequence[CompressionStep]) -> int:
+    """Return how many training images steps need."""
+    if any(isinstance(step, STEPS_THAT_LEARN) for step in chosen):
+        return RECOVERY_IMAGES
+    return SENSITIVITY_IMAGES if any(isinstance(step, STEPS_THAT_WEIGH) for step in chosen) else CALIBRATION_IMAGES
 
 
 def _require_writable(options: CompressOptions, chosen: Sequence[CompressionStep]) -> None:
@@ -223,16 +232,31 @@ class _Judged:
 
     def right(self, graph: Graph) -> float:
         """Return a graph's accuracy, or how many answers are the float net's where there are no labels; 0..1."""
-        found = self._answers(graph)
+        return self._score(self._answers(graph))
+
+    @property
+    def float_right(self) -> float:
+        """Return the same of the float net."""
+        return self._score(self.exact)
+
+    def _score(self, found: NDArray[np.float32]) -> float:
         if self.truth is not None:
             return load(self.spec.name).score(found, self.truth, self.spec).value
         return float(self.alike(found, self.exact).mean())
 
     def rights(self, graph: Graph) -> NDArray[np.bool_]:
         """Tell which answers are right, or the float net's where there are no labels."""
+        return self._as_wanted(self._answers(graph))
+
+    @property
+    def float_rights(self) -> NDArray[np.bool_]:
+        """Tell which answers of the float net are right; all where there are no labels."""
+        return self._as_wanted(self.exact)
+
+    def _as_wanted(self, found: NDArray[np.float32]) -> NDArray[np.bool_]:
         task = load(self.spec.name)
         wanted = task.decide(self.exact, self.spec).choices if self.truth is None else self.truth
-        return np.asarray(task.decide(self._answers(graph), self.spec).choices == wanted).ravel()
+        return np.asarray(task.decide(found, self.spec).choices == wanted).ravel()
 
     def _answers(self, graph: Graph) -> NDArray[np.float32]:
         ask = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
@@ -273,15 +297,15 @@ def _smaller(opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: Co
     dataset, image, progress = opened.images(), opened.manifest.image, options.progress
     search = RateSearch(opened.graph, calibration(dataset, image, progress, most=SENSITIVITY_IMAGES), progress=progress)
     images = partial(calibration, dataset, image, progress, most=RECOVERY_IMAGES)
-    learning = Learning(search, judged.rights, images, _learning_s(options))
+    recovery = Recovery(search, judged.rights, images, _learning_s(options))
     weigh = partial(sent, manifest=opened.manifest, name=formats_of(options.format)[0], compressor=wanted.compressor)
-    place, done = _chosen(learning, judged, wanted, opened.graph, weigh)
+    place, done = _chosen(recovery, judged, wanted, weigh)
     exported = deliver(opened, done.graph, _asked(options, "int8"))
     while wanted.allowed is not None and place < search.last:
         if download_bytes(Path(exported.file), wanted.compressor) <= wanted.allowed:
             break
         place += 1
-        done = learning.best_at(place, judged.rights(opened.graph))
+        done = recovery.best_at(place, judged.float_rights)
         exported = deliver(opened, done.graph, _asked(options, "int8"))
     taken = Taken(done.graph, STRENGTHS[place])
     trials = trials_of(search, search.rounded(), taken, weigh=weigh, judge=judged.right)
@@ -289,21 +313,21 @@ def _smaller(opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: Co
 
 
 def _chosen(
-    learning: Learning, judged: _Judged, wanted: _Wanted, whole: Graph, weigh: Callable[[Graph], int]
+    recovery: Recovery, judged: _Judged, wanted: _Wanted, weigh: Callable[[Graph], int]
 ) -> tuple[int, Compressed]:
     """Return the place of the strength that is asked for, and its net."""
     if wanted.allowed is not None:
-        place = place_within(learning.search, weigh, wanted.allowed)
-        return place, learning.best_at(place, judged.rights(whole))
-    most, before = wanted.max_drop or 0.0, judged.right(whole)
+        place = place_within(recovery.search, weigh, wanted.allowed)
+        return place, recovery.best_at(place, judged.float_rights)
+    most, before = wanted.max_drop or 0.0, judged.float_right
 
     def keeps(graph: Graph) -> bool:
         return 100 * (before - judged.right(graph)) <= most + 1e-9
 
-    weakest = learning.search.strongest(keeps)
+    weakest = recovery.search.strongest(keeps)
     if weakest is None:
         raise BudgetMissed(f"no int8 weights lose {most:g} points or less; allow more with --max-drop")
-    return learning.beyond(weakest, keeps)
+    return recovery.beyond(weakest, keeps)
 
 
 def _learning_s(options: CompressOptions) -> float:

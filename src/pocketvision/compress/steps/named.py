@@ -8,7 +8,9 @@ from pocketvision.compress.steps.equalize import Equalize
 from pocketvision.compress.steps.prune import Magnitude, Prune
 from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.compress.steps.ranges import Ranges
+from pocketvision.compress.steps.recover import Recover
 from pocketvision.compress.steps.share import Share
+from pocketvision.compress.steps.slim import Slim
 from pocketvision.compress.steps.step import CompressionStep
 from pocketvision.errors import UnknownName, UsageError
 
@@ -25,11 +27,11 @@ def _alone(step: CompressionStep) -> Reader:
     return read
 
 
-def _share(step: Callable[[float], CompressionStep]) -> Reader:
+def _share(step: Callable[[float], CompressionStep], of: str = "weights") -> Reader:
     def read(name: str, value: str) -> CompressionStep:
         share = _number(value)
         if share is None or not 0 < share < 1:
-            raise UsageError(f"the step {name} needs a share of the weights between 0 and 1, such as {name}=0.5")
+            raise UsageError(f"the step {name} needs a share of the {of} between 0 and 1, such as {name}=0.5")
         return step(share)
 
     return read
@@ -53,6 +55,7 @@ def _number(value: str) -> float | None:
 
 
 READERS: Mapping[str, Reader] = {
+    "slim": _share(Slim, "multiply-adds"),
     "equalize": _alone(Equalize()),
     "magnitude": _share(Magnitude),
     "prune": _share(Prune),
@@ -62,8 +65,11 @@ READERS: Mapping[str, Reader] = {
     "quantize": _bits(Quantize),
     "compensate": _alone(Compensate()),
     "bias": _alone(CorrectBias()),
+    "recover": _alone(Recover()),
 }
 """In the order in which steps are done."""
+STEPS_THAT_LEARN = (Slim, Recover)
+"""They learn from images, the more the better."""
 STEPS_THAT_WEIGH = (Prune, Compensate)
 """They weigh errors by the loss of the answer, which needs some more images."""
 SMALLER = {"magnitude", "prune", "share", "int8", "quantize"}
