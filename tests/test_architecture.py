@@ -49,6 +49,7 @@ TORCH_FILES = {
     "compress/recover.py",
     "compress/retrain.py",
     "compress/sensitivity.py",
+    "compress/torch_measure.py",
     "compress/slim.py",
     "data/augment.py",
     "data/augment_boxes.py",

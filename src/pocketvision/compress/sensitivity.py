@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from pocketvision.compress.moments import LayerMoments, Moments
 from pocketvision.errors import GraphError
-from pocketvision.graph.autograd import around, logits, sums_of
-from pocketvision.graph.graph import Conv, Graph, Linear, Sigmoid, Softmax
+from pocketvision.graph.autograd import Sums, around, ends, logits, sums_of
+from pocketvision.graph.graph import Conv, Ending, Graph, Linear, Sigmoid, Softmax, Suppress
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress, Silent, track
 
@@ -24,8 +24,8 @@ no more than this."""
 
 def moments_of(graph: Graph, images: Images, *, seed: int = 0, progress: Progress | None = None) -> Moments:
     """Measure every layer of a float graph without Affines over images [N, R, R, C], without labels."""
-    if not isinstance(graph.nodes[-1], Softmax | Sigmoid):
-        raise GraphError("sensitivity is measured on nets that answer with classes or attributes; this one does not")
+    if not isinstance(graph.nodes[-1], Softmax | Sigmoid | Suppress):
+        raise GraphError("sensitivity is measured on nets that give classes, attributes or boxes; this one does not")
     places = torch.Generator().manual_seed(seed)
     layers = [node for node in graph.nodes if isinstance(node, Conv | Linear)]
     found = {node.name: _Gathered(graph, node) for node in layers}
@@ -33,12 +33,33 @@ def moments_of(graph: Graph, images: Images, *, seed: int = 0, progress: Progres
     heat = _temperature(graph, batches)
     for batch in track(batches, progress or Silent(), "measure sensitivity", len(batches)):
         seen: dict[str, tuple[Tensor, Tensor]] = {}
-        answers = logits(graph, batch, lambda node, x, seen=seen: _watched(graph, node, x, seen)) / heat  # type: ignore[misc]
-        answers.backward(_drawn(answers.detach(), _by_itself(graph), places))  # type: ignore[no-untyped-call]
+        codes, answers = _answers(graph, batch, lambda node, x, seen=seen: _watched(graph, node, x, seen))  # type: ignore[misc]
+        said = [answers / heat, *([] if codes is None else [codes])]
+        drawn = [_drawn(said[0].detach(), _by_itself(graph), places)]
+        drawn += [] if codes is None else [_drawn_codes(codes, said[0].detach(), places)]
+        torch.autograd.backward(said, drawn)
         for name, (read, sums) in seen.items():
             assert sums.grad is not None
             found[name].add(read, sums.grad, places)
     return {name: gathered.moments(len(images)) for name, gathered in found.items()}
+
+
+def _answers(graph: Graph, batch: Images, sums: Sums) -> tuple[Tensor | None, Tensor]:
+    """Return the logits, and of a detector before them the codes of its anchors' boxes: [N, 4, L] and [N, K, L]."""
+    last = graph.nodes[-1]
+    if not isinstance(last, Suppress):
+        return None, logits(graph, batch, sums)
+    found = dict(ends(graph, batch, sums))
+    codes, classes = (torch.cat([found[end] for end in _made_of(graph, name)], 2) for name in last.inputs)
+    return codes, classes
+
+
+def _made_of(graph: Graph, name: str) -> list[str]:
+    """Return the names of what the layers give that an ending was made of, in order."""
+    node = next(node for node in graph.nodes if node.name == name)
+    if not isinstance(node, Ending):
+        return [name]
+    return [end for source in node.inputs for end in _made_of(graph, source)]
 
 
 def _watched(graph: Graph, node: Conv | Linear, x: Tensor, seen: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
@@ -54,7 +75,10 @@ def _watched(graph: Graph, node: Conv | Linear, x: Tensor, seen: dict[str, tuple
 
 @torch.no_grad()
 def _temperature(graph: Graph, batches: list[Images]) -> float:
-    """Return what logits are divided by: 1 where the net is unsure enough."""
+    """Return what logits are divided by: 1 where the net is unsure enough, and for detectors: that nothing is there is
+    sure nearly everywhere."""
+    if isinstance(graph.nodes[-1], Suppress):
+        return 1.0
 
     def plain(node: Conv | Linear, x: Tensor) -> Tensor:
         return sums_of(graph, node, x, torch.from_numpy(node.weight), torch.from_numpy(node.bias))
@@ -68,7 +92,7 @@ def _temperature(graph: Graph, batches: list[Images]) -> float:
 
 
 def _by_itself(graph: Graph) -> bool:
-    return isinstance(graph.nodes[-1], Sigmoid)
+    return isinstance(graph.nodes[-1], Sigmoid | Suppress)
 
 
 def _drawn(answers: Tensor, by_itself: bool, rng: torch.Generator) -> Tensor:
@@ -80,6 +104,12 @@ def _drawn(answers: Tensor, by_itself: bool, rng: torch.Generator) -> Tensor:
     shares = torch.softmax(answers, 1)
     roots = shares.sqrt()
     return roots * signs - shares * (roots * signs).sum(1, keepdim=True)
+
+
+def _drawn_codes(codes: Tensor, logits: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw a vector as `_drawn` does, of codes: each counts as far as a class is seen at its anchor."""
+    signs = torch.randint(0, 2, codes.shape, generator=rng).float() * 2 - 1
+    return torch.sigmoid(logits).amax(1, keepdim=True).sqrt() * signs
 
 
 class _Gathered:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pocketvision.compress.compress import Compressed
 from pocketvision.compress.search import RateSearch
 from pocketvision.compress.steps.recover import Recover
-from pocketvision.graph.graph import Graph
+from pocketvision.graph.graph import Graph, Sigmoid, Softmax
 from pocketvision.graph.run import Images
 from pocketvision.metrics.paired import as_right
 
@@ -34,7 +34,7 @@ class Recovery:
         after it has learned, as it is then."""
         plain = self.search.at(place)
         found = self.right(plain.graph)
-        if self.within_s <= 0 or as_right(wanted, found):
+        if not self._learns(plain) or as_right(wanted, found):
             return plain
         learned = self._learned(place)
         return learned if self.right(learned.graph).sum() >= found.sum() else plain
@@ -45,10 +45,14 @@ class Recovery:
         Few are tried, since each takes minutes.
         """
         best = self.search.at(place)
-        for further in FURTHER if self.within_s > 0 else ():
+        for further in FURTHER if self._learns(best) else ():
             if place + further <= self.search.last and keeps((learned := self._learned(place + further)).graph):
                 place, best = place + further, learned
         return place, best
+
+    def _learns(self, found: Compressed) -> bool:
+        """Tell whether there is time to learn, and answers that are learned from: of boxes they are not."""
+        return self.within_s > 0 and isinstance(found.plain.nodes[-1], Softmax | Sigmoid)
 
     def _learned(self, place: int) -> Compressed:
         return self.search.recovered(place, self.images(), step=Recover(within_s=self.within_s))

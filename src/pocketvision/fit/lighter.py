@@ -14,7 +14,7 @@ from pocketvision.export.chosen import Recovery
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.smaller import Taken, trials_of
 from pocketvision.fit.weighing import content_of
-from pocketvision.graph.graph import Graph, Sigmoid, Softmax
+from pocketvision.graph.graph import Graph
 from pocketvision.metrics.paired import as_right, paired
 from pocketvision.packing import DEFLATE, packed_bytes
 from pocketvision.progress import Progress
@@ -50,7 +50,8 @@ class ValidatedNet:
     def _judged(self, graph: Graph) -> Rights:
         answer = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
         found = np.concatenate([answer(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
-        return np.asarray(load(self.spec.name).decide(found, self.spec).choices == self.truth).ravel()
+        task = load(self.spec.name)
+        return np.asarray(task.decide(found, self.spec).choices == task.decided(self.truth, self.spec)).ravel()
 
     def sent(self, graph: Graph, compressor: str) -> int:
         """Return the bytes of a graph's file as it is sent."""
@@ -73,9 +74,6 @@ def lighter(
     A limit of the download may ask for a stronger one, whose integers then learn from the float net, for `within_s`
     seconds at most. Where every one costs accuracy, and none is asked for, plain int8 stays.
     """
-    if not isinstance(net.plain.nodes[-1], Softmax | Sigmoid):
-        progress.say("weights are as rounded: only nets of classes or attributes have them chosen by their bytes")
-        return Lightened(net.small)
     images = calibration(dataset, net.trained.image, progress, most=SENSITIVITY_IMAGES)
     search, before = RateSearch(net.plain, images, progress=progress), net.right(net.small)
     free = place = search.strongest(lambda graph: as_right(before, net.right(graph)))

@@ -172,6 +172,10 @@ class TaskAnswers(Protocol):
         """
         ...
 
+    def decided(self, targets: Integers, spec: TaskSpec) -> Integers:
+        """Return the decisions that are right, shaped as `Decisions.choices`; of boxes how many there are of each."""
+        ...
+
     def told(self, target: Target, spec: TaskSpec) -> str:
         """Return a target in the words of `Decisions.told`."""
         ...

@@ -26,6 +26,11 @@ def stand_in(spec: TaskSpec, images: int) -> tuple[NDArray[np.float32], Integers
     return answers, load(spec.name).decide(answers, spec).choices
 
 
+def decided(targets: Integers, spec: TaskSpec) -> Integers:
+    """Return the targets: each is a decision."""
+    return targets
+
+
 def found(answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
     """Return nothing: answers are about the whole image."""
     return ()

@@ -255,7 +255,8 @@ class _Judged:
 
     def _as_wanted(self, found: NDArray[np.float32]) -> NDArray[np.bool_]:
         task = load(self.spec.name)
-        wanted = task.decide(self.exact, self.spec).choices if self.truth is None else self.truth
+        exact = task.decide(self.exact, self.spec).choices
+        wanted = exact if self.truth is None else task.decided(self.truth, self.spec)
         return np.asarray(task.decide(found, self.spec).choices == wanted).ravel()
 
     def _answers(self, graph: Graph) -> NDArray[np.float32]:

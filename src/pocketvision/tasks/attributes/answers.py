@@ -11,7 +11,7 @@ from pocketvision.graph.endings import Ends, sigmoid_ending
 from pocketvision.metrics import multilabel
 from pocketvision.metrics.multilabel import UNKNOWN
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers, Judgment
-from pocketvision.tasks.whole import fitted, found, resolution, stand_in
+from pocketvision.tasks.whole import decided, fitted, found, resolution, stand_in
 from pocketvision.values import (
     AttributeScore,
     Confidence,
@@ -22,7 +22,7 @@ from pocketvision.values import (
     TaskSpec,
 )
 
-__all__ = ["fitted", "found", "resolution", "stand_in"]
+__all__ = ["decided", "fitted", "found", "resolution", "stand_in"]
 WORD = "attributes"
 KIND: Kind = "attributes"
 METRIC = "mean average precision"

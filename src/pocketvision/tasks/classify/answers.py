@@ -11,7 +11,7 @@ from pocketvision.metrics import calibration
 from pocketvision.metrics.accuracy import accuracy, macro_accuracy, wilson
 from pocketvision.metrics.confusion import confusion as counted
 from pocketvision.tasks import Decisions, Evaluation, Floats, Integers, Judgment
-from pocketvision.tasks.whole import fitted, found, resolution, stand_in
+from pocketvision.tasks.whole import decided, fitted, found, resolution, stand_in
 from pocketvision.values import (
     Confidence,
     Example,
@@ -21,7 +21,7 @@ from pocketvision.values import (
     TaskSpec,
 )
 
-__all__ = ["fitted", "found", "resolution", "stand_in"]
+__all__ = ["decided", "fitted", "found", "resolution", "stand_in"]
 WORD = "classification"
 KIND: Kind = "classes"
 METRIC = "accuracy"

@@ -212,6 +212,12 @@ def found(answer: Floats, spec: TaskSpec) -> tuple[FoundBox, ...]:
     )
 
 
+def decided(targets: Floats, spec: TaskSpec) -> Integers:
+    """Return how many boxes of each class there are in each image [N, K], crowds and difficult ones left out."""
+    plain = np.where(targets[..., 6] == 0, targets[..., 0], -1)
+    return np.stack([(plain == place).sum(axis=1) for place in range(len(spec.labels))], axis=1).astype(np.int64)
+
+
 def told(target: Target, spec: TaskSpec) -> str:
     """Return how many there are of each class."""
     return _told(Counter(spec.labels[box.label] for box in boxes_of(target)), spec.labels)
