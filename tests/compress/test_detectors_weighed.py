@@ -7,7 +7,7 @@ import torch
 from pocketvision.compress.quantize import lower
 from pocketvision.compress.search import RateSearch
 from pocketvision.compress.sensitivity import moments_of
-from pocketvision.export.chosen import Learning
+from pocketvision.export.chosen import Recovery
 from pocketvision.graph.graph import Conv
 from pocketvision.graph.run import run
 from pocketvision.tasks import load
@@ -39,7 +39,7 @@ def test_stronger_choices_weigh_less_and_lose_more(graph):
         gaps.append(task.gaps(run(done.graph, images()), exact).mean())
     assert packed[0] > packed[1] > packed[2]
     assert gaps[0] < gaps[2]
-    learning = Learning(search, lambda _: pytest.fail("of boxes nothing is learned"), images, 60.0)
+    learning = Recovery(search, lambda _: pytest.fail("of boxes nothing is learned"), images, 60.0)
     assert learning.beyond(0, lambda _: True)[0] == 0
 
 
