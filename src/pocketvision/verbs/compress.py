@@ -1,14 +1,9 @@
 """The verb `compress`: what int8 costs a trained net, as a whole and layer by layer; a file that is small to send."""
 
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pocketvision.budget.limits import LIMITS, sent_under
 from pocketvision.clock import seconds
@@ -16,40 +11,32 @@ from pocketvision.compress.compress import Compressed
 from pocketvision.compress.compress import compress as compress_graph
 from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.compress.ledger import LedgerEntry
-from pocketvision.compress.search import STRENGTHS, RateSearch
 from pocketvision.compress.steps.named import STEPS_THAT_LEARN, STEPS_THAT_WEIGH, steps_named
 from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.compress.steps.share import Share
 from pocketvision.compress.steps.slim import Slim
 from pocketvision.compress.steps.step import CompressionStep
-from pocketvision.data.arrays import prepared
-from pocketvision.errors import BudgetMissed, DataError, UsageError
+from pocketvision.errors import UsageError
 from pocketvision.export.calibrate import CALIBRATION_IMAGES, RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
-from pocketvision.export.chosen import Recovery
 from pocketvision.export.deep_compression import NET, SUFFIX, beside, write_net
-from pocketvision.export.onnx import to_bytes
-from pocketvision.export.smaller import Taken, place_within, sent, trials_of
+from pocketvision.export.judging import JudgedImages, judged_images
+from pocketvision.export.smaller import WantedFile, small_file
 from pocketvision.export.source import OpenedSource, open_source
-from pocketvision.export.write import Exported, formats_of, require_packages
+from pocketvision.export.write import formats_of, require_packages
 from pocketvision.files import claim
 from pocketvision.graph.graph import Graph
-from pocketvision.graph.run import Images
 from pocketvision.graph.run import run as answer
 from pocketvision.packing import DEFLATE
 from pocketvision.progress import Progress
 from pocketvision.runtime import download_bytes
-from pocketvision.runtime.onnx import answer_of
 from pocketvision.settings.option import verb
 from pocketvision.settings.verbs import CompressOptions, ExportOptions
-from pocketvision.tasks import load, spec_of
-from pocketvision.values import Dataset, Example, Manifest, Precision, Score, TaskSpec, Trial
+from pocketvision.tasks import load
+from pocketvision.values import Precision, Score, Trial
 from pocketvision.verbs.export import deliver, output_of
 
-MOST_JUDGED = 500
-"""Validation images, evenly spread; the numpy reference answers some 40 a second."""
 FOR_LAYERS = 25
-"""Of those, for the losses of layers, whose time grows with the square of the layers."""
-BATCH = 20
+"""Of the validation images, for the losses of layers, whose time grows with the square of the layers."""
 _LEARNING_S = {"auto": math.inf, "off": 0.0}
 _NAME = "small"
 
@@ -118,7 +105,7 @@ def compress(options: CompressOptions) -> Compressing:
     chosen, wanted = steps_named(options.steps), _wanted(options)
     _require_writable(options, chosen)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
-    judged = _judged(opened, options.progress)
+    judged = judged_images(opened, options.progress)
     measured = calibration(opened.images(), opened.manifest.image, options.progress, most=_images_for(chosen))
     plain, done = (
         compress_graph(opened.graph, measured, steps=steps, progress=options.progress)
@@ -133,7 +120,15 @@ def compress(options: CompressOptions) -> Compressing:
             found if options.output is None and options.format != NET else _written(found, opened, done.graph, options)
         )
     begun = done.plain if any(isinstance(step, Slim) for step in chosen) else opened.graph
-    smaller = _smaller(replace(opened, graph=begun), judged, wanted, options)
+    smaller = small_file(
+        replace(opened, graph=begun),
+        judged,
+        wanted,
+        name=formats_of(options.format)[0],
+        learning_s=_learning_s(options),
+        write=lambda graph: deliver(opened, graph, _asked(options, "int8")),
+        progress=options.progress,
+    )
     graphs |= {", ".join(entry.step for entry in smaller.compressed.ledger[1:]): smaller.compressed.graph}
     return replace(
         _told(options, graphs, smaller.compressed, judged),
@@ -162,16 +157,7 @@ def _require_writable(options: CompressOptions, chosen: Sequence[CompressionStep
         raise UsageError(f"--format {NET} stores shared weights: let --steps end in share, as in prune=0.5,share=8")
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What is asked of a file: bytes, or points that it may lose."""
-
-    allowed: float | None
-    compressor: str
-    max_drop: float | None
-
-
-def _wanted(options: CompressOptions) -> _Wanted | None:
+def _wanted(options: CompressOptions) -> WantedFile | None:
     if options.to is None and options.max_drop is None:
         return None
     if options.to is not None and options.max_drop is not None:
@@ -179,7 +165,7 @@ def _wanted(options: CompressOptions) -> _Wanted | None:
     _learning_s(options)
     amount, compressor = sent_under(options.to)
     allowed = None if options.to is None else LIMITS["max_download"].unit.read("to", amount)
-    return _Wanted(allowed, compressor or DEFLATE, options.max_drop)
+    return WantedFile(allowed, compressor or DEFLATE, options.max_drop)
 
 
 def _stages(done: Compressed) -> dict[str, Graph]:
@@ -220,117 +206,6 @@ def _asked(options: CompressOptions, precision: Precision) -> ExportOptions:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """Images that nets are judged on."""
-
-    images: Images
-    truth: NDArray[np.int64] | None
-    exact: NDArray[np.float32]
-    """The float net's answers."""
-    spec: TaskSpec
-
-    def right(self, graph: Graph) -> float:
-        """Return a graph's accuracy, or how many answers are the float net's where there are no labels; 0..1."""
-        return self._score(self._answers(graph))
-
-    @property
-    def float_right(self) -> float:
-        """Return the same of the float net."""
-        return self._score(self.exact)
-
-    def _score(self, found: NDArray[np.float32]) -> float:
-        if self.truth is not None:
-            return load(self.spec.name).score(found, self.truth, self.spec).value
-        return float(self.alike(found, self.exact).mean())
-
-    def rights(self, graph: Graph) -> NDArray[np.bool_]:
-        """Tell which answers are right, or the float net's where there are no labels."""
-        return self._as_wanted(self._answers(graph))
-
-    @property
-    def float_rights(self) -> NDArray[np.bool_]:
-        """Tell which answers of the float net are right; all where there are no labels."""
-        return self._as_wanted(self.exact)
-
-    def _as_wanted(self, found: NDArray[np.float32]) -> NDArray[np.bool_]:
-        task = load(self.spec.name)
-        exact = task.decide(self.exact, self.spec).choices
-        wanted = exact if self.truth is None else task.decided(self.truth, self.spec)
-        return np.asarray(task.decide(found, self.spec).choices == wanted).ravel()
-
-    def _answers(self, graph: Graph) -> NDArray[np.float32]:
-        ask = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
-        return np.concatenate([ask(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
-
-    def alike(self, ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the share of each image's decisions that two nets' answers agree on [N]."""
-        task = load(self.spec.name)
-        first, second = (task.decide(found, self.spec).choices for found in (ones, others))
-        shares: NDArray[np.float64] = (first == second).reshape(len(ones), -1).mean(axis=1)
-        return shares
-
-
-def _judged(opened: OpenedSource, progress: Progress) -> _Judged:
-    """Prepare the images; what a run's file would have settled on them, such as the score of a box, is settled too."""
-    dataset, manifest, spec = opened.images(), opened.manifest, spec_of(opened.manifest)
-    examples = dataset.of("val")
-    if not examples:
-        raise DataError(f"{dataset.root} has no image left to judge on; give more images")
-    examples = examples[:: -(-len(examples) // MOST_JUDGED)]
-    images = prepared(dataset, examples, manifest.image, progress=progress)
-    truth, exact = _truth(dataset, examples, manifest), answer(opened.graph, images)
-    if truth is not None and not spec.thresholds:
-        spec = load(spec.name).settle(exact, truth, spec)
-    return _Judged(images, truth, exact, spec)
-
-
-@dataclass(frozen=True, eq=False)
-class _Smaller:
-    compressed: Compressed
-    strength: float
-    exported: Exported
-    trials: tuple[Trial, ...]
-
-
-def _smaller(opened: OpenedSource, judged: _Judged, wanted: _Wanted, options: CompressOptions) -> _Smaller:
-    """Search the strength and write the file; where that became larger than weighed, take the next strength."""
-    dataset, image, progress = opened.images(), opened.manifest.image, options.progress
-    search = RateSearch(opened.graph, calibration(dataset, image, progress, most=SENSITIVITY_IMAGES), progress=progress)
-    images = partial(calibration, dataset, image, progress, most=RECOVERY_IMAGES)
-    recovery = Recovery(search, judged.rights, images, _learning_s(options))
-    weigh = partial(sent, manifest=opened.manifest, name=formats_of(options.format)[0], compressor=wanted.compressor)
-    place, done = _chosen(recovery, judged, wanted, weigh)
-    exported = deliver(opened, done.graph, _asked(options, "int8"))
-    while wanted.allowed is not None and place < search.last:
-        if download_bytes(Path(exported.file), wanted.compressor) <= wanted.allowed:
-            break
-        place += 1
-        done = recovery.best_at(place, judged.float_rights)
-        exported = deliver(opened, done.graph, _asked(options, "int8"))
-    taken = Taken(done.graph, STRENGTHS[place])
-    trials = trials_of(search, search.rounded(), taken, weigh=weigh, judge=judged.right)
-    return _Smaller(done, STRENGTHS[place], exported, trials)
-
-
-def _chosen(
-    recovery: Recovery, judged: _Judged, wanted: _Wanted, weigh: Callable[[Graph], int]
-) -> tuple[int, Compressed]:
-    """Return the place of the strength that is asked for, and its net."""
-    if wanted.allowed is not None:
-        place = place_within(recovery.search, weigh, wanted.allowed)
-        return place, recovery.best_at(place, judged.float_rights)
-    most, before = wanted.max_drop or 0.0, judged.float_right
-
-    def keeps(graph: Graph) -> bool:
-        return 100 * (before - judged.right(graph)) <= most + 1e-9
-
-    weakest = recovery.search.strongest(keeps)
-    if weakest is None:
-        raise BudgetMissed(f"no int8 weights lose {most:g} points or less; allow more with --max-drop")
-    return recovery.beyond(weakest, keeps)
-
-
 def _learning_s(options: CompressOptions) -> float:
     """Return how long a net may learn; raises UsageError for what is no time."""
     if options.recover in _LEARNING_S:
@@ -341,23 +216,12 @@ def _learning_s(options: CompressOptions) -> float:
         raise UsageError(f"--recover takes auto, off, or a time such as 3m, not '{options.recover}'") from None
 
 
-def _truth(dataset: Dataset, examples: Sequence[Example], manifest: Manifest) -> NDArray[np.int64] | None:
-    """Return the true outputs by the labels' names; None where the images have none, or others than the net."""
-    task = load(spec_of(manifest).name)
-    if not dataset.labels or set(dataset.labels) - set(manifest.labels) or dataset.kind != task.KIND:
-        return None
-    truth: NDArray[np.int64] = task.targets(examples)
-    if truth.ndim > 1:
-        return truth if dataset.labels == manifest.labels else None
-    return np.array([manifest.labels.index(label) for label in dataset.labels])[truth]
-
-
-def _losses(done: Compressed, judged: _Judged, progress: Progress) -> list[LayerLoss]:
+def _losses(done: Compressed, judged: JudgedImages, progress: Progress) -> list[LayerLoss]:
     few = judged.images[:: -(-len(judged.images) // FOR_LAYERS)]
     return list(layer_losses(done.plain, done.graph, few, alike=judged.alike, progress=progress))
 
 
-def _told(options: CompressOptions, graphs: dict[str, Graph], last: Compressed, judged: _Judged) -> Compressing:
+def _told(options: CompressOptions, graphs: dict[str, Graph], last: Compressed, judged: JudgedImages) -> Compressing:
     """Judge every graph, and the layers of the last steps."""
     task, spec = load(judged.spec.name), judged.spec
     answers = {
