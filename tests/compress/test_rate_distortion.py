@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from pocketvision.compress.bias import coarse_biases
+from pocketvision.compress.columns import solver_of
 from pocketvision.compress.compress import compress
 from pocketvision.compress.ledger import LedgerEntry
+from pocketvision.compress.moments import LayerMoments
 from pocketvision.compress.rate_distortion import RoundingLayer, code_lengths, rounded
 from pocketvision.compress.steps.bias import CorrectBias
 from pocketvision.compress.steps.equalize import Equalize
@@ -124,3 +126,12 @@ def test_coarse_biases_end_in_zero_bits_and_move_less_than_a_level(uneven, draw)
 def test_it_needs_integers(uneven, draw):
     with pytest.raises(UsageError, match="put int8 before it"):
         compress(uneven(), draw(2), steps=(RateDistortion(), Quantize()))
+
+
+def test_a_channel_that_is_the_same_in_all_images_is_no_obstacle():
+    size = 9
+    lost = np.full((1, size, size), -4e-6)
+    moments = LayerMoments(np.full((1, size), 1.53), lost, np.ones(1), 112)
+    solver = solver_of(moments)
+    assert np.isfinite(solver).all()
+    assert (np.diagonal(solver, axis1=1, axis2=2) > 0).all()

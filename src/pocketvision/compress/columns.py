@@ -20,6 +20,8 @@ _SHRINKING = 0.5
 makes up for another must hold for other images too."""
 _DAMPING = 0.01
 """Of the mean variance, added to each."""
+_CANCELED = 1e-4
+"""Of the mean square: what single precision may lose where a channel is the same in all images, and has no variance."""
 _BLOCK = 32
 _LOGITS = 0.3
 """Of its mean sensitivity what the layer of logits counts for each of its outputs: other layers' errors add up on their
@@ -34,7 +36,8 @@ def solver_of(moments: LayerMoments) -> _Float:
     shrunk = _SHRINKING * size / (size + moments.rows)
     seen = moments.inputs * (1 - shrunk * (1 - np.eye(size)))
     diagonal = np.trace(seen, axis1=1, axis2=2)[:, None, None] / size
-    seen = seen + (_DAMPING * diagonal + 1e-12) * np.eye(size)
+    lost = _CANCELED * np.square(moments.mean).mean(axis=1)[:, None, None]
+    seen = seen + (_DAMPING * np.maximum(diagonal, 0) + lost + 1e-12) * np.eye(size)
     solver: _Float = np.linalg.cholesky(np.linalg.inv(seen)).swapaxes(1, 2)
     return solver
 
