@@ -3,13 +3,13 @@
     python benchmarks/download.py --weights ../shared/weights --images ../shared/data/imagenet-sample
     python benchmarks/download.py --tables --plot docs/guide/smaller-downloads.svg
 
-Needs the `tflite`, `litert` and `download` extras. A seeded half of the images is seen by the steps, without labels;
-the other half judges, and the other way around, so that every image judges once. A file's name begins with its
+Needs the `tflite`, `litert`, `weights` and `download` extras. A seeded half of the images is seen by the steps, without
+labels; the other half judges, and the other way around, so that every image judges once. A file's name begins with its
 ImageNet class. Files are LiteRT files with labels and manifest, judged and timed in LiteRT on one thread. Loss is
-against the float net in the same runtime, on the same images, with the 95% interval of the paired difference; `same`
-is how many answers stay the same, `KL` the mean divergence from float's probabilities in nats. Times are of plain int8
-and of chosen weights in turns, as the median of the rounds' ratios. What a half found is kept in `--cache`, so that
-nets can be measured one at a time; `--tables` prints what is there.
+against the float net in the same runtime, on the same images, with the 95% interval of the paired difference; `same` is
+how many answers stay the same, `KL` the mean divergence from float's probabilities in nats. Times are of plain int8 and
+of chosen weights in turns, as the median of the rounds' ratios. What a half found is kept in `--cache`, so that nets
+can be measured one at a time; `--tables` prints what is there.
 """
 
 import argparse
@@ -40,7 +40,8 @@ from pocketvision.packing import packed_bytes
 from pocketvision.report.chart import Series, Svg, draw
 from pocketvision.runtime.litert import answer_of
 from pocketvision.values import Manifest
-from pocketvision.weights import load_into, read
+from pocketvision.weights import load_into, read, sources
+from pocketvision.weights.fetch import packaged
 
 Images = NDArray[np.uint8]
 Answers = NDArray[np.float32]
@@ -56,11 +57,12 @@ class Net(NamedTuple):
 
 
 NETS = (
-    Net("SqueezeNet 1.0 @ 227", "compressed_SqueezeNet.net", (-2, -1, 0, 1)),
-    Net("MobileNet V1 0.25 @ 128", "mobilenet_v1_0.25_128_quant.tflite", (1, 2, 3, 4)),
-    Net("MobileNet V1 0.5 @ 160", "mobilenet_v1_0.5_160_quant.tflite", (-1, 0, 1, 2)),
-    Net("FD-MobileNet 0.25x @ 224", "0.25x-FDMobileNet-224.pth.tar", (0, 1, 2, 3)),
-    Net("MobileNet V2 1.0 @ 224", "mobilenet_v2_1.0_224_quant.tflite", (-4, -3, -2, -1)),
+    Net("SqueezeNet 1.0 @ 227", "compressed_SqueezeNet.net", (-3, -2, -1, 0, 1)),
+    Net("MobileNet V1 0.25 @ 128", "mobilenet_v1_0.25_128_quant.tflite", (0, 1, 2, 3, 4)),
+    Net("MobileNet V1 0.5 @ 160", "mobilenet_v1_0.5_160_quant.tflite", (-2, -1, -0.5, 0, 1, 2)),
+    Net("FD-MobileNet 0.25x @ 224", "0.25x-FDMobileNet-224.pth.tar", (-1, 0, 0.75, 1, 2, 3)),
+    Net("MobileNet V2 1.0 @ 224", "mobilenet_v2_1.0_224_quant.tflite", (-5, -4, -3.5, -3, -2, -1)),
+    Net("EfficientNet-Lite0 @ 224", "efficientnet-lite0-57934424.pth", (-7, -6, -5, -4, -3)),
 )
 
 
@@ -74,8 +76,14 @@ class Case(NamedTuple):
     truth: NDArray[np.int64]
 
 
+def file_of(net: Net, folder: Path) -> Path:
+    """Return the file of a net's weights: in the folder, or in the package that the extra `weights` installs."""
+    found = (packaged(source) for source in sources() if Path(source.file).name == net.file)
+    return next((path for path in found if path is not None), folder / net.file)
+
+
 def case_of(net: Net, options: argparse.Namespace, half: int) -> Case:
-    weights = read(options.weights / net.file)
+    weights = read(file_of(net, options.weights))
     model = build_spec(weights.spec)
     load_into(model, weights, keep_head=True)
     paths = sorted(options.images.glob("*.jpg"))
@@ -125,7 +133,7 @@ def measure(net: Net, options: argparse.Namespace, half: int) -> dict[str, Any]:
         start, place = time.perf_counter(), STRENGTHS.index(2.0**power)
         graph = search.at(place).graph
         seconds["choosing"] = time.perf_counter() - start
-        rows.append(row_of(f"{2.0**power:g}", graph, case, exact))
+        rows.append(row_of(f"{2.0**power:.3g}", graph, case, exact))
         print(f"{net.name}, half {half}, {summary(rows[-1])}", flush=True)
     return {"rows": rows, "seconds": seconds, "ratio": ratio(to_bytes(plain), to_bytes(graph), case.judged[:1])}
 
