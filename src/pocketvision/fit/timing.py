@@ -78,7 +78,10 @@ class Timer:
         return replace(candidate, latency=quick(run, self.reference, threads=1, runtime=runtime_name()))
 
     def _chooses(self, graph: Graph) -> bool:
-        """Tell whether the weights of a net would be chosen by their bytes."""
+        """Tell whether weights will be chosen by their bytes, and how many bits they then take is recorded.
+
+        Of detectors it is not: they count as rounded, which is more than they will take.
+        """
         answers = isinstance(graph.nodes[-1], Softmax | Sigmoid)
         return graph.quant is not None and "max_download" in self.budget.limits and answers
 
