@@ -28,7 +28,7 @@ from pocketvision.budget.filesize import (
     added_bytes,
     predicted_bytes,
     stored_bytes,
-    structure_of,
+    structures,
     text_copies,
 )
 from pocketvision.budget.space import Space, Trunk, space_of
@@ -264,8 +264,7 @@ def invented(rng: np.random.Generator) -> tuple[Graph, ModelSpec]:
 
 
 def structure(graph: Graph) -> Structure:
-    rows = np.array([structure_of(node, graph) for node in best_order(graph).nodes], np.int64)
-    return Structure(*(int(total) for total in rows.sum(axis=0)))
+    return Structure(*(int(total) for total in structures(best_order(graph)).sum(axis=0)))
 
 
 def learned(rng: np.random.Generator) -> Iterator[tuple[Graph, ModelSpec]]:

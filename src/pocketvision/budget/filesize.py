@@ -72,13 +72,25 @@ class Structure(NamedTuple):
     """Channels of these, which are convolutions in integers."""
     norms: int
     """Batch norms that stand alone."""
+    distinct: int
+    """Channels of layers, counted once for each number of them: what only depends on it is stored once."""
     bands: int
     """Squares of the channels that local norms run over: in LiteRT's terms a matrix of float32."""
     others: int
 
 
-def structure_of(node: Node, graph: Graph) -> Structure:
-    """Return what one node adds to a graph's structure."""
+def structures(graph: Graph) -> Counts:
+    """Return what each node adds to a graph's structure [nodes, fields], in running order."""
+    rows, seen = [], set[int]()
+    for node in graph.nodes:
+        found = _structure_of(node, graph)
+        fresh = found.channels and found.channels not in seen
+        seen.add(found.channels)
+        rows.append(found._replace(distinct=found.channels if fresh else 0))
+    return np.array(rows, np.int64)
+
+
+def _structure_of(node: Node, graph: Graph) -> Structure:
     layer = isinstance(node, Conv | Linear)
     activation = getattr(node, "activation", "none")
     kinds = {
@@ -102,6 +114,7 @@ def structure_of(node: Node, graph: Graph) -> Structure:
         clamped=activation in ("relu", "relu6"),
         **kinds,
         averaged=graph.shapes[node.name][0] if isinstance(node, AvgPool) else 0,
+        distinct=0,
         bands=graph.shapes[node.name][0] ** 2 if banded else 0,
         others=not (layer or banded or any(kinds.values())),
     )

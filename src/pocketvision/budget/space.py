@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision import cache as disk
-from pocketvision.budget.filesize import Structure, added_bytes, predicted_bytes, stored_bytes, structure_of
+from pocketvision.budget.filesize import Structure, added_bytes, predicted_bytes, stored_bytes, structures
 from pocketvision.cost.graphs import without_shapes
 from pocketvision.cost.rules import macs, params
 from pocketvision.errors import GraphError, UsageError
@@ -225,10 +225,8 @@ def _count(graph: Graph, trunk: Trunk) -> Counts:
 def _depths(graph: Graph, trunk: Trunk) -> Iterator[tuple[int, ...]]:
     """Count every depth of a graph: the layers so far, and a classifier on what they give."""
     nodes = graph.nodes
-    own = np.array(
-        [(params(node), macs(node, graph.shapes[node.name]), 0, *structure_of(node, graph)) for node in nodes],
-        np.int64,
-    ).cumsum(axis=0)
+    learned = [(params(node), macs(node, graph.shapes[node.name]), 0) for node in nodes]
+    own = np.concatenate([np.array(learned, np.int64), structures(graph)], axis=1).cumsum(axis=0)
     own[:, 2] = np.maximum.accumulate([step.values for step in steps(flow(graph), range(len(nodes)))])
     for depth in trunk.depths:
         end = len(nodes) if depth is None else _end_of(nodes, depth)
@@ -240,7 +238,7 @@ def _depths(graph: Graph, trunk: Trunk) -> Iterator[tuple[int, ...]]:
             # The mean, the classifier, the probabilities.
             matrix = channels * classes
             head = {"params": matrix + classes, "macs": matrix, "weights": matrix, "channels": classes}
-            for name, more in (head | {"layers": 1, "pools": 1, "others": 1}).items():
+            for name, more in (head | {"layers": 1, "pools": 1, "others": 1, "distinct": classes}).items():
                 found[COLUMNS.index(name)] += more
         yield tuple(found.tolist())
 
