@@ -120,3 +120,9 @@ def test_unknown_words_are_told_with_those_that_are_known(toy: Any) -> None:
         bench(["mobilenet_v2"], precision="int4")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="pixels"):
         bench(["mobilenet_v2"], resolution=8)
+
+
+def test_a_named_detector_is_timed() -> None:
+    (found,) = pocketvision.bench("mobilenet_v2_ssdlite", width=0.35, resolution=128)
+    assert found.latency.median_ms > 0
+    assert "ssdlite" in found.file

@@ -16,6 +16,7 @@ from pocketvision.graph.graph import Graph
 from pocketvision.graph.order import best_order
 from pocketvision.latency.nets import with_fresh_weights
 from pocketvision.progress import Progress, Silent
+from pocketvision.tasks import ending_of
 from pocketvision.values import ImageSpec, Manifest, ModelSpec, Precision
 
 
@@ -24,11 +25,11 @@ def untrained(spec: ModelSpec, precision: Precision) -> tuple[Graph, Manifest]:
     from pocketvision.graph.trace import trace_spec
 
     image = ImageSpec(spec.resolution)
-    graph = with_fresh_weights(trace_spec(spec, image), np.random.default_rng(0))
+    labels = tuple(str(number) for number in range(spec.num_classes))
+    graph = with_fresh_weights(trace_spec(spec, image, ending_of(spec, labels)), np.random.default_rng(0))
     if precision == "int8":
         noise = np.random.default_rng(0).integers(0, 256, (2, spec.resolution, spec.resolution, 3), np.uint8)
         graph = compress(graph, noise, steps=(Quantize(),)).graph  # the other steps change no kernel
-    labels = tuple(str(number) for number in range(spec.num_classes))
     return graph, replace(manifest_of_file(spec, image, labels), precision=precision)
 
 
