@@ -4,8 +4,8 @@
         --budgets 100KB 300KB none --record choice.jsonl
 
 For each set and bound on the file's size, the settings that `fit` puts on its shortlist, and some more of those that
-nothing smaller is foretold to beat, drawn by the seed. Each is trained for the few epochs of a try, then to the end.
-Prints what was foretold with its interval, accuracy on validation after the try and at the end, and on test; which of
+nothing smaller is predicted to beat, drawn by the seed. Each is trained for the few epochs of a try, then to the end.
+Prints what was predicted with its interval, accuracy on validation after the try and at the end, and on test; which of
 them `fit` delivers; the regret, which is the best test accuracy less that of the delivered one; and how many of the
 intervals hold the validation accuracy. Trainings are kept in the record, a line each: a second start goes on from it.
 """
@@ -144,7 +144,7 @@ def line(one: Ended) -> str:
         "listed" if one.listed else "drawn ",
         f"{candidate.spec!s:<36}{candidate.precision:<6}{candidate.start:<8}",
         f"{candidate.size_bytes / 1e3:.0f} KB{candidate.cost.macs / 1e6:6.1f} M",
-        f"foretold {told.middle:.1%} ({told.low:.1%} to {told.high:.1%})",
+        f"predicted {told.middle:.1%} ({told.low:.1%} to {told.high:.1%})",
         f"tried {tried}  whole {candidate.validation.value:6.1%}  test {one.test.value:6.1%}{one.cpu_seconds:6.0f} s",
     )
     return "  " + "  ".join(cells)

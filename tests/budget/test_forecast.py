@@ -1,4 +1,4 @@
-"""What frozen features and published figures foretell."""
+"""What frozen features and published figures predict."""
 
 import math
 from dataclasses import replace
@@ -53,7 +53,7 @@ USUAL = (probed(150, depth=6), probed(170, depth=10), probed(176), probed(160, s
 
 
 def of(found: Forecast, space: Space, place: int, **wanted: object) -> np.ndarray:
-    """Return the foretold middles of a trunk's rows that have some dials."""
+    """Return the predicted middles of a trunk's rows that have some dials."""
     rows = [
         row
         for row in np.flatnonzero(space.trunk == place)
@@ -79,7 +79,7 @@ def test_better_frozen_features_raise_their_net_and_what_is_cut_from_it() -> Non
 
 
 def test_more_right_answers_of_frozen_features_lower_nothing() -> None:
-    counts = (0, 40, 100, 150, 180, 194)  # beyond, the best is foretold no better
+    counts = (0, 40, 100, 150, 180, 194)  # beyond, the best is predicted no better
     middles = [forecast(SPACE, (probed(right), probed(150, origin="v1")), images=500).middle for right in counts]
     assert (np.diff(np.stack(middles), axis=0) >= -1e-12).all()
 
@@ -102,7 +102,7 @@ def test_each_depth_follows_its_own_features() -> None:
 
 
 @pytest.mark.parametrize("shown", [(), USUAL, (probed(160),), (probed(150, side=128), probed(180, side=96))])
-def test_finer_images_are_never_foretold_to_be_worse(shown: tuple[Probed, ...]) -> None:
+def test_finer_images_are_never_predicted_to_be_worse(shown: tuple[Probed, ...]) -> None:
     found = forecast(SPACE, shown, images=500)
     for place, one in enumerate(SPACE.trunks):
         table = of(found, SPACE, place).reshape(len(one.depths), len(SIDES), 2)
@@ -110,7 +110,7 @@ def test_finer_images_are_never_foretold_to_be_worse(shown: tuple[Probed, ...]) 
         assert (table[..., 1] < table[..., 0]).all()  # int8
 
 
-def test_narrower_slices_are_foretold_to_be_worse() -> None:
+def test_narrower_slices_are_predicted_to_be_worse() -> None:
     widths = (0.25, 0.35, 0.5, 0.75)
     space = space_of(OWN, *(trunk(replace(WIDE, width=width), ("sliced",) * 4, "v2") for width in widths))
     found = forecast(space, USUAL, images=500)
@@ -142,7 +142,7 @@ def test_without_features_published_figures_decide_and_intervals_are_wider() -> 
     assert spread(seen)[SPACE.trunk == 0][0] == pytest.approx(2 * module.SPREAD["own"])
 
 
-def test_a_training_is_foretold_to_lift_frozen_features() -> None:
+def test_a_training_is_predicted_to_lift_frozen_features() -> None:
     found = forecast(SPACE, (probed(180),), images=500)
     odds = module.LIFT + module.LIFT_SLOPE * math.log(180.5 / 20.5)
     assert of(found, SPACE, 0, depth=None, resolution=128)[0] == pytest.approx(1 / (1 + math.exp(-odds)))

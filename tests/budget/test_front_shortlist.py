@@ -11,7 +11,7 @@ from pocketvision.budget.choose import (
     CLOCK_MARGIN,
     DIFFERENT,
     Considered,
-    Foretold,
+    PredictedTimes,
     Shortlist,
     front,
     key_of,
@@ -54,7 +54,7 @@ def made_up(seed: int) -> Considered:
     middle = np.clip(middle, 0.05, 0.99)
     took = macs / np.where(precision == 1, 2e7, 1e7)
     forecast = Forecast(middle - 0.02, middle, np.minimum(middle + 0.02, 0.995))
-    return Considered(space, forecast, Budget(), Foretold(took, took * 0.9, took * 1.1))
+    return Considered(space, forecast, Budget(), PredictedTimes(took, took * 0.9, took * 1.1))
 
 
 def limited(found: Considered, seed: int) -> Considered:
@@ -147,7 +147,7 @@ def test_picks_from_the_same_weights_differ_in_width_resolution_or_depth(seed: i
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_smallest_that_is_foretold_to_reach_an_accuracy_comes_first(seed: int) -> None:
+def test_the_smallest_that_is_predicted_to_reach_an_accuracy_comes_first(seed: int) -> None:
     found = limited(made_up(seed), seed)
     asked = float(np.random.default_rng(seed).uniform(0.3, 0.95))
     found = replace(found, budget=Budget({**found.budget.limits, "min_accuracy": asked}))
@@ -164,7 +164,7 @@ def test_the_smallest_that_is_foretold_to_reach_an_accuracy_comes_first(seed: in
 
 
 def wrong_clock(candidate: Candidate) -> Candidate:
-    """Stand for a machine that is up to four times slower than foretold, each family in its own way."""
+    """Stand for a machine that is up to four times slower than predicted, each family in its own way."""
     words = f"{candidate.spec.name} {candidate.precision}".encode()
     return clock(candidate, slower=1 + zlib.crc32(words) % 4)
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketvision.budget import prediction
-from pocketvision.budget.choose import Considered, Foretold, shortlist
+from pocketvision.budget.choose import Considered, PredictedTimes, shortlist
 from pocketvision.budget.forecast import Forecast
 from pocketvision.budget.limits import Measured, broken, budget_of, judge
 from pocketvision.budget.space import Space, Trunk
@@ -61,7 +61,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def foretold(median_ms: float, *, covered: bool = True) -> PredictedLatency:
+def predicted(median_ms: float, *, covered: bool = True) -> PredictedLatency:
     return PredictedLatency("Pixel 7", "LiteRT", 1, median_ms, median_ms * 0.9, median_ms * 1.1, covered)
 
 
@@ -89,11 +89,11 @@ def test_an_amount_that_is_none_is_told_with_a_profile_too(profile: Path) -> Non
 def test_this_machines_time_does_not_count_for_another_device() -> None:
     asked = Budget({"max_latency": 10.0}, "pixel7.json")
     assert not judge(asked, Measured(1, latency=HERE))[0].passed, "nothing is known of the device"
-    assert broken(Measured(1, latency=HERE, predicted=foretold(12)), asked) == ["latency 12 ms; allowed 10 ms"]
-    (kept,) = judge(asked, Measured(1, latency=HERE, predicted=foretold(8)))
-    assert (kept.passed, kept.measured, kept.predicted) == (True, 8, foretold(8))
+    assert broken(Measured(1, latency=HERE, predicted=predicted(12)), asked) == ["latency 12 ms; allowed 10 ms"]
+    (kept,) = judge(asked, Measured(1, latency=HERE, predicted=predicted(8)))
+    assert (kept.passed, kept.measured, kept.predicted) == (True, 8, predicted(8))
     here = Budget({"max_latency": 10.0})
-    (plain,) = judge(here, Measured(1, latency=HERE, predicted=foretold(12)))
+    (plain,) = judge(here, Measured(1, latency=HERE, predicted=predicted(12)))
     assert (plain.passed, plain.measured, plain.predicted) == (True, 1.0, None)
     assert from_json(Verdict, to_json(kept)) == kept
     assert "predicted" not in to_json(plain)
@@ -110,7 +110,7 @@ def test_this_machines_time_does_not_count_for_another_device() -> None:
 )
 def test_a_verdict_by_prediction_says_so(median: float, passed: bool, words: str) -> None:
     asked = Budget({"max_latency": 10.0}, "pixel7.json")
-    (verdict,) = judge(asked, Measured(1, predicted=foretold(median)))
+    (verdict,) = judge(asked, Measured(1, predicted=predicted(median)))
     line = verdict_line(verdict).replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert verdict.passed == passed
     assert line.startswith("PASS max_latency: " if passed else "FAIL max_latency: ")
@@ -118,7 +118,7 @@ def test_a_verdict_by_prediction_says_so(median: float, passed: bool, words: str
 
 
 def test_what_the_profile_does_not_cover_is_said() -> None:
-    (verdict,) = judge(Budget({"max_latency": 10.0}, "p"), Measured(1, predicted=foretold(5, covered=False)))
+    (verdict,) = judge(Budget({"max_latency": 10.0}, "p"), Measured(1, predicted=predicted(5, covered=False)))
     assert verdict_line(verdict).endswith("; the profile has no nets of this kind, so the interval promises nothing)")
 
 
@@ -146,11 +146,11 @@ def test_the_choice_goes_by_the_device() -> None:
         space,
         Forecast(middle - 0.1, middle, middle + 0.05),
         Budget({"max_latency": 10.0}, "p"),
-        Foretold(times, times, times),
+        PredictedTimes(times, times, times),
     )
 
     def measure(candidate: Candidate) -> Candidate:
-        return replace(candidate, predicted=foretold(candidate.cost.macs / 1e6))
+        return replace(candidate, predicted=predicted(candidate.cost.macs / 1e6))
 
     listed = shortlist(found, measure, count=1)
     assert listed.picked[0].spec.width == 0.5, "a prediction needs no margin for the clock"

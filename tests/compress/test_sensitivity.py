@@ -1,4 +1,4 @@
-"""Moments of what layers read, and gradients that foretell what an error costs."""
+"""Moments of what layers read, and gradients that predict what an error costs."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def test_drawn_vectors_have_the_moments_of_the_fisher_information(by_itself):
 
 
 @pytest.mark.parametrize("ending", [None, Sigmoid])
-def test_an_error_costs_about_what_is_foretold(ending, draw):
+def test_an_error_costs_about_what_is_predicted(ending, draw):
     sketch = Sketch(32, seed=2)
     graph = sketch.finish(sketch.linear(sketch.mean(sketch.conv("image", 12, kernel=3, stride=2)), 6))
     if ending:

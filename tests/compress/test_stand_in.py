@@ -63,7 +63,7 @@ def test_the_stand_in_has_the_net_s_shapes_and_the_bits() -> None:
 
 
 @pytest.mark.parametrize("strength", [2.0**-6, 2.0**-2])
-def test_a_net_that_gave_no_figure_is_foretold_within_a_tenth(strength: float) -> None:
+def test_a_net_that_gave_no_figure_is_predicted_within_a_tenth(strength: float) -> None:
     search = RateSearch(small_net(), NOISE)
     real = search.at(STRENGTHS.index(strength)).graph
     made = packs_as_chosen(search.rounded(), LedgerEntry("", real).entropy)
@@ -71,7 +71,7 @@ def test_a_net_that_gave_no_figure_is_foretold_within_a_tenth(strength: float) -
 
 
 @pytest.mark.slow
-def test_published_weights_that_gave_no_figure_are_foretold_within_a_tenth(
+def test_published_weights_that_gave_no_figure_are_predicted_within_a_tenth(
     shared_weights: Path, shared_data: Path
 ) -> None:
     weights = read(shared_weights / "mobilenet_v1_0.5_160_quant.tflite")

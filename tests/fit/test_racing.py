@@ -76,7 +76,7 @@ def candidate(depth: int | None, size_bytes: int, *, start: StartKind = "cut", o
 
 
 def choice_of(*listed: Candidate, budget: Budget = NOTHING) -> Choice:
-    first = replace(listed[0], status="taken", reason="foretold")
+    first = replace(listed[0], status="taken", reason="predicted")
     return Choice(budget, first, (first, *listed[1:]), shortlist=(first, *listed[1:]))
 
 
@@ -228,7 +228,7 @@ def test_weights_of_one_net_from_two_files_are_two_trainings(
     assert [one.status for one in choice.candidates].count("taken") == 1
 
 
-def test_a_net_that_cannot_be_begun_is_left_out_even_if_it_was_foretold_to_be_best(
+def test_a_net_that_cannot_be_begun_is_left_out_even_if_it_was_predicted_to_be_best(
     entry: Race, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Trainings({"7": (90, 70), "9": (80, 95), "whole": (70, 99)})

@@ -1,4 +1,4 @@
-"""What a finished run says of its choice: the plane, what was foretold and came true, and the answers in words."""
+"""What a finished run says of its choice: the plane, what was predicted and came true, and the answers in words."""
 
 import dataclasses
 import json
@@ -16,18 +16,18 @@ from pocketvision.report.run import read
 from pocketvision.values import Budget, Choice, Estimate, Probed
 from pocketvision.verbs.report import report
 
-STEP = "--max-size 1.4 MB would allow mobilenet_v2 0.75 @ 160px (int8), foretold +0.7 points"
+STEP = "--max-size 1.4 MB would allow mobilenet_v2 0.75 @ 160px (int8), predicted +0.7 points"
 
 
 @pytest.fixture
 def raced(fake_run):
-    """Return a run whose choice foretold accuracies, trained two nets whole and a third for a few epochs."""
+    """Return a run whose choice predicted accuracies, trained two nets whole and a third for a few epochs."""
     run = fake_run()
-    write_json(run / "choice.json", foretold(read_json(Choice, run / "choice.json")))
+    write_json(run / "choice.json", predicted(read_json(Choice, run / "choice.json")))
     return run
 
 
-def foretold(choice):
+def predicted(choice):
     def with_estimates(one):
         middle, ms = one.suggested_top1 / 100, one.cost.macs / 8e6
         return dataclasses.replace(
@@ -73,7 +73,7 @@ def test_the_choice_is_answered_in_words(raced):
     assert found["The next step up"] == f"{STEP}."
     assert found["The next step down"].startswith("At half the ")
     assert found["The same within noise"].startswith("These 2 cannot be told apart on 161 validation images")
-    assert "2 whole trainings ended within the foretold 90% interval" in found["Foretold against true"]
+    assert "2 whole trainings ended within the predicted 90% interval" in found["Predicted against true"]
 
 
 def test_a_dial_that_could_be_larger_is_compared_with_the_best_that_has_more_of_it(raced):
@@ -95,7 +95,7 @@ def test_where_no_pretrained_net_was_shown_the_images_the_forecast_is_called_an_
     assert "an order more than a promise" in answers(raced)["What was considered"]
 
 
-def test_the_plane_holds_foretold_intervals_truths_and_a_frontier_for_each_cost(raced):
+def test_the_plane_holds_predicted_intervals_truths_and_a_frontier_for_each_cost(raced):
     choice = read(raced).choice
     chart = plots.candidates(choice)
     assert [axis.limit is None for axis in chart.axes] == sorted(axis.limit is None for axis in chart.axes)
@@ -127,9 +127,9 @@ def test_at_most_sixty_points_are_drawn_and_all_that_was_trained_is_among_them(r
     assert all(one in drawn for one in told.raced(choice))
 
 
-def test_page_and_card_show_what_was_foretold_beside_what_came_out(raced):
+def test_page_and_card_show_what_was_predicted_beside_what_came_out(raced):
     page = report(raced).read_text(encoding="utf-8").replace(words.SPACE, " ")
-    assert "Foretold, tried, trained" in page
+    assert "Predicted, tried, trained" in page
     assert "out of 13,752 settings" in page
     assert "sliced from mobilenet_v2_1.0.tflite" in page
     assert "Suggested accuracy is" not in page
@@ -143,7 +143,7 @@ def test_an_older_run_is_shown_by_suggested_accuracy(fake_run):
     run = fake_run()
     page = report(run).read_text(encoding="utf-8")
     assert "Suggested accuracy is" in page
-    assert "Foretold" not in page
+    assert "Predicted" not in page
     assert told.answers(read(run).choice) == ()
     assert "## Choice" not in (run / "model_card.md").read_text(encoding="utf-8")
 

@@ -125,7 +125,7 @@ def test_a_time_limit_cuts_the_epochs(tmp_path: Path) -> None:
     assert set(job.schedule.resolutions) == {SIDE}
 
 
-def test_its_time_is_foretold_without_images() -> None:
+def test_its_time_is_predicted_without_images() -> None:
     short, longer = (
         training_seconds(SPEC, "scratch", 24, validation=8, options=TrainConfig(epochs=epochs), task=TASK)
         for epochs in (2, 40)

@@ -123,6 +123,6 @@ def test_unknown_words_are_told_with_those_that_are_known(toy: Any) -> None:
 
 
 def test_a_named_detector_is_timed() -> None:
-    (found,) = pocketvision.bench("mobilenet_v2_ssdlite", width=0.35, resolution=128)
+    (found,) = bench("mobilenet_v2_ssdlite", width=0.35, resolution=128)
     assert found.latency.median_ms > 0
     assert "ssdlite" in found.file

@@ -23,7 +23,7 @@ net that misses by the clock's noise would be found out only after its training.
 SIZE_MARGIN = 0.99
 """Share of the allowed bytes that a counted file may have: written ones differ by up to a hundredth."""
 THRIFT = 0.03
-"""Log-odds of accuracy that a doubling of the multiply-adds must be foretold to bring."""
+"""Log-odds of accuracy that a doubling of the multiply-adds must be predicted to bring."""
 FRONT, MISSES = 48, 12
 """So many of the best at every cost, and of the nearest that break the budget, are kept on record."""
 REACH = 4.0
@@ -39,8 +39,8 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Foretold:
-    """Latency in milliseconds of every row, foretold; nine of ten lie between `low` and `high`."""
+class PredictedTimes:
+    """Latency in milliseconds of every row, predicted; nine of ten lie between `low` and `high`."""
 
     middle: Floats
     low: Floats
@@ -49,18 +49,18 @@ class Foretold:
 
 @dataclass(frozen=True, eq=False)
 class Considered:
-    """All settings with what is foretold of them."""
+    """All settings with what is predicted of them."""
 
     space: Space
     forecast: Forecast
     budget: Budget
-    latency: Foretold | None = None
+    latency: PredictedTimes | None = None
     """None where no latency is limited, or nothing is known of this machine."""
-    foretells: bool = True
+    predicts: bool = True
     """Whether what the forecast says is told: of what ImageNet's figures can only put in an order it is not."""
 
     def keeping(self, *, without: str = "") -> Mask:
-        """Tell which rows keep every limit, but for one that is left out, as far as is counted or foretold."""
+        """Tell which rows keep every limit, but for one that is left out, as far as is counted or predicted."""
         kept = np.ones(len(self.space), bool)
         for limit, allowed in asked(self.budget):
             if limit.name == without:
@@ -73,7 +73,7 @@ class Considered:
 
     @property
     def utility(self) -> Floats:
-        """Return what rows are ranked by: foretold log-odds, less a little for every doubling of the work."""
+        """Return what rows are ranked by: predicted log-odds, less a little for every doubling of the work."""
         odds = np.log(self.forecast.middle / (1 - self.forecast.middle))
         return np.asarray(odds - THRIFT * np.log2(self.space.macs))
 
@@ -83,10 +83,10 @@ class Considered:
         spec, precision = space.spec(row), space.precision_of(row)
         columns = (space.params, space.macs, space.weight_bytes, space.peak_bytes)
         cost = Cost(*(int(column[row]) for column in columns))
-        foretold = None
+        predicted = None
         if self.latency is not None and np.isfinite(self.latency.middle[row]):
             parts = (self.latency.middle, self.latency.low, self.latency.high)
-            foretold = Estimate(*(round(float(part[row]), 4) for part in parts))
+            predicted = Estimate(*(round(float(part[row]), 4) for part in parts))
         return Candidate(
             spec,
             precision,
@@ -97,8 +97,8 @@ class Considered:
             "",
             start=space.start(row),
             origin=space.trunks[int(space.trunk[row])].origin,
-            accuracy=self.forecast.of(row) if self.foretells else None,
-            predicted_ms=foretold,
+            accuracy=self.forecast.of(row) if self.predicts else None,
+            predicted_ms=predicted,
         )
 
 
@@ -129,9 +129,9 @@ class Shortlist:
 
 
 def shortlist(found: Considered, measure: Measure, *, count: int, progress: Progress = Silent()) -> Shortlist:
-    """Pick up to `count` different nets that keep the budget, each written and timed; the best foretold comes first.
+    """Pick up to `count` different nets that keep the budget, each written and timed; the best predicted comes first.
 
-    Where an accuracy is asked for, the smallest that are foretold to reach it come first. Raises BudgetMissed with the
+    Where an accuracy is asked for, the smallest that are predicted to reach it come first. Raises BudgetMissed with the
     nearest offers where nothing keeps the budget.
     """
     kept = found.keeping()
@@ -161,7 +161,7 @@ def shortlist(found: Considered, measure: Measure, *, count: int, progress: Prog
 def _ranked(found: Considered, kept: Mask) -> Iterator[int]:
     """Yield the rows that keep the budget and that nothing beats, the first to train first."""
     space = found.space
-    asked_for = found.budget.limits.get("min_accuracy") if found.foretells else None
+    asked_for = found.budget.limits.get("min_accuracy") if found.predicts else None
     utility = found.utility if asked_for is None else found.forecast.middle
     places = np.flatnonzero(kept)
     places = places[front(utility[places], [space.size_bytes[places], space.macs[places]])]
@@ -195,8 +195,8 @@ def _slower(found: Considered, row: int, measured: Candidate) -> Mask:
     space, allowed = found.space, found.budget.limits.get("max_latency", math.inf)
     names = np.array([trunk.spec.name == measured.spec.name for trunk in space.trunks])
     alike = names[space.trunk] & (space.precision == space.precision[row])
-    foretold = (measured.latency_ms or 0.0) * space.macs / space.macs[row]
-    out = alike & (foretold > _margin("max_latency", found.budget) * allowed)
+    predicted = (measured.latency_ms or 0.0) * space.macs / space.macs[row]
+    out = alike & (predicted > _margin("max_latency", found.budget) * allowed)
     out[row] = True
     return np.asarray(out)
 
@@ -244,14 +244,14 @@ class Step:
 
     limit: str
     gain: float | None
-    """Points of foretold accuracy; None where nothing keeps the budget as it is, or none is foretold."""
+    """Points of predicted accuracy; None where nothing keeps the budget as it is, or none is predicted."""
     needs: float
     """What the best without this limit takes, in the limit's unit."""
     candidate: Candidate
 
     def __str__(self) -> str:
         needs = LIMITS[self.limit].unit.write(self.needs)
-        told = "" if self.gain is None else f", foretold {self.gain:+.1f} points"
+        told = "" if self.gain is None else f", predicted {self.gain:+.1f} points"
         net = f"{self.candidate.spec} ({self.candidate.precision})"
         return f"--{self.limit.replace('_', '-')} {needs} would allow {net}{told}"
 
@@ -260,7 +260,7 @@ def steps_up(found: Considered) -> list[Step]:
     """Return, for each limit, what the best setting within reach beyond it would bring, where it brings anything; where
     nothing keeps the budget, the smallest raise of that limit alone that lets anything in."""
     kept = found.keeping()
-    told = kept.any() and found.foretells
+    told = kept.any() and found.predicts
     here = found.forecast.middle[kept].max(initial=0.0)
     steps = []
     for limit, allowed in asked(found.budget):
@@ -317,7 +317,7 @@ def nearest_misses(found: Considered, count: int) -> list[Candidate]:
         if LIMITS[name].column:
             over = np.maximum(over, getattr(found.space, LIMITS[name].column) / (_margin(name, found.budget) * allowed))
         elif name == "max_latency" and found.latency is not None:
-            # What breaks another limit was not foretold.
+            # What breaks another limit was not predicted.
             times = np.where(np.isfinite(found.latency.middle), found.latency.middle, 0.0)
             over = np.maximum(over, times / (_margin(name, found.budget) * allowed))
     out = np.flatnonzero(~found.keeping())
@@ -338,8 +338,8 @@ def _missing(candidate: Candidate, budget: Budget) -> Candidate:
     margin = _margin("max_latency", budget)
     if allowed is not None and candidate.predicted_ms and candidate.predicted_ms.middle > margin * allowed:
         less = ", less a tenth" if margin < 1 else ""
-        found.append(f"{candidate.predicted_ms.middle:.2f} ms foretold; allowed {allowed:g} ms{less}")
-    status: Status = "too slow" if found and "ms foretold" in found[0] else "over budget"
+        found.append(f"{candidate.predicted_ms.middle:.2f} ms predicted; allowed {allowed:g} ms{less}")
+    status: Status = "too slow" if found and "ms predicted" in found[0] else "over budget"
     return replace(candidate, status=status, reason="; ".join(found))
 
 
@@ -351,7 +351,7 @@ def on_record(found: Considered, chosen: Mapping[str, Candidate]) -> tuple[Candi
         best = kept[front(found.utility[kept], [cost[kept]])]
         best = best[np.argsort(cost[best])]
         rows |= {int(row) for row in best[np.unique(np.linspace(0, len(best) - 1, FRONT // 2).astype(int))]}
-    reasons = {row: "nothing smaller is foretold to be better" for row in rows}
+    reasons = {row: "nothing smaller is predicted to be better" for row in rows}
     picked = [one for one in chosen.values() if one.status not in ("over budget", "too slow")]
     reasons = turned_up(found.space, kept, found.utility, picked) | reasons
     others = [

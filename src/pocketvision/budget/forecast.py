@@ -98,7 +98,7 @@ UNPROBED = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Foretold accuracy of every row of a space, as shares; nine of ten trainings end between `low` and `high`."""
+    """Predicted accuracy of every row of a space, as shares; nine of ten trainings end between `low` and `high`."""
 
     low: Floats
     middle: Floats
@@ -110,7 +110,7 @@ class Forecast:
 
 
 def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast:
-    """Foretell what each setting reaches on the user's images once it is trained on so many.
+    """Predict what each setting reaches on the user's images once it is trained on so many.
 
     Frozen features of a pretrained net give log-odds at some depths and resolutions, and what lies between is read off
     straight lines. A training lifts them; a narrower net lies lower by as much as published widths do. A net without

@@ -18,7 +18,7 @@ def show(result: "Plan") -> None:
         print(note)
     columns = ["", "net", "begins", "precision", "file", "MACs", "ms"]
     if any(one.accuracy for one in (*result.shortlist, *result.front)):
-        columns += ["foretold accuracy", "90% interval"]
+        columns += ["predicted accuracy", "90% interval"]
     within = [one for one in result.front if one.status == "not needed"]
     step = max(1, -(-len(within) // SHOWN))
     beyond = [one for one in result.front if one.status in ("over budget", "too slow")]
@@ -37,7 +37,7 @@ def show(result: "Plan") -> None:
 
 
 def _row(place: int | None, one: "Candidate") -> list[str]:
-    foretold, ms = one.accuracy, one.latency_ms or (one.predicted_ms.middle if one.predicted_ms else None)
+    predicted, ms = one.accuracy, one.latency_ms or (one.predicted_ms.middle if one.predicted_ms else None)
     return [
         str(place or ""),
         str(one.spec),
@@ -46,6 +46,6 @@ def _row(place: int | None, one: "Candidate") -> list[str]:
         f"{one.size_bytes / 1e3:,.0f} KB",
         f"{one.cost.macs / 1e6:,.1f}M",
         "-" if ms is None else f"{ms:.2f}",
-        "-" if foretold is None else f"{foretold.middle:.1%}",
-        "-" if foretold is None else f"{foretold.low:.1%} to {foretold.high:.1%}",
+        "-" if predicted is None else f"{predicted.middle:.1%}",
+        "-" if predicted is None else f"{predicted.low:.1%} to {predicted.high:.1%}",
     ]

@@ -1,9 +1,9 @@
 """Structured pruning: whole channels go, those first that cost the answer least for what they take to compute.
 
-What a channel costs is foretold as for weights (see `moments`): the loss of the answer where the layers that read it
+What a channel costs is predicted as for weights (see `moments`): the loss of the answer where the layers that read it
 get its mean instead, with gradients in the form of Grosse and Martens 2016 (https://arxiv.org/abs/1602.01407).
 Molchanov et al. 2019 (https://arxiv.org/abs/1906.10771) rank channels by gradients too, across residual sums. What the
-cut channels gave is then taken over by the kept ones as far as these foretell it, and its mean by the biases.
+cut channels gave is then taken over by the kept ones as far as these predict it, and its mean by the biases.
 """
 
 from collections.abc import Callable, Mapping

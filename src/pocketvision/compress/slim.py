@@ -76,7 +76,7 @@ def sliced(weights: Weights, spec: ModelSpec, batches: Sequence[Tensor], *, prog
 def slice_net(narrow: Net, wide: Net, batches: Iterable[Tensor], *, name: str) -> None:
     """Fill a narrow net with the channels of a wide one that carry most to the layers behind them.
 
-    What the cut channels gave is taken over by the kept ones as far as these foretell it (least squares over the
+    What the cut channels gave is taken over by the kept ones as far as these predict it (least squares over the
     images), for 1x1 convolutions and linear layers; for others the mean of it moves into the bias.
     """
     parts, fewer = Channels(wide, name), Channels(narrow, name)
@@ -189,7 +189,7 @@ def _make_up(
         assert isinstance(module, nn.Conv2d | nn.Linear)
         before: Tensor = layers[name].weight[rows].double()  # type: ignore[index]
         if before.flatten(1).shape[1] == len(seen.total):
-            module.weight.copy_(_foretold(before.flatten(1), seen, columns).view_as(module.weight))
+            module.weight.copy_(_predicted(before.flatten(1), seen, columns).view_as(module.weight))
         lost = _taps(before) @ seen.mean - _taps(module.weight.double()) @ seen.mean[columns]
         if module.bias is not None:
             module.bias += lost
@@ -202,7 +202,7 @@ def _taps(weight: Tensor) -> Tensor:
     return weight.flatten(2).sum(2) if weight.ndim > 2 else weight
 
 
-def _foretold(weight: Tensor, seen: _Read, columns: list[int]) -> Tensor:
+def _predicted(weight: Tensor, seen: _Read, columns: list[int]) -> Tensor:
     """Return the weights of the kept channels whose sum comes nearest to the whole sum over all images."""
     covariance = seen.covariance
     rest = [index for index in range(len(covariance)) if index not in set(columns)]

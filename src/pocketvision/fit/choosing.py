@@ -15,8 +15,8 @@ from pocketvision.budget.prediction import prediction_words
 from pocketvision.clock import Watch, seconds
 from pocketvision.export.confidence import abstain_of, require_refusable
 from pocketvision.fit.considering import counted, wanted_of
-from pocketvision.fit.foretelling import foretold_latency
 from pocketvision.fit.options import formats_asked
+from pocketvision.fit.predicting import predicted_times
 from pocketvision.fit.probing import Given, probe
 from pocketvision.fit.probing_boxes import probe_boxes
 from pocketvision.fit.timing import Timer
@@ -64,7 +64,7 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, progr
             f"No limit was given: nets of at most {UNASKED_MACS[bool(given)] // 10**6}M multiply-adds are considered, "
             "which two cores train in minutes. Allow more with --max-macs."
         )
-    found, probed, said = foretold(loaded, given, options, budget, watch=watch)
+    found, probed, said = with_predictions(loaded, given, options, budget, watch=watch)
     formats = formats_asked(options.format)
     scale = Timer(spec_for(loaded.dataset), image_spec(224, options.crop_mode, None), budget, formats=formats)
     with watch.step("picking"):
@@ -86,26 +86,26 @@ def chosen(loaded: Loaded, given: Sequence[Given], options: FitOptions, *, progr
     )
 
 
-def foretold(
+def with_predictions(
     loaded: Loaded, given: Sequence[Given], options: FitOptions, budget: Budget, *, watch: Watch
 ) -> tuple[Considered, tuple[Probed, ...], tuple[str, ...]]:
-    """Count every setting and foretell its latency and accuracy; returns what was probed and notes beside them."""
+    """Count every setting and predict its latency and accuracy; returns what was probed and notes beside them."""
     progress, images = options.progress, len(loaded.dataset.of("train"))
     wanted, notes = wanted_of(loaded, options)
     with watch.step("counting"):
         space = counted(given, wanted, options, loaded, progress)
     found = Considered(
-        space, forecast(space, (), images=images), budget, foretells=load_task(loaded.spec.name).FORETOLD
+        space, forecast(space, (), images=images), budget, predicts=load_task(loaded.spec.name).PREDICTED
     )
     with watch.step("latency"):
-        found = replace(found, latency=foretold_latency(found, progress=progress))
+        found = replace(found, latency=predicted_times(found, progress=progress))
     with watch.step("probing"):
         probed = _probed(given, found, loaded, options, progress)
     return replace(found, forecast=forecast(space, probed, images=images)), probed, notes
 
 
 def _reason(budget: Budget, probed: bool) -> str:
-    by = "foretold" if probed else "suggested"
+    by = "predicted" if probed else "suggested"
     if "min_accuracy" in budget.limits:
         return f"the smallest that is {by} to reach the accuracy asked for"
     return f"highest {by} accuracy of those that keep the budget"

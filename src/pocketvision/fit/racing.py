@@ -82,7 +82,7 @@ def settings_for(
 
 
 def training_s(listed: Sequence[Candidate], loaded: Loaded, options: FitOptions) -> float:
-    """Foretell the seconds that the trainings of a shortlist take: a few epochs each, and the best to the end."""
+    """Predict the seconds that the trainings of a shortlist take: a few epochs each, and the best to the end."""
     examples, validation = (len(loaded.dataset.of(split)) for split in ("train", "val"))
 
     def seconds(one: Candidate, *, few: bool = False) -> float:

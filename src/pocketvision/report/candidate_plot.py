@@ -1,6 +1,6 @@
 """The plane of the choice as plotly's own dictionaries: accuracy against each cost, frontier, limits, what was trained.
 
-Foretold shares are drawn by their log-odds, so that halving the errors is the same step everywhere.
+Predicted shares are drawn by their log-odds, so that halving the errors is the same step everywhere.
 """
 
 import html
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketvision import words
-from pocketvision.report.choice import foretold, keeps, known_ms, on_plot
+from pocketvision.report.choice import keeps, known_ms, on_plot, predicted
 from pocketvision.report.words import titled
 from pocketvision.values import Candidate, Choice, Score
 
@@ -41,7 +41,7 @@ class Axis:
 def axes_of(choice: Choice) -> tuple[Axis, ...]:
     """Return the costs that are known."""
     limits, known = choice.budget.limits, "predicted" if choice.budget.profile else "measured"
-    told = "" if foretold(choice) else f"; {known} ones only"
+    told = "" if predicted(choice) else f"; {known} ones only"
     every = (
         ("Multiply-adds", "Multiply-adds (MACs, log scale)", limits.get("max_macs")),
         ("File size", "File size (bytes, log scale)", limits.get("max_size")),
@@ -51,10 +51,10 @@ def axes_of(choice: Choice) -> tuple[Axis, ...]:
     for (name, title, limit), values in zip(every, zip(*map(_costs, _shown(choice)), strict=True), strict=True):
         numbers = [value for value in values if value]
         if numbers:
-            far = foretold(choice) and limit and limit > FAR * max(numbers)
+            far = predicted(choice) and limit and limit > FAR * max(numbers)
             ends = [*numbers, limit] if limit and not far else numbers
             axes.append(Axis(name, title, (math.log10(min(ends)) - 0.12, math.log10(max(ends)) + 0.12), limit))
-    if foretold(choice):
+    if predicted(choice):
         axes.sort(key=lambda axis: axis.limit is None)
     return tuple(axes)
 
@@ -70,7 +70,7 @@ def traces(choice: Choice) -> list[dict[str, Any]]:
     """Return all that is drawn, what lies on top last: the ring around the taken one."""
     shown, height = _shown(choice), _height(choice)
     found = []
-    if foretold(choice):
+    if predicted(choice):
         found += [_frontier(shown, height, number) for number in range(3)]
         found.append(_whiskers([one for one in shown if one.status not in _RACED], "var(--whisker)", 1.0))
         found.append(_whiskers([one for one in shown if one.status in _RACED], MUTED, 1.6))
@@ -78,7 +78,7 @@ def traces(choice: Choice) -> list[dict[str, Any]]:
         members = [one for one in shown if one.spec.name == family]
         for int8 in (False, True):
             found.append(_points([one for one in members if (one.precision == "int8") == int8], int8, color, height))
-    if foretold(choice):
+    if predicted(choice):
         found.append(_truths([one for one in shown if one.validation], lambda one: one.validation, "circle", 11))
         found.append(_truths([one for one in shown if one.tried], lambda one: one.tried, "triangle-up-open", 11))
     return [*found, _ring(choice.taken, height)]
@@ -86,7 +86,7 @@ def traces(choice: Choice) -> list[dict[str, Any]]:
 
 def accuracy_axis(choice: Choice, metric: str = "accuracy") -> dict[str, Any]:
     """Return the settings of the vertical axis; `metric` is what accuracy means."""
-    if not foretold(choice):
+    if not predicted(choice):
         return {"title_text": "Suggested top-1 accuracy (%)"}
     heights = []
     for one in _shown(choice):
@@ -108,7 +108,7 @@ def accuracy_axis(choice: Choice, metric: str = "accuracy") -> dict[str, Any]:
 def accuracy_limit(choice: Choice) -> list[dict[str, Any]]:
     """Return the line of the accuracy that was asked for, where one was."""
     asked = choice.budget.limits.get("min_accuracy")
-    if asked is None or not foretold(choice):
+    if asked is None or not predicted(choice):
         return []
     line = {"color": "var(--fail)", "width": 1.5, "dash": "dot"}
     y = _log_odds(asked)
@@ -130,7 +130,7 @@ def _shown(choice: Choice) -> tuple[Candidate, ...]:
 
 
 def _height(choice: Choice) -> Callable[[Candidate], float | None]:
-    if not foretold(choice):
+    if not predicted(choice):
         return lambda one: one.suggested_top1
     return lambda one: _log_odds(one.accuracy.middle) if one.accuracy else None
 
@@ -161,7 +161,7 @@ def _frontier(shown: Iterable[Candidate], height: Callable[[Candidate], float | 
 
 
 def _whiskers(shown: Sequence[Candidate], color: str, thickness: float) -> dict[str, Any]:
-    """Return the foretold intervals."""
+    """Return the predicted intervals."""
     told = [(one, one.accuracy) for one in shown if one.accuracy]
     middle = [_log_odds(accuracy.middle) for _, accuracy in told]
     return {
@@ -243,7 +243,7 @@ def _hover(candidate: Candidate) -> str:
         lines.append(f"suggested {candidate.suggested_top1:.1f}% · {candidate.status}")
     else:
         begun = f"{candidate.start} from {candidate.origin}" if candidate.origin else "from scratch"
-        lines += [html.escape(begun), f"foretold {words.percent(told.middle)} ({_between(told.low, told.high)})"]
+        lines += [html.escape(begun), f"predicted {words.percent(told.middle)} ({_between(told.low, told.high)})"]
         for name, score in (("after a few epochs", candidate.tried), ("whole training", candidate.validation)):
             lines += [f"{name}: {words.percent(score.value)} ({_between(score.low, score.high)})"] if score else []
         lines.append(candidate.status)

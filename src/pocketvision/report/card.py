@@ -279,13 +279,13 @@ def _choice(run: Run) -> str:
     said = answers(run.choice)
     if not said:
         return ""
-    head = ("net", "begins", "bytes", "foretold, 90% interval", "a few epochs", "whole training", "outcome")
+    head = ("net", "begins", "bytes", "predicted, 90% interval", "a few epochs", "whole training", "outcome")
     rows = [
         (
             f"{one.spec}, {one.precision}",
             f"{one.start} from {one.origin}" if one.origin else "from scratch",
             f"{one.size_bytes:,}",
-            _foretold(one.accuracy),
+            _predicted(one.accuracy),
             *(words.percent(score.value) if score else "–" for score in (one.tried, one.validation)),
             one.status,
         )
@@ -295,7 +295,7 @@ def _choice(run: Run) -> str:
     return f"## Choice\n\n{lines}\n\n{run.metric_title} on the validation images:\n\n{_table(head, rows)}"
 
 
-def _foretold(told: Estimate | None) -> str:
+def _predicted(told: Estimate | None) -> str:
     return f"{words.percent(told.middle)} ({words.percent(told.low)} to {words.percent(told.high)})" if told else "–"
 
 

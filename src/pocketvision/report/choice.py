@@ -31,8 +31,8 @@ class Said:
     text: str
 
 
-def foretold(choice: Choice) -> bool:
-    """Tell whether accuracies were foretold; older runs have none."""
+def predicted(choice: Choice) -> bool:
+    """Tell whether accuracies were predicted; older runs have none."""
     return choice.taken.accuracy is not None
 
 
@@ -42,7 +42,7 @@ def keeps(candidate: Candidate) -> bool:
 
 
 def known_ms(candidate: Candidate) -> float | None:
-    """Return the latency that was measured, or else the one that was foretold."""
+    """Return the latency that was measured, or else the one that was predicted."""
     told = candidate.predicted_ms
     return candidate.latency_ms or (told.middle if told else None)
 
@@ -63,8 +63,8 @@ def _progress(one: Candidate) -> tuple[bool, bool, bool]:
 
 
 def on_plot(choice: Choice) -> tuple[Candidate, ...]:
-    """Return the candidates to draw: all in older runs, at most 60 where accuracies are foretold."""
-    if not foretold(choice) or len(choice.candidates) <= PLOTTED:
+    """Return the candidates to draw: all in older runs, at most 60 where accuracies are predicted."""
+    if not predicted(choice) or len(choice.candidates) <= PLOTTED:
         return choice.candidates
     first = raced(choice)
     rest = [one for one in choice.candidates if one not in first]
@@ -73,8 +73,8 @@ def on_plot(choice: Choice) -> tuple[Candidate, ...]:
 
 
 def answers(choice: Choice) -> tuple[Said, ...]:
-    """Return what a reader may ask about the choice, answered; empty for older runs, which foretold nothing."""
-    if not foretold(choice):
+    """Return what a reader may ask about the choice, answered; empty for older runs, which predicted nothing."""
+    if not predicted(choice):
         return ()
     found = (
         Said("What was considered", _considered(choice)),
@@ -83,7 +83,7 @@ def answers(choice: Choice) -> tuple[Said, ...]:
         Said("The next step up", _up(choice)),
         Said("The next step down", _down(choice)),
         Said("The same within noise", _same(choice)),
-        Said("Foretold against true", _proven(choice)),
+        Said("Predicted against true", _proven(choice)),
     )
     return tuple(said for said in found if said.text)
 
@@ -92,9 +92,9 @@ def _considered(choice: Choice) -> str:
     starts = len({one.origin for one in choice.probed})
     probed = (
         f"The images were shown to {words.plural(starts, 'pretrained net')} once, and what a training reaches was "
-        "foretold from that."
+        "predicted from that."
         if starts
-        else "No pretrained net was at hand to show the images to: what is foretold follows published ImageNet "
+        else "No pretrained net was at hand to show the images to: what is predicted follows published ImageNet "
         "figures, an order more than a promise."
     )
     few = sum(one.tried is not None for one in choice.candidates)
@@ -151,7 +151,7 @@ def _instead(higher: Sequence[Candidate], taken: Candidate) -> str:
 def _up(choice: Choice) -> str:
     if choice.steps:
         return f"{'. '.join(_sentence(step) for step in choice.steps)}."
-    return "Raising any single limit is not foretold to bring more." if choice.budget.limits else ""
+    return "Raising any single limit is not predicted to bring more." if choice.budget.limits else ""
 
 
 def _down(choice: Choice) -> str:
@@ -196,8 +196,8 @@ def _proven(choice: Choice) -> str:
     off = [100 * (true.value - told.middle) for told, true in ended]
     by = ", ".join(_signed(gap) for gap in off)
     return (
-        f"{inside} of {words.plural(len(ended), 'whole training')} ended within the foretold 90% interval; "
-        f"true less foretold: {by} points."
+        f"{inside} of {words.plural(len(ended), 'whole training')} ended within the predicted 90% interval; "
+        f"true less predicted: {by} points."
     )
 
 
@@ -206,12 +206,12 @@ def _named(one: Candidate) -> str:
 
 
 def _against(one: Candidate, taken: Candidate) -> str:
-    """Say what one is foretold to reach beside the taken one, and what it did reach where it was trained."""
+    """Say what one is predicted to reach beside the taken one, and what it did reach where it was trained."""
     gap = 100 * (_middle(one) - _middle(taken))
     ended = one.validation or one.tried
     by = "trained whole" if one.validation else "in a few epochs"
     reached = f"; it reached {words.percent(ended.value)} {by}" if ended else ""
-    return f"foretold {words.percent(_middle(one))}, {_signed(gap)} points{reached}"
+    return f"predicted {words.percent(_middle(one))}, {_signed(gap)} points{reached}"
 
 
 def _signed(gap: float) -> str:
@@ -227,10 +227,10 @@ def _sentence(text: str) -> str:
 
 
 def ordered(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return candidates, the highest foretold or suggested accuracy first."""
+    """Return candidates, the highest predicted or suggested accuracy first."""
     return tuple(sorted(candidates, key=lambda one: (-rank(one), one.size_bytes)))
 
 
 def rank(one: Candidate) -> float:
-    """Return what candidates are ordered by: percent foretold, or suggested."""
+    """Return what candidates are ordered by: percent predicted, or suggested."""
     return 100 * one.accuracy.middle if one.accuracy else one.suggested_top1

@@ -15,7 +15,7 @@ from pocketvision.metrics.confusion import Mistake
 from pocketvision.progress import Progress, Silent, track
 from pocketvision.report import plots, tables
 from pocketvision.report.boxes import BoxSection, box_section
-from pocketvision.report.choice import Said, answers, foretold, known_ms, raced
+from pocketvision.report.choice import Said, answers, known_ms, predicted, raced
 from pocketvision.report.confidence import ConfidenceSection, confidence_section
 from pocketvision.report.download import DownloadSection, download_section
 from pocketvision.report.run import Run, contents
@@ -184,7 +184,7 @@ def _page(run: Run, progress: Progress) -> Page:
         fewest=tuple(sorted(counts, key=lambda row: row.total))[: MANY_CLASSES // 2] if many else counts,
         nearest=tables.nearest_candidates(run.choice),
         candidates=tables.candidate_order(run.choice),
-        raced=raced(run.choice) if foretold(run.choice) else (),
+        raced=raced(run.choice) if predicted(run.choice) else (),
         answers=answers(run.choice),
         candidate_chart=plots.candidates(run.choice, metric=run.metric),
         loss_chart=plots.loss_curve(run.epochs),

@@ -94,8 +94,8 @@ class TaskAnswers(Protocol):
 
     CROPS: bool
     """Whether the middle of an image may stand for all of it."""
-    FORETOLD: bool
-    """Whether published accuracies and frozen features foretell the metric; else they only put nets in an order."""
+    PREDICTED: bool
+    """Whether published accuracies and frozen features predict the metric; else they only put nets in an order."""
 
     def resolution(self, short_side: int) -> int:
         """Return the pixels a side beyond which images of this median short side tell a net nothing more."""

@@ -102,7 +102,7 @@ StartKind = Literal["own", "cut", "sliced", "scratch"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure that was foretold, not measured."""
+    """A figure that was predicted, not measured."""
 
     middle: float
     """As likely too high as too low."""
@@ -155,9 +155,9 @@ class Candidate:
     origin: str = ""
     """Name of the weights that it begins with; empty from scratch."""
     accuracy: Estimate | None = None
-    """Foretold before any training, as a share of the user's validation images; None where nothing was probed."""
+    """Predicted before any training, as a share of the user's validation images; None where nothing was probed."""
     predicted_ms: Estimate | None = None
-    """Latency foretold; None where it was not needed, or measured."""
+    """Latency predicted; None where it was not needed, or measured."""
     tried: Score | None = None
     """On validation after a short training."""
     validation: Score | None = None
@@ -183,7 +183,7 @@ class Choice:
     in older records every one that was considered."""
     notes: tuple[str, ...] = ()
     shortlist: tuple[Candidate, ...] = ()
-    """Those to train, the best foretold first."""
+    """Those to train, the best predicted first."""
     considered: int = 0
     """Settings that were counted and held against the budget."""
     kept: int = 0
@@ -191,6 +191,6 @@ class Choice:
     steps: tuple[str, ...] = ()
     """What raising each limit would bring, in words."""
     probed: tuple[Probed, ...] = ()
-    """What frozen features told, by which accuracies were foretold."""
+    """What frozen features told, by which accuracies were predicted."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each step."""

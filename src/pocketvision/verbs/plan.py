@@ -22,7 +22,7 @@ class Plan:
     """What `fit` would train, and what lies around it."""
 
     taken: Candidate
-    """The net that is foretold to be the best within the budget."""
+    """The net that is predicted to be the best within the budget."""
     shortlist: tuple[Candidate, ...]
     """The nets that would be trained for a few epochs; the best of them to the end."""
     front: tuple[Candidate, ...]
@@ -47,10 +47,10 @@ class Plan:
 
 @verb(PlanOptions)
 def plan(options: PlanOptions) -> Plan:
-    """Tell what `fit` with the same options would train, what it is foretold to reach, and what each limit costs.
+    """Tell what `fit` with the same options would train, what it is predicted to reach, and what each limit costs.
 
     Thousands of nets, widths, depths, resolutions and precisions are counted and held against the budget, the weights
-    at hand are shown the images once, and what a training reaches is foretold with an interval. Nothing is trained and
+    at hand are shown the images once, and what a training reaches is predicted with an interval. Nothing is trained and
     no run is made. Raises BudgetMissed with the nearest offers where nothing keeps the budget.
     """
     watch, progress = Watch(), options.progress

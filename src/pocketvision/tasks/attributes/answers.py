@@ -29,7 +29,7 @@ METRIC = "mean average precision"
 WATCHED = "accuracy"
 TEMPERED = True
 CROPS = True
-FORETOLD = True
+PREDICTED = True
 
 
 NONE = "(none)"

@@ -28,7 +28,7 @@ METRIC = "accuracy"
 WATCHED = "accuracy"
 TEMPERED = True
 CROPS = True
-FORETOLD = True
+PREDICTED = True
 
 
 def ending(spec: TaskSpec) -> Ends:

@@ -44,7 +44,7 @@ METRIC = "AP50"
 WATCHED = "AP50"
 TEMPERED = False
 CROPS = False
-FORETOLD = False
+PREDICTED = False
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.05, 0.5, 100
 """What a file gives at all: boxes from this score on, no two of a class that overlap more, so many an image."""
 REACHED = 0.9

@@ -1,4 +1,4 @@
-"""The latency of every setting that is considered, foretold from profiles of the runtime at both precisions."""
+"""The latency of every setting that is considered, predicted from profiles of the runtime at both precisions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.budget.choose import REACH, Considered, Foretold
+from pocketvision.budget.choose import REACH, Considered, PredictedTimes
 from pocketvision.budget.limits import LIMITS
 from pocketvision.budget.space import PRECISIONS, Space, cut
 from pocketvision.cost.graphs import traced, without_shapes
@@ -17,8 +17,8 @@ from pocketvision.progress import Progress, track
 from pocketvision.values import Budget, Precision
 
 
-def foretold_latency(found: Considered, *, progress: Progress) -> Foretold | None:
-    """Foretell the time of every row that is within reach of the other limits, on the budget's device or this machine.
+def predicted_times(found: Considered, *, progress: Progress) -> PredictedTimes | None:
+    """Predict the time of every row that is within reach of the other limits, on the budget's device or this machine.
 
     None where no latency is limited. Rows far beyond another limit are left out with an infinite time.
     """
@@ -29,12 +29,12 @@ def foretold_latency(found: Considered, *, progress: Progress) -> Foretold | Non
     space, kept = found.space, replace(found, budget=replace(found.budget, limits=wider)).keeping()
     times = np.full((3, len(space)), np.inf)
     places = sorted({int(place) for place in space.trunk[kept]})
-    for place in track(places, progress, "foretelling latency", len(places)):
+    for place in track(places, progress, "predicting latency", len(places)):
         mine = kept & (space.trunk == place)
         for precision, profile in profiles.items():
             rows = np.flatnonzero(mine & (space.precision == PRECISIONS.index(precision)))
             times[:, rows] = _times(space, rows, profile)
-    return Foretold(*times)
+    return PredictedTimes(*times)
 
 
 def _profiles(budget: Budget, progress: Progress) -> dict[Precision, Profile]:
