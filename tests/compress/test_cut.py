@@ -165,5 +165,5 @@ def test_the_step_leaves_a_net_that_is_quantized_as_any(draw):
         steps_named("slim,int8")
     with pytest.raises(UsageError, match="put it before int8"):
         compress(graph, images, steps=(Quantize(), Slim(0.6)))
-    with pytest.raises(GraphError, match="classes or attributes"):
+    with pytest.raises(GraphError, match="classes, attributes or boxes"):
         compress(Graph(graph.nodes[:-1]), images, steps=(Slim(0.6), Quantize()))

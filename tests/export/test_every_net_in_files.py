@@ -18,7 +18,7 @@ from pocketvision.values import ImageSpec
 
 SLOW = ("resnet", "resnext", "vgg", "inception", "googlenet", "xception", "alexnet", "mobilenet_v1_full")
 COUNT = 8
-INEXACT = ("effnet", "xception", "shufflenet_v1_se", "inception", "googlenet")
+INEXACT = ("effnet", "xception", "shufflenet_v1_se", "shufflenet_v1_shallow", "inception", "googlenet")
 """Nets with kernels that round by the last bit of float sums or by 8 bits: leaky ReLU and average pools."""
 UNLIKE = {"xception": 3}
 """Parts that XNNPACK makes of a net: padded maxima of values below zero are no kernel of its."""

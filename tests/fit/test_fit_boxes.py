@@ -65,7 +65,7 @@ def test_a_time_limit_ends_probing(loaded, weights, monkeypatch):
 
     monkeypatch.setattr(choosing, "PROBE_SHARE", -1.0)
     given = weights_at_hand(options, Silent())
-    _, probed, _ = choosing.predicted(loaded, given, options, budget_of(options), watch=Watch())
+    _, probed, _ = choosing.with_predictions(loaded, given, options, budget_of(options), watch=Watch())
     assert probed == ()
 
 

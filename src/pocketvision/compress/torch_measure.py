@@ -33,7 +33,7 @@ def histograms(
 
 def _values(graph: Graph, images: Images) -> Iterator[tuple[str, Tensor]]:
     def sums(node: Conv | Linear, x: Tensor) -> Tensor:
-        weight, bias = (torch.from_numpy(np.asarray(each, np.float32)) for each in (node.weight, node.bias))
+        weight, bias = (torch.from_numpy(np.array(each, np.float32)) for each in (node.weight, node.bias))
         return sums_of(graph, node, x, weight, bias)
 
     return values(graph, images, sums)
