@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import fx, nn
 
+from pocketvision.compress.ties import Ties
 from pocketvision.errors import UsageError
 from pocketvision.graph.layers import LEAVES
 from pocketvision.models.blocks import ChannelShuffle, ChannelSlice
@@ -39,12 +40,12 @@ class Channels:
         """The channels at each place, in the order of the layer's weights."""
         self._name = name
         self._modules = dict(net.named_modules())
-        self._parents: list[int] = []
+        self._ties = Ties()
         self._values: dict[fx.Node, list[int]] = {}
         inputs = next(module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d))
         for step in _Tracer().trace(net).nodes:
             if step.op == "placeholder":
-                self._values[step] = self._new(inputs)
+                self._values[step] = self._ties.new(inputs)
             elif step.op == "call_module":
                 self._values[step] = self._module(str(step.target), self._read(step))
             elif step.op in ("call_function", "call_method"):
@@ -52,10 +53,7 @@ class Channels:
 
     def set_of(self, channel: int) -> int:
         """Return the channel that stands for all that are tied to this one."""
-        while self._parents[channel] != channel:
-            self._parents[channel] = self._parents[self._parents[channel]]
-            channel = self._parents[channel]
-        return channel
+        return self._ties.root(channel)
 
     def sets(self) -> dict[Where, list[int]]:
         """List the sets by where they stand, each list in the order in which the net makes them."""
@@ -68,19 +66,12 @@ class Channels:
             found[tuple(sorted(counts[channel].items()))].append(channel)
         return found
 
-    def _new(self, count: int) -> list[int]:
-        first = len(self._parents)
-        self._parents.extend(range(first, first + count))
-        return list(range(first, first + count))
-
     def _tie(self, lists: list[list[int]]) -> list[int]:
         first, *others = lists
         for other in others:
             if len(other) != len(first):
                 raise self._refused("a sum or product of unlike channels")
-            for one, two in zip(first, other, strict=True):
-                low, high = sorted((self.set_of(one), self.set_of(two)))
-                self._parents[high] = low
+            self._ties.tie(first, other)
         return first
 
     def _read(self, step: fx.Node) -> list[int]:
@@ -113,7 +104,7 @@ class Channels:
             self.places[ChannelPlace(name, "out")] = made
             return made
         each = inputs // len(read)  # above one behind a map that was flattened
-        read, made = [channel for channel in read for _ in range(each)], self._new(outputs)
+        read, made = [channel for channel in read for _ in range(each)], self._ties.new(outputs)
         for group in range(groups):
             self.places[ChannelPlace(name, "in", group)] = _share(read, groups, group)
             self.places[ChannelPlace(name, "out", group)] = _share(made, groups, group)

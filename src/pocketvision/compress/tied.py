@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.compress.ties import Ties
 from pocketvision.graph.graph import (
     Activate,
     Add,
@@ -36,16 +37,16 @@ class TiedChannels:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._parents: list[int] = []
+        self._ties = Ties()
         self._whole: set[int] = set()
         self._made: dict[str, list[int]] = {}
         for node in graph.nodes:
             self._made[node.name] = self._follow(node, [self._made[name] for name in node.inputs])
         for name in graph.ends or (graph.output,):
             self._whole.update(self._made[name])
-        self.of = {name: np.array([self._root(one) for one in found]) for name, found in self._made.items()}
+        self.of = {name: np.array([self._ties.root(one) for one in found]) for name, found in self._made.items()}
         """The numbers of each tensor's channels, in order."""
-        self.whole = frozenset(self._root(one) for one in self._whole)
+        self.whole = frozenset(self._ties.root(one) for one in self._whole)
         """Those that must stay: of the image, of the answer, and what cannot be followed."""
 
     @property
@@ -61,32 +62,16 @@ class TiedChannels:
                 groups[tuple(names)].append(number)
         return [np.array(found) for found in groups.values()]
 
-    def _new(self, count: int) -> list[int]:
-        first = len(self._parents)
-        self._parents.extend(range(first, first + count))
-        return list(range(first, first + count))
-
-    def _root(self, one: int) -> int:
-        while self._parents[one] != one:
-            self._parents[one] = self._parents[self._parents[one]]
-            one = self._parents[one]
-        return one
-
-    def _tie(self, first: list[int], second: list[int]) -> list[int]:
-        for one, other in zip(first, second, strict=True):
-            low, high = sorted((self._root(one), self._root(other)))
-            self._parents[high] = low
-        return first
-
     def _follow(self, node: Node, read: Sequence[list[int]]) -> list[int]:
         channels = self.graph.shapes[node.name][0]
         match node:
             case Conv(groups=1) | Linear():
-                return self._new(channels)
+                return self._ties.new(channels)
             case Conv() if node.groups == len(read[0]) == channels:
                 return read[0]
             case Add() | Mul():
-                return self._tie(*read)
+                self._ties.tie(*read)
+                return read[0]
             case Concat():
                 return [one for part in read for one in part]
             case Slice():
@@ -99,7 +84,7 @@ class TiedChannels:
 
     def _untied(self, channels: int, read: Sequence[list[int]]) -> list[int]:
         """Keep all that goes into a kernel through which channels cannot be followed, and all that comes out."""
-        made = self._new(channels)
+        made = self._ties.new(channels)
         self._whole.update(made, *read)
         return made
 
