@@ -27,7 +27,8 @@ JUDGED = 256
 """Images by which it is told how near the answers have come."""
 LOOKED = 50
 """Steps between two such looks."""
-_TINY = 1e-12
+EPS = 1e-12
+"""Far below the gradients, which are as small as the nets are sure."""
 _MEAN, _SQUARES = 0.9, 0.999
 """How slowly Adam forgets gradients and their squares."""
 _TIMED = 3
@@ -69,41 +70,31 @@ class Course:
     """Seconds; the steps are fewer where they would take longer."""
 
 
-class Adam:
-    """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), whose rate is told with each step."""
-
-    def __init__(self, values: Sequence[Tensor]) -> None:
-        self._values = [value for value in values if value.numel()]
-        self._means = [torch.zeros_like(value) for value in self._values]
-        self._squares = [self._square(mean) for mean in self._means]
-        self._count = 0
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Move all values against their gradients, and forget these."""
-        self._count += 1
-        warm, full = 1 - _MEAN**self._count, 1 - _SQUARES**self._count
-        for value, mean, square in zip(self._values, self._means, self._squares, strict=True):
-            assert value.grad is not None
-            mean.lerp_(value.grad, 1 - _MEAN)
-            square.lerp_(self._square(value.grad), 1 - _SQUARES)
-            value.sub_(mean * (rate / warm) / ((square / full).sqrt() + _TINY))
-            value.grad = None
-
-    def _square(self, gradient: Tensor) -> Tensor:
-        return gradient.square()
-
-
-class SharedAdam(Adam):
-    """Adam with one second moment for each tensor.
+class SharedAdam(torch.optim.Optimizer):
+    """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980) with one second moment for each tensor.
 
     Weights that the answer hardly depends on then hardly move. With a second moment for each weight every one moves as
     far, and integers all change their levels within the same few steps. Zhang et al. 2024
     (https://arxiv.org/abs/2406.16793) share it within blocks to save memory.
     """
 
-    def _square(self, gradient: Tensor) -> Tensor:
-        return gradient.square().mean()
+    def __init__(self, values: Sequence[Tensor], lr: float = 1e-3, eps: float = EPS) -> None:
+        super().__init__(values, {"lr": lr, "eps": eps})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """Move all values against their gradients."""
+        for group in self.param_groups:
+            for value in group["params"]:
+                state = self.state[value]
+                if not state:
+                    state |= {"count": 0, "mean": torch.zeros_like(value), "square": torch.zeros(())}
+                state["count"] += 1
+                state["mean"].lerp_(value.grad, 1 - _MEAN)
+                state["square"].lerp_(value.grad.square().mean(), 1 - _SQUARES)
+                warm, full = 1 - _MEAN ** state["count"], 1 - _SQUARES ** state["count"]
+                spread = (state["square"] / full).sqrt() + group["eps"]
+                value.sub_(state["mean"] * (group["lr"] / warm) / spread)
 
 
 class Lesson:
@@ -162,7 +153,7 @@ def learn(
     images: Images,
     course: Course,
     *,
-    optimizer: type[Adam],
+    optimizer: type[SharedAdam | torch.optim.Adam],
     progress: Progress = Silent(),
 ) -> bool:
     """Let a student learn what a float graph answers to images [N, R, R, C]; tell whether it came nearer.
@@ -173,10 +164,14 @@ def learn(
     started = time.monotonic()
     lesson, values = Lesson(teacher, images, course), student.values()
     nearest, least = [value.detach().clone() for value in values], lesson.judged(student)
-    course, adam, better = _shortened(course, student, lesson, started), optimizer(values), False
+    course, better = _shortened(course, student, lesson, started), False
+    adam = optimizer([value for value in values if value.numel()], lr=course.rate, eps=EPS)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: share_at(course, step))
     for step in track(range(course.steps), progress, "learn from the float net", course.steps):
         lesson.loss(student, lesson.view(step)).backward()  # type: ignore[no-untyped-call]
-        adam.step(rate_at(course, step))
+        adam.step()
+        adam.zero_grad()
+        schedule.step()
         if (step + 1) % LOOKED == 0 or step + 1 == course.steps:
             loss = lesson.judged(student)
             if loss < least:
@@ -201,10 +196,10 @@ def _shortened(course: Course, student: StudentGraph, lesson: Lesson, started: f
     return replace(course, steps=max(0, min(course.steps, int(left / each))))
 
 
-def rate_at(course: Course, step: int) -> float:
-    """Return the rate of a step: it rises at first, and falls along a cosine to nothing."""
+def share_at(course: Course, step: int) -> float:
+    """Return the share of the rate in a step: it rises at first, and falls along a cosine to nothing."""
     rising = min(1.0, (step + 1) / max(1.0, _WARMUP * course.steps))
-    return course.rate * rising * (1 + math.cos(math.pi * step / course.steps)) / 2
+    return rising * (1 + math.cos(math.pi * step / max(1, course.steps))) / 2
 
 
 Weights = Mapping[str, tuple[Tensor, Tensor]]

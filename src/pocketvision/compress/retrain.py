@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pocketvision.compress.distill import Adam, Course, learn
+from pocketvision.compress.distill import Course, learn
 from pocketvision.graph.autograd import sums_of
 from pocketvision.graph.graph import Array, Conv, Graph, Linear, Node
 from pocketvision.graph.run import Images
@@ -22,7 +22,11 @@ def retrained(graph: Graph, teacher: Graph, images: Images, course: Course, prog
     No labels are needed. Raises GraphError for nets that answer with neither classes nor attributes.
     """
     student = FloatStudent(graph)
-    return student.learned() if learn(student, teacher, images, course, optimizer=Adam, progress=progress) else graph
+    return (
+        student.learned()
+        if learn(student, teacher, images, course, optimizer=torch.optim.Adam, progress=progress)
+        else graph
+    )
 
 
 class FloatStudent:
