@@ -32,14 +32,14 @@ from pocketvision.graph.graph import (
     Slice,
     same_pads,
 )
+from pocketvision.graph.storage import STORAGES
+from pocketvision.values import Precision
 
 Counts = NDArray[np.int64]
 _GATES = ("hardswish", "silu")
 _PLAIN = ("none", "relu", "relu6")
-WEIGHT_BYTES = {"float": (4.0, 4.0), "float16": (2.0, 4.0), "int8": (1.0, 8.0)}
-"""Of a weight, and of a channel's bias and scale."""
-HALF_BYTES = {"float": (2.0, 2.0), "float16": (2.0, 2.0), "int8": (1.0, 4.0)}
-"""The same in Core ML, which computes in float16."""
+_HALF_BYTES = {"float": (2, 2), "float16": (2, 2), "int8": (1, 4)}
+"""Of a weight, and of a channel's bias and scale, in Core ML, which computes in float16."""
 
 
 class Structure(NamedTuple):
@@ -130,7 +130,7 @@ def _is_padded(node: Node, graph: Graph) -> bool:
 
 
 def predicted_bytes(
-    format_: str, precision: str, structure: Mapping[str, Counts], *, labels: int, text_bytes: int
+    format_: str, precision: Precision, structure: Mapping[str, Counts], *, labels: int, text_bytes: int
 ) -> NDArray[np.float64]:
     """Return the bytes of files of a format, an entry for each of the counts in `structure`.
 
@@ -147,9 +147,11 @@ def predicted_bytes(
     return found
 
 
-def stored_bytes(structure: Mapping[str, Counts], precision: str, format_: str = "onnx") -> NDArray[np.float64]:
+def stored_bytes(structure: Mapping[str, Counts], precision: Precision, format_: str = "onnx") -> NDArray[np.float64]:
     """Return the bytes of the weights and biases alone, with what they are stored by."""
-    weight, channel = (HALF_BYTES if format_ == "coreml" else WEIGHT_BYTES)[precision]
+    stored = STORAGES[precision]
+    plain = stored.file_bytes(1, 0), stored.file_bytes(0, 1)
+    weight, channel = _HALF_BYTES[precision] if format_ == "coreml" else plain
     return np.asarray(weight * structure["weights"] + channel * structure["channels"], np.float64)
 
 

@@ -65,7 +65,7 @@ def kind_of(node: Conv | Linear, layers: Sequence[Conv | Linear]) -> Kind:
         return "first"
     if node is layers[-1]:
         return "last"
-    return "depthwise" if isinstance(node, Conv) and node.weight.shape[1] == 1 else "conv"
+    return "depthwise" if isinstance(node, Conv) and node.depthwise else "conv"
 
 
 def _drawn(node: Conv | Linear, bits: float, rng: np.random.Generator) -> Conv | Linear:

@@ -88,7 +88,7 @@ def _inside_blocks(graph: Graph) -> set[str]:
     nodes = {node.name: node for node in graph.nodes}
     hidden: set[str] = set()
     for node in graph.nodes:
-        if not (isinstance(node, Conv) and node.weight.shape[1] == 1 and node.groups > 1):
+        if not (isinstance(node, Conv) and node.depthwise):
             continue
         readers = graph.consumers(node.name)
         if not all(_closes(graph, reader) for reader in readers):

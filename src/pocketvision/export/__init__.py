@@ -1,9 +1,12 @@
 """Graph to file: one writer per format, each loaded on first use."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from pocketvision.graph.graph import Graph
 from pocketvision.graph.storage import STORAGES
-from pocketvision.values import Precision
+from pocketvision.values import Manifest, Precision
 
 FORMATS = {
     "c": "pocketvision.export.c:write",
@@ -38,3 +41,10 @@ HELD: Mapping[str, tuple[Precision, ...]] = {
 """Format's name to how its files can store weights."""
 SPARSE = ("coreml",)
 """Formats whose files store pruned and shared weights as such, not one by one."""
+
+
+def writer_of(name: str) -> Callable[[Graph, Manifest, Path], int]:
+    """Load the writer of a format."""
+    module, function = FORMATS[name].split(":")
+    writer: Callable[[Graph, Manifest, Path], int] = getattr(importlib.import_module(module), function)
+    return writer

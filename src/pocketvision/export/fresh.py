@@ -1,6 +1,5 @@
 """Files to be timed: nets of the catalogue with fresh weights, and delivered nets in formats of other runtimes."""
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from pocketvision.compress.compress import compress
 from pocketvision.compress.steps.quantize import Quantize
-from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.export import SUFFIXES, writer_of
 from pocketvision.export.manifest import manifest_of_file
 from pocketvision.export.source import open_source
 from pocketvision.export.write import require_packages
@@ -45,6 +44,5 @@ def write_timed(net: tuple[Graph, Manifest], name: str, folder: Path) -> Path:
     graph, manifest = net
     path = folder / f"model{SUFFIXES[name]}"
     folder.mkdir(parents=True, exist_ok=True)
-    module, function = FORMATS[name].split(":")
-    getattr(importlib.import_module(module), function)(best_order(graph), replace(manifest, created=""), path)
+    writer_of(name)(best_order(graph), replace(manifest, created=""), path)
     return path

@@ -1,6 +1,5 @@
 """A file that is small to send: how strongly its weights are chosen for the bytes that they cost."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +9,7 @@ from tempfile import TemporaryDirectory
 from pocketvision.compress.compress import Compressed
 from pocketvision.compress.search import STRENGTHS, RateSearch
 from pocketvision.errors import BudgetMissed
-from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.export import SUFFIXES, writer_of
 from pocketvision.export.calibrate import RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
 from pocketvision.export.chosen import Recovery
 from pocketvision.export.judging import JudgedImages
@@ -33,10 +32,9 @@ MARGIN = 0.998
 def sent(graph: Graph, manifest: Manifest, name: str, compressor: str = DEFLATE) -> int:
     """Return the bytes that an int8 graph's file takes as it is sent, in the format of that name."""
     own = replace(manifest, precision="int8", created="", probes=stand_in_probes(spec_of(manifest)))
-    module, function = FORMATS[name].split(":")
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"weighed{SUFFIXES[name]}"
-        getattr(importlib.import_module(module), function)(best_order(graph), own, path)
+        writer_of(name)(best_order(graph), own, path)
         return download_bytes(path, compressor)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pocketvision.cost import count
 from pocketvision.data.arrays import prepared
 from pocketvision.errors import MissingExtra, UnknownName, UsageError
-from pocketvision.export import FORMATS, HELD, PACKAGES, PROVERS, SPARSE, SUFFIXES
+from pocketvision.export import FORMATS, HELD, PACKAGES, PROVERS, SPARSE, SUFFIXES, writer_of
 from pocketvision.export.check import check
 from pocketvision.export.manifest import PROBES, make_manifest, make_probes, thumbnails
 from pocketvision.export.use import write_use
@@ -138,8 +138,7 @@ def write_graph(graph: Graph, manifest: Manifest, path: Path) -> Exported:
         io=manifest.io if name in WHOLE else "mixed",
         ends="raw" if name in RAW_ONLY and manifest.suppression else manifest.ends,
     )
-    module, function = FORMATS[name].split(":")
-    size = getattr(importlib.import_module(module), function)(graph, own, path)
+    size = writer_of(name)(graph, own, path)
     beside = ExportFolder(path.parent)
     beside.manifest.write(manifest)
     beside.cost.write(count(graph, precision=None if name in SPARSE else manifest.precision))

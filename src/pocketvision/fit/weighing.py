@@ -1,6 +1,5 @@
 """Files that are not delivered, but weighed and timed to decide: their content, and a call to run it once."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pocketvision.export import FORMATS, SUFFIXES
+from pocketvision.export import SUFFIXES, writer_of
 from pocketvision.export.manifest import make_manifest, stand_in_probes, stand_in_threshold, stand_in_thresholds
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.write import RAW_ONLY, refusal
@@ -50,15 +49,9 @@ def weighed(
             if name != "onnx" and not refusal(name, precision):
                 path = Path(folder, f"model{SUFFIXES[name]}")
                 ends: BoxEnds = "raw" if name in RAW_ONLY and manifest.model.detector else manifest.ends
-                sizes.append(_writer(name)(ordered, replace(manifest, created="", ends=ends), path))
+                sizes.append(writer_of(name)(ordered, replace(manifest, created="", ends=ends), path))
                 sent.append(download_bytes(path, compressor))
     return Weighed(content, max(sizes), max(sent))
-
-
-def _writer(name: str) -> Callable[[Graph, Manifest, Path], int]:
-    module, function = FORMATS[name].split(":")
-    writer: Callable[[Graph, Manifest, Path], int] = getattr(importlib.import_module(module), function)
-    return writer
 
 
 def stand_in_manifest(trained: Trained, spec: TaskSpec, precision: Precision) -> Manifest:
