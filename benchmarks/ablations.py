@@ -107,6 +107,7 @@ DISTILLATION = {
     "labels-and-features": Change(distillation=Distillation(alpha=0.0)),
     "labels-alone": Change(distillation=Distillation(alpha=0.0, features=0.0)),
     "views-1": Change(distillation=Distillation(views=1)),
+    "all-layers": Change(distillation=Distillation(), recipe={"fine_tune": "all"}),
     "untaught": Change(epochs=distillation.EPOCHS),
     "untaught-usual": Change(),
 }
@@ -182,7 +183,6 @@ def patched(change: Change) -> Iterator[None]:
     with (
         mock.patch.object(optimizer, "AVERAGED_EPOCHS", change.averaged_epochs),
         mock.patch.object(batches, "Augment", views),
-        mock.patch.object(distillation, "Augment", views),
     ):
         yield
 

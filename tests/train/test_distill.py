@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 import pocketvision
 from pocketvision.clock import Clock
-from pocketvision.data.augment import Augment
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import read_json
 from pocketvision.fit.teaching import LESSON, TEACHING, Teaching, distillation_s, teachers_for, train_or_teach
 from pocketvision.progress import Silent
 from pocketvision.runs import RunFolder
 from pocketvision.settings.groups import TrainConfig
+from pocketvision.train.batches import RandomViews, TrainImages
 from pocketvision.train.checkpoint import trained_net
 from pocketvision.train.distillation import Distillation
 from pocketvision.train.evaluate import logits
@@ -27,8 +27,8 @@ from pocketvision.train.inputs import load_data
 from pocketvision.train.job import Job, make_job
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.schedule import Speed, fitted_with_views, scheduled
-from pocketvision.train.teacher import CHUNK, Views, teachers_of
-from pocketvision.values import ModelSpec, Schedule
+from pocketvision.train.teacher import teachers_of
+from pocketvision.values import ImageSpec, ModelSpec, Schedule
 
 COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
 TINY = {"model": "mobilenet_v1", "width": 0.125}
@@ -89,7 +89,7 @@ def test_a_net_cut_out_of_its_teacher_beats_plain_training(data: Path, teacher: 
 @pytest.mark.slow
 def test_answers_alone_teach_from_scratch(data: Path, teacher: str, tmp_path: Path) -> None:
     """Without a word of the labels, the student comes to answer unseen images as its teacher does."""
-    settings = {"weights": "none", "epochs": 16, "views": 4, "output": tmp_path, **TINY, **COMMON}
+    settings = {"weights": "none", "epochs": 16, "views": 4, "lr": 0.01, "output": tmp_path, **TINY, **COMMON}
     taught = pocketvision.distill(teacher, data, alpha=1.0, features=0.0, **settings)
     assert taught.trained.start == "from scratch"
     assert (answers_of(taught.run).argmax(1) == answers_of(teacher).argmax(1)).float().mean() > 0.5
@@ -135,7 +135,7 @@ class KillAt(Silent):
 def test_a_killed_distillation_ends_with_the_same_weights(data: Path, teacher: str, tmp_path: Path) -> None:
     settings = {"epochs": 3, "views": 2, "width": 0.125, "name": "it", **COMMON}
     whole = pocketvision.distill(teacher, data, output=tmp_path / "whole", **settings)
-    for title, moves in (("asking the teacher", 5), ("training", 5), ("training", 20)):
+    for title, moves in (("asking the teacher", 1), ("training", 5), ("training", 20)):
         with pytest.raises(Killed):
             pocketvision.distill(
                 teacher,
@@ -189,16 +189,37 @@ def test_wrong_wishes_are_refused_before_any_folder(data: Path, teacher: str, tm
 
 
 def test_a_view_is_the_same_at_any_resolution_and_each_time() -> None:
-    views = Views(2, 3, Augment(flip=False))
-    chunks = views.chunks(2 * CHUNK + 1, 0)
-    assert [len(chunk) for chunk in chunks] == [CHUNK, CHUNK + 1]
-    assert sorted(np.concatenate(chunks)) == list(range(2 * CHUNK + 1))
-    assert [tuple(chunk) for chunk in views.chunks(17, 1)] != [tuple(chunk) for chunk in chunks]
-    ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (2, 64, 1, 3))
-    large, small = views.pixels(ramp, 0, 0, 64), views.pixels(ramp, 0, 0, 32)
-    assert torch.equal(large, views.pixels(ramp, 0, 0, 64))
+    ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (3, 64, 1, 3))
+    labels = np.zeros(3, np.int64)
+    images = TrainImages(ramp, ramp, labels, ramp, labels)
+    recipe = recipe_for(TrainConfig(seed=3, flip=False), transfer=True, examples=3)
+    views = RandomViews(images, ImageSpec(64), recipe, 2, torch.device("cpu"))
+    chosen = np.array([2, 0])
+    large, small = views.shown(0, chosen, 64), views.shown(0, chosen, 32)
+    assert torch.equal(large, views.shown(0, np.arange(3), 64)[chosen])
     assert (torch.nn.functional.avg_pool2d(large, 2) - small).abs().mean() < 0.02
-    assert not torch.equal(large, views.pixels(ramp, 1, 0, 64))
+    assert not torch.equal(large, views.shown(1, chosen, 64))
+
+
+def test_given_weights_are_taught_on_feature_maps_and_resume(data: Path, teacher: str, tmp_path: Path) -> None:
+    start = Path(teacher) / "weights/best.safetensors"
+    settings = {"weights": start, "epochs": 3, "views": 2, "name": "it", **COMMON, "resolution": 64}
+    whole = pocketvision.distill(teacher, data, output=tmp_path / "whole", **settings)
+    schedule = whole.trained.schedule
+    assert schedule is not None
+    assert (schedule.upper_epochs, schedule.map_views, schedule.resolutions) == (3, 2, ())
+    before, after = load_file(start), load_file(Path(whole.weights))
+    kept = {key for key in before if "num_batches" not in key and torch.equal(before[key], after[key])}
+    assert 0 < len(kept) < len(before)
+    with pytest.raises(Killed):
+        pocketvision.distill(teacher, data, output=tmp_path / "cut", progress=KillAt("training", 20), **settings)
+    again = pocketvision.distill(teacher, data, output=tmp_path / "cut", resume=True, **settings)
+    for name in ("best", "last"):
+        one, two = (load_file(Path(run.run) / f"weights/{name}.safetensors") for run in (whole, again))
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    all_of_it = pocketvision.distill(teacher, data, output=tmp_path, fine_tune="all", **{**settings, "epochs": 1})
+    assert all_of_it.trained.schedule is not None
+    assert len(all_of_it.trained.schedule.resolutions) == 1
 
 
 def test_the_order_of_labels_counts(teacher: str) -> None:

@@ -73,19 +73,19 @@ def distillation_s(job: Job) -> float:
 
 def _taught(job: Job, teachers: Sequence[Teacher], options: TrainConfig, *, progress: Progress) -> Trained | None:
     """Teach from the start that the plain training had, or from a teacher's channels; None where the time is over."""
-    planned = replace(for_distillation(job, options), folder=job.folder / LESSON)
-    own = from_teacher(planned, teachers) if options.weights is None else None
+    own = from_teacher(job, teachers) if options.weights is None else None
+    planned = replace(for_distillation(own or job, options), folder=job.folder / LESSON)
     record = RunFolder(planned.folder).trained
     if record.exists():
         return record.read()
     job.clock.reserve(job.later_s)
     found = None
     if job.clock.left() > 0:
-        found = trainer_for(own or planned, distillation=Distillation(teachers), progress=progress)
+        found = trainer_for(planned, distillation=Distillation(teachers), progress=progress)
     if found is None or found.late_s > 0:
         progress.say(
             "time limit: not enough time is left for distillation, so the plain net is taken; allow more time, or "
             "leave --teacher away"
         )
         return None
-    return finish(own or planned, found)
+    return finish(planned, found)

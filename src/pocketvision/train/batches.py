@@ -73,24 +73,36 @@ class RandomViews:
 
     def batches(self, epoch: int, resolution: int) -> Iterator[Batch]:
         """Yield an epoch's batches; the same for the same seed, epoch and resolution."""
-        images, recipe, settings = self.images, self.recipe, Augment(flip=self.recipe.flip)
+        images, recipe = self.images, self.recipe
         orders = self.orders(epoch)
         turns = np.split(turns_of(np.concatenate(orders)), np.cumsum([len(chosen) for chosen in orders])[:-1])
         for place, (chosen, turn) in enumerate(zip(orders, turns, strict=True)):
-            pixels = torch.from_numpy(np.ascontiguousarray(images.source[chosen])).to(self.device)
-            seeds = seeds_of(recipe.seed, epoch, chosen, turn)
             labels = torch.from_numpy(images.train_labels[chosen]).to(self.device)
             if learning(images.spec.name).PLACED:
+                pixels, seeds = self._pixels(chosen), seeds_of(recipe.seed, epoch, chosen, turn)
                 boxes = AugmentBoxes(flip=recipe.flip)
                 views, labels = augment_boxes(pixels, labels, resolution, boxes, seeds=seeds)
             else:
-                views = augment(pixels, resolution, settings, seeds=seeds)
+                views = self.shown(epoch, chosen, resolution, turn)
             batch = Batch(normalize(views, self.image), labels, torch.from_numpy(chosen))
             if recipe.mixup:
                 seed = seed_of(recipe.seed, epoch, place)
                 yield mixed(batch, self.num_classes, alpha=recipe.mixup, seed=seed)
             else:
                 yield batch
+
+    def shown(
+        self, view: int, chosen: NDArray[np.int64], resolution: int, turns: NDArray[np.int64] | None = None
+    ) -> Tensor:
+        """Return some training images as a view shows them, float [n, 3, R, R] in 0..1: the same crop at any R.
+
+        `turns` is as in `seeds_of`.
+        """
+        settings, seeds = Augment(flip=self.recipe.flip), seeds_of(self.recipe.seed, view, chosen, turns)
+        return augment(self._pixels(chosen), resolution, settings, seeds=seeds)
+
+    def _pixels(self, chosen: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.images.source[chosen])).to(self.device)
 
     def validation(self) -> Iterator[Batch]:
         """Yield the validation images as evaluation sees them, as many at once as the device takes fastest."""

@@ -5,14 +5,12 @@ It is an objective and a source of batches for the one loop of training; `Traine
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pocketvision.data.augment import Augment
 from pocketvision.data.tensors import normalize, to_input
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import Net
@@ -26,9 +24,17 @@ from pocketvision.train.beside import Beside, BesideLoss
 from pocketvision.train.inputs import Loaded, dialed, image_spec
 from pocketvision.train.job import Job
 from pocketvision.train.objective import Batch, Objective
-from pocketvision.train.recipe import Recipe
-from pocketvision.train.teacher import CHUNK, Teacher, TeacherOutputs, Views, ask, check_labels, pooled, teacher_outputs
-from pocketvision.values import ModelSpec, Schedule
+from pocketvision.train.recipe import FineTune
+from pocketvision.train.teacher import (
+    Teacher,
+    TeacherOutputs,
+    ask,
+    check_labels,
+    parts_of,
+    pooled,
+    teacher_outputs,
+)
+from pocketvision.values import ModelSpec
 from pocketvision.values.ranges import check_ranges
 from pocketvision.weights.depth import reaches
 from pocketvision.weights.load import Weights
@@ -82,42 +88,33 @@ class Distillation:
         loss = BesideLoss(self.teachers, labels, views.image, task, self.alpha, self.temperature)
         return Beside(net), loss
 
-    def views_of(self, recipe: Recipe, count: int | None = None) -> Views:
-        """Return the views that teachers and student are shown, the same to both."""
-        return Views(count or self.views, recipe.seed, Augment(flip=recipe.flip))
-
     def trial(self, views: RandomViews) -> tuple[Callable[[], object], int]:
         """Return what asks the teachers once, and how often they are asked for one view of every image."""
-        shown = self.views_of(views.recipe)
-        chunks = shown.chunks(len(views.images.source), 0)
-        draw = partial(shown.pixels, views.images.source[chunks[0]], 0, 0)
-        return partial(ask, self.teachers, draw, temperature=self.temperature, device=views.device), len(chunks)
+        parts = parts_of(self.teachers, views)
+        draw = partial(views.shown, 0, parts[0])
+        return partial(ask, self.teachers, draw, temperature=self.temperature, device=views.device), len(parts)
 
     def begin(
-        self, net: Net, views: RandomViews, schedule: Schedule, *, kept: Path, progress: Progress
-    ) -> tuple["Student", "TeacherViews", "DistillationLoss"]:
-        """Ask the teachers, or read from `kept` what they answered before; return module, data and objective."""
+        self, net: Net, part: Net, views: RandomViews, count: int, *, kept: Path, progress: Progress
+    ) -> tuple["Student", "DistillationLoss"]:
+        """Ask the teachers about so many views, or read from `kept` what they answered; return module and objective.
+
+        `part` of `net` learns: its upper layers, or all of it.
+        """
         images, recipe, device = views.images, views.recipe, views.device
-        shown = self.views_of(recipe, schedule.views)
         outputs = teacher_outputs(
-            self.teachers,
-            images.source,
-            shown,
-            temperature=self.temperature,
-            kept=kept,
-            device=device,
-            progress=progress,
+            self.teachers, views, count, temperature=self.temperature, kept=kept, progress=progress
         )
         with torch.no_grad():
             width = pooled(net.eval().embed(to_input(images.train[:1], views.image, device))).shape[1]
         torch.manual_seed(recipe.seed + 1)
-        student = Student(net, width, outputs.features.shape[1]).to(device)
+        student = Student(part, width, outputs.features.shape[1]).to(device)
         # Labels are not smoothed: the teachers' probabilities are smooth already.
         balance = "none" if recipe.balance == "none" else "weights"
         labels, _ = learning(images.spec.name).objective(
             images.train_labels, views.num_classes, images.spec, balance=balance, smoothing=0.0
         )
-        return student, TeacherViews(views, shown), DistillationLoss(student, outputs, self, labels, images.spec.name)
+        return student, DistillationLoss(student, outputs, self, labels, images.spec.name)
 
 
 class Student(nn.Module):
@@ -173,33 +170,23 @@ class DistillationLoss:
 
 @dataclass(frozen=True, eq=False)
 class TeacherViews:
-    """The views that the teachers have seen, one of each image in an epoch; batches are made of whole chunks."""
+    """The views that the teachers have seen, one of each image in an epoch."""
 
     plain: RandomViews
-    views: Views
+    count: int
 
-    @cached_property
+    @property
     def steps(self) -> int:
         """Return the number of batches of an epoch."""
-        return len(self._groups(len(self.views.chunks(len(self.plain.images.source), 0)), 0))
+        return self.plain.steps
 
     def batches(self, epoch: int, resolution: int) -> Iterator[Batch]:
         """Yield an epoch's batches; their indices are those of the teachers' outputs."""
-        images, device, view = self.plain.images, self.plain.device, epoch % self.views.count
-        count = len(images.source)
-        chunks = self.views.chunks(count, view)
-        for group in self._groups(len(chunks), epoch):
-            shown = [self.views.pixels(images.source[chunks[c]], view, c, resolution) for c in group]
-            chosen = np.concatenate([chunks[c] for c in group])
-            labels = torch.from_numpy(images.train_labels[chosen]).to(device)
-            indices = torch.from_numpy(chosen) + view * count
-            yield Batch(normalize(torch.cat(shown).to(device), self.plain.image), labels, indices)
-
-    def _groups(self, chunks: int, epoch: int) -> list[list[int]]:
-        """Put chunks together to batches, in another order in each epoch."""
-        together = max(1, self.plain.recipe.batch_size // CHUNK)
-        order = np.random.default_rng([self.plain.recipe.seed, epoch, chunks]).permutation(chunks).tolist()
-        return [order[start : start + together] for start in range(0, chunks, together)]
+        plain, view = self.plain, epoch % self.count
+        for chosen in plain.orders(epoch):
+            inputs = normalize(plain.shown(view, chosen, resolution), plain.image)
+            labels = torch.from_numpy(plain.images.train_labels[chosen]).to(plain.device)
+            yield Batch(inputs, labels, torch.from_numpy(chosen) + view * len(plain.images.source))
 
 
 def for_distillation(job: Job, options: TrainConfig) -> Job:
@@ -220,9 +207,15 @@ def for_distillation(job: Job, options: TrainConfig) -> Job:
         patience=options.patience or total,
         progressive_start=1.0,
         progressive_epochs=0.0,
-        fine_tune="all",
+        fine_tune=_learning_part(job, options),
     )
     return replace(job, recipe=recipe)
+
+
+def _learning_part(job: Job, options: TrainConfig) -> FineTune:
+    """Settle what learns: all of a net whose channels were cut, since its lower layers lost some too."""
+    cut = job.weights is not None and job.weights.spec.width != job.spec.width
+    return "all" if cut and options.fine_tune == "auto" else job.recipe.fine_tune
 
 
 def student_spec(options: TrainConfig, start: Weights | None, teacher: Teacher) -> ModelSpec:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pocketvision import cache
 from pocketvision.data.arrays import IN_MEMORY_BYTES, Prepared
-from pocketvision.data.augment import Augment, augment, seed_of, seeds_of
+from pocketvision.data.augment import Augment, seed_of
 from pocketvision.data.feature_files import FeatureWriter, data_key, feature_folder, make_room, read_features
 from pocketvision.data.parallel import in_order
 from pocketvision.data.tensors import eval_batch_size, normalize, to_input
@@ -80,7 +80,7 @@ class MapMaker:
 
     def view(self, number: int) -> Maps:
         """Return the maps [images, H, W, C] of one random view of every training image."""
-        said = [to_json(self._augment), self.views.recipe.seed, number]
+        said = [to_json(Augment(flip=self.views.recipe.flip)), self.views.recipe.seed, number]
         return self._kept(lambda: self.made(number), self._contents, said)
 
     def validation(self) -> Maps:
@@ -107,16 +107,10 @@ class MapMaker:
             taken.append((time.perf_counter() - started) / part.stop)
         return sorted(taken[1:])[1]
 
-    @property
-    def _augment(self) -> Augment:
-        return Augment(flip=self.views.recipe.flip)
-
     def _drawn(self, number: int, part: slice) -> Tensor:
         """Return one view of some training images, each of a seed of its own."""
-        views = self.views
-        pixels = torch.from_numpy(np.ascontiguousarray(views.images.source[part])).to(views.device)
-        seeds = seeds_of(views.recipe.seed, number, np.arange(part.start, part.stop))
-        return normalize(augment(pixels, views.image.resolution, self._augment, seeds=seeds), views.image)
+        image = self.views.image
+        return normalize(self.views.shown(number, np.arange(part.start, part.stop), image.resolution), image)
 
     @cached_property
     def _contents(self) -> tuple[str, ...]:
@@ -218,10 +212,11 @@ class MapViews:
 
     def batches(self, epoch: int, resolution: int) -> Iterator[Batch]:  # noqa: ARG002  maps have their own
         """Yield an epoch's batches."""
-        plain, rows = self.plain, self.maps[epoch % len(self.maps)]
+        plain, view = self.plain, epoch % len(self.maps)
+        rows = self.maps[view]
         for place, chosen in enumerate(plain.orders(epoch)):
             labels = torch.from_numpy(plain.images.train_labels[chosen]).to(plain.device)
-            batch = Batch(self._inputs(rows[chosen]), labels, torch.from_numpy(chosen))
+            batch = Batch(self._inputs(rows[chosen]), labels, torch.from_numpy(chosen) + view * len(rows))
             if plain.recipe.mixup:
                 seed = seed_of(plain.recipe.seed, epoch, place)
                 batch = mixed(batch, plain.num_classes, alpha=plain.recipe.mixup, seed=seed)

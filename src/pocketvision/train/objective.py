@@ -14,7 +14,8 @@ class Batch(NamedTuple):
     targets: Tensor
     """Labels [n], probabilities of each class [n, C] where images are mixed, or attributes [n, A], -1 where unknown."""
     indices: Tensor
-    """Which training examples these are, [n] int64: where cached things, such as a teacher's outputs, are found."""
+    """Which training examples these are, [n] int64: where cached things, such as a teacher's outputs, are found. Where
+    few views repeat, they count through the images of all views."""
 
     def parts(self, most: int) -> "Iterator[Batch]":
         """Split the batch as evenly as can be into parts of at most `most` examples, none of a single one, from which

@@ -47,12 +47,11 @@ class Planner:
 
     def schedule(self) -> Schedule:
         """Return the schedule: on maps where the recipe says so and they can be kept, else on pixels alone."""
-        placed = learning(self.views.images.spec.name).PLACED
-        if self.distillation is not None and not placed:
-            return self._distilled()
         on_maps = self._on_maps() if self.recipe.fine_tune != "all" else None
         if on_maps is not None:
             return on_maps
+        if self.distillation is not None and not learning(self.views.images.spec.name).PLACED:
+            return self._distilled()
         return self._in_time() if self.clock.limited else self._scheduled(self.recipe.epochs)
 
     def _scheduled(self, epochs: int) -> Schedule:
@@ -64,7 +63,8 @@ class Planner:
         usual = self.engine.device.type == "cpu" or recipe.fine_tune == "upper"
         if layers == 0 or not usual or not self.engine.alone or self.clock.left() <= 0:
             return None
-        maker, views = MapMaker(self.net, layers, self.views, self.progress), min(recipe.map_views, recipe.epochs)
+        wanted = recipe.map_views if self.distillation is None else self.distillation.views
+        maker, views = MapMaker(self.net, layers, self.views, self.progress), min(wanted, recipe.epochs)
         if refused := maker.refused(views):
             self.progress.say(f"all of the net is trained, on pixels, since feature maps cannot be kept: {refused}")
             return None
@@ -77,17 +77,27 @@ class Planner:
             image_s = maker.image_s()
             step_s, answer_s = upper_step_s(upper_of(copy.deepcopy(self.net), schedule.map_layers), maker, self.engine)
         counts, left = (len(self.views.images.train), len(self.views.images.val)), max(0.0, self.clock.left())
-        upper_s = round(self.views.steps * step_s + counts[1] * answer_s, 3)
+        upper_s, asking_s = round(self.views.steps * step_s + counts[1] * answer_s, 3), self._asking_s()
         for epochs in range(schedule.upper_epochs, 0, -1):
             views = min(schedule.map_views, epochs)
-            maps_s = round(image_s * (views * counts[0] + counts[1]), 3)
-            if maps_s + epochs * upper_s <= MARGIN * left:
+            maps_s, teacher_s = round(image_s * (views * counts[0] + counts[1]), 3), round(views * asking_s, 3)
+            needed_s = maps_s + teacher_s + epochs * upper_s
+            if needed_s <= MARGIN * left:
                 self.progress.say(
                     f"time limit: {epochs} of up to {schedule.upper_epochs} epochs on the maps of {views} views, about "
-                    f"{maps_s + epochs * upper_s:.0f} s of the {left:.0f} s left"
+                    f"{needed_s:.0f} s of the {left:.0f} s left"
                 )
-                return replace(schedule, map_views=views, upper_epochs=epochs, upper_s=upper_s, maps_s=maps_s)
+                settled = replace(schedule, map_views=views, upper_epochs=epochs)
+                return replace(settled, upper_s=upper_s, maps_s=maps_s, teacher_s=teacher_s)
         return None
+
+    def _asking_s(self) -> float:
+        """Return the seconds in which the teachers answer to one view of every image; 0 without them."""
+        if self.distillation is None:
+            return 0.0
+        ask, times = self.distillation.trial(self.views)
+        with torch.random.fork_rng():
+            return max(1e-6, median_s(ask, 3)) * times
 
     def _in_time(self) -> Schedule:
         recipe, images = self.recipe, self.views.images
@@ -117,17 +127,14 @@ class Planner:
         if not self.clock.limited:
             return replace(self._scheduled(self.recipe.epochs), views=self.distillation.views)
         speed = measured(self.net, self.views, self.engine)
-        ask, times = self.distillation.trial(self.views)
-        with torch.random.fork_rng():
-            view_s = max(1e-6, median_s(ask, 3)) * times
         left = max(0.0, self.clock.left())
         schedule = fitted_with_views(
             self._scheduled,
             speed,
-            steps=max(1, len(self.views.images.train) // self.recipe.batch_size),
+            steps=self.views.steps,
             most=self.recipe.epochs,
             views=self.distillation.views,
-            view_s=view_s,
+            view_s=self._asking_s(),
             left_s=left,
         )
         self.progress.say(

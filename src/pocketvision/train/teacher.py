@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pocketvision.data.arrays import Prepared
-from pocketvision.data.augment import Augment, augment, seeds_of
-from pocketvision.data.tensors import normalize
+from pocketvision.data.tensors import eval_batch_size, normalize
 from pocketvision.errors import DataError, UsageError
 from pocketvision.files import user_path, write_bytes
 from pocketvision.models.blocks import Net
 from pocketvision.progress import Progress
 from pocketvision.runs import RunFolder
 from pocketvision.tasks import learning
+from pocketvision.train.batches import RandomViews
 from pocketvision.train.checkpoint import trained_net
 from pocketvision.values import Trained
 from pocketvision.weights.load import Weights, read
 from pocketvision.words import quoted
-
-Pixels = NDArray[np.uint8]
-CHUNK = 8
-"""Images that share the random numbers of a view: batches are whole chunks, so that every view can be made again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,30 +35,6 @@ class Teacher:
     net: Net
     trained: Trained
     weights: Weights
-
-
-@dataclass(frozen=True)
-class Views:
-    """Random views of the training images: few enough that a teacher can see all of them, and the same each time."""
-
-    count: int
-    seed: int
-    augment: Augment
-
-    def chunks(self, images: int, view: int) -> list[NDArray[np.int64]]:
-        """Split the images' places into chunks, another way in each view; none is a single image, from which a
-        batch norm cannot be estimated."""
-        order = np.random.default_rng([self.seed, view]).permutation(images)
-        found = [order[start : start + CHUNK] for start in range(0, images, CHUNK)]
-        if len(found) > 1 and len(found[-1]) == 1:
-            found[-2:] = [np.concatenate(found[-2:])]
-        return found
-
-    def pixels(self, images: Pixels, view: int, chunk: int, resolution: int) -> Tensor:
-        """Return a chunk's images as that view shows them, float [n, 3, R, R] in 0..1: the same crop at any R."""
-        batch = torch.from_numpy(np.ascontiguousarray(images))
-        places = 2 * CHUNK * chunk + np.arange(len(images))
-        return augment(batch, resolution, self.augment, seeds=seeds_of(self.seed, view, places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,37 +87,33 @@ def check_labels(teacher: Teacher, labels: Sequence[str], task: str = "classify"
 
 
 def teacher_outputs(
-    teachers: Sequence[Teacher],
-    source: Prepared,
-    views: Views,
-    *,
-    temperature: float,
-    kept: Path,
-    device: torch.device,
-    progress: Progress,
+    teachers: Sequence[Teacher], views: RandomViews, count: int, *, temperature: float, kept: Path, progress: Progress
 ) -> TeacherOutputs:
-    """Ask the teachers about every view, or read from `kept` what they answered before an interruption."""
-    key = _key(teachers, source, views, temperature)
+    """Ask the teachers about so many views, or read from `kept` what they answered before an interruption."""
+    key = _key(teachers, views, count, temperature)
     if kept.exists():
         with np.load(kept, allow_pickle=False) as stored:
             if str(stored["key"]) == key:
                 return TeacherOutputs(torch.from_numpy(stored["probabilities"]), torch.from_numpy(stored["features"]))
     rows: list[tuple[Tensor, ...]] = []
-    places: list[NDArray[np.int64]] = []
-    total = views.count * len(views.chunks(len(source), 0))
-    with progress.bar("asking the teacher", total) as bar:
-        for view in range(views.count):
-            for number, chosen in enumerate(views.chunks(len(source), view)):
-                draw = partial(views.pixels, source[chosen], view, number)
-                rows.append(ask(teachers, draw, temperature=temperature, device=device))
-                places.append(chosen + view * len(source))
-                bar.advance()
-    back = torch.from_numpy(np.concatenate(places).argsort())
-    ordered = [torch.cat(parts)[back] for parts in zip(*rows, strict=True)]
+    parts = parts_of(teachers, views)
+    with progress.bar("asking the teacher", count * len(parts)) as bar:
+        for view, chosen in product(range(count), parts):
+            draw = partial(views.shown, view, chosen)
+            rows.append(ask(teachers, draw, temperature=temperature, device=views.device))
+            bar.advance()
+    probabilities, features = (torch.cat(found) for found in zip(*rows, strict=True))
     stream = io.BytesIO()
-    np.savez(stream, key=np.array(key), probabilities=ordered[0].numpy(), features=ordered[1].numpy())
+    np.savez(stream, key=np.array(key), probabilities=probabilities.numpy(), features=features.numpy())
     write_bytes(kept, stream.getvalue())
-    return TeacherOutputs(*ordered)
+    return TeacherOutputs(probabilities, features)
+
+
+def parts_of(teachers: Sequence[Teacher], views: RandomViews) -> list[NDArray[np.int64]]:
+    """Return the places of the training images, as many together as the teachers are asked about at once."""
+    size = min(eval_batch_size(teacher.trained.image.resolution, views.device) for teacher in teachers)
+    places = np.arange(len(views.images.source))
+    return [places[start : start + size] for start in range(0, len(places), size)]
 
 
 @torch.no_grad()
@@ -171,8 +139,9 @@ def pooled(features: Tensor) -> Tensor:
     return features.mean((2, 3)) if features.ndim == 4 else features
 
 
-def _key(teachers: Sequence[Teacher], source: Prepared, views: Views, temperature: float) -> str:
-    digest = hashlib.sha256(f"{views}|{temperature}|{source.shape}".encode())
+def _key(teachers: Sequence[Teacher], views: RandomViews, count: int, temperature: float) -> str:
+    source, recipe = views.images.source, views.recipe
+    digest = hashlib.sha256(f"{count}|{recipe.seed}|{recipe.flip}|{temperature}|{source.shape}".encode())
     digest.update(np.ascontiguousarray(source[:: max(1, len(source) // 64)]).tobytes())
     for teacher in teachers:
         digest.update(RunFolder(teacher.run).best.read_bytes())

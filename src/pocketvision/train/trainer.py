@@ -21,7 +21,7 @@ from pocketvision.tasks import learning, load
 from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
 from pocketvision.train.checkpoint import Checkpoint, Position
 from pocketvision.train.device import Engine, engine_for, threads_for
-from pocketvision.train.distillation import Distillation
+from pocketvision.train.distillation import Distillation, TeacherViews
 from pocketvision.train.evaluate import features, fold_temperature, logits
 from pocketvision.train.job import Job, load_images, started_net
 from pocketvision.train.logs import open_logs
@@ -295,7 +295,7 @@ class Trainer:
         maker = MapMaker(self.net, schedule.map_layers, self.views, self.progress)
         maps = MapViews(self.views, tuple(map(maker.view, range(schedule.map_views))), maker.validation())
         module = upper_of(self.net, schedule.map_layers)
-        return replace(
+        plain = replace(
             self._of_net(),
             name="upper",
             module=module,
@@ -309,6 +309,7 @@ class Trainer:
             counts_start=False,
             uncut_epochs=1,
         )
+        return plain if self.distillation is None else self._taught(plain, module, schedule.map_views)
 
     def _of_net(self) -> Phase:
         """Return the phase of the whole net, on random views of the images."""
@@ -343,10 +344,16 @@ class Trainer:
         if learning(self.images.spec.name).PLACED:
             beside, loss = self.distillation.beside(self.net, self.views, self.objective[0])
             return replace(plain, module=beside, groups=(LayerGroup(beside),), objective=loss)
-        student, source, objective = self.distillation.begin(
-            self.net, self.views, schedule, kept=self.teacher_outputs, progress=self.progress
+        views = schedule.views or self.distillation.views
+        return self._taught(replace(plain, source=TeacherViews(self.views, views)), self.net, views)
+
+    def _taught(self, phase: Phase, part: Net, views: int) -> Phase:
+        """Let the part of the net that learns in a phase learn from the teachers too."""
+        assert self.distillation is not None
+        student, objective = self.distillation.begin(
+            self.net, part, self.views, views, kept=self.teacher_outputs, progress=self.progress
         )
-        return replace(plain, module=student, groups=(LayerGroup(student),), source=source, objective=objective)
+        return replace(phase, module=student, groups=(LayerGroup(student),), objective=objective)
 
     @contextmanager
     def last_weights(self) -> Iterator[None]:
