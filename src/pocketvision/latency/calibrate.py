@@ -27,6 +27,8 @@ _LEAST_ROUNDS = 4
 _ENOUGH_CLEAN = 10
 """Clean calls of a net; those with fewer are visited again."""
 _ANCHORS = 8
+_QUANTILES = 101
+"""Of the errors, that a profile holds."""
 
 
 class Labels(NamedTuple):
@@ -111,11 +113,11 @@ def make_profile(
         nets=len(nets),
         clean_share=round(labels.clean_share, 3),
         canary_us=round(labels.canary_us, 2),
-        reference_ms=reference_ms,
+        reference_ms=round(reference_ms, 5),
         kinds=kinds_of(net for _, net in nets),
         largest_weights=max(net.weights for _, net in nets),
         range_ms=(float(labels.median_ms.min()), float(labels.median_ms.max())),
-        errors=tuple(round(float(error), 4) for error in np.sort(errors)),
+        errors=tuple(round(float(error), 4) for error in np.quantile(errors, np.linspace(0, 1, _QUANTILES))),
         models=tuple(packed(model) for model in models),
         anchors=_anchors([spec for spec, _ in nets], labels.median_ms, errors),
     )

@@ -84,7 +84,8 @@ class Profile:
     range_ms: tuple[float, float]
     """Shortest and longest time."""
     errors: tuple[float, ...]
-    """Of nets that a part of the model was not fitted to, sorted: absolute logarithms of predicted over measured."""
+    """Of nets that a part of the model was not fitted to: quantiles, evenly spaced from the smallest to the largest, of
+    the absolute logarithms of predicted over measured."""
     models: tuple[dict[str, str], ...]
     """Their geometric mean is the prediction: arrays by name, as float16 in base64."""
     anchors: tuple[Anchor, ...] = ()
