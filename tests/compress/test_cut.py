@@ -12,7 +12,7 @@ from pocketvision.compress.retrain import retrained
 from pocketvision.compress.sensitivity import moments_of
 from pocketvision.compress.steps.named import steps_named
 from pocketvision.compress.steps.quantize import Quantize
-from pocketvision.compress.steps.slim import Slim, macs_of
+from pocketvision.compress.steps.slim import Slim, SlimTarget, macs_of
 from pocketvision.compress.tied import TiedChannels, without
 from pocketvision.cost import count
 from pocketvision.errors import GraphError, UsageError
@@ -25,6 +25,8 @@ from pocketvision.graph.trace import trace
 from pocketvision.models import build
 from pocketvision.runtime.onnx import answer_of
 from pocketvision.values import ImageSpec
+
+SHARE = SlimTarget("0.6", 0.6)
 
 
 def residual():
@@ -156,14 +158,27 @@ def test_a_cut_net_learns_what_the_whole_one_answers(draw):
 
 def test_the_step_leaves_a_net_that_is_quantized_as_any(draw):
     graph, images = residual(), draw(32)
-    done = compress(graph, images, steps=(Slim(0.6, steps=4), Quantize()))
+    done = compress(graph, images, steps=(Slim(SHARE, steps=4), Quantize()))
     assert [entry.step for entry in done.ledger] == ["float", "slim=0.6", "int8"]
     assert count(done.graph).macs <= 0.6 * count(graph).macs
     assert np.abs(run(done.graph, images) - run(done.plain, images)).mean() < 0.02
-    assert steps_named("int8,slim=0.6")[0] == Slim(0.6)
-    with pytest.raises(UsageError, match="a share of the multiply-adds between 0 and 1"):
-        steps_named("slim,int8")
     with pytest.raises(UsageError, match="put it before int8"):
-        compress(graph, images, steps=(Quantize(), Slim(0.6)))
+        compress(graph, images, steps=(Quantize(), Slim(SHARE)))
     with pytest.raises(GraphError, match="classes, attributes or boxes"):
-        compress(Graph(graph.nodes[:-1]), images, steps=(Slim(0.6), Quantize()))
+        compress(Graph(graph.nodes[:-1]), images, steps=(Slim(SHARE), Quantize()))
+
+
+def test_the_target_is_a_share_multiply_adds_or_a_predicted_latency(draw):
+    graph, images = residual(), draw(16)
+    wanted = 0.7 * count(graph).macs
+    by_macs = Slim(SlimTarget.read(f"{wanted / 1e6:.6f}M"), steps=0)
+    by_time = Slim(SlimTarget.read("7ms"), latency=lambda one: 10 * count(one).macs / count(graph).macs, steps=0)
+    found = [compress(graph, images, steps=(step, Quantize())).plain for step in (by_macs, by_time)]
+    assert count(found[0]).macs <= wanted
+    assert found[0].shapes == found[1].shapes
+    assert steps_named("int8,slim=0.6")[0] == Slim(SHARE)
+    assert SlimTarget.read("40M").amount == 40e6
+    assert SlimTarget.read("3ms") == SlimTarget("3ms", 3.0, milliseconds=True)
+    for wrong in ("", "1.5", "0", "x", "3s", "-1M"):
+        with pytest.raises(UsageError, match=r"such as slim=0\.5, slim=40M or slim=3ms"):
+            steps_named(f"slim={wrong},int8")

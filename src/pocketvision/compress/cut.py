@@ -29,10 +29,10 @@ _RIDGE = 1e-2
 """Share of the mean variance added to every channel's, so that few images do not give wild weights."""
 
 
-def cut_to(graph: Graph, moments: Moments, weigh: Weigh, allowed: float) -> Graph:
+def cut_to(graph: Graph, moments: Moments, weigh: Weigh, allowed: float, *, unit: str = "multiply-adds") -> Graph:
     """Return a float graph without Affines of fewer channels, that weighs at most what is allowed.
 
-    `moments` are its own. Raises UsageError where even the fewest channels weigh more.
+    `moments` are its own, `unit` is what is weighed in. Raises UsageError where even the fewest channels weigh more.
     """
     tied = TiedChannels(graph)
     worth, saved = losses(tied, moments), savings(tied)
@@ -48,7 +48,7 @@ def cut_to(graph: Graph, moments: Moments, weigh: Weigh, allowed: float) -> Grap
     if weigh(graph) <= allowed:
         return graph
     if (least := weigh(bare(going(high)))) > allowed:
-        raise UsageError(f"no fewer channels bring this net to {allowed:,.4g}; the least is {least:,.4g}")
+        raise UsageError(f"no fewer channels bring this net to {allowed:,.4g} {unit}; the least is {least:,.4g}")
     for _ in range(_TRIES):
         middle = (low + high) / 2
         low, high = (low, middle) if weigh(bare(going(middle))) <= allowed else (middle, high)

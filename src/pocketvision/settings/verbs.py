@@ -128,7 +128,7 @@ class CompressOptions(Settings):
     _: KW_ONLY
     steps: str = option(
         "equalize,ranges,int8,bias",
-        "With commas, out of slim=SHARE, equalize, prune=SHARE, magnitude=SHARE, share=BITS, ranges, int8, "
+        "With commas, out of slim=SHARE|MACS|TIME, equalize, prune=SHARE, magnitude=SHARE, share=BITS, ranges, int8, "
         "quantize=BITS, compensate, bias and recover.",
     )
     to: Amount = option(

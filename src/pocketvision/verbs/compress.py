@@ -1,7 +1,7 @@
 """The verb `compress`: what int8 costs a trained net, as a whole and layer by layer; a file that is small to send."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pocketvision.compress.layers import LayerLoss, layer_losses
 from pocketvision.compress.ledger import LedgerEntry
 from pocketvision.compress.steps.named import STEPS_THAT_LEARN, STEPS_THAT_WEIGH, steps_named
 from pocketvision.compress.steps.quantize import Quantize
+from pocketvision.compress.steps.recover import Recover
 from pocketvision.compress.steps.share import Share
 from pocketvision.compress.steps.slim import Slim
 from pocketvision.compress.steps.step import CompressionStep
@@ -24,6 +25,7 @@ from pocketvision.export.smaller import WantedFile, small_file
 from pocketvision.export.source import OpenedSource, open_source
 from pocketvision.export.write import formats_of, require_packages
 from pocketvision.files import claim
+from pocketvision.fit.profiles import default_profile
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import run as answer
 from pocketvision.packing import DEFLATE
@@ -86,8 +88,9 @@ class Compressing:
 def compress(options: CompressOptions) -> Compressing:
     """Make the best net of a training's folder, or the net of a file, smaller by `steps`, and tell what that costs.
 
-    `steps` are names with commas. `export` takes equalize, ranges, int8 and bias. Beside these, `slim=SHARE` cuts whole
-    channels until so much of the multiply-adds is left and lets the others learn from the uncut net, `prune=SHARE`
+    `steps` are names with commas. `export` takes equalize, ranges, int8 and bias. Beside these, `slim=0.5` cuts whole
+    channels until so much of the multiply-adds is left, `slim=40M` until so many are, `slim=3ms` until the int8 file is
+    predicted to take so long here, and lets the others learn from the uncut net, `prune=SHARE`
     leaves out weights by the loss of the answer, `magnitude=SHARE` the smallest of each layer, `share=BITS` lets a
     layer's weights share a few values, `quantize=BITS` is int8 with weights of fewer bits, and `compensate` rounds them
     against each other's errors. It is judged on the run's validation images, which `data` finds if they were moved. A
@@ -102,7 +105,7 @@ def compress(options: CompressOptions) -> Compressing:
     step, UsageError where none makes the net smaller or a file's images are missing, BudgetMissed where no choice of
     weights suffices.
     """
-    chosen, wanted = steps_named(options.steps), _wanted(options)
+    chosen, wanted = _asked_steps(options), _wanted(options)
     _require_writable(options, chosen)
     opened = open_source(options.source, options.data, labels=options.labels, progress=options.progress)
     judged = judged_images(opened, options.progress)
@@ -138,6 +141,28 @@ def compress(options: CompressOptions) -> Compressing:
         strength=smaller.strength,
         trials=smaller.trials,
     )
+
+
+def _asked_steps(options: CompressOptions) -> tuple[CompressionStep, ...]:
+    """Return the steps as they are named, those that learn with their time, and with a latency that is predicted."""
+    found, within_s = steps_named(options.steps), _learning_s(options)
+    timed = any(isinstance(step, Slim) and step.target.milliseconds for step in found)
+    latency = _latency_of(options) if timed else None
+    return tuple(
+        replace(step, within_s=within_s, latency=latency)
+        if isinstance(step, Slim)
+        else replace(step, within_s=within_s)
+        if isinstance(step, Recover)
+        else step
+        for step in found
+    )
+
+
+def _latency_of(options: CompressOptions) -> Callable[[Graph], float]:
+    """Return what predicts a float graph's milliseconds as an int8 file of the first format asked for."""
+    runtime = "litert" if formats_of(options.format)[0] == "litert" else "onnx"
+    profile = default_profile("int8", runtime=runtime, progress=options.progress)
+    return lambda graph: float(profile.predict([graph]).median_ms[0])
 
 
 def _images_for(chosen: Sequence[CompressionStep]) -> int:

@@ -10,7 +10,7 @@ from pocketvision.compress.steps.quantize import Quantize
 from pocketvision.compress.steps.ranges import Ranges
 from pocketvision.compress.steps.recover import Recover
 from pocketvision.compress.steps.share import Share
-from pocketvision.compress.steps.slim import Slim
+from pocketvision.compress.steps.slim import Slim, SlimTarget
 from pocketvision.compress.steps.step import CompressionStep
 from pocketvision.errors import UnknownName, UsageError
 
@@ -27,11 +27,11 @@ def _alone(step: CompressionStep) -> Reader:
     return read
 
 
-def _share(step: Callable[[float], CompressionStep], of: str = "weights") -> Reader:
+def _share(step: Callable[[float], CompressionStep]) -> Reader:
     def read(name: str, value: str) -> CompressionStep:
         share = _number(value)
         if share is None or not 0 < share < 1:
-            raise UsageError(f"the step {name} needs a share of the {of} between 0 and 1, such as {name}=0.5")
+            raise UsageError(f"the step {name} needs a share of the weights between 0 and 1, such as {name}=0.5")
         return step(share)
 
     return read
@@ -55,7 +55,7 @@ def _number(value: str) -> float | None:
 
 
 READERS: Mapping[str, Reader] = {
-    "slim": _share(Slim, "multiply-adds"),
+    "slim": lambda _, value: Slim(SlimTarget.read(value)),
     "equalize": _alone(Equalize()),
     "magnitude": _share(Magnitude),
     "prune": _share(Prune),
