@@ -13,14 +13,13 @@ from pocketvision.export.onnx import to_bytes
 from pocketvision.export.source import OpenedSource
 from pocketvision.graph.graph import Graph
 from pocketvision.graph.run import Images
-from pocketvision.graph.run import run as answer
 from pocketvision.progress import Progress
 from pocketvision.runtime.onnx import answer_of
 from pocketvision.tasks import load, spec_of
 from pocketvision.values import Dataset, Example, Manifest, TaskSpec
 
 MOST_JUDGED = 500
-"""Validation images, evenly spread; the numpy reference answers some 40 a second."""
+"""Validation images, evenly spread."""
 BATCH = 20
 
 
@@ -36,7 +35,7 @@ class JudgedImages:
 
     def right(self, graph: Graph) -> float:
         """Return a graph's accuracy, or how many answers are the float net's where there are no labels; 0..1."""
-        return self._score(self._answers(graph))
+        return self._score(self.answers(graph))
 
     @property
     def float_right(self) -> float:
@@ -50,7 +49,7 @@ class JudgedImages:
 
     def rights(self, graph: Graph) -> NDArray[np.bool_]:
         """Tell which answers are right, or the float net's where there are no labels."""
-        return self._as_wanted(self._answers(graph))
+        return self._as_wanted(self.answers(graph))
 
     @property
     def float_rights(self) -> NDArray[np.bool_]:
@@ -63,9 +62,9 @@ class JudgedImages:
         wanted = exact if self.truth is None else task.decided(self.truth, self.spec)
         return np.asarray(task.decide(found, self.spec).choices == wanted).ravel()
 
-    def _answers(self, graph: Graph) -> NDArray[np.float32]:
-        ask = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
-        return np.concatenate([ask(self.images[s : s + BATCH]) for s in range(0, len(self.images), BATCH)])
+    def answers(self, graph: Graph) -> NDArray[np.float32]:
+        """Return what a graph answers to the images."""
+        return answers_of(graph, self.images)
 
     def alike(self, ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the share of each image's decisions that two nets' answers agree on [N]."""
@@ -73,6 +72,12 @@ class JudgedImages:
         first, second = (task.decide(found, self.spec).choices for found in (ones, others))
         shares: NDArray[np.float64] = (first == second).reshape(len(ones), -1).mean(axis=1)
         return shares
+
+
+def answers_of(graph: Graph, images: Images) -> NDArray[np.float32]:
+    """Return what a graph answers to images by onnxruntime, ten times as fast as the reference."""
+    ask = answer_of(to_bytes(graph), threads=os.cpu_count() or 1)
+    return np.concatenate([ask(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
 
 
 def judged_images(opened: OpenedSource, progress: Progress) -> JudgedImages:
@@ -83,7 +88,7 @@ def judged_images(opened: OpenedSource, progress: Progress) -> JudgedImages:
         raise DataError(f"{dataset.root} has no image left to judge on; give more images")
     examples = examples[:: -(-len(examples) // MOST_JUDGED)]
     images = prepared(dataset, examples, manifest.image, progress=progress)
-    truth, exact = _truth(dataset, examples, manifest), answer(opened.graph, images)
+    truth, exact = _truth(dataset, examples, manifest), answers_of(opened.graph, images)
     if truth is not None and not spec.thresholds:
         spec = load(spec.name).settle(exact, truth, spec)
     return JudgedImages(images, truth, exact, spec)

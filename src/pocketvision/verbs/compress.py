@@ -27,7 +27,6 @@ from pocketvision.export.write import formats_of, require_packages
 from pocketvision.files import claim
 from pocketvision.fit.profiles import default_profile
 from pocketvision.graph.graph import Graph
-from pocketvision.graph.run import run as answer
 from pocketvision.packing import DEFLATE
 from pocketvision.progress import Progress
 from pocketvision.runtime import download_bytes
@@ -249,9 +248,7 @@ def _losses(done: Compressed, judged: JudgedImages, progress: Progress) -> list[
 def _told(options: CompressOptions, graphs: dict[str, Graph], last: Compressed, judged: JudgedImages) -> Compressing:
     """Judge every graph, and the layers of the last steps."""
     task, spec = load(judged.spec.name), judged.spec
-    answers = {
-        name: judged.exact if name == "float" else answer(graph, judged.images) for name, graph in graphs.items()
-    }
+    answers = {name: judged.exact if name == "float" else judged.answers(graph) for name, graph in graphs.items()}
     entries = {name: LedgerEntry(name, graph) for name, graph in graphs.items()}
     stages = [
         CompressionStage(
