@@ -101,6 +101,12 @@ def test_each_depth_follows_its_own_features() -> None:
     assert ((between >= np.minimum(*ends)) & (between <= np.maximum(*ends))).all()
 
 
+def test_where_frozen_features_are_best_half_way_up_deeper_nets_are_still_better() -> None:
+    shown = (probed(150, depth=6), probed(176, depth=10), probed(176, depth=14), probed(170))
+    middles = [of(forecast(SPACE, shown, images=500), SPACE, 0, depth=depth, resolution=128)[0] for depth in DEPTHS]
+    assert middles == sorted(set(middles))
+
+
 @pytest.mark.parametrize("shown", [(), USUAL, (probed(160),), (probed(150, side=128), probed(180, side=96))])
 def test_finer_images_are_never_predicted_to_be_worse(shown: tuple[Probed, ...]) -> None:
     found = forecast(SPACE, shown, images=500)
@@ -139,7 +145,7 @@ def test_without_features_published_figures_decide_and_intervals_are_wider() -> 
         return np.log(found.high / (1 - found.high)) - np.log(found.low / (1 - found.low))
 
     assert (spread(blind) > spread(seen)).all()
-    assert spread(seen)[SPACE.trunk == 0][0] == pytest.approx(2 * module.SPREAD["own"])
+    assert spread(seen)[SPACE.trunk == 0][0] == pytest.approx(2 * module.SPREAD["cut"])
 
 
 def test_a_training_is_predicted_to_lift_frozen_features() -> None:

@@ -71,12 +71,15 @@ def _coefficients() -> "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]"
 
 # ---------------------------------------------------------------- on the user's own images
 
-LIFT, LIFT_SLOPE, LIFT_MOST = 0.2, 1.2, 3.6
+LIFT, LIFT_SLOPE, LIFT_MOST = 0.5, 1.2, 3.6
 """A training lifts the best log-odds of frozen features to this much and so many times theirs; what they are above the
 last figure is a matter of single images."""
 WITHIN = 0.6
 """Share of what frozen nets lie apart that is left after a training: cut layers are largely made up for."""
-SLICED_SLOPE, NARROWER = 0.15, 0.5
+DEPTH_GAIN = 1.0
+"""Log-odds that a training gains with each e-fold of layers, beside what frozen features tell: these are often at their
+best half way up, and trained nets are not."""
+SLICED_SLOPE, NARROWER = 0.15, 0.3
 """Log-odds that a narrower net cut out of a wider one loses with each e-fold of width, and the share of what published
 accuracies lie apart that is left between widths: cut less deep, a narrow net does better than a wide shallow one."""
 DEPTH_SLOPE = 0.3
@@ -90,7 +93,7 @@ cells a MobileNet V2 0.5 at 320 pixels became as good as one of twice the width 
 SCRATCH, SCRATCH_SLOPE, SCRATCH_IMAGES, SCRATCH_LEAST = 1.6, 0.25, 1000, 0.3
 """Log-odds that fresh weights cost with so many training images, and how much less with each doubling of them."""
 INT8_LOSS = 0.03
-SPREAD: dict[StartKind, float] = {"own": 0.7, "cut": 0.7, "sliced": 0.9, "scratch": 1.2}
+SPREAD: dict[StartKind, float] = {"own": 0.9, "cut": 1.2, "sliced": 1.2, "scratch": 1.3}
 """Half the interval, in log-odds, where frozen features were probed."""
 UNPROBED = 0.8
 """Added to it where none were."""
@@ -130,7 +133,8 @@ def forecast(space: Space, probed: Sequence[Probed], *, images: int) -> Forecast
         surface = surfaces.get(trunk.origin)
         if surface is not None:
             narrower = _suggested(trunk.spec) - _suggested(_at_width(trunk.spec, surface.whole.width))
-            middle[mine] = lifted(surface.at(space, mine)) + surface.pixels(space, mine) + NARROWER * min(0.0, narrower)
+            told = lifted(surface.at(space, mine)) + surface.pixels(space, mine)
+            middle[mine] = told + NARROWER * min(0.0, narrower) - DEPTH_GAIN * surface.shallower(space, mine)
         else:
             middle[mine] = _from_published(space, mine) + (lowest if trunk.origin else highest)
     kinds = space.kind
@@ -174,10 +178,22 @@ class _Surface:
         return float(self.heights.max())
 
     def at(self, space: Space, rows: NDArray[np.int64]) -> Floats:
-        """Return the log-odds of frozen features at the depths of some rows, at the largest resolution probed."""
-        depths = np.array([_depth(space.spec(int(row)).depth) for row in rows])
-        ends = np.where(np.isinf(self.depths), self.depths[np.isfinite(self.depths)].max(initial=0.0) + 1, self.depths)
-        return np.asarray(np.interp(np.minimum(depths, ends[-1]), ends, self.heights))
+        """Return the log-odds of frozen features at the depths of some rows or below, the highest, at the largest
+        resolution probed."""
+        return np.asarray(np.interp(self._layers(space, rows), self._ends, np.maximum.accumulate(self.heights)))
+
+    def shallower(self, space: Space, rows: NDArray[np.int64]) -> Floats:
+        """Return the logarithm of the whole net's layers over those of some rows."""
+        return np.asarray(np.log(self._ends[-1] / self._layers(space, rows)))
+
+    @property
+    def _ends(self) -> Floats:
+        """Return the depths that were probed, the whole net's as one more than the deepest cut's."""
+        deepest = self.depths[np.isfinite(self.depths)].max(initial=0.0)
+        return np.where(np.isinf(self.depths), deepest + 1, self.depths)
+
+    def _layers(self, space: Space, rows: NDArray[np.int64]) -> Floats:
+        return np.asarray(np.minimum([_depth(space.spec(int(row)).depth) for row in rows], self._ends[-1]))
 
     def pixels(self, space: Space, rows: NDArray[np.int64]) -> Floats:
         """Return what the resolution of some rows adds."""
