@@ -141,7 +141,7 @@ def test_the_rate_rises_and_falls_to_nothing():
 def test_what_cannot_learn_is_refused(draw):
     graph = net()
     small = compress(graph, draw(4), steps=(Quantize(),)).graph
-    with pytest.raises(GraphError, match="classes or attributes"):
+    with pytest.raises(GraphError, match="classes, attributes or boxes"):
         recovered(small, Graph(graph.nodes[:-1]), draw(4))
     with pytest.raises(UsageError, match="put int8 before it"):
         compress(graph, draw(2), steps=(Recover(), Quantize()))

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from pocketvision.data.augment import Augment, augment, seeds_of
 from pocketvision.errors import GraphError
-from pocketvision.graph.autograd import Passed, Sums, logits, sums_of
-from pocketvision.graph.graph import Conv, Graph, Input, Linear, Node, Sigmoid, Softmax
+from pocketvision.graph.autograd import Passed, Sums, said, sums_of
+from pocketvision.graph.graph import Conv, Graph, Input, Linear, Node, Sigmoid, Softmax, Suppress
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress, Silent, track
+from pocketvision.tasks import learning
 
 BATCH = 32
 JUDGED = 256
@@ -35,6 +35,10 @@ _TIMED = 3
 """Steps that are timed where there is a limit; they teach nothing."""
 _WARMUP = 0.1
 """Share of the steps in which the rate rises."""
+
+
+_TASKS: Mapping[type[Node], str] = {Softmax: "classify", Sigmoid: "attributes", Suppress: "detect"}
+"""By what a graph ends with."""
 
 
 class StudentGraph(Protocol):
@@ -101,22 +105,27 @@ class Lesson:
     """The images, what the teacher answers to them, and how far a student is from it."""
 
     def __init__(self, teacher: Graph, images: Images, course: Course) -> None:
-        """Take a float graph without Affines; raises GraphError where it gives neither classes nor attributes."""
-        if not isinstance(teacher.nodes[-1], Softmax | Sigmoid):
-            raise GraphError("answers are learned of nets of classes or attributes; this one gives neither")
+        """Take a float graph without Affines; raises GraphError where it gives no classes, attributes or boxes."""
+        ending = type(teacher.nodes[-1])
+        if ending not in _TASKS:
+            raise GraphError("answers are learned of nets of classes, attributes or boxes; this one gives none")
         self._teacher, self._images, self._course = teacher, images, course
-        self._weights = layer_weights(teacher)
+        self._weights, self._task = layer_weights(teacher), learning(_TASKS[ending])
+        # That nothing is there is sure nearly everywhere, and softened it would outweigh the boxes.
+        self._heat = 1.0 if ending is Suppress else course.temperature
 
     def loss(self, student: StudentGraph, images: Images) -> Tensor:
-        """Return the mean divergence over images [n, R, R, C]; its gradients are as large as at temperature 1."""
-        answers = logits(student.graph, images, student.sums, _channels_last(student.passed))
-        heat = self._course.temperature
-        return heat**2 * self._apart(answers / heat, self.taught(images) / heat)
+        """Return how far a student is from the teacher over images [n, R, R, C]; its gradients are as large as at
+        temperature 1."""
+        answers = _answers(student.graph, images, student.sums, student.passed)
+        wanted = self._task.soften(self.taught(images), self._heat)
+        loss: Tensor = self._heat**2 * self._task.imitation(answers, wanted, self._heat)
+        return loss
 
     @torch.no_grad()
     def taught(self, images: Images) -> Tensor:
-        """Return the teacher's logits."""
-        return logits(self._teacher, images, fixed(self._teacher, self._weights), _channels_last(lambda _, x: x))
+        """Return the teacher's answers, as the task's loss takes them."""
+        return _answers(self._teacher, images, fixed(self._teacher, self._weights), lambda _, x: x)
 
     @torch.no_grad()
     def judged(self, student: StudentGraph) -> float:
@@ -135,13 +144,11 @@ class Lesson:
         shown: NDArray[np.uint8] = (255 * views).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         return shown
 
-    def _apart(self, answers: Tensor, wanted: Tensor) -> Tensor:
-        if isinstance(self._teacher.nodes[-1], Sigmoid):
-            targets = torch.sigmoid(wanted)
-            least = functional.binary_cross_entropy(targets, targets, reduction="sum")
-            found = functional.binary_cross_entropy_with_logits(answers, targets, reduction="sum")
-            return (found - least) / len(wanted)
-        return functional.kl_div(answers.log_softmax(1), wanted.log_softmax(1), log_target=True, reduction="batchmean")
+
+def _answers(graph: Graph, images: Images, sums: Sums, passed: Passed) -> Tensor:
+    """Return logits [N, C], of a detector codes and logits of each anchor [N, L, 4 + K]."""
+    codes, logits = said(graph, images, sums, _channels_last(passed))
+    return logits if codes is None else torch.cat([codes, logits], 1).transpose(1, 2)
 
 
 VIEWS = Augment()
@@ -158,8 +165,8 @@ def learn(
 ) -> bool:
     """Let a student learn what a float graph answers to images [N, R, R, C]; tell whether it came nearer.
 
-    It is left as it was when it was nearest. Raises GraphError for a teacher that answers with neither classes nor
-    attributes.
+    It is left as it was when it was nearest. Raises GraphError for a teacher that answers with no classes,
+    attributes or boxes.
     """
     started = time.monotonic()
     lesson, values = Lesson(teacher, images, course), student.values()

@@ -33,7 +33,7 @@ def recovered(
     """Return the quantized graph with integers that learned from the float graph of the same kernels.
 
     Images [N, R, R, C] need no labels. The graph itself comes back where nothing was won. Raises GraphError for nets
-    that answer with neither classes nor attributes.
+    that answer with no classes, attributes or boxes.
     """
     student = RoundedStudent(small, lowered)
     return (

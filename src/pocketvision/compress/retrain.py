@@ -19,7 +19,7 @@ _LEAST = 1e-4
 def retrained(graph: Graph, teacher: Graph, images: Images, course: Course, progress: Progress = Silent()) -> Graph:
     """Return a float graph without Affines after it has learned what another one answers to images [N, R, R, C].
 
-    No labels are needed. Raises GraphError for nets that answer with neither classes nor attributes.
+    No labels are needed. Raises GraphError for nets that answer with no classes, attributes or boxes.
     """
     student = FloatStudent(graph)
     return (

@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from pocketvision.compress.moments import LayerMoments, Moments
 from pocketvision.errors import GraphError
-from pocketvision.graph.autograd import Sums, around, ends, logits, sums_of
-from pocketvision.graph.graph import Conv, Ending, Graph, Linear, Sigmoid, Softmax, Suppress
+from pocketvision.graph.autograd import around, logits, said, sums_of
+from pocketvision.graph.graph import Conv, Graph, Linear, Sigmoid, Softmax, Suppress
 from pocketvision.graph.run import Images
 from pocketvision.progress import Progress, Silent, track
 
@@ -33,33 +33,15 @@ def moments_of(graph: Graph, images: Images, *, seed: int = 0, progress: Progres
     heat = _temperature(graph, batches)
     for batch in track(batches, progress or Silent(), "measure sensitivity", len(batches)):
         seen: dict[str, tuple[Tensor, Tensor]] = {}
-        codes, answers = _answers(graph, batch, lambda node, x, seen=seen: _watched(graph, node, x, seen))  # type: ignore[misc]
-        said = [answers / heat, *([] if codes is None else [codes])]
-        drawn = [_drawn(said[0].detach(), _by_itself(graph), places)]
-        drawn += [] if codes is None else [_drawn_codes(codes, said[0].detach(), places)]
-        torch.autograd.backward(said, drawn)
+        codes, answers = said(graph, batch, lambda node, x, seen=seen: _watched(graph, node, x, seen))  # type: ignore[misc]
+        given = [answers / heat, *([] if codes is None else [codes])]
+        drawn = [_drawn(given[0].detach(), _by_itself(graph), places)]
+        drawn += [] if codes is None else [_drawn_codes(codes, given[0].detach(), places)]
+        torch.autograd.backward(given, drawn)
         for name, (read, sums) in seen.items():
             assert sums.grad is not None
             found[name].add(read, sums.grad, places)
     return {name: gathered.moments(len(images)) for name, gathered in found.items()}
-
-
-def _answers(graph: Graph, batch: Images, sums: Sums) -> tuple[Tensor | None, Tensor]:
-    """Return the logits, and of a detector before them the codes of its anchors' boxes: [N, 4, L] and [N, K, L]."""
-    last = graph.nodes[-1]
-    if not isinstance(last, Suppress):
-        return None, logits(graph, batch, sums)
-    found = dict(ends(graph, batch, sums))
-    codes, classes = (torch.cat([found[end] for end in _made_of(graph, name)], 2) for name in last.inputs)
-    return codes, classes
-
-
-def _made_of(graph: Graph, name: str) -> list[str]:
-    """Return the names of what the layers give that an ending was made of, in order."""
-    node = next(node for node in graph.nodes if node.name == name)
-    if not isinstance(node, Ending):
-        return [name]
-    return [end for source in node.inputs for end in _made_of(graph, source)]
 
 
 def _watched(graph: Graph, node: Conv | Linear, x: Tensor, seen: dict[str, tuple[Tensor, Tensor]]) -> Tensor:

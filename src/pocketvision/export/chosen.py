@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from pocketvision.compress.compress import Compressed
 from pocketvision.compress.search import RateSearch
 from pocketvision.compress.steps.recover import Recover
-from pocketvision.graph.graph import Graph, Sigmoid, Softmax
+from pocketvision.graph.graph import Graph, Sigmoid, Softmax, Suppress
 from pocketvision.graph.run import Images
 from pocketvision.metrics.paired import as_right
 
+LEARNING_S = 300.0
+"""Seconds that a net learns at most, where nothing else is said."""
 FURTHER = (8, 4)
 """Places of strengths, an eighth of a bit each, by which nets that learn are tried beyond those that do not."""
 
@@ -51,8 +53,8 @@ class Recovery:
         return place, best
 
     def _learns(self, found: Compressed) -> bool:
-        """Tell whether there is time to learn, and answers that are learned from: of boxes they are not."""
-        return self.within_s > 0 and isinstance(found.plain.nodes[-1], Softmax | Sigmoid)
+        """Tell whether there is time to learn, and answers that are learned from."""
+        return self.within_s > 0 and isinstance(found.plain.nodes[-1], Softmax | Sigmoid | Suppress)
 
     def _learned(self, place: int) -> Compressed:
         return self.search.recovered(place, self.images(), step=Recover(within_s=self.within_s))

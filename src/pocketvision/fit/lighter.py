@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.compress.search import STRENGTHS, RateSearch
 from pocketvision.export.calibrate import RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
-from pocketvision.export.chosen import Recovery
+from pocketvision.export.chosen import LEARNING_S, Recovery
 from pocketvision.export.onnx import to_bytes
 from pocketvision.export.smaller import Taken, trials_of
 from pocketvision.fit.weighing import content_of
@@ -72,7 +72,8 @@ def lighter(
     """Return the int8 graph of the strongest setting that answers as well as plain int8 but for what chance explains.
 
     A limit of the download may ask for a stronger one, whose integers then learn from the float net, for `within_s`
-    seconds at most. Where every one costs accuracy, and none is asked for, plain int8 stays.
+    seconds at most, and never longer than some minutes. Where every one costs accuracy, and none is asked for, plain
+    int8 stays.
     """
     images = calibration(dataset, net.trained.image, progress, most=SENSITIVITY_IMAGES)
     search, before = RateSearch(net.plain, images, progress=progress), net.right(net.small)
@@ -86,7 +87,7 @@ def lighter(
     graph = search.at(place).graph
     if place != free:
         few = partial(calibration, dataset, net.trained.image, progress, most=RECOVERY_IMAGES)
-        learned = Recovery(search, net.right, few, within_s).best_at(place, before).graph
+        learned = Recovery(search, net.right, few, min(within_s, LEARNING_S)).best_at(place, before).graph
         graph = learned if allowed is None or net.sent(learned, compressor) <= allowed else graph
     sizes = [net.sent(each, compressor) for each in (net.small, graph)]
     forced = "" if place == free else ", as the limit of the download asks"

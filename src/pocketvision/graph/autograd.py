@@ -30,6 +30,7 @@ from pocketvision.graph.graph import (
     Pads,
     Shuffle,
     Slice,
+    Suppress,
     ToRows,
 )
 
@@ -50,6 +51,26 @@ def ends(
     """Yield the tensors that a graph's endings read, by name: of a detector the codes and logits of each map."""
     wanted = set(graph.ends)
     return (pair for pair in values(graph, images, sums, passed) if pair[0] in wanted)
+
+
+def said(
+    graph: Graph, images: NDArray[np.uint8], sums: Sums, passed: Passed = lambda _, value: value
+) -> tuple[Tensor | None, Tensor]:
+    """Return the logits, and of a detector before them the codes of its anchors' boxes: [N, 4, L] and [N, K, L]."""
+    last = graph.nodes[-1]
+    if not isinstance(last, Suppress):
+        return None, logits(graph, images, sums, passed)
+    found = dict(ends(graph, images, sums, passed))
+    codes, classes = (torch.cat([found[end] for end in _made_of(graph, name)], 2) for name in last.inputs)
+    return codes, classes
+
+
+def _made_of(graph: Graph, name: str) -> list[str]:
+    """Return the names of what the layers give that an ending was made of, in order."""
+    node = next(node for node in graph.nodes if node.name == name)
+    if not isinstance(node, Ending):
+        return [name]
+    return [end for source in node.inputs for end in _made_of(graph, source)]
 
 
 def values(

@@ -1,6 +1,5 @@
 """The verb `compress`: what int8 costs a trained net, as a whole and layer by layer; a file that is small to send."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pocketvision.compress.steps.slim import Slim
 from pocketvision.compress.steps.step import CompressionStep
 from pocketvision.errors import UsageError
 from pocketvision.export.calibrate import CALIBRATION_IMAGES, RECOVERY_IMAGES, SENSITIVITY_IMAGES, calibration
+from pocketvision.export.chosen import LEARNING_S
 from pocketvision.export.deep_compression import NET, SUFFIX, beside, write_net
 from pocketvision.export.judging import JudgedImages, judged_images
 from pocketvision.export.smaller import WantedFile, small_file
@@ -38,7 +38,7 @@ from pocketvision.verbs.export import deliver, output_of
 
 FOR_LAYERS = 25
 """Of the validation images, for the losses of layers, whose time grows with the square of the layers."""
-_LEARNING_S = {"auto": math.inf, "off": 0.0}
+_LEARNING_S = {"auto": LEARNING_S, "off": 0.0}
 _NAME = "small"
 
 
