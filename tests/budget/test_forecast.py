@@ -145,7 +145,7 @@ def test_without_features_published_figures_decide_and_intervals_are_wider() -> 
         return np.log(found.high / (1 - found.high)) - np.log(found.low / (1 - found.low))
 
     assert (spread(blind) > spread(seen)).all()
-    assert spread(seen)[SPACE.trunk == 0][0] == pytest.approx(2 * module.SPREAD["cut"])
+    assert spread(seen)[SPACE.trunk == 0][0] == pytest.approx(2 * module.SPREAD["cut"] + module.RISE)
 
 
 def test_a_training_is_predicted_to_lift_frozen_features() -> None:
