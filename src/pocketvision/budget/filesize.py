@@ -37,7 +37,6 @@ from pocketvision.values import Precision
 
 Counts = NDArray[np.int64]
 _GATES = ("hardswish", "silu")
-_PLAIN = ("none", "relu", "relu6")
 _HALF_BYTES = {"float": (2, 2), "float16": (2, 2), "int8": (1, 4)}
 """Of a weight, and of a channel's bias and scale, in Core ML, which computes in float16."""
 
@@ -95,7 +94,7 @@ def _structure_of(node: Node, graph: Graph) -> Structure:
     activation = getattr(node, "activation", "none")
     kinds = {
         "gates": isinstance(node, Activate) and activation in _GATES,
-        "activations": isinstance(node, Activate) and activation not in (*_GATES, *_PLAIN),
+        "activations": isinstance(node, Activate) and activation not in _GATES,
         "shuffles": isinstance(node, Shuffle),
         "slices": isinstance(node, Slice),
         "joins": isinstance(node, Concat),
