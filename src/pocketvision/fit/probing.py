@@ -27,8 +27,8 @@ Rows = NDArray[np.float32]
 Targets = NDArray[np.int64]
 IMAGES, JUDGED = 800, 400
 """So many training and validation images at most are shown to frozen nets."""
-DEPTHS, SIDES = 7, 2
-"""So many depths of a net are judged, and resolutions."""
+DEPTHS = 7
+"""So many depths of a net are judged."""
 LOWER = 0.7
 """The second resolution, as a share of the largest."""
 
@@ -100,19 +100,26 @@ class _Reading:
 
 def _backbones(one: Given, space: Space, crop: CropMode) -> list[_Reading]:
     """Return the net at the largest resolution that is considered and at a lower one, to be read at some depths."""
-    mine = np.array([trunk.origin == one.origin for trunk in space.trunks])[space.trunk]
-    if not mine.any():
-        return []
-    rows = space.rows(mine)
+    rows = rows_of(space, one.origin)
     specs = {rows.spec(row).depth for row in range(len(rows))}
     depths = sorted(specs - {None, one.spec.depth}, key=lambda depth: depth or 0)
     chosen = [*_spread(depths, DEPTHS - 1), one.spec.depth]
-    sides = sorted({int(side) for side in rows.resolution})
-    lower = min(sides, key=lambda side: abs(side - LOWER * sides[-1]))
     return [
         _Reading(one, DepthBackbone(one.weights, one.digest, image_spec(side, crop, one.weights), tuple(chosen)))
-        for side in sorted({sides[-1], lower}, reverse=True)[:SIDES]
+        for side in probed_sides(rows)
     ]
+
+
+def rows_of(space: Space, origin: str) -> Space:
+    """Return the settings that begin with weights of this name."""
+    return space.rows(np.array([trunk.origin == origin for trunk in space.trunks], bool)[space.trunk])
+
+
+def probed_sides(rows: Space) -> list[int]:
+    """Return the largest resolution of some settings, and a lower one where there is one; none of no settings."""
+    sides = sorted({int(side) for side in rows.resolution})
+    lower = [min(sides, key=lambda side: abs(side - LOWER * sides[-1]))] if sides else []
+    return sorted({*sides[-1:], *lower}, reverse=True)
 
 
 def _spread(items: Sequence[T], count: int) -> list[T]:

@@ -4,13 +4,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from pocketvision.budget.space import Space
 from pocketvision.cost.count import count
 from pocketvision.cost.graphs import graph_at
 from pocketvision.data.arrays import prepared
-from pocketvision.fit.probing import LOWER, Given, some
+from pocketvision.fit.probing import Given, probed_sides, rows_of, some
 from pocketvision.probe.boxes import BoxImages, frozen_score
 from pocketvision.progress import Progress
 from pocketvision.tasks import load
@@ -59,19 +57,13 @@ def probe_boxes(
 
 def _readings(given: Sequence[Given], space: Space) -> list[_Reading]:
     """Return each net at the largest resolution that is considered, then each at a lower one."""
-    upper, lower = [], []
+    turns: tuple[list[_Reading], list[_Reading]] = ([], [])
     for one in given:
-        mine = np.array([trunk.origin == one.origin for trunk in space.trunks])[space.trunk]
-        if not mine.any():
-            continue
-        rows = space.rows(mine)
-        spec = replace(rows.spec(0), width=one.spec.width, padding=one.spec.padding)
-        sides = sorted({int(side) for side in rows.resolution})
-        upper.append(_Reading(one, replace(spec, resolution=sides[-1])))
-        below = min(sides, key=lambda side: abs(side - LOWER * sides[-1]))
-        if below < sides[-1]:
-            lower.append(_Reading(one, replace(spec, resolution=below)))
-    return [*upper, *lower]
+        rows = rows_of(space, one.origin)
+        for turn, side in zip(turns, probed_sides(rows), strict=False):
+            spec = replace(rows.spec(0), width=one.spec.width, padding=one.spec.padding, resolution=side)
+            turn.append(_Reading(one, spec))
+    return [*turns[0], *turns[1]]
 
 
 def _score(one: _Reading, loaded: Loaded, crop: CropMode, progress: Progress) -> Score:
