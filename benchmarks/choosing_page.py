@@ -89,7 +89,8 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for name, text in parts.items():
         block = f"<!-- {name} -->\n```text\n{text.replace(data, 'photos')}\n```\n<!-- /{name} -->"
-        page = re.sub(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, block=block: block, page, flags=re.DOTALL)
+        before, _, rest = page.partition(f"<!-- {name} -->")
+        page = before + block + rest.partition(f"<!-- /{name} -->")[2]
         print(block)
     if given.write:
         PAGE.write_text(page, encoding="utf-8")

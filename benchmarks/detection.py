@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -136,7 +137,7 @@ def peer(asked: Asked, cpu_seconds: float) -> None:
     train = prepared(whole, whole.of("train"), image)
     targets = load("detect").targets(whole.of("train"))
     torch.manual_seed(asked.seed)
-    features = started(asked, train).features
+    features = cast(torch.nn.Sequential, started(asked, train).features)
     net = PeerNet(features, TAP, len(whole.labels), asked.resolution)
     rival = Peer(net, asked.resolution)
     boxes = [rows[rows[:, 0] >= 0][:, :5] for rows in targets]

@@ -8,6 +8,7 @@ here is of the package but the backbone and its weights.
 import math
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -69,8 +70,9 @@ class PeerNet(nn.Module):
         found: list[Tensor] = []
         for place, layer in enumerate(self.features):
             if place == self.tap:
-                found.append(layer.layers[0](batch))
-                batch = layer.layers[1:](found[0])
+                inside = cast(nn.Sequential, layer.layers)
+                found.append(inside[0](batch))
+                batch = inside[1:](found[0])
             else:
                 batch = layer(batch)
         found.append(batch)
@@ -82,7 +84,7 @@ class PeerNet(nn.Module):
         """Return codes [n, A, 4] and logits [n, A, classes + 1], the background first."""
         sides: tuple[list[Tensor], list[Tensor]] = ([], [])
         for maps, pair in zip(self.maps(batch), self.heads, strict=True):
-            for head, side in zip(pair, sides, strict=True):
+            for head, side in zip(cast(nn.ModuleList, pair), sides, strict=True):
                 out = head(maps).permute(0, 2, 3, 1)
                 side.append(out.reshape(len(batch), -1, out.shape[3] // ANCHORS))
         return torch.cat(sides[0], 1), torch.cat(sides[1], 1)
@@ -146,7 +148,7 @@ def cropped(pixels: NDArray[np.uint8], boxes: NDArray[np.float32], rng: np.rando
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     label, corners = boxes[:, :1], boxes[:, [2, 1, 4, 3]]
     side = pixels.shape[0]
-    least = rng.choice([None, 0.0, 0.1, 0.3, 0.5, 0.7, 0.9])
+    least = (None, 0.0, 0.1, 0.3, 0.5, 0.7, 0.9)[rng.integers(7)]
     for _ in range(40 if least is not None and len(boxes) else 0):
         wide, tall = rng.uniform(0.3, 1, 2)
         if not 0.5 <= wide / tall <= 2:
@@ -155,7 +157,11 @@ def cropped(pixels: NDArray[np.uint8], boxes: NDArray[np.float32], rng: np.rando
         window = np.array([left, top, left + wide, top + tall], np.float32)
         middle = (corners[:, :2] + corners[:, 2:]) / 2
         inside = ((middle > window[:2]) & (middle < window[2:])).all(1)
-        if not inside.any() or overlap(torch.tensor(corners[inside]), torch.tensor(window[None])).max() < least:
+        if (
+            least is None
+            or not inside.any()
+            or overlap(torch.tensor(corners[inside]), torch.tensor(window[None])).max() < least
+        ):
             continue
         x1, y1, x2, y2 = (round(float(value) * side) for value in window)
         image = functional.interpolate(image[..., y1:y2, x1:x2], (side, side), mode="bilinear", align_corners=False)
@@ -191,7 +197,7 @@ class Peer:
         """Take steps of SGD with a cosine rate, by the CPU time that is over, and a warm-up in its first tenth."""
         rng, started = np.random.default_rng(seed), time.process_time()
         optimizer = torch.optim.SGD(self.net.parameters(), lr=0.0, momentum=0.9, weight_decay=4e-5)
-        self.net.train().to(memory_format=torch.channels_last)
+        self.net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         while (over := (time.process_time() - started) / (STEPS_LEFT * seconds)) < 1:
             for group in optimizer.param_groups:
                 group["lr"] = self.rate * min(1.0, over * 10 + 0.01) * 0.5 * (1 + math.cos(math.pi * over))

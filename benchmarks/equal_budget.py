@@ -28,6 +28,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ WAYS = ("ours", "tutorial", "timm", "frozen")
 WARM_UP, RATE, BATCH = 5, 5e-4, 32
 IMAGENET = (1000, 1001)
 """Classes of the nets that others would start from."""
-OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+OPERATORS = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def nearest(weights: Path, loaded: Loaded, most_bytes: float) -> tuple[Setting, int] | None:
@@ -109,7 +110,7 @@ def torchvision_there() -> None:
         import torchvision  # noqa: F401
     except RuntimeError:
         for name in ("nms", "qnms"):
-            OPERATORS.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+            OPERATORS.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")  # type: ignore[no-untyped-call]
 
 
 class TimmImages(Images):
@@ -132,13 +133,13 @@ class TimmImages(Images):
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         example = self.examples[place]
         with Image.open(self.root / example.file) as opened:
-            return self.shown(opened.convert("RGB")), example.target
+            return self.shown(opened.convert("RGB")), int(cast(int, example.target))
 
 
 def judged(net: nn.Module, loaded: Loaded, image: ImageSpec, split: str) -> Score:
     """Judge a net on a split."""
     examples = loaded.dataset.of(split)  # type: ignore[arg-type]
-    answers = logits(net, prepared(loaded, examples, image), image, CPU)  # type: ignore[arg-type]
+    answers = logits(net, prepared(loaded, examples, image), image, CPU)
     return accuracy(answers, np.array([example.target for example in examples]))
 
 

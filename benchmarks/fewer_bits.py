@@ -67,20 +67,28 @@ def _after(state: State, steps: Sequence[CompressionStep]) -> Graph:
     return state.graph
 
 
+def _pruned(state: State, prune: Callable[..., Graph], share: float) -> Graph:
+    return with_float(state, prune(share=share)).graph
+
+
+def _shared(state: State, bits: int) -> Graph:
+    return with_float(state, shared(state.plain, bits)).graph
+
+
 def pruned(case: Case) -> Iterator[Row]:
     state = begin(case.graph, case.seen)
     moments, (by_size, by_loss) = moments_of(state.plain, case.seen), PARTS["zeros"][1]
     for share in SHARES:
         ways = {by_size: partial(pruned_by_size, state.plain), by_loss: partial(pruned_by_loss, state.plain, moments)}
         for way, prune in ways.items():
-            yield f"{share:.0%}", way, lambda prune=prune, share=share: with_float(state, prune(share=share)).graph
+            yield f"{share:.0%}", way, partial(_pruned, state, prune, share)
 
 
 def few_values(case: Case) -> Iterator[Row]:
     plain = begin(case.graph, case.seen)
     for bits in SHARED:
         for way, state in zip(PARTS["shared"][1], (plain, Equalize()(plain)), strict=True):
-            yield str(bits), way, lambda state=state, bits=bits: with_float(state, shared(state.plain, bits)).graph
+            yield str(bits), way, partial(_shared, state, bits)
 
 
 MAKERS = {"bits": few_bits, "zeros": pruned, "shared": few_values}

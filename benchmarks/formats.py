@@ -159,7 +159,9 @@ def judge_by_numpy(case: Case, path: Path, size: int, precision: Precision) -> F
     chosen = examples[:: max(1, len(examples) // FEW)][:FEW]
     answers = ask(open_model(path), Path(case.data.root), chosen)
     compared = compare(read_trained(case.outputs), answers, tie=tolerance(precision).tie)
-    return Found(size, compared and compared.agreement, accuracy(answers.probabilities, answers.truth))
+    agreement = compared.agreement if compared else None
+    assert agreement is None or isinstance(agreement, Agreement)
+    return Found(size, agreement, accuracy(answers.probabilities, answers.truth))
 
 
 def rows(case: Case, formats: tuple[str, ...], precisions: tuple[Precision, ...]) -> Iterator[str]:

@@ -109,7 +109,8 @@ def _sections() -> Iterator[tuple[str, tuple[str, list[type]]]]:
     for verb, kind in results().items():
         listed = typing.get_origin(kind) in (list, tuple)
         found = typing.get_args(kind)[:1] if listed else typing.get_args(kind) or (kind,)
-        yield verb, ("A list of records. " if listed else "", [one for one in found if dataclasses.is_dataclass(one)])
+        records = [one for one in found if isinstance(one, type) and dataclasses.is_dataclass(one)]
+        yield verb, ("A list of records. " if listed else "", records)
 
 
 def _verb(verb: str, intro: str, found: list[type], top: dict[type, str]) -> Iterator[str]:

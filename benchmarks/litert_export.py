@@ -83,7 +83,8 @@ class Side:
 
 def normalized(images: Images, image: ImageSpec) -> NDArray[np.float32]:
     """Return float images [N, R, R, 3] as the net takes them."""
-    return ((images / np.float32(255) - np.float32(image.mean)) / np.float32(image.std)).astype(np.float32)
+    mean, std = (np.array(values, np.float32) for values in (image.mean, image.std))
+    return (images.astype(np.float32) / np.float32(255) - mean) / std
 
 
 def planes(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -115,7 +116,7 @@ def litert_peer(content: bytes, image: ImageSpec) -> Side:
 
     def feed(images: Images) -> NDArray[np.int8]:
         levels = np.rint(normalized(images, image) / np.float32(scale)) + zero
-        return np.clip(levels, -128, 127).astype(np.int8)
+        return np.asarray(np.clip(levels, -128, 127), np.int8)
 
     return Side(content, interpreted, feed)
 
@@ -172,10 +173,10 @@ def compare(path: Path, images: list[Path], *, peer: Path, cache: Path) -> None:
     weights, net = replace(weights, spec=spec), build_spec(spec)
     load_into(net, weights, keep_head=True)
     net.eval()
-    images = np.stack([load(image, image) for image in images])
-    truth = np.array([int(image.name[:3]) for image in images]) + spec.num_classes - 1000
+    pixels = np.stack([load(file, image) for file in images])
+    truth = np.array([int(file.name[:3]) for file in images]) + spec.num_classes - 1000
     chosen = np.arange(len(images)) % 5 == 0
-    calibration, judged, truth = images[chosen], images[~chosen], truth[~chosen]
+    calibration, judged, truth = pixels[chosen], pixels[~chosen], truth[~chosen]
     small = compress(trace(net, image), calibration).graph
     made = converted(net, spec, planes(normalized(calibration, image)), peer=peer, cache=cache)
     pairs = {

@@ -51,7 +51,7 @@ EDITS: dict[str, Callable[[Image.Image], bytes]] = {
 def signature_of(source: bytes | Path) -> bytes:
     """Return an image's signature, as `check` makes it."""
     found, _ = signatures_of([read(source, least=ENOUGH, small=SIDE).small])
-    return found[0].tobytes()
+    return bytes(found[0].tobytes())
 
 
 def main() -> None:

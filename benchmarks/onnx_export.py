@@ -68,6 +68,9 @@ class Made:
 class Whole(torch.nn.Module):
     """A net with what our files do beside it: uint8 [N, H, W, 3] in, probabilities out."""
 
+    mean: torch.Tensor
+    factor: torch.Tensor
+
     def __init__(self, net: Net, image: ImageSpec) -> None:
         super().__init__()
         self.net = net
@@ -97,10 +100,11 @@ def theirs(net: Net, image: ImageSpec, calibration: NDArray[np.uint8]) -> tuple[
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     def feed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        values = (images / np.float32(255) - np.float32(image.mean)) / np.float32(image.std)
+        mean, std = (np.array(each, np.float32) for each in (image.mean, image.std))
+        values = (images.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
 
-    class Reader(CalibrationDataReader):
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self.left: Iterator[NDArray[np.uint8]] = iter(calibration)
 
@@ -212,6 +216,7 @@ def lively(net: Net) -> Net:
                     (module.weight, 0.8, 1.6), (module.bias, -0.3, 0.3),
                     (module.running_mean, -0.2, 0.2), (module.running_var, 0.4, 1.2),
                 ):  # fmt: skip
+                    assert tensor is not None
                     tensor.uniform_(low, high)
         for module in net.modules():
             if isinstance(module, torch.nn.Linear):

@@ -125,9 +125,9 @@ def timm_cases() -> Iterator[Case]:
         ("lcnet_075", "lcnet", 0.75),
         ("lcnet_100", "lcnet", 1.0),
     ):
-        same = {"semnasnet_100": "semnasnet_075", "ghostnet_100": "ghostnet_050", "ghostnet_130": "ghostnet_050"}
-        same |= {"lcnet_075": "lcnet_050", "lcnet_100": "lcnet_050"}
-        yield Case(project, name, ours, width, same_keys_as=same.get(name, name[3:] if name[:3] == "tf_" else ""))
+        alike = {"semnasnet_100": "semnasnet_075", "ghostnet_100": "ghostnet_050", "ghostnet_130": "ghostnet_050"}
+        alike |= {"lcnet_075": "lcnet_050", "lcnet_100": "lcnet_050"}
+        yield Case(project, name, ours, width, same_keys_as=alike.get(name, name[3:] if name[:3] == "tf_" else ""))
     for name in ("resnet18", "resnet50", "resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
         yield Case(project, name, name, same_keys_as="of torchvision")
     yield Case(project, "inception_v3", "inception_v3", resolution=107, same_keys_as="of torchvision")
@@ -223,7 +223,8 @@ def torch_peer(net: nn.Module, case: Case) -> Peer:
 
     def answer(batch_nchw: Array) -> Array:
         with torch.inference_mode():
-            return net(torch.from_numpy(batch_nchw)).numpy()
+            found: Array = net(torch.from_numpy(batch_nchw)).numpy()
+            return found
 
     return Peer({key: value.numpy() for key, value in net.state_dict().items()}, answer)
 
@@ -252,7 +253,7 @@ def keras_peer(case: Case) -> Peer:
     with tempfile.TemporaryDirectory() as folder:
         with h5py.File(Path(folder, "weights.h5"), "w") as opened:
             legacy_h5_format.save_weights_to_hdf5_group(opened, net)
-        tensors = read_keras(Path(folder, "weights.h5"))
+        tensors = read_keras(Path(folder, "weights.h5")).arrays
 
     def answer(batch_nchw: Array) -> Array:
         return np.asarray(net(largest * batch_nchw.transpose(0, 2, 3, 1), training=False).detach())
@@ -296,7 +297,8 @@ def our_answer(case: Case, found: Renamed) -> Answer:
 
     def answer(batch_nchw: Array) -> Array:
         with torch.inference_mode():
-            return net(torch.from_numpy(batch_nchw)).numpy()
+            found: Array = net(torch.from_numpy(batch_nchw)).numpy()
+            return found
 
     return answer
 
@@ -316,7 +318,8 @@ def compare(case: Case, keys: Path | None) -> float:
 
 def listed(tensors: dict[str, Array]) -> Iterator[str]:
     """Yield a line for each layer: its name, then its variables with their shape, those of one shape together."""
-    split = [(*re.fullmatch(r"(.*[./])([^./]+)", key).groups(), value.shape) for key, value in tensors.items()]
+    parts = ((re.fullmatch(r"(.*[./])([^./]+)", key), value.shape) for key, value in tensors.items())
+    split = [(match[1], match[2], shape) for match, shape in parts if match]
     for layer, variables in itertools.groupby(split, lambda item: item[0]):
         words = [layer]
         for shape, alike in itertools.groupby(variables, lambda item: item[2]):

@@ -158,8 +158,8 @@ def runtime_answers(path: Path, images: NDArray[np.uint8], *, reference: bool = 
 def kernels_agree(path: Path, images: list[Path]) -> float:
     """Return the share of images on which the runtime's two sets of kernels name the same class."""
     image = read(path).image
-    images = np.stack([load(file, image) for file in images])
-    return float((runtime_answers(path, images) == runtime_answers(path, images, reference=True)).mean())
+    pixels = np.stack([load(file, image) for file in images])
+    return float((runtime_answers(path, pixels) == runtime_answers(path, pixels, reference=True)).mean())
 
 
 def main() -> None:

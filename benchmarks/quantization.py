@@ -15,6 +15,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +75,10 @@ def published(path: Path, images: list[Path]) -> Case:
     weights = read(path)
     net = build_spec(weights.spec)
     load_into(net, weights, keep_head=True)
-    images = np.stack([load(image, weights.image) for image in images])
+    pixels = np.stack([load(image, weights.image) for image in images])
     truth = np.array([int(image.name[:3]) for image in images]) + weights.spec.num_classes - 1000
     chosen = np.arange(len(images)) % 5 == 0
-    return Case(path.name, trace(net.eval(), weights.image), images[chosen], images[~chosen], truth[~chosen])
+    return Case(path.name, trace(net.eval(), weights.image), pixels[chosen], pixels[~chosen], truth[~chosen])
 
 
 def trained(run: Path) -> Case:
@@ -123,7 +124,8 @@ def per_tensor(plain: Graph, small: Graph) -> Graph:
     def one_scale(node: Conv | Linear) -> Conv | Linear:
         exact = floats[node.name]
         scale = np.full(len(exact.bias), np.abs(exact.weight).max() / 127, np.float32)
-        bias = np.rint(exact.bias / (np.float64(quants[node.inputs[0]].scale) * scale)).astype(np.int32)
+        unit = quants[node.inputs[0]].scale * scale.astype(np.float64)
+        bias = np.rint(exact.bias.astype(np.float64) / unit).astype(np.int32)
         return replace(node, weight=np.rint(exact.weight / scale[0]).astype(np.int8), bias=bias, weight_scale=scale)
 
     return Graph(tuple(one_scale(node) if isinstance(node, Conv | Linear) else node for node in small.nodes), quants)
@@ -177,10 +179,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=0, metavar="N")
     options = parser.parse_args()
     images = sorted(options.images.glob("*.jpg"))
-    for make in (
-        *(lambda file=file: published(options.weights / file, images) for file in options.files),
-        *(lambda run=run: trained(run) for run in options.runs),
-    ):
+    makers = [partial(published, options.weights / file, images) for file in options.files]
+    for make in (*makers, *(partial(trained, run) for run in options.runs)):
         case = make()
         compare(case)
         if options.layers:

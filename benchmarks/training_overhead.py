@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from pocketvision.settings.groups import TrainConfig
-from pocketvision.train import loop
+from pocketvision.train import batches, loop
+from pocketvision.train import evaluate as evaluating
 from pocketvision.train.batches import TrainImages
 from pocketvision.train.inputs import image_spec
 from pocketvision.train.recipe import recipe_for
@@ -62,7 +63,7 @@ class Watch:
 
 def watch_loop(watch: Watch) -> None:
     """Put the watch on the loop's parts; the first validation ends the first epoch, and counting starts anew."""
-    made, judge = loop.prefetch, loop.evaluate
+    made, judge = batches.prefetch, evaluating.evaluate
     evaluated = 0
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
@@ -73,8 +74,7 @@ def watch_loop(watch: Watch) -> None:
             watch.clear()
         return found
 
-    loop.prefetch = lambda items: watch.waiting(made(items))  # type: ignore[assignment]
-    loop.evaluate = evaluate
+    vars(loop).update(prefetch=lambda items: watch.waiting(made(items)), evaluate=evaluate)
     torch.Tensor.backward = watch.timed("backward", torch.Tensor.backward)  # type: ignore[method-assign]
     torch.optim.AdamW.step = watch.timed("step", torch.optim.AdamW.step)  # type: ignore[method-assign]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
         image = _random_crop(image, size) if self.train else _center(image, size)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.image.mean, self.image.std))
-        return (pixels - mean) / std, example.target
+        return (pixels - mean) / std, int(cast(int, example.target))
 
 
 def _random_crop(image: Image.Image, size: int) -> Image.Image:
