@@ -21,13 +21,16 @@ from pocketvision.runs import RunFolder
 from pocketvision.settings.groups import TrainConfig
 from pocketvision.train.batches import RandomViews, TrainImages
 from pocketvision.train.checkpoint import trained_net
-from pocketvision.train.distillation import Distillation
+from pocketvision.train.distillation import Distillation, for_distillation
 from pocketvision.train.evaluate import logits
 from pocketvision.train.inputs import load_data
 from pocketvision.train.job import Job, make_job
+from pocketvision.train.logs import open_logs
+from pocketvision.train.loop import Loop
 from pocketvision.train.recipe import recipe_for
 from pocketvision.train.schedule import Speed, fitted_with_views, scheduled
 from pocketvision.train.teacher import teachers_of
+from pocketvision.train.trainer import trainer_for
 from pocketvision.values import ImageSpec, ModelSpec, Schedule
 
 COMMON = {"resolution": 32, "batch_size": 8, "flip": False, "val": 0.3, "test": 0.1}
@@ -286,6 +289,19 @@ def test_without_time_for_distillation_the_plain_net_is_taken(data: Path, teache
         found = read_json(Teaching, tmp_path / name / TEACHING)
         assert (found.plain, found.taught, found.taken) == (trained.validation, None, "plain")
         assert not RunFolder(tmp_path / name / LESSON).trained.exists()
+
+
+def test_the_threads_of_a_student_are_measured_on_a_copy(data: Path, teacher: str, tmp_path: Path) -> None:
+    job, asked = fit_job(data, tmp_path)
+    teachers = teachers_for(teacher, job.data, asked)
+    trainer = trainer_for(for_distillation(job, asked), distillation=Distillation(teachers, views=1), progress=Silent())
+    phase = trainer.whole()
+    loop = Loop(
+        trainer.recipe, trainer.checkpoint, trainer.engine, trainer.clock, open_logs("csv", tmp_path, {}), Silent()
+    )
+    before = {name: value.clone() for name, value in phase.module.state_dict().items()}
+    loop._trial(phase, 0)()
+    assert all(torch.equal(value, before[name]) for name, value in phase.module.state_dict().items())
 
 
 def test_where_one_epoch_is_slow_the_teacher_answers_fewer_views() -> None:

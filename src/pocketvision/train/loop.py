@@ -64,6 +64,8 @@ class Phase:
     uncut_epochs: int = 0
     """The first epochs that are run to their end, whatever the time: before them no net is worth anything."""
     threads: Threads = field(default_factory=Threads)
+    objective_of: Callable[[nn.Module], Objective] | None = None
+    """Makes the objective of a copy of the module, where it reads more of the module than it returns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +161,11 @@ class Loop:
         module = copy.deepcopy(phase.module).train()
         optimizer = torch.optim.SGD([{"params": list(module.parameters()), "rate": 1.0}], lr=0.0)
         batch, engine = next(phase.source.batches(epoch, _resolution(phase, epoch))), self.engine.trial()
+        objective = phase.objective_of(module) if phase.objective_of else phase.objective
 
         def one() -> None:
             with torch.random.fork_rng(devices=[]):
-                step(module, optimizer, batch, objective=phase.objective, rate=0.0, engine=engine)
+                step(module, optimizer, batch, objective=objective, rate=0.0, engine=engine)
 
         return one
 

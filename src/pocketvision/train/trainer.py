@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from pocketvision.tasks import learning, load
 from pocketvision.train.batches import FixedFeatures, RandomViews, TrainImages
 from pocketvision.train.checkpoint import Checkpoint, Position
 from pocketvision.train.device import Engine, engine_for, threads_for
-from pocketvision.train.distillation import Distillation, TeacherViews
+from pocketvision.train.distillation import Distillation, Student, TeacherViews
 from pocketvision.train.evaluate import features, fold_temperature, logits
 from pocketvision.train.job import Job, load_images, started_net
 from pocketvision.train.logs import open_logs
@@ -353,7 +354,13 @@ class Trainer:
         student, objective = self.distillation.begin(
             self.net, part, self.views, views, kept=self.teacher_outputs, progress=self.progress
         )
-        return replace(phase, module=student, groups=(LayerGroup(student),), objective=objective)
+        return replace(
+            phase,
+            module=student,
+            groups=(LayerGroup(student),),
+            objective=objective,
+            objective_of=lambda module: replace(objective, student=cast(Student, module)),
+        )
 
     @contextmanager
     def last_weights(self) -> Iterator[None]:
